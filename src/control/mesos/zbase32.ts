@@ -1,0 +1,29 @@
+/**
+ * z-base-32, the human-oriented base 32 of Zooko Wilcox-O'Hearn. Mesos-DNS
+ * puts the first five characters of a task id's SHA-1 into canonical task
+ * names, dcos-net writes the cluster's public key with it.
+ */
+import { createHash } from 'node:crypto'
+
+const ALPHABET = 'ybndrfg8ejkmcpqxot1uwisza345h769'
+
+/** Five bits a character, the last one filled with zero bits, no padding. */
+export const zbase32 = (bytes: Uint8Array): string => {
+  let out = ''
+  let held = 0
+  let bits = 0
+  for (const byte of bytes) {
+    held = ((held << 8) | byte) & 0xfff
+    bits += 8
+    while (bits >= 5) {
+      bits -= 5
+      out += ALPHABET[(held >> bits) & 31]
+    }
+  }
+  return bits > 0 ? out + ALPHABET[(held << (5 - bits)) & 31] : out
+}
+
+/** The five characters that tell a task from its namesakes in Mesos-DNS: 'test' gives 'iffe9'. */
+export const taskHash = (taskId: string): string =>
+  // 25 bits are five characters; four octets hold them
+  zbase32(createHash('sha1').update(taskId).digest().subarray(0, 4)).slice(0, 5)
