@@ -1,14 +1,18 @@
 /**
- * How names from Mesos become DNS labels: the rules of Mesos-DNS and of
- * dcos-net's `mesos_state:label`, byte for byte, because clients have the
- * resulting names in their configuration. Upper case is folded, `-` `_` `.`
- * become a dash, anything else that is no ASCII letter or digit is dropped.
+ * How names from Mesos become DNS labels: the rules of dcos-net and of
+ * Mesos-DNS, byte for byte, because clients have the resulting names in their
+ * configuration. Upper case is folded, `-` `_` `.` become a dash, anything
+ * else that is no ASCII letter or digit is dropped; no dash begins or ends a
+ * label. The two agree but for what follows a cut among dashes.
  */
 
 /** Longest label, RFC 1035 §2.3.4. */
 const MAX_1123 = 63
 /** Longest label under RFC 952. */
 const MAX_952 = 24
+
+/** Most names are labels already; they are not walked. */
+const PLAIN = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
 
 const DASH = 0x2d
 
@@ -20,43 +24,56 @@ const mapped = (code: number): number => {
   return code === DASH || code === 0x5f || code === 0x2e ? DASH : -1
 }
 
-/** The part of `out` before its trailing dashes. */
-const trimmed = (out: string): string => {
-  let end = out.length
-  while (end > 0 && out.charCodeAt(end - 1) === DASH) end--
-  return out.slice(0, end)
-}
-
-/**
- * Leading characters that may not start a label are dropped, and trailing
- * dashes too. A label that reaches `max` loses its trailing dashes at once and
- * the freed room is filled with the letters and digits that follow.
- */
-const fold = (s: string, max: number, digitFirst: boolean): string => {
+/** The string with every character mapped, from the first that may start a label. */
+const folded = (s: string, digitFirst: boolean): string => {
   let out = ''
-  let full = false
   for (let i = 0; i < s.length; i++) {
     const code = mapped(s.charCodeAt(i))
-    if (code < 0 || (code === DASH && (full || out === ''))) continue
-    if (out === '' && code < 0x61 && !digitFirst) continue
+    if (code < 0 || (out === '' && (code === DASH || (code < 0x61 && !digitFirst)))) continue
     out += String.fromCharCode(code)
-    if (out.length < max) continue
-    full = true
-    out = trimmed(out)
-    if (out.length >= max) return out
   }
-  return trimmed(out)
+  return out
 }
 
-/** One RFC 1123 label of at most 63 octets from any string; '' if nothing of it is left. */
-export const label = (s: string): string => fold(s, MAX_1123, true)
+/** The part of a string before its trailing dashes. */
+const trimmed = (s: string): string => {
+  let end = s.length
+  while (end > 0 && s.charCodeAt(end - 1) === DASH) end--
+  return s.slice(0, end)
+}
 
-/** One RFC 952 label of at most 24 octets, which starts with a letter; '' if nothing is left. */
-export const label952 = (s: string): string => fold(s, MAX_952, false)
+/** `s` cut to `max`; the room that trailing dashes of the cut leave is filled from `refill` of the rest. */
+const fitted = (s: string, max: number, refill: (rest: string) => string): string => {
+  const head = trimmed(s.slice(0, max))
+  return head.length === max || s.length <= max
+    ? head
+    : trimmed((head + refill(s.slice(max))).slice(0, max))
+}
+
+const withoutDashes = (rest: string): string => rest.replaceAll('-', '')
+const afterDashes = (rest: string): string => rest.replace(/^-+/, '')
+
+/**
+ * One RFC 1123 label of at most 63 octets from any string, '' if nothing of
+ * it is left, as dcos-net makes them (`mesos_state:label`).
+ */
+export const label = (s: string): string =>
+  PLAIN.test(s) ? s : fitted(folded(s, true), MAX_1123, withoutDashes)
+
+/** The same as Mesos-DNS makes them: behind a cut among dashes it keeps the later dashes. */
+export const mesosDnsLabel = (s: string): string =>
+  PLAIN.test(s) ? s : fitted(folded(s, true), MAX_1123, afterDashes)
+
+/**
+ * One RFC 952 label of at most 24 octets, which starts with a letter, '' if
+ * nothing is left: Mesos-DNS under `enforceRFC952`.
+ */
+export const label952 = (s: string): string => fitted(folded(s, false), MAX_952, afterDashes)
 
 /**
  * Several labels: each part between dots is normalised with `one`, parts that
- * are or become empty disappear. '' if nothing is left.
+ * are or become empty disappear. '' if nothing is left. No more than 253
+ * characters in all is the caller's to see to.
  */
 export const domainFrag = (s: string, one: (part: string) => string = label): string =>
   s
