@@ -1,0 +1,46 @@
+/**
+ * Who may ask. The answer for an address is remembered, so that a client that
+ * asks again costs one comparison; the memory is bounded.
+ */
+import { BlockList, isIP } from 'node:net'
+
+/** Addresses remembered before the memory starts over. */
+const REMEMBERED = 65_536
+
+export class Allow {
+  readonly #list = new BlockList()
+  readonly #known = new Map<number, boolean>()
+  #lastAddress = -1
+  #lastVerdict = false
+
+  /** CIDRs such as 10.0.0.0/8 or fd00::/8, or single addresses. */
+  constructor(cidrs: readonly string[]) {
+    for (const cidr of cidrs) {
+      const [address = '', bits] = cidr.split('/')
+      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+      if (bits === undefined) this.#list.addAddress(address, family)
+      else this.#list.addSubnet(address, Number(bits), family)
+    }
+  }
+
+  /** An IPv4 address as an unsigned number. */
+  allows4(address: number): boolean {
+    if (address === this.#lastAddress) return this.#lastVerdict
+    let verdict = this.#known.get(address)
+    if (verdict === undefined) {
+      const text = `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`
+      verdict = this.#list.check(text, 'ipv4')
+      if (this.#known.size >= REMEMBERED) this.#known.clear()
+      this.#known.set(address, verdict)
+    }
+    this.#lastAddress = address
+    return (this.#lastVerdict = verdict)
+  }
+
+  /** Any address as text; a v4-mapped one counts as the IPv4 address it maps. */
+  allows(address: string): boolean {
+    const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
+    const family = isIP(v4)
+    return family !== 0 && this.#list.check(v4.replace(/%.*$/, ''), family === 6 ? 'ipv6' : 'ipv4')
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Responses that are only a header, the question as it was asked, and our OPT:
+ * SERVFAIL, REFUSED, FORMERR and their kin.
+ */
+import { HEADER, OPCODE_MASK, QR, RA, RD, CD, RCODE_MASK, TC } from './header.ts'
+import { putOpt } from './edns.ts'
+import { copy, u8 } from './octets.ts'
+
+/** What a bare response takes from the query. */
+export type Asked = {
+  /** Just past the question, from the start of the query; 0 leaves the question out. */
+  readonly questionEnd: number
+  readonly edns: boolean
+  readonly dnssecOk: boolean
+}
+
+/**
+ * Writes a response without records to the query at `at` of `query`; its
+ * length. QR is always set and Z always clear; RD and CD are the query's; RA
+ * only on QUERY (RFC 8906 §3). `text` goes with the EDE.
+ */
+export const putReply = (
+  query: Uint8Array,
+  at: number,
+  asked: Asked,
+  rcode: number,
+  out: Uint8Array,
+  outAt: number,
+  ede = -1,
+  text: Uint8Array | undefined = undefined,
+  truncated = false,
+): number => {
+  const flags = u8(query, at + 2)
+  const isQuery = (flags & OPCODE_MASK) === 0
+  out[outAt] = u8(query, at)
+  out[outAt + 1] = u8(query, at + 1)
+  out[outAt + 2] = QR | (flags & (OPCODE_MASK | RD)) | (truncated ? TC : 0)
+  out[outAt + 3] = (isQuery ? RA : 0) | (u8(query, at + 3) & CD) | (rcode & RCODE_MASK)
+  out.fill(0, outAt + 4, outAt + HEADER)
+  let end = outAt + HEADER
+  if (asked.questionEnd > 0) {
+    out[outAt + 5] = 1
+    end = copy(query, at + HEADER, at + asked.questionEnd, out, end)
+  }
+  if (asked.edns) {
+    out[outAt + 11] = 1
+    end = putOpt(out, end, asked.dnssecOk, rcode, ede, text)
+  }
+  return end - outAt
+}
+
+/** putReply into a Buffer of its own. */
+export const reply = (query: Uint8Array, asked: Asked, rcode: number, ede = -1, text?: string, truncated = false): Buffer => {
+  const words = text === undefined ? undefined : Buffer.from(text)
+  const out = Buffer.allocUnsafe(HEADER + asked.questionEnd + 17 + (words?.length ?? 0))
+  return out.subarray(0, putReply(query, 0, asked, rcode, out, 0, ede, words, truncated))
+}
