@@ -118,7 +118,7 @@ export const pidEndpoint = (pid: string): { host: string; port: number } | undef
 }
 
 /**
- * Address of an agent: its PID's host, which Mesos bound and which is a
- * literal, else its host name if that is a literal, else ''.
+ * Where an agent is: its PID's host, which Mesos bound and which is a
+ * literal, else its host name, which may be a name to look up.
  */
 export const agentHost = (agent: Agent): string => pidEndpoint(agent.pid)?.host ?? agent.hostname
