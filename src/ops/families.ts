@@ -1,0 +1,121 @@
+/**
+ * How a metric family is declared, and how its series become text: the two
+ * shapes (`put` a number, `put` a ready-made histogram) that prom-client's own
+ * Counter and Histogram do not offer, because they want to do the counting.
+ * The families themselves are in metrics.ts.
+ */
+import type { MetricValue } from 'prom-client'
+
+/** What a reader of the README, a board or a test may know of a metric. */
+export type MetricDef = {
+  /** Without the prefix. */
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
+/** Upper bounds of a histogram; its cells are one counter a bound, one for +Inf, and the sum. */
+export type Bounds = readonly number[]
+
+/** Gives one series: its value, then its label values in the order the family declares. */
+export type Put = (value: number, ...labels: readonly string[]) => void
+/** Gives one histogram: cells[at] is the count of the lowest bucket. Counts are per bucket, not yet cumulative. */
+export type PutHistogram = (cells: ArrayLike<number>, at: number, ...labels: readonly string[]) => void
+
+/** A family and where its numbers come from; `S` is what readers are given. */
+export type Family<S> =
+  | (MetricDef & { readonly type: 'counter' | 'gauge'; readonly read: (from: S, put: Put) => void })
+  | (MetricDef & {
+      readonly type: 'histogram'
+      readonly bounds: Bounds
+      readonly read: (from: S, put: PutHistogram) => void
+    })
+
+/**
+ * Series one family may have before the rest are added up under the label
+ * value 'other'. The largest of ours, dns_requests_total with every cell
+ * taken, has 12,288; it is met only by a label that somebody else can make up.
+ */
+export const SERIES_CAP = 16_384
+
+type Value = MetricValue<string> & { metricName?: string; sharedLabels?: Record<string, string> }
+/** What prom-client's Registry asks of a metric. */
+type Exposed = { name: string; help: string; type: string; values: Value[]; aggregator: 'sum' }
+
+/** Series by label values: equal ones are added up, so that no series is ever written twice. */
+const collect = <V>(labels: readonly string[], cap: number, add: (had: V | undefined, more: V) => V) => {
+  const series = new Map<string, { readonly labels: Record<string, string>; value: V }>()
+  const put = (value: V, values: readonly string[]): void => {
+    const key = values.join('\0')
+    const had = series.get(key)
+    if (had) had.value = add(had.value, value)
+    else if (series.size < cap || values.every(v => v === 'other')) {
+      const named = Object.fromEntries(labels.map((label, i) => [label, values[i] ?? '']))
+      series.set(key, { labels: named, value: add(undefined, value) })
+    } else {
+      put(value, labels.map(() => 'other'))
+    }
+  }
+  return { series, put }
+}
+
+const numbers = <S>(family: Family<S> & { type: 'counter' | 'gauge' }, from: S, cap: number): Value[] => {
+  const { series, put } = collect<number>(family.labels, cap, (had = 0, more) => had + more)
+  family.read(from, (value, ...labels) => put(value, labels))
+  return [...series.values()]
+}
+
+const histograms = <S>(
+  family: Family<S> & { type: 'histogram' },
+  name: string,
+  from: S,
+  cap: number,
+): Value[] => {
+  const width = family.bounds.length + 2
+  const { series, put } = collect<Float64Array>(family.labels, cap, (had, more) => {
+    if (had === undefined) return more
+    for (let i = 0; i < width; i++) had[i]! += more[i]!
+    return had
+  })
+  // The cells are copied before they are added up: the thread that counts goes
+  // on, and the last bucket must equal the count of the same scrape.
+  family.read(from, (cells, at, ...labels) =>
+    put(Float64Array.from({ length: width }, (_, i) => cells[at + i] ?? 0), labels),
+  )
+  const values: Value[] = []
+  for (const { labels: sharedLabels, value: cells } of series.values()) {
+    let count = 0
+    for (let i = 0; i < width - 1; i++) {
+      count += cells[i]!
+      const le = family.bounds[i] ?? '+Inf'
+      values.push({ metricName: `${name}_bucket`, labels: { le }, sharedLabels, value: count })
+    }
+    values.push({ metricName: `${name}_sum`, labels: {}, sharedLabels, value: cells[width - 1]! })
+    values.push({ metricName: `${name}_count`, labels: {}, sharedLabels, value: count })
+  }
+  return values
+}
+
+/** A family in the form that prom-client's Registry registers: `get` reads its numbers at scrape time. */
+export const exposed = <S>(family: Family<S>, prefix: string, from: S, cap = SERIES_CAP) => {
+  const name = prefix + family.name
+  const { help, type } = family
+  return {
+    name,
+    help,
+    type,
+    get: (): Promise<Exposed> =>
+      Promise.resolve({
+        name,
+        help,
+        type,
+        aggregator: 'sum',
+        values:
+          family.type === 'histogram'
+            ? histograms(family, name, from, cap)
+            : numbers(family, from, cap),
+      }),
+    reset: (): void => {},
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * Every metric, declared once: name, labels, help, and where the number comes
+ * from. The table in the README is checked against METRICS. Home of
+ * prom-client, which keeps the process's own metrics and writes the text.
+ *
+ * Queries are counted by the data thread in numbered slots (fast/counters.ts);
+ * nothing is copied until somebody scrapes. Names, labels and buckets of the
+ * first half are CoreDNS's, so that with `metrics.prefix: coredns_` existing
+ * boards and alerts work unchanged.
+ */
+import { setImmediate } from 'node:timers/promises'
+import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
+import type { DataStatus } from '../boundary.ts'
+import {
+  BLOCK,
+  FAMILIES as IP_FAMILIES,
+  KINDS,
+  PROTOS,
+  RCODE_LABELS,
+  SCALARS,
+  SERVERS,
+  SIZE_BUCKETS,
+  SIZE_CELLS,
+  SLOT,
+  TIME_BUCKETS,
+  TIME_CELLS,
+  TYPE_LABELS,
+  UPSTREAMS,
+  UPSTREAM_ROW,
+  UPSTREAM_SCALARS,
+  UPSTREAM_SLOT,
+  ZONES,
+  type Scalar,
+  type UpstreamScalar,
+} from '../fast/counters.ts'
+import { exposed, type Bounds, type Family, type MetricDef, type Put, type PutHistogram } from './families.ts'
+
+export type { Family, MetricDef } from './families.ts'
+
+/** What only the main thread knows, read at each scrape. Anything absent is left out of the text. */
+export type MainReadings = {
+  readonly ready: boolean
+  /** Unix time in seconds at which the Snapshot in use was made, and its number. */
+  readonly snapshot?: { readonly number: number; readonly at: number } | undefined
+  /** How many masters are known, and the Unix time in seconds of the last successful look. */
+  readonly masters?: { readonly count: number; readonly at: number } | undefined
+  readonly reloads: number
+  readonly reloadsFailed: number
+  /** Queries to ourselves, through a real socket, that were not answered. */
+  readonly selfQueriesFailed: number
+  /** The data thread's last word on itself. */
+  readonly data?: DataStatus | undefined
+}
+
+/** What the metrics are read from. */
+export type MetricsSource = {
+  /** Before every name but the process's own: 'spartan_', or 'coredns_'. */
+  readonly prefix: string
+  /** Shared with the data thread; see fast/counters.ts. */
+  readonly counters: Float64Array
+  /** Label of each listener by its number in the counters, e.g. dns://198.51.100.1:53. At most SERVERS count. */
+  readonly servers: readonly string[]
+  /** The closed list of zone labels. At most ZONES count. */
+  readonly zones: () => readonly string[]
+  /** Upstreams by their slot in the counters. Two slots of one name are added up. */
+  readonly upstreams: () => readonly { readonly slot: number; readonly name: string }[]
+  readonly version: string
+  readonly extra: () => MainReadings
+}
+
+type Source = MetricsSource & {
+  /** The highest value shown of each cell of cache_misses_total. */
+  readonly misses: Float64Array
+}
+type Cell = (cell: number, server: string, zone: string) => void
+
+const eachZone = (s: Source, visit: Cell): void => {
+  const zones = s.zones().slice(0, ZONES)
+  s.servers.slice(0, SERVERS).forEach((server, i) => {
+    zones.forEach((zone, j) => visit(i * ZONES + j, server, zone))
+  })
+}
+const eachUpstream = (s: Source, visit: (slot: number, to: string) => void): void => {
+  for (const { slot, name } of s.upstreams()) if (slot >= 0 && slot < UPSTREAMS) visit(slot, name)
+}
+
+/** Label values of every cell of a table with these dimensions, in row order. */
+const rows = (dims: readonly (readonly string[])[]): string[][] =>
+  dims.reduce<string[][]>((all, dim) => all.flatMap(row => dim.map(v => [...row, v])), [[]])
+
+type Block = keyof typeof BLOCK
+
+/** A block [server][zone][dims…] as counters. Zeros are left out: most of the product never happens. */
+const perZone = (block: Block, dims: readonly (readonly string[])[], ...tail: string[]) => {
+  const inner = rows(dims).map(row => ['', ...row, ...tail])
+  return (s: Source, put: Put): void =>
+    eachZone(s, (cell, server, zone) => {
+      const at = BLOCK[block] + cell * inner.length
+      inner.forEach((labels, i) => {
+        const value = s.counters[at + i] ?? 0
+        if (value > 0) put(value, server, zone, ...labels)
+      })
+    })
+}
+
+/** A block [server][zone][dims…][cells] as histograms; the empty ones are left out. */
+const perZoneHistogram = (block: Block, dims: readonly (readonly string[])[], width: number) => {
+  const inner = rows(dims)
+  return (s: Source, put: PutHistogram): void =>
+    eachZone(s, (cell, server, zone) => {
+      inner.forEach((labels, i) => {
+        const at = BLOCK[block] + (cell * inner.length + i) * width
+        if (s.counters.subarray(at, at + width - 1).some(n => n > 0)) {
+          put(s.counters, at, server, zone, '', ...labels)
+        }
+      })
+    })
+}
+
+/** Our cache and its like are one for all listeners and zones, so these labels of CoreDNS's stay empty. */
+const WHOLE = ['', '', ''] as const
+const scalar = (name: Scalar, ...labels: readonly string[]) => (s: Source, put: Put): void =>
+  put(s.counters[SLOT[name]] ?? 0, ...labels)
+/** Several single counters as one family, by the value of its last label. */
+const scalars = (by: Readonly<Record<string, Scalar>>, ...labels: readonly string[]) => (s: Source, put: Put): void => {
+  for (const [value, name] of Object.entries(by)) scalar(name, ...labels, value)(s, put)
+}
+/** The sum of some of an upstream's counters. */
+const perUpstream = (names: readonly UpstreamScalar[], ...labels: readonly string[]) => (s: Source, put: Put): void =>
+  eachUpstream(s, (slot, to) => {
+    const at = BLOCK.upstream + slot * UPSTREAM_ROW
+    put(names.reduce((sum, name) => sum + (s.counters[at + UPSTREAM_SLOT[name]] ?? 0), 0), to, ...labels)
+  })
+const perUpstreamHistogram = (...labels: readonly string[]) => (s: Source, put: PutHistogram): void =>
+  eachUpstream(s, (slot, to) => put(s.counters, BLOCK.upstreamDuration + slot * TIME_CELLS, to, ...labels))
+
+/**
+ * Lookups less hits, never less than last shown: the two are read a moment
+ * apart while the other thread counts, and to Prometheus a counter that steps
+ * back has been reset.
+ */
+const misses = (s: Source, put: Put): void =>
+  eachZone(s, (cell, server, zone) => {
+    let n = s.counters[BLOCK.lookups + cell] ?? 0
+    KINDS.forEach((_, kind) => (n -= s.counters[BLOCK.hits + cell * KINDS.length + kind] ?? 0))
+    const shown = (s.misses[cell] = Math.max(s.misses[cell] ?? 0, n))
+    if (shown > 0) put(shown, server, zone, '')
+  })
+
+const counter = (name: string, labels: readonly string[], help: string, read: (s: Source, put: Put) => void): Family<Source> => ({ name, type: 'counter', labels, help, read })
+const gauge = (name: string, labels: readonly string[], help: string, read: (s: Source, put: Put) => void): Family<Source> => ({ name, type: 'gauge', labels, help, read })
+const histogram = (name: string, labels: readonly string[], bounds: Bounds, help: string, read: (s: Source, put: PutHistogram) => void): Family<Source> => ({ name, type: 'histogram', labels, bounds, help, read })
+
+const SZV = ['server', 'zone', 'view']
+/** CoreDNS's cache plugin says `zones` where its metrics plugin says `zone`. */
+const CACHE = ['server', 'zones', 'view']
+
+// prettier-ignore
+const TABLE: readonly Family<Source>[] = [
+  // By CoreDNS's names. `view` and `plugin` are always empty: we have neither.
+  gauge('build_info', ['version', 'revision', 'goversion'], 'Always 1. The version of spartan; goversion is the version of Node',
+    (s, put) => put(1, s.version, '', process.version)),
+  counter('panics_total', [], SCALARS.internalErrors, scalar('internalErrors')),
+  counter('dns_requests_total', [...SZV, 'proto', 'family', 'type'], 'Queries received; family 1 is IPv4, 2 is IPv6',
+    perZone('requests', [PROTOS, IP_FAMILIES, TYPE_LABELS])),
+  counter('dns_do_requests_total', SZV, 'Queries with the DO bit set', perZone('doRequests', [])),
+  counter('dns_responses_total', [...SZV, 'rcode', 'plugin'], 'Responses sent', perZone('responses', [RCODE_LABELS], '')),
+  histogram('dns_request_duration_seconds', SZV, TIME_BUCKETS, 'Time from a query to its response',
+    perZoneHistogram('duration', [], TIME_CELLS)),
+  histogram('dns_request_size_bytes', [...SZV, 'proto'], SIZE_BUCKETS, 'Size of queries',
+    perZoneHistogram('requestSize', [PROTOS], SIZE_CELLS)),
+  histogram('dns_response_size_bytes', [...SZV, 'proto'], SIZE_BUCKETS, 'Size of responses',
+    perZoneHistogram('responseSize', [PROTOS], SIZE_CELLS)),
+  gauge('cache_entries', [...CACHE, 'type'], 'Entries in the cache: positive (success) and negative (denial)',
+    (s, put) => {
+      const denial = s.counters[SLOT.cacheEntriesDenial] ?? 0
+      put(Math.max(0, (s.counters[SLOT.cacheEntries] ?? 0) - denial), ...WHOLE, 'success')
+      put(denial, ...WHOLE, 'denial')
+    }),
+  counter('cache_requests_total', CACHE, 'Cache look-ups', perZone('lookups', [])),
+  counter('cache_hits_total', [...CACHE, 'type'], 'Queries answered from the cache', perZone('hits', [KINDS])),
+  counter('cache_misses_total', CACHE, 'Cache look-ups that found nothing to answer with', misses),
+  counter('cache_prefetch_total', CACHE, SCALARS.prefetches, scalar('prefetches', ...WHOLE)),
+  counter('cache_served_stale_total', CACHE, SCALARS.staleServed, scalar('staleServed', ...WHOLE)),
+  counter('cache_evictions_total', [...CACHE, 'type'], 'Entries evicted to stay within the bounds',
+    scalars({ success: 'evictionsSuccess', denial: 'evictionsDenial' }, ...WHOLE)),
+  counter('forward_requests_total', ['to'], UPSTREAM_SCALARS.requests, perUpstream(['requests'])),
+  counter('forward_responses_total', ['to', 'rcode'], 'Replies accepted from upstreams',
+    (s, put) => eachUpstream(s, (slot, to) => RCODE_LABELS.forEach((rcode, i) => {
+      const value = s.counters[BLOCK.upstreamRcode + slot * RCODE_LABELS.length + i] ?? 0
+      if (value > 0) put(value, to, rcode)
+    }))),
+  histogram('forward_request_duration_seconds', ['to', 'rcode'], TIME_BUCKETS, 'Time from a question to an upstream to its reply; rcode is empty',
+    perUpstreamHistogram('')),
+  counter('forward_healthcheck_failures_total', ['to'], 'Exchanges without a reply; every exchange serves as a health check',
+    perUpstream(['timeouts', 'unreachable'])),
+  counter('forward_max_concurrent_rejects_total', [], SCALARS.shed, scalar('shed')),
+  histogram('proxy_request_duration_seconds', ['to', 'proxy_name', 'rcode'], TIME_BUCKETS, 'As forward_request_duration_seconds, by its newer name',
+    perUpstreamHistogram('forward', '')),
+  counter('proxy_healthcheck_failures_total', ['to', 'proxy_name'], 'As forward_healthcheck_failures_total, by its newer name',
+    perUpstream(['timeouts', 'unreachable'], 'forward')),
+  counter('health_request_failures_total', [], 'Queries to our own addresses, through a real socket, that were not answered',
+    (s, put) => put(s.extra().selfQueriesFailed)),
+  counter('reload_failed_total', [], 'Reloads refused; the configuration in use stayed', (s, put) => put(s.extra().reloadsFailed)),
+
+  // Ours: queries.
+  counter('queries_dropped_total', ['reason'], 'Messages that got no response, and why: too short, a response, our own come back, not sent, lost in a full receive buffer',
+    scalars({ runt: 'droppedRunt', response: 'droppedResponse', loop: 'loops', send: 'droppedSend', receive: 'droppedReceive' })),
+  counter('queries_refused_total', [], SCALARS.refusedClient, scalar('refusedClient')),
+  counter('queries_malformed_total', [], SCALARS.malformed, scalar('malformed')),
+  counter('queries_coalesced_total', [], SCALARS.coalesced, scalar('coalesced')),
+  counter('queries_local_total', [], SCALARS.localAnswers, scalar('localAnswers')),
+  gauge('queries_in_flight', [], 'Questions in flight', scalar('inFlight')),
+  counter('cache_failures_stored_total', [], SCALARS.failuresCached, scalar('failuresCached')),
+  gauge('cache_bytes', [], 'Bytes the cache holds', scalar('cacheBytes')),
+
+  // Ours: client connections and system calls.
+  counter('tcp_accepted_total', [], SCALARS.tcpAccepted, scalar('tcpAccepted')),
+  counter('tcp_closed_total', ['reason'], 'Client connections that we closed: over the cap, idle (half a frame included), or not reading',
+    scalars({ cap: 'tcpRejected', idle: 'tcpIdleClosed', slow: 'tcpSlowClosed' })),
+  gauge('tcp_connections', [], 'Open client connections', scalar('tcpConnections')),
+  counter('io_calls_total', ['direction'], 'System calls that received or sent datagrams', scalars({ receive: 'receiveCalls', send: 'sendCalls' })),
+  gauge('io_body_info', ['body'], 'Always 1. How datagrams are received and sent: batch or dgram',
+    (s, put) => { const { data } = s.extra(); if (data) put(1, data.io) }),
+  gauge('listener_up', ['server', 'proto'], 'Whether this address is bound and read from',
+    (s, put) => {
+      for (const { address, port, udp, tcp } of s.extra().data?.listening ?? []) {
+        const server = serverLabel(address, port)
+        put(udp ? 1 : 0, server, 'udp')
+        put(tcp ? 1 : 0, server, 'tcp')
+      }
+    }),
+
+  // Ours: upstreams.
+  counter('replies_rejected_total', ['reason'], 'Datagrams to our upstream ports that answer nothing we asked',
+    scalars({ source: 'repliesWrongSource', id: 'repliesWrongId', question: 'repliesWrongQuestion', malformed: 'repliesMalformed' })),
+  counter('upstream_wins_total', ['to'], UPSTREAM_SCALARS.wins, perUpstream(['wins'])),
+  counter('upstream_disagreements_total', ['to'], UPSTREAM_SCALARS.disagreements, perUpstream(['disagreements'])),
+  counter('upstream_timeouts_total', ['to'], UPSTREAM_SCALARS.timeouts, perUpstream(['timeouts'])),
+  counter('upstream_unreachable_total', ['to'], UPSTREAM_SCALARS.unreachable, perUpstream(['unreachable'])),
+  counter('upstream_retransmits_total', ['to'], UPSTREAM_SCALARS.retransmits, perUpstream(['retransmits'])),
+  counter('upstream_tcp_retries_total', ['to'], UPSTREAM_SCALARS.tcpRetries, perUpstream(['tcpRetries'])),
+  counter('upstream_probes_total', ['to'], UPSTREAM_SCALARS.probes, perUpstream(['probes'])),
+  gauge('upstream_up', ['to'], 'Whether the upstream is asked: 1 when up or sick, 0 when held for dead',
+    (s, put) => { for (const u of unique(s.extra().data?.upstreams)) put(u.state === 'dead' ? 0 : 1, u.name) }),
+  gauge('upstream_rtt_seconds', ['to'], 'Smoothed time to a reply',
+    (s, put) => { for (const u of unique(s.extra().data?.upstreams)) put(u.srttMs / 1000, u.name) }),
+
+  // Ours: what the daemon knows.
+  gauge('ready', [], 'Whether every configured address answers', (s, put) => put(s.extra().ready ? 1 : 0)),
+  gauge('snapshot_number', [], 'Number of the Snapshot that queries are answered from',
+    (s, put) => { const { snapshot } = s.extra(); if (snapshot) put(snapshot.number) }),
+  gauge('snapshot_timestamp_seconds', [], 'When that Snapshot was made, Unix time',
+    (s, put) => { const { snapshot } = s.extra(); if (snapshot) put(snapshot.at) }),
+  gauge('masters', [], 'Masters known', (s, put) => { const { masters } = s.extra(); if (masters) put(masters.count) }),
+  gauge('masters_timestamp_seconds', [], 'When the list of masters was last read, Unix time',
+    (s, put) => { const { masters } = s.extra(); if (masters) put(masters.at) }),
+  gauge('zone_names', ['zone'], 'Owner names in a local zone',
+    (s, put) => { for (const z of s.extra().data?.zones ?? []) put(z.names, z.apex) }),
+  gauge('zone_loaded', ['zone'], 'Whether the data of a local zone has arrived',
+    (s, put) => { for (const z of s.extra().data?.zones ?? []) put(z.loaded ? 1 : 0, z.apex) }),
+  counter('reloads_total', [], 'Reloads of the configuration, refused ones included', (s, put) => put(s.extra().reloads)),
+]
+
+/** Gauges must not be added up: of upstreams with one name the first counts. */
+const unique = <T extends { readonly name: string }>(list: readonly T[] = []): Iterable<T> =>
+  new Map([...list].reverse().map(u => [u.name, u])).values()
+
+/** A listener as CoreDNS writes it in the label `server`. */
+export const serverLabel = (address: string, port: number): string =>
+  `dns://${address.includes(':') ? `[${address}]` : address}:${port}`
+
+/** Every metric of ours, without prefix; the process's own (process_*, nodejs_*) come beside them. */
+export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({ name, type, labels, help }))
+
+/** The registry of one daemon. */
+export type Metrics = {
+  /** The whole text. Scrapes that overlap share one; the loop turns between families. */
+  scrape(): Promise<string>
+  readonly contentType: string
+  /** Adds families of another part, read from whatever it hands in. Throws on a name that exists. */
+  register<S>(families: readonly Family<S>[], from: S): void
+}
+
+/** One registry over these sources; nothing global is touched. */
+export const createMetrics = (source: MetricsSource): Metrics => {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const names = registry.getMetricsAsArray().map(({ name }) => name)
+  const register = <S>(families: readonly Family<S>[], from: S): void => {
+    for (const family of families) {
+      const metric = exposed(family, source.prefix, from)
+      registry.registerMetric(metric as unknown as Metric)
+      names.push(metric.name)
+    }
+  }
+  register(TABLE, { ...source, misses: new Float64Array(SERVERS * ZONES) })
+
+  const write = async (): Promise<string> => {
+    const text: string[] = []
+    for (const name of names) {
+      // prom-client 15 writes Nan, which the text format does not know.
+      text.push((await registry.getSingleMetricAsString(name)).replace(/ Nan$/gm, ' NaN'))
+      // Gossip and the admin server share this thread with the scrape.
+      await setImmediate()
+    }
+    return `${text.join('\n')}\n`
+  }
+  let running: Promise<string> | undefined
+  return {
+    scrape: () => (running ??= write().finally(() => (running = undefined))),
+    contentType: registry.contentType,
+    register,
+  }
+}
