@@ -63,7 +63,7 @@ export interface UdpSocket {
   close(): void
 }
 
-/** What a socket is made of. `fd` adopts a bound descriptor (systemd's); it is not closed by us... it is ours from then on. */
+/** What a socket is made of. `fd` adopts a bound descriptor (systemd's), which is ours to close from then on. */
 export type SocketSpec = {
   readonly address: string
   readonly port: number
@@ -84,8 +84,8 @@ export type OnTurn = (now: number) => number
 export interface PacketIO {
   readonly body: 'batch' | 'dgram'
   /**
-   * Monotonic milliseconds, read once per turn (performance.now() scale).
-   * Never later than the real time by more than one turn.
+   * Monotonic milliseconds (performance.now() scale), read once per turn and
+   * again before each further batch of it.
    */
   now(): number
   /** Opens, binds and starts reading. Rejects with code EBIND and the errno name in `errno`. */
@@ -110,7 +110,7 @@ export type IoStats = {
   /** Datagrams not sent: queue full, ENOBUFS after retry, or a socket error. */
   sendDropped: number
   sendRetried: number
-  /** Kernel receive-queue overflows (SO_RXQ_OVFL) where the body can tell. */
+  /** Kernel receive-queue overflows where the body can tell (SO_MEMINFO, read every second and on close). */
   receiveDropped: number
   errors: number
 }

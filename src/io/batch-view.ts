@@ -1,0 +1,84 @@
+/**
+ * One batch of received datagrams over the receive and reply memory of a
+ * thread. There is one object of this kind; every batch refills it.
+ */
+import { FLAGS, HEADER_WORDS, LENGTH, Messages } from './arena.ts'
+import { AF_INET, NAME_WORDS, address4Of, asInet, peerOf, portOf } from './inet.ts'
+import { MSG_TRUNC } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { BATCH, CONTROL_BYTES } from './outbox.ts'
+import { RX_SLOT, TX_SLOT } from './packet-io.ts'
+import type { Batch, Peer, UdpSocket } from './packet-io.ts'
+
+export class BatchView implements Batch {
+  socket!: UdpSocket
+  count = 0
+  readonly rx: Buffer
+  readonly rxAt: Int32Array
+  readonly rxLen = new Int32Array(BATCH)
+  readonly rxCut = new Uint8Array(BATCH)
+  readonly tx: Buffer
+  readonly txAt: Int32Array
+  readonly txLen = new Int32Array(BATCH)
+  readonly received: Messages
+  readonly replies: Messages
+  readonly #words: Int32Array
+  readonly #names: Int32Array
+
+  constructor(libc: Libc) {
+    const sizes = { headers: BATCH, packets: BATCH }
+    this.received = new Messages(libc, {
+      ...sizes,
+      packetBytes: RX_SLOT,
+      controlBytes: CONTROL_BYTES,
+    })
+    this.replies = new Messages(libc, { ...sizes, packetBytes: TX_SLOT, replyTo: this.received })
+    this.rx = this.received.bytes
+    this.rxAt = this.received.packetAt
+    this.tx = this.replies.bytes
+    this.txAt = this.replies.packetAt
+    this.#words = this.received.words
+    this.#names = this.received.names
+  }
+
+  /** Takes over what recvmmsg wrote into the headers. */
+  fill(socket: UdpSocket, count: number): void {
+    this.socket = socket
+    this.count = count
+    const words = this.#words
+    for (let i = 0, at = 0; i < count; i++, at += HEADER_WORDS) {
+      this.rxLen[i] = words[at + LENGTH]!
+      this.rxCut[i] = words[at + FLAGS]! & MSG_TRUNC ? 1 : 0
+      this.txLen[i] = 0
+    }
+  }
+
+  source4(i: number): number {
+    const at = i * NAME_WORDS
+    return (this.#names[at]! & 0xffff) === AF_INET ? address4Of(this.#names[at + 1]!) : -1
+  }
+
+  sourcePort(i: number): number {
+    return portOf(this.#names[i * NAME_WORDS]!)
+  }
+
+  isFrom(i: number, peer: Peer): boolean {
+    const names = this.#names
+    const at = i * NAME_WORDS
+    const { words, family } = asInet(peer)
+    if (names[at] !== words[0]) return false
+    if (family === 4) return names[at + 1] === words[1]
+    return (
+      names[at + 2] === words[2] &&
+      names[at + 3] === words[3] &&
+      names[at + 4] === words[4] &&
+      names[at + 5] === words[5] &&
+      // A scope that we were not told is any scope.
+      (words[6] === 0 || names[at + 6] === words[6])
+    )
+  }
+
+  peer(i: number): Peer {
+    return peerOf(this.#names, i * NAME_WORDS)
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Chooses the body of PacketIO: batches where Linux and koffi are, node:dgram
+ * everywhere else. `auto` proves the batches with one datagram to itself
+ * before it trusts them, and says why when it does not.
+ */
+import { fail, messageOf } from '../error.ts'
+import type { Log } from '../log.ts'
+import { BatchIO } from './batch.ts'
+import { DgramIO } from './dgram.ts'
+import { loadLibc } from './libc.ts'
+import type { Libc } from './libc.ts'
+import type { Batch, PacketIO } from './packet-io.ts'
+
+export type PacketIOOptions = {
+  /** `batch` rejects where it cannot be had; `auto` falls back to `dgram`. */
+  readonly io: 'auto' | 'batch' | 'dgram'
+  readonly log?: Log
+  /** The system calls, for tests that make them fail. */
+  readonly libc?: () => Promise<Libc>
+}
+
+export type Chosen = {
+  readonly io: PacketIO
+  /** Why this body, as a sentence for the log and the status. */
+  readonly reason: string
+}
+
+/** Machines whose struct layouts arena.ts describes. */
+const ARCHITECTURES = ['x64', 'arm64']
+/** The self-test's datagram is on loopback: it is there at once or never. */
+const SELF_TEST_MS = 1_000
+
+/** The packet I/O of this thread. Rejects with ESTATE only for `io: 'batch'` on a machine that has none. */
+export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> => {
+  const { io, log, libc = loadLibc } = options
+  if (io === 'dgram') return { io: new DgramIO(), reason: 'configured' }
+  try {
+    if (process.platform !== 'linux') throw fail(`${process.platform} has no recvmmsg`, 'ESTATE')
+    if (!ARCHITECTURES.includes(process.arch)) {
+      throw fail(`struct layouts of ${process.arch} are not known`, 'ESTATE')
+    }
+    const calls = await libc()
+    if (io === 'auto') await selfTest(calls)
+    const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
+    return { io: await BatchIO.create(calls), reason }
+  } catch (er) {
+    const why = messageOf(er)
+    if (io === 'batch') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })
+    log?.warn('batched i/o cannot be had, using node:dgram', { err: why })
+    return { io: new DgramIO(), reason: `batched I/O cannot be had: ${why}` }
+  }
+}
+
+/** Sends one datagram to ourselves through a loop of its own. Rejects if it does not come back as it was. */
+const selfTest = async (libc: Libc): Promise<void> => {
+  const io = await BatchIO.create(libc)
+  try {
+    const sent = Buffer.from('spartan')
+    await new Promise<void>((resolve, reject) => {
+      const judge = (batch: Batch): void => {
+        const at = batch.rxAt[0]!
+        const same = sent.equals(batch.rx.subarray(at, at + batch.rxLen[0]!))
+        const ours = batch.isFrom(0, io.peer('127.0.0.1', batch.socket.port))
+        if (same && ours) resolve()
+        else reject(fail('a datagram to ourselves came back changed', 'ESTATE'))
+      }
+      const begin = async (): Promise<void> => {
+        const socket = await io.open({ address: '127.0.0.1', port: 0, onBatch: judge })
+        const late = performance.now() + SELF_TEST_MS
+        io.start(now => {
+          if (now > late) reject(fail('a datagram to ourselves did not come back', 'ESTATE'))
+          return 10
+        })
+        socket.send(sent, 0, sent.length, io.peer('127.0.0.1', socket.port))
+      }
+      begin().catch(reject)
+    })
+  } finally {
+    io.close()
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Datagrams waiting to be sent: a bounded store of copies, one queue per
+ * socket through it, flushed with one sendmmsg per socket and turn. What the
+ * kernel has no room for waits here for a later turn.
+ */
+import { CONTROL_LENGTH, HEADER_WORDS, Messages } from './arena.ts'
+import { NAME_WORDS } from './inet.ts'
+import { EAGAIN, EINTR, ENOBUFS, ENOMEM, MSG_DONTWAIT } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { TX_SLOT } from './packet-io.ts'
+import type { IoStats } from './packet-io.ts'
+
+/** Datagrams sent by one call. */
+export const BATCH = 64
+/** Datagrams held at most: 1.6 MiB, of which only what is used becomes resident. */
+const SLOTS = 1024
+/** Datagrams one socket may hold of them, so that one without room leaves the others theirs. */
+const SLOTS_PER_SOCKET = 512
+/** How long a socket may be without room before its datagrams are given up; clients ask again after a second or more. */
+const GIVE_UP_MS = 250
+/** Room for one pktinfo control message, and its alignment. */
+export const CONTROL_BYTES = 64
+
+/** A socket as the outbox sees it; the fields are the outbox's own. */
+export class Sender {
+  /** -1 once closed. */
+  fd: number
+  /** Whether the kernel reports ICMP errors here; such an error fails the next send, whoever it is for. */
+  readonly reportsErrors: boolean
+  head = -1
+  tail = -1
+  queued = 0
+  dirty = false
+  /** When the kernel first had no room, 0 while it has. */
+  blockedSince = 0
+
+  constructor(fd: number, reportsErrors: boolean) {
+    this.fd = fd
+    this.reportsErrors = reportsErrors
+  }
+}
+
+/** Whether a failed send may succeed a little later. */
+export const isFull = (errno: number): boolean =>
+  errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM
+
+/** Told of a datagram that could not be sent; `names` at word `at` holds its destination. */
+export type OnFailedSend = (sender: Sender, errno: number, names: Int32Array, at: number) => void
+
+export class Outbox {
+  readonly #libc: Libc
+  readonly #stats: IoStats
+  readonly #failed: OnFailedSend
+  readonly #messages: Messages
+  readonly #next: Int32Array
+  readonly #controlLength = new Int32Array(SLOTS)
+  /** Which slot each header carries now. */
+  readonly #carried = Int32Array.from({ length: BATCH }, (_, i) => i)
+  readonly #dirty: Sender[] = []
+  #free = 0
+  #blocked = false
+  #now = 0
+
+  constructor(libc: Libc, stats: IoStats, failed: OnFailedSend) {
+    this.#libc = libc
+    this.#stats = stats
+    this.#failed = failed
+    this.#messages = new Messages(libc, {
+      headers: BATCH,
+      packets: SLOTS,
+      packetBytes: TX_SLOT,
+      controlBytes: CONTROL_BYTES,
+    })
+    this.#next = Int32Array.from({ length: SLOTS }, (_, i) => (i + 1 < SLOTS ? i + 1 : -1))
+  }
+
+  /** Whether something waits for room in the kernel. */
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  /**
+   * Queues a copy of bytes[at .. at + length) for the sockaddr at
+   * names[nameAt ...]. Without a free slot what is queued is sent first.
+   * False when there is still none.
+   */
+  put(
+    sender: Sender,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    names: Int32Array,
+    nameAt: number,
+  ): boolean {
+    if (sender.queued >= SLOTS_PER_SOCKET) this.#send(sender, this.#now)
+    else if (this.#free < 0) this.flush(this.#now)
+    const slot = sender.queued < SLOTS_PER_SOCKET ? this.#free : -1
+    if (slot < 0 || sender.fd < 0 || length > TX_SLOT) {
+      this.#stats.sendDropped++
+      return false
+    }
+    this.#free = this.#next[slot]!
+    const m = this.#messages
+    const to = m.packetAt[slot]!
+    // A loop beats set(subarray()) at these sizes and makes no object.
+    for (let i = 0; i < length; i++) m.bytes[to + i] = bytes[at + i]!
+    for (let i = 0, n = slot * NAME_WORDS; i < NAME_WORDS; i++) m.names[n + i] = names[nameAt + i]!
+    m.resize(slot, length)
+    this.#controlLength[slot] = 0
+    this.#append(sender, slot)
+    return true
+  }
+
+  /** Gives the datagram queued last on this socket control data: the address it must leave from. */
+  control(sender: Sender, bytes: Buffer, at: number, length: number): void {
+    const slot = sender.tail
+    bytes.copy(this.#messages.bytes, this.#messages.controlAt[slot]!, at, at + length)
+    this.#controlLength[slot] = length
+  }
+
+  #append(sender: Sender, slot: number): void {
+    this.#next[slot] = -1
+    sender.queued++
+    if (sender.tail < 0) sender.head = slot
+    else this.#next[sender.tail] = slot
+    sender.tail = slot
+    if (!sender.dirty) {
+      sender.dirty = true
+      this.#dirty.push(sender)
+    }
+  }
+
+  /** Sends what is queued; call once a turn. */
+  flush(now: number): void {
+    this.#now = now
+    const dirty = this.#dirty
+    if (dirty.length === 0) return
+    this.#blocked = false
+    let kept = 0
+    for (let i = 0; i < dirty.length; i++) {
+      const sender = dirty[i]!
+      this.#send(sender, now)
+      if (sender.head < 0) sender.dirty = false
+      else dirty[kept++] = sender
+    }
+    dirty.length = kept
+    this.#blocked = kept > 0
+  }
+
+  #send(sender: Sender, now: number): void {
+    let again = sender.reportsErrors
+    while (sender.head >= 0) {
+      const count = this.#load(sender)
+      const sent = this.#libc.sendmmsg(sender.fd, this.#messages.base, count, MSG_DONTWAIT)
+      this.#stats.sendCalls++
+      if (sent > 0) {
+        this.#stats.sent += sent
+        this.#release(sender, sent)
+        sender.blockedSince = 0
+        again = sender.reportsErrors
+        continue
+      }
+      const errno = this.#libc.errno()
+      if (errno === EINTR) continue
+      if (isFull(errno)) {
+        this.#stats.sendRetried++
+        if (sender.blockedSince === 0) sender.blockedSince = now
+        if (now - sender.blockedSince > GIVE_UP_MS) this.forget(sender)
+        return
+      }
+      if (again) {
+        again = false
+        continue
+      }
+      again = sender.reportsErrors
+      this.#stats.sendDropped++
+      this.#failed(sender, errno, this.#messages.names, sender.head * NAME_WORDS)
+      this.#release(sender, 1)
+    }
+  }
+
+  /** Puts the first datagrams of a queue on the headers; returns how many. */
+  #load(sender: Sender): number {
+    const m = this.#messages
+    let count = 0
+    for (let slot = sender.head; slot >= 0 && count < BATCH; slot = this.#next[slot]!) {
+      if (this.#carried[count] !== slot) {
+        m.point(count, slot)
+        this.#carried[count] = slot
+      }
+      m.words[count * HEADER_WORDS + CONTROL_LENGTH] = this.#controlLength[slot]!
+      count++
+    }
+    return count
+  }
+
+  #release(sender: Sender, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const slot = sender.head
+      sender.head = this.#next[slot]!
+      this.#next[slot] = this.#free
+      this.#free = slot
+    }
+    sender.queued -= count
+    if (sender.head < 0) sender.tail = -1
+  }
+
+  /** Gives up everything queued on a socket, counted as dropped. */
+  forget(sender: Sender): void {
+    while (sender.head >= 0) {
+      this.#stats.sendDropped++
+      this.#release(sender, 1)
+    }
+    sender.blockedSince = 0
+  }
+}
