@@ -1,0 +1,126 @@
+/**
+ * The records that belong to no task: masters and the leader, agents,
+ * schedulers, and this server itself.
+ */
+import { domainFrag } from '../control/mesos/label.ts'
+import { agentHost, pidEndpoint, type MesosState } from '../control/mesos/model.ts'
+import {
+  hostAddresses,
+  Maker,
+  plainIps,
+  speller,
+  type AddressesOf,
+  type Made,
+  type RecordOptions,
+} from './record.ts'
+
+/** What an agent's port is where its PID does not say. */
+const AGENT_PORT = 5051
+
+const frameworkRecords = (
+  out: Maker,
+  state: MesosState,
+  options: RecordOptions,
+  addressesOf: AddressesOf,
+): void => {
+  const spell = speller(options)
+  for (const framework of state.frameworks.values()) {
+    const fw = domainFrag(framework.name, spell)
+    if (fw === '') {
+      out.problem(`the framework ${framework.id} has no usable name`)
+      continue
+    }
+    const at = pidEndpoint(framework.pid)
+    const ips = hostAddresses(at?.host ?? framework.hostname, addressesOf)
+    if (ips.length === 0) continue
+    const name = `${fw}.${options.domain}`
+    out.addresses(name, ips)
+    // a scheduler that speaks HTTP listens nowhere
+    if (at !== undefined) out.add(`_framework._tcp.${name}`, 'SRV', `${name}:${at.port}`)
+  }
+}
+
+const agentRecords = (
+  out: Maker,
+  state: MesosState,
+  { domain }: RecordOptions,
+  addressesOf: AddressesOf,
+): void => {
+  const name = `slave.${domain}`
+  for (const agent of state.agents.values()) {
+    const ips = hostAddresses(agentHost(agent), addressesOf)
+    if (ips.length === 0) continue
+    out.addresses(name, ips)
+    out.add(`_slave._tcp.${domain}`, 'SRV', `${name}:${pidEndpoint(agent.pid)?.port ?? AGENT_PORT}`)
+  }
+}
+
+/**
+ * `leader`, `master` and `masterN`, N in the order of the list; a leader that
+ * is not in it takes the next free number, an address twice takes none.
+ */
+const masterRecords = (
+  out: Maker,
+  leader: string,
+  masters: readonly string[],
+  { domain }: RecordOptions,
+  addressesOf: AddressesOf,
+): void => {
+  const addresses = (master: string): readonly string[] =>
+    hostAddresses(pidEndpoint(master)?.host ?? master, addressesOf)
+  const at = pidEndpoint(leader)
+  const leading = at === undefined ? [] : addresses(leader)
+  if (at !== undefined && leading.length > 0) {
+    out.addresses(`leader.${domain}`, leading)
+    out.addresses(`master.${domain}`, leading)
+    for (const proto of ['_tcp', '_udp']) {
+      out.add(`_leader.${proto}.${domain}`, 'SRV', `leader.${domain}:${at.port}`)
+    }
+  }
+  const known = new Set(leading)
+  const all = new Set(masters)
+  // one that is in the list already keeps its place there
+  if (leading.length > 0) all.add(leader)
+  let number = 0
+  for (const master of all) {
+    const ips = master === leader ? leading : addresses(master).filter(ip => !known.has(ip))
+    if (ips.length === 0) continue
+    if (master !== leader) out.addresses(`master.${domain}`, ips)
+    for (const ip of ips) known.add(ip)
+    out.addresses(`master${number++}.${domain}`, ips)
+  }
+}
+
+/**
+ * All of them. `masters` is the list in its order, 'address:port' each, as
+ * configured or as ZooKeeper tells it.
+ */
+export const clusterRecords = (
+  state: MesosState,
+  masters: readonly string[],
+  options: RecordOptions,
+  addressesOf: AddressesOf,
+): Made => {
+  const out = new Maker('the cluster')
+  frameworkRecords(out, state, options, addressesOf)
+  agentRecords(out, state, options, addressesOf)
+  out.addresses(options.soaMname, plainIps(options.listenerAddresses))
+  masterRecords(out, state.leader, masters, options, addressesOf)
+  return out
+}
+
+/** Names that the records need addresses of: hosts of agents, schedulers and masters that are no literals. */
+export const hostsToLookUp = (
+  state: MesosState,
+  masters: readonly string[],
+): ReadonlySet<string> => {
+  const hosts = new Set<string>()
+  const want = (host: string): void => {
+    if (host !== '' && plainIps([host]).length === 0) hosts.add(host)
+  }
+  for (const agent of state.agents.values()) want(agentHost(agent))
+  for (const { pid, hostname } of state.frameworks.values())
+    want(pidEndpoint(pid)?.host ?? hostname)
+  for (const master of [...masters, state.leader]) want(pidEndpoint(master)?.host ?? master)
+  return hosts
+}

@@ -1,0 +1,153 @@
+/**
+ * What the HTTP API shows of the records, in the shapes of Mesos-DNS: names
+ * with their final dot, ports as text, one element of empty strings for what
+ * is unknown. Pure; http.ts serves it.
+ */
+import type { NameRecords, ZoneRecords } from './records.ts'
+import type { MesosRecord, RecordType } from './record.ts'
+
+export type HostView = { readonly host: string; readonly ip: string }
+export type ServiceView = {
+  readonly service: string
+  readonly host: string
+  readonly ip: string
+  readonly port: string
+}
+export type EnumerateView = {
+  readonly frameworks: readonly {
+    readonly tasks: readonly {
+      readonly name: string
+      readonly id: string
+      readonly records: readonly {
+        readonly name: string
+        readonly host: string
+        readonly rtype: RecordType
+      }[]
+    }[]
+    readonly name: string
+  }[]
+}
+type RecordsView = Record<string, readonly string[]>
+export type AxfrView = {
+  readonly TTL: number
+  readonly Serial: number
+  readonly RefreshSeconds: number
+  readonly Mname: string
+  readonly Rname: string
+  readonly Domain: string
+  readonly Records: {
+    readonly As: RecordsView
+    readonly AAAAs: RecordsView
+    readonly SRVs: RecordsView
+  }
+}
+
+/** 'target:port' with the target's final dot. */
+const dotted = (data: string): string => {
+  const colon = data.lastIndexOf(':')
+  return `${data.slice(0, colon)}.${data.slice(colon)}`
+}
+
+const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dotted(data) : data)
+
+/** A name as the API takes it: final dot or none, any case, and `.*` cut out as for a query. */
+const wanted = (name: string): string => name.replaceAll('.*', '').toLowerCase().replace(/\.$/, '')
+
+const addressesOf = (of: NameRecords | undefined): string[] => [
+  ...(of?.A?.keys() ?? []),
+  ...(of?.AAAA?.keys() ?? []),
+]
+
+/** The addresses of a name. */
+export const hostView = (records: ZoneRecords, host: string): readonly HostView[] => {
+  const name = wanted(host)
+  const ips = addressesOf(records.names.get(name))
+  return ips.length === 0 ? [{ host: '', ip: '' }] : ips.map(ip => ({ host: `${name}.`, ip }))
+}
+
+/** The targets of a service, with one address of each family. */
+export const serviceView = (records: ZoneRecords, service: string): readonly ServiceView[] => {
+  const found: ServiceView[] = []
+  for (const data of records.names.get(wanted(service))?.SRV?.keys() ?? []) {
+    const colon = data.lastIndexOf(':')
+    const target = data.slice(0, colon)
+    const of = records.names.get(target)
+    for (const set of [of?.A, of?.AAAA]) {
+      const ip = set?.keys().next().value
+      if (ip === undefined) continue
+      found.push({ service, host: `${target}.`, ip, port: data.slice(colon + 1) })
+    }
+  }
+  return found.length === 0 ? [{ service: '', host: '', ip: '', port: '' }] : found
+}
+
+/**
+ * Tasks by framework with the records they make. A record that several make
+ * stands with the first, as in the original.
+ */
+export const enumerateView = (records: ZoneRecords): EnumerateView => {
+  const { state } = records
+  if (state === undefined) return { frameworks: [] }
+  type TaskView = EnumerateView['frameworks'][number]['tasks'][number]
+  const seen = new Set<string>()
+  const fresh = ({ name, type, data }: MesosRecord): boolean => {
+    const key = `${type} ${name} ${data}`
+    return !seen.has(key) && seen.add(key) !== undefined
+  }
+  // what the cluster itself makes is nobody's
+  const byFramework = new Map<string, TaskView[]>()
+  for (const id of state.frameworks.keys()) byFramework.set(id, [])
+  for (const [key, task] of state.tasks) {
+    const own = records.ofTask(key)
+    if (own.length === 0) continue
+    byFramework.get(task.frameworkId)?.push({
+      name: task.name,
+      id: task.id,
+      records: own
+        .filter(fresh)
+        .map(({ name, type, data }) => ({
+          name: `${name}.`,
+          host: shown(type, data),
+          rtype: type,
+        })),
+    })
+  }
+  return {
+    frameworks: [...state.frameworks.values()].map(({ id, name }) => ({
+      tasks: byFramework.get(id) ?? [],
+      name,
+    })),
+  }
+}
+
+/** The whole zone. `mname` and `rname` without their final dots. */
+export const axfrView = (
+  records: ZoneRecords,
+  about: {
+    ttl: number
+    serial: number
+    refreshSeconds: number
+    mname: string
+    rname: string
+    domain: string
+  },
+): AxfrView => {
+  const As: RecordsView = {}
+  const AAAAs: RecordsView = {}
+  const SRVs: RecordsView = {}
+  for (const name of [...records.names.keys()].sort()) {
+    const of = records.names.get(name)
+    if (of?.A) As[`${name}.`] = [...of.A.keys()]
+    if (of?.AAAA) AAAAs[`${name}.`] = [...of.AAAA.keys()]
+    if (of?.SRV) SRVs[`${name}.`] = [...of.SRV.keys()].map(dotted)
+  }
+  return {
+    TTL: about.ttl,
+    Serial: about.serial,
+    RefreshSeconds: about.refreshSeconds,
+    Mname: `${about.mname}.`,
+    Rname: `${about.rname}.`,
+    Domain: about.domain,
+    Records: { As, AAAAs, SRVs },
+  }
+}

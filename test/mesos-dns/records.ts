@@ -1,0 +1,401 @@
+import t from 'tap'
+import fc from 'fast-check'
+import { readFileSync } from 'node:fs'
+import type { Framework, MesosState, Task } from '../../src/control/mesos/model.ts'
+import { parseState } from '../../src/control/mesos/state.ts'
+import { recordsFromState, ZoneRecords } from '../../src/mesos-dns/records.ts'
+import { hostsToLookUp } from '../../src/mesos-dns/cluster-records.ts'
+import type { IpSource, RecordOptions } from '../../src/mesos-dns/record.ts'
+import {
+  axfrView,
+  enumerateView,
+  type AxfrView,
+  type EnumerateView,
+} from '../../src/mesos-dns/views.ts'
+
+const data = (name: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8'))
+
+const OPTIONS: RecordOptions = {
+  domain: 'mesos',
+  ipSources: ['netinfo', 'mesos', 'host'],
+  enforceRfc952: false,
+  soaMname: 'ns1.mesos',
+  listenerAddresses: ['127.0.1.1'],
+}
+const MASTERS = ['127.0.1.1:5050', '127.0.1.2:5050', '127.0.1.3:5050']
+const ABOUT = {
+  ttl: 60,
+  serial: 7,
+  refreshSeconds: 30,
+  mname: 'ns1.mesos',
+  rname: 'root.ns1.mesos',
+  domain: 'mesos',
+}
+
+const recorded = parseState(data('mesos-master-state.json')).state
+
+/** Lists of a zone in one order, so that sets compare. */
+const sorted = ({ Records, ...about }: AxfrView): object => ({
+  ...about,
+  Serial: 0,
+  Records: Object.fromEntries(
+    Object.entries(Records).map(([type, names]) => [
+      type,
+      Object.fromEntries(Object.entries(names).map(([name, list]) => [name, [...list].sort()])),
+    ]),
+  ),
+})
+
+const tasksOf = (view: EnumerateView): Map<string, string[]> => {
+  const tasks = new Map<string, string[]>()
+  for (const framework of view.frameworks) {
+    for (const task of framework.tasks) {
+      tasks.set(
+        `${framework.name}/${task.name}/${task.id}`,
+        task.records.map(r => `${r.name} ${r.rtype} ${r.host}`).sort(),
+      )
+    }
+  }
+  return tasks
+}
+
+t.test('the fixture state gives the zone that the real server gave', async t => {
+  const records = recordsFromState(recorded, MASTERS, OPTIONS)
+  t.strictSame(sorted(axfrView(records, ABOUT)), sorted(data('mesos-dns-axfr.json') as AxfrView))
+  t.strictSame(records.problems, [])
+})
+
+t.test('the fixture state enumerates as the real server did', async t => {
+  const view = enumerateView(recordsFromState(recorded, MASTERS, OPTIONS))
+  t.strictSame(tasksOf(view), tasksOf(data('mesos-dns-enumerate.json') as EnumerateView))
+})
+
+const FRAMEWORK: Framework = {
+  id: 'F1',
+  name: 'marathon',
+  hostname: '192.0.2.5',
+  pid: 'scheduler-1@192.0.2.5:15201',
+  active: true,
+}
+
+const task = (fields: Partial<Task> = {}, addresses: readonly string[] = ['192.0.2.80']): Task => ({
+  id: 'test',
+  name: 'web',
+  frameworkId: 'F1',
+  agentId: 'cluster-S0',
+  state: 'TASK_RUNNING',
+  running: { state: 'TASK_RUNNING', timestamp: 1, healthy: undefined, addresses, labels: [] },
+  latest: undefined,
+  labels: [],
+  ports: [],
+  discovery: undefined,
+  portMappings: [],
+  containerType: 'MESOS',
+  hasHealthCheck: false,
+  ...fields,
+})
+
+const state = (tasks: readonly Task[], fields: Partial<MesosState> = {}): MesosState => ({
+  leader: '203.0.113.1:5050',
+  frameworks: new Map([['F1', FRAMEWORK]]),
+  agents: new Map([
+    [
+      'cluster-S0',
+      { id: 'cluster-S0', hostname: '192.0.2.10', pid: 'slave(1)@192.0.2.10:5051', active: true },
+    ],
+  ]),
+  tasks: new Map(tasks.map(one => [`${one.frameworkId} ${one.id}`, one])),
+  ...fields,
+})
+
+/** 'name TYPE data' of every record, sorted. */
+const lines = (records: ZoneRecords): string[] => {
+  const all: string[] = []
+  for (const [name, of] of records.names) {
+    for (const [type, set] of Object.entries(of))
+      for (const one of set.keys()) all.push(`${name} ${type} ${one}`)
+  }
+  return all.sort()
+}
+
+const linesOf = (
+  s: MesosState,
+  options: Partial<RecordOptions> = {},
+  masters: readonly string[] = [],
+): string[] => lines(recordsFromState(s, masters, { ...OPTIONS, ...options }))
+
+t.test('a task has its plain and its canonical name, beside and under slave', async t => {
+  const got = linesOf(state([task({ ports: [[31000, 31001]] })]))
+  for (const line of [
+    'web.marathon.mesos A 192.0.2.80',
+    'web-iffe9-s0.marathon.mesos A 192.0.2.80',
+    'web.marathon.slave.mesos A 192.0.2.10',
+    'web-iffe9-s0.marathon.slave.mesos A 192.0.2.10',
+    '_web._tcp.marathon.mesos SRV web-iffe9-s0.marathon.slave.mesos:31001',
+    '_web._udp.marathon.slave.mesos SRV web-iffe9-s0.marathon.slave.mesos:31000',
+  ]) {
+    t.ok(got.includes(line), line)
+  }
+})
+
+t.test('the addresses of a task are those of the first source that has any', async t => {
+  const labels = [
+    { key: 'Docker.NetworkSettings.IPAddress', value: '192.0.2.70' },
+    { key: 'MesosContainerizer.NetworkSettings.IPAddress', value: '::ffff:192.0.2.71' },
+  ]
+  const both = task({
+    running: {
+      state: 'TASK_RUNNING',
+      timestamp: 1,
+      healthy: true,
+      addresses: ['192.0.2.80', '2001:db8::80'],
+      labels,
+    },
+  })
+  const bare = task({ running: undefined })
+  const at = (of: Task, ...ipSources: IpSource[]): string[] =>
+    linesOf(state([of]), { ipSources })
+      .filter(line => line.startsWith('web.marathon.mesos '))
+      .map(line => line.split(' ').slice(1).join(' '))
+  t.strictSame(at(both, 'host', 'netinfo'), ['A 192.0.2.10'])
+  t.strictSame(at(both, 'netinfo', 'host'), ['A 192.0.2.80', 'AAAA 2001:db8::80'])
+  t.strictSame(at(both, 'docker'), ['A 192.0.2.70'])
+  t.strictSame(at(both, 'mesos'), ['A 192.0.2.71'], 'IPv4 in IPv6 clothes is IPv4')
+  t.strictSame(at(bare, 'netinfo', 'mesos', 'host'), ['A 192.0.2.10'])
+  t.strictSame(at(bare, 'netinfo'), [], 'and none is a problem, not a crash')
+})
+
+t.test('a discovery port names its service, its protocols and port 0', async t => {
+  const port = { labels: [] }
+  const discovery = {
+    name: 'Web.Shop',
+    ports: [
+      { ...port, number: 8080, name: 'HTTP', protocol: 'tcp' },
+      { ...port, number: 53, name: '', protocol: 'udp,tcp' },
+      { ...port, number: 0, name: 'zero', protocol: '' },
+    ],
+  }
+  const got = linesOf(state([task({ discovery })]))
+  for (const line of [
+    'web.shop.marathon.mesos A 192.0.2.80',
+    'web-shop.marathon.mesos A 192.0.2.80',
+    '_http._web-shop._tcp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:8080',
+    '_http._web.shop._tcp.marathon.mesos SRV web.shop-iffe9-s0.marathon.mesos:8080',
+    '_web-shop._udp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:53',
+    '_web-shop._tcp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:53',
+    '_zero._web-shop._udp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:0',
+  ]) {
+    t.ok(got.includes(line), line)
+  }
+})
+
+t.test('masters are numbered in their order and a leader outside it comes last', async t => {
+  const masters = ['203.0.113.3:5050', '203.0.113.1:5050', '203.0.113.3:5050', '203.0.113.1:5051']
+  const numbers = (list: readonly string[]): string[] =>
+    linesOf(state([]), {}, list).filter(line => /^(master|leader)/.test(line))
+  t.strictSame(numbers(masters), [
+    'leader.mesos A 203.0.113.1',
+    'master.mesos A 203.0.113.1',
+    'master.mesos A 203.0.113.3',
+    'master0.mesos A 203.0.113.3',
+    'master1.mesos A 203.0.113.1',
+  ])
+  t.strictSame(numbers(['203.0.113.3:5050']).slice(-2), [
+    'master0.mesos A 203.0.113.3',
+    'master1.mesos A 203.0.113.1',
+  ])
+})
+
+t.test('hosts that are names get the addresses that were looked up', async t => {
+  const frameworks = new Map([['F1', { ...FRAMEWORK, pid: '', hostname: 'scheduler.example.org' }]])
+  const agents = new Map([
+    ['cluster-S0', { id: 'cluster-S0', hostname: 'a.example.org', pid: '', active: true }],
+  ])
+  const s = state([task()], { frameworks, agents })
+  t.strictSame([...hostsToLookUp(s, ['m.example.org:5050'])].sort(), [
+    'a.example.org',
+    'm.example.org',
+    'scheduler.example.org',
+  ])
+  const addresses: Record<string, string[]> = {
+    'a.example.org': ['192.0.2.11', '2001:db8::11'],
+    'scheduler.example.org': ['192.0.2.6'],
+  }
+  const got = lines(recordsFromState(s, [], OPTIONS, host => addresses[host] ?? []))
+  t.ok(got.includes('slave.mesos AAAA 2001:db8::11'))
+  t.ok(got.includes('marathon.mesos A 192.0.2.6'))
+  t.ok(got.includes('web.marathon.slave.mesos A 192.0.2.11'))
+  t.notOk(
+    got.some(line => line.startsWith('_framework.')),
+    'an HTTP scheduler listens nowhere',
+  )
+})
+
+t.test('a name too long for its canonical form is cut so that it can be asked for', async t => {
+  const long = 'a'.repeat(63)
+  const records = recordsFromState(state([task({ name: long, ports: [[1, 1]] })]), [], OPTIONS)
+  t.ok(records.names.has(`${long}.marathon.mesos`))
+  t.ok(records.names.has(`${'a'.repeat(54)}-iffe9-s0.marathon.mesos`))
+  t.match(records.problems, [{ subject: 'test', reason: 'its name is too long for an SRV record' }])
+})
+
+t.test('one bad task or framework costs only itself', async t => {
+  const odd: Framework = { ...FRAMEWORK, id: 'F2', name: '%%%' }
+  const s = state(
+    [
+      task(),
+      task({ id: 'b', name: '$$' }),
+      task({ id: 'c', frameworkId: 'F2' }),
+      task({ id: 'd', agentId: 'gone' }),
+    ],
+    {
+      frameworks: new Map([
+        ['F1', FRAMEWORK],
+        ['F2', odd],
+      ]),
+    },
+  )
+  const records = recordsFromState(s, [], OPTIONS)
+  t.ok(records.names.has('web.marathon.mesos'))
+  t.strictSame(
+    records.problems.map(problem => problem.subject),
+    ['the cluster', 'b', 'c'],
+  )
+})
+
+t.test('RFC 952 labels apply to every name', async t => {
+  const got = linesOf(state([task({ name: '4abc123' })]), { enforceRfc952: true })
+  t.ok(got.includes('abc123.marathon.mesos A 192.0.2.80'))
+})
+
+const VALID =
+  /^(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*$/
+const odd = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 80 }),
+  fc.string({ unit: fc.constantFrom('-', '.', 'a', 'Z', '_', '9', '/', ' '), maxLength: 300 }),
+  fc.constantFrom('web', 'Web.Shop', 'leader', 'slave', '_tcp', '10.0.0.1'),
+)
+
+t.test('records of any state are valid names, whatever the state says', async t => {
+  const json = fc.record({
+    leader: fc.oneof(odd, fc.constant('master@203.0.113.1:5050')),
+    slaves: fc.array(
+      fc.record({
+        id: odd,
+        hostname: odd,
+        pid: fc.oneof(odd, fc.constant('slave(1)@192.0.2.10:5051')),
+      }),
+      { maxLength: 3 },
+    ),
+    frameworks: fc.array(
+      fc.record({
+        id: odd,
+        name: odd,
+        pid: odd,
+        hostname: odd,
+        tasks: fc.array(
+          fc.record({
+            id: odd,
+            name: odd,
+            slave_id: odd,
+            state: fc.constant('TASK_RUNNING'),
+            resources: fc.record({
+              ports: fc.oneof(odd, fc.constant('[1-3]'), fc.constant('[0-65535]')),
+            }),
+            discovery: fc.option(
+              fc.record({
+                name: odd,
+                ports: fc.record({
+                  ports: fc.array(fc.record({ number: fc.integer(), name: odd, protocol: odd }), {
+                    maxLength: 3,
+                  }),
+                }),
+              }),
+              { nil: undefined },
+            ),
+            statuses: fc.array(
+              fc.record({
+                state: fc.constant('TASK_RUNNING'),
+                timestamp: fc.double(),
+                container_status: fc.anything(),
+                labels: fc.anything(),
+              }),
+              { maxLength: 2 },
+            ),
+          }),
+          { maxLength: 3 },
+        ),
+      }),
+      { maxLength: 3 },
+    ),
+  })
+  fc.assert(
+    fc.property(json, of => {
+      const agents = of.slaves.map(slave => slave.id)
+      // most ids would meet no agent, and an agent without a task makes few names
+      for (const framework of of.frameworks)
+        for (const one of framework.tasks) one.slave_id = agents[0] ?? one.slave_id
+      const parsed = parseState(JSON.parse(JSON.stringify(of))).state
+      for (const [name, records] of recordsFromState(parsed, ['x', ''], OPTIONS, host => [host])
+        .names) {
+        if (!VALID.test(name)) t.fail(`${JSON.stringify(name)} is no name`)
+        for (const srv of records.SRV?.keys() ?? []) {
+          if (!VALID.test(srv.replace(/:\d{1,5}$/, '')))
+            t.fail(`${JSON.stringify(srv)} is no target`)
+        }
+      }
+    }),
+    { numRuns: 300 },
+  )
+  t.pass()
+})
+
+t.test('an update gives what a fresh start gives, and names every change', async t => {
+  const some = fc.record({
+    id: fc.constantFrom('a', 'b', 'c', 'd'),
+    name: fc.constantFrom('web', 'api'),
+    state: fc.constantFrom('TASK_RUNNING', 'TASK_RUNNING', 'TASK_KILLING'),
+    ip: fc.constantFrom('192.0.2.80', '192.0.2.81'),
+  })
+  const step = fc.record({
+    tasks: fc.array(some, { maxLength: 5 }),
+    agent: fc.constantFrom('192.0.2.10', '192.0.2.11'),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 6 }), steps => {
+      const records = new ZoneRecords(OPTIONS)
+      for (const { tasks, agent } of steps) {
+        const s = state(
+          tasks.map(({ id, name, state: at, ip }) => task({ id, name, state: at }, [ip])),
+          {
+            agents: new Map([
+              ['cluster-S0', { id: 'cluster-S0', hostname: agent, pid: '', active: true }],
+            ]),
+          },
+        )
+        const before = lines(records)
+        const changed = records.update(s)
+        const after = lines(records)
+        const fresh = lines(recordsFromState(s, [], OPTIONS))
+        if (after.join() !== fresh.join()) t.strictSame(after, fresh)
+        const differ = [
+          ...before.filter(line => !after.includes(line)),
+          ...after.filter(line => !before.includes(line)),
+        ]
+        for (const line of differ)
+          if (!changed.has(line.slice(0, line.indexOf(' ')))) t.fail(`${line} changed unsaid`)
+      }
+    }),
+    { numRuns: 100 },
+  )
+  t.pass()
+})
+
+t.test('an update with nothing new changes nothing', async t => {
+  const records = new ZoneRecords(OPTIONS)
+  t.not(records.update(recorded, MASTERS).size, 0)
+  t.equal(records.update(recorded, MASTERS).size, 0)
+  const again = parseState(data('mesos-master-state.json')).state
+  t.equal(records.update(again, MASTERS).size, 0, 'nor does the same state loaded again')
+})
