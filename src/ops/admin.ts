@@ -1,0 +1,270 @@
+/**
+ * The HTTP server for operators: loopback TCP to look, a Unix socket to look
+ * and to change. It knows limits, hosts and methods; what can be asked is in
+ * the table of routes it is given (route.ts). DNS never waits for it, and a
+ * daemon whose admin address is taken still serves DNS.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { isIP, isIPv4 } from 'node:net'
+import type { Endpoint } from '../boundary.ts'
+import { fail, messageOf } from '../error.ts'
+import type { Log } from '../log.ts'
+import { RouteTable, type AdminResponse, type Route } from './route.ts'
+import { clearStaleSocket } from './unix-socket.ts'
+
+/** Where to listen: an address, or a path for the Unix socket. */
+export type AdminAddress = Endpoint | { readonly path: string }
+
+export type AdminOptions = {
+  readonly routes: readonly Route[]
+  readonly log: Log
+  /** Host names besides loopback's and the listen address that a client may use in `Host`, e.g. our own. */
+  readonly names?: readonly string[]
+  /** Milliseconds a handler may take before the client gets 504. Default 10,000. */
+  readonly handlerTimeout?: number
+}
+
+/** Largest body of a change; a bulk of VIPs fits, a mistake does not. */
+const BODY_LIMIT = 64 * 1024
+/** Connections per address; Prometheus, a browser and a few tools use a dozen. */
+const CONNECTIONS = 64
+/** What sockaddr_un holds, its final zero not counted; libuv would cut a longer path without a word. */
+const PATH_LIMIT = 107
+/** Clients must have sent their headers, and the whole query, within this. */
+const HEADERS_MS = 5_000
+const QUERY_MS = 10_000
+/** A connection on which nothing moves for this long is closed, half-read responses included. */
+const IDLE_MS = 30_000
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+} as const
+
+/** Names and addresses of this host that nobody else can hand out. */
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+
+/** `Host` without its port, lower case. */
+const hostOf = (header: string): string => header.toLowerCase().replace(/:\d*$/, '')
+
+/**
+ * Whether a browser may be believed. A page that rebinds its own name to our
+ * address still sends that name in `Host`; loopback, the address listened on
+ * and configured names cannot be rebound. Behind a wildcard any literal
+ * address is ours, and a literal cannot be rebound either.
+ */
+const hostAllowed = (header: string | undefined, listen: Endpoint, names: readonly string[]): boolean => {
+  // Only HTTP/1.0 comes without (Node refuses 1.1), and no browser speaks that.
+  if (header === undefined) return true
+  const host = hostOf(header)
+  const bare = host.replace(/^\[(.*)\]$/, '$1')
+  if (LOOPBACK.test(host) || bare === listen.address.toLowerCase()) return true
+  if (names.some(name => name.toLowerCase() === host)) return true
+  return (listen.address === '0.0.0.0' || listen.address === '::') && isIP(bare) !== 0
+}
+
+/** A refusal, in JSON like everything else the API says. */
+const refusal = (status: number, error: string, headers: Record<string, string> = {}): AdminResponse => ({
+  status,
+  json: { error },
+  headers,
+})
+
+const TOO_LARGE = Symbol('too large')
+const NOT_JSON = Symbol('not JSON')
+
+/** The body's JSON, undefined if empty. */
+const bodyOf = async (req: IncomingMessage): Promise<unknown> => {
+  const parts: Buffer[] = []
+  let length = Number(req.headers['content-length'] ?? 0)
+  if (length > BODY_LIMIT) return TOO_LARGE
+  length = 0
+  // Left early, the stream must live on: the refusal goes out on its socket.
+  for await (const part of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    length += part.length
+    if (length > BODY_LIMIT) return TOO_LARGE
+    parts.push(part)
+  }
+  if (length === 0) return undefined
+  try {
+    return JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown
+  } catch {
+    return NOT_JSON
+  }
+}
+
+/** Resolves when more may be written, or the client is gone. */
+const drained = (res: ServerResponse): Promise<void> =>
+  new Promise(resolve => {
+    const done = (): void => {
+      res.off('drain', done).off('close', done)
+      resolve()
+    }
+    res.on('drain', done).on('close', done)
+  })
+
+/** Serves routes on any number of addresses until closed. */
+export class AdminServer {
+  readonly #table: RouteTable
+  readonly #log: Log
+  readonly #names: readonly string[]
+  readonly #handlerTimeout: number
+  readonly #servers = new Set<Server>()
+
+  constructor({ routes, log, names = [], handlerTimeout = 10_000 }: AdminOptions) {
+    this.#table = new RouteTable(routes)
+    this.#log = log
+    this.#names = names
+    this.#handlerTimeout = handlerTimeout
+  }
+
+  /**
+   * Listens and returns where (the port is the kernel's choice if 0 was asked).
+   * Rejects with EBIND and the errno name in `errno`; other addresses go on.
+   */
+  async listen(where: AdminAddress): Promise<AdminAddress> {
+    const unix = 'path' in where
+    const server = createServer({
+      headersTimeout: HEADERS_MS,
+      requestTimeout: QUERY_MS,
+      keepAliveTimeout: HEADERS_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 8 * 1024,
+    })
+    server.maxConnections = CONNECTIONS
+    server.maxHeadersCount = 64
+    server.timeout = IDLE_MS
+    let listen: Endpoint = unix ? { address: '', port: 0 } : where
+    server.on('request', (req, res) => {
+      this.#serve(req, res, unix ? undefined : listen).catch((er: unknown) => {
+        this.#log.error('admin response failed', { err: er })
+        res.destroy()
+      })
+    })
+    try {
+      if (unix && Buffer.byteLength(where.path) > PATH_LIMIT) {
+        throw fail(`the path is over ${PATH_LIMIT} octets`, 'EBIND', { errno: 'ENAMETOOLONG' })
+      }
+      if (unix) await clearStaleSocket(where.path)
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        const done = (): void => {
+          server.off('error', reject)
+          resolve()
+        }
+        if (unix) listenOnPath(server, where.path, done)
+        else server.listen(where.port, where.address, done)
+      })
+    } catch (cause) {
+      server.close()
+      const name = unix ? where.path : hostPort(where)
+      const { errno, code } = cause as { errno?: unknown; code?: string }
+      throw fail(`cannot listen for admin on ${name}: ${messageOf(cause)}`, 'EBIND', {
+        cause,
+        errno: typeof errno === 'string' ? errno : (code ?? ''),
+      })
+    }
+    server.on('error', (err: unknown) => this.#log.warn('admin server error', { err }))
+    this.#servers.add(server)
+    if (unix) return where
+    const bound = server.address()
+    if (bound !== null && typeof bound === 'object') listen = { address: where.address, port: bound.port }
+    return listen
+  }
+
+  /** Stops accepting and ends every connection. Idempotent. */
+  async close(): Promise<void> {
+    const servers = [...this.#servers]
+    this.#servers.clear()
+    await Promise.all(
+      servers.map(server => {
+        const closed = new Promise<void>(resolve => server.close(() => resolve()))
+        server.closeAllConnections()
+        return closed
+      }),
+    )
+  }
+
+  async #serve(req: IncomingMessage, res: ServerResponse, tcp: Endpoint | undefined): Promise<void> {
+    const head = req.method === 'HEAD'
+    const response = await this.#respond(req, tcp)
+    const { status = 200, json, text, chunks, headers = {} } = response
+    // What of the body was not read is not waited for.
+    const close = req.complete ? {} : { connection: 'close' }
+    req.resume()
+    const type = json === undefined ? 'text/plain; charset=utf-8' : 'application/json'
+    const own = { ...HEADERS, 'content-type': type, ...headers, ...close }
+    if (chunks !== undefined && !head) {
+      res.writeHead(status, own)
+      for await (const chunk of chunks) {
+        if (res.destroyed) return
+        if (!res.write(chunk)) await drained(res)
+      }
+      res.end()
+      return
+    }
+    const body = json === undefined ? (text ?? '') : `${JSON.stringify(json)}\n`
+    const empty = status === 204 || status === 304
+    const length = chunks !== undefined || empty ? {} : { 'content-length': Buffer.byteLength(body) }
+    res.writeHead(status, { ...own, ...length })
+    res.end(head || empty ? undefined : body)
+  }
+
+  async #respond(req: IncomingMessage, tcp: Endpoint | undefined): Promise<AdminResponse> {
+    if (tcp && !hostAllowed(req.headers.host, tcp, this.#names)) {
+      return refusal(403, 'this server does not answer to that host name')
+    }
+    const [path = '', search = ''] = (req.url ?? '').split(/\?(.*)/s)
+    const found = this.#table.match(path)
+    if (!found) return refusal(404, 'no such path')
+    const method = req.method === 'HEAD' ? 'GET' : (req.method ?? '')
+    const route = found.routes.get(method)
+    if (!route) {
+      const allow = [...found.routes.keys()].flatMap(m => (m === 'GET' ? ['GET', 'HEAD'] : [m]))
+      return refusal(405, 'that method does not fit this path', { allow: allow.join(', ') })
+    }
+    if (tcp && (route.unixOnly || method !== 'GET')) {
+      return refusal(403, 'only over the Unix socket')
+    }
+    const body = method === 'GET' ? undefined : await bodyOf(req)
+    if (body === TOO_LARGE) return refusal(413, `a body may have ${BODY_LIMIT} octets`)
+    if (body === NOT_JSON) return refusal(400, 'the body is not JSON')
+    const { params } = found
+    const query = new URLSearchParams(search)
+    return this.#handle(route, { params, query, body, headers: req.headers })
+  }
+
+  async #handle(route: Route, req: Parameters<Route['handle']>[0]): Promise<AdminResponse> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<AdminResponse>(resolve => {
+      timer = setTimeout(() => resolve(refusal(504, 'no answer in time')), this.#handlerTimeout)
+    })
+    try {
+      return await Promise.race([Promise.resolve(route.handle(req)), late])
+    } catch (err) {
+      this.#log.error('admin handler failed', { method: route.method, path: route.path, err })
+      return refusal(500, 'internal error')
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** Binds with 0660 from the first moment: libuv binds within the call, so the mask need not stay. */
+const listenOnPath = (server: Server, path: string, done: () => void): void => {
+  const old = process.umask(0o117)
+  try {
+    server.listen(path, done)
+  } finally {
+    process.umask(old)
+  }
+}
+
+const hostPort = ({ address, port }: Endpoint): string =>
+  `${address.includes(':') ? `[${address}]` : address}:${port}`
+
+/** Whether an address is one that only this host reaches; for the warning when it is not. */
+export const isLoopback = (address: string): boolean =>
+  isIPv4(address) ? address.startsWith('127.') : address === '::1'
