@@ -13,6 +13,8 @@ export type ParsedState = {
   readonly state: MesosState
   /** 'ip:port' of the master that answered; '' if it did not say. A follower knows no tasks. */
   readonly self: string
+  /** Agents the master remembers from its log that have not come back yet. */
+  readonly recovered: ReadonlySet<string>
   /** Items left out because they cannot be used. */
   readonly bad: number
 }
@@ -50,6 +52,11 @@ export const parseState = (json: unknown): ParsedState => {
       else bad++
     }
   }
-  const self = leaderOf(json.pid)
-  return { state: { leader: leaderOf(json.leader), frameworks, agents, tasks }, self, bad }
+  const recovered = new Set<string>()
+  for (const item of list(json.recovered_slaves)) {
+    const agent = agentFromJson(item)
+    if (agent) recovered.add(agent.id)
+  }
+  const state = { leader: leaderOf(json.leader), frameworks, agents, tasks }
+  return { state, self: leaderOf(json.pid), recovered, bad }
 }

@@ -1,0 +1,267 @@
+/**
+ * From the leading master to local zones: runs the subscription, reduces its
+ * events, and publishes `dcos.thisdcos.directory` as patches and copies of
+ * other zones made from the same state (the Mesos-DNS zone) at a slower pace.
+ * A failed load publishes nothing: what is known stays.
+ */
+import { messageOf } from '../../error.ts'
+import type { Log } from '../../log.ts'
+import type { Http } from '../http.ts'
+import { TTL, type ZoneChange, type ZoneMap } from '../zone.ts'
+import { holdAfterEvents, holdAfterLoad, holdEnd, missingAgents, type Hold } from './hold.ts'
+import { emptyState, type MesosState } from './model.ts'
+import type { MesosEvent } from './operator-api.ts'
+import { Pace } from './pace.ts'
+import { reduce, type Known } from './reducer.ts'
+import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
+import { TaskZone } from './task-zone.ts'
+
+/** A zone made whole from the state: `mesos.thisdcos.directory`. */
+export type ZoneCopy = {
+  readonly apex: string
+  readonly make: (state: MesosState) => ZoneMap
+  /** Shortest time between two of them; the originals took 30 s, a change waits at most this. */
+  readonly everyMs: number
+}
+
+export type MesosSourceOptions = {
+  readonly http: Http
+  readonly log: Log
+  /** Base URLs of the masters to ask, 'http://10.0.0.5:5050', preferred first. */
+  readonly bases: () => readonly string[]
+  /** Addresses for `master.dcos.thisdcos.directory`. */
+  readonly masters: () => readonly string[]
+  /** True follows redirects to the leader; false publishes only while the asked master leads itself. */
+  readonly follow: boolean
+  readonly onZone: (apex: string, change: ZoneChange) => void
+  /** After every load and batch of events: for who makes other things of it. */
+  readonly onState?: (state: MesosState) => void
+  readonly copies?: readonly ZoneCopy[]
+  readonly apex?: string
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  /** Between two publications of a storm of events; 1 s as dcos-net had it. */
+  readonly paceMs?: number
+  readonly pollMs?: number
+  readonly minMs?: number
+  readonly maxMs?: number
+  readonly deadlineMs?: number
+  readonly maxBytes?: number
+  readonly silenceMs?: (heartbeatMs: number) => number
+}
+
+export type MesosStatus = {
+  readonly state: SubscriptionState
+  /** Base URL of the master asked last. */
+  readonly master: string
+  readonly leader: string
+  /** Whether the stream or poll of the leader is up now. */
+  readonly hearing: boolean
+  /** Last trouble, '' while all is well. */
+  readonly trouble: string
+  /** Agents that are waited for after a failover, and for how long at most. */
+  readonly missingAgents: number
+  readonly holdMs: number
+  readonly tasks: number
+  readonly frameworks: number
+  readonly agents: number
+  readonly names: number
+  readonly counts: SubscriptionCounts
+}
+
+export const DCOS_APEX = 'dcos.thisdcos.directory'
+
+type CopyEntry = { readonly copy: ZoneCopy; readonly pace: Pace; stale: boolean }
+
+/** Events kept back for the next publication before they are reduced anyway. */
+const MAX_PENDING = 5_000
+/** Between two reductions: events that change no name (health, mostly) may come at any rate. */
+const REDUCE_MS = 20
+
+export class MesosSource {
+  readonly #options: MesosSourceOptions
+  readonly #subscription: Subscription
+  readonly #zone: TaskZone
+  readonly #apex: string
+  readonly #pace: Pace
+  readonly #reducing = new Pace(REDUCE_MS)
+  readonly #copies: CopyEntry[]
+  #known: Known = { state: emptyState, recovered: new Set() }
+  #pending: MesosEvent[] = []
+  #hold: Hold | undefined
+  /** Whether a whole zone has been published: before that there is nothing to keep or to patch. */
+  #published = false
+  /** Whether something changed that is not published yet. */
+  #dirty = false
+  #hearing = false
+  /** The leader last logged. */
+  #leader = ''
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: MesosSourceOptions) {
+    this.#options = options
+    this.#apex = options.apex ?? DCOS_APEX
+    this.#zone = new TaskZone(this.#apex, TTL)
+    this.#pace = new Pace(options.paceMs ?? 1_000)
+    this.#copies = (options.copies ?? []).map(copy => ({ copy, pace: new Pace(copy.everyMs), stale: false }))
+    this.#subscription = new Subscription({
+      ...options,
+      masters: options.bases,
+      onEvents: events => this.#take(events),
+      onLeading: hearing => (this.#hearing = hearing),
+    })
+  }
+
+  start(): void {
+    this.#subscription.start()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#subscription.close()
+  }
+
+  /** The list of masters is another one: their names follow. */
+  mastersChanged(): void {
+    this.#dirty = true
+    this.#turn()
+  }
+
+  /** The state as of the last event. */
+  get state(): MesosState {
+    return this.#known.state
+  }
+
+  get status(): MesosStatus {
+    const { state, base, trouble } = this.#subscription.status
+    const known = this.#known.state
+    return {
+      state,
+      master: base,
+      leader: known.leader,
+      hearing: this.#hearing,
+      trouble,
+      missingAgents: this.#known.recovered.size,
+      holdMs: this.#hold ? Math.max(0, holdEnd(this.#hold) - this.#options.now()) : 0,
+      tasks: known.tasks.size,
+      frameworks: known.frameworks.size,
+      agents: known.agents.size,
+      names: this.#zone.size,
+      counts: this.#subscription.counts,
+    }
+  }
+
+  #take(events: readonly MesosEvent[]): void {
+    for (const event of events) this.#pending.push(event)
+    this.#turn()
+  }
+
+  /** Do what is due and set the timer for what is not. */
+  #turn(): void {
+    if (this.#closed) return
+    const now = this.#options.now()
+    if (this.#hold && now >= holdEnd(this.#hold)) this.#endHold()
+    const wait = this.#wait(now)
+    if (wait === 0 || this.#pending.length > MAX_PENDING) this.#reduce(now)
+    if (wait === 0) this.#publish(now)
+    for (const entry of this.#copies) this.#copy(entry, now)
+    clearTimeout(this.#timer)
+    const next = this.#next(now)
+    if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)
+  }
+
+  /** Milliseconds until something is due; Infinity when nothing waits. */
+  #next(now: number): number {
+    let next = Infinity
+    if (this.#hold) next = Math.max(1, holdEnd(this.#hold) - now)
+    const due = this.#dirty && this.#loaded && !this.#waiting
+    if (due || this.#pending.length > 0) next = Math.min(next, this.#wait(now))
+    if (this.#hold || !this.#loaded) return next
+    for (const { pace, stale } of this.#copies) if (stale) next = Math.min(next, pace.wait(now))
+    return next
+  }
+
+  #wait(now: number): number {
+    return Math.max(this.#pace.wait(now), this.#reducing.wait(now))
+  }
+
+  /** On hold before anything was published: others may still serve what the last leader knew. */
+  get #waiting(): boolean {
+    return this.#hold !== undefined && !this.#published
+  }
+
+  get #loaded(): boolean {
+    return this.#known.state !== emptyState
+  }
+
+  #reduce(now: number): void {
+    if (this.#pending.length === 0) return
+    const events = this.#pending
+    this.#pending = []
+    this.#reducing.done(now)
+    const before = this.#known
+    const { state, recovered: told, changed } = reduce(before, events)
+    const recovered = changed.all ? missingAgents(told, before.state.agents, state.agents) : told
+    this.#known = { state, recovered }
+    this.#holdAfter(changed.all, now)
+    this.#zone.update(state, changed, this.#hold !== undefined)
+    this.#dirty = true
+    for (const entry of this.#copies) entry.stale = true
+    this.#options.onState?.(state)
+  }
+
+  #holdAfter(loaded: boolean, now: number): void {
+    const { recovered, state } = this.#known
+    if (this.#hold) this.#hold = holdAfterEvents(this.#hold, recovered, now)
+    else if (loaded) {
+      this.#hold = holdAfterLoad(recovered, now)
+      const { log } = this.#options
+      const fields = { leader: state.leader, tasks: state.tasks.size, agents: state.agents.size }
+      if (this.#hold) log.warn('the Mesos leader waits for its agents', { ...fields, missing: recovered.size })
+      else if (state.leader !== this.#leader) log.info('the state of a Mesos leader is loaded', fields)
+      this.#leader = state.leader
+    }
+  }
+
+  #endHold(): void {
+    const { recovered } = this.#known
+    this.#options.log.info('the wait for Mesos agents is over', { missing: recovered.size })
+    this.#hold = undefined
+    this.#known = { state: this.#known.state, recovered: new Set() }
+    this.#zone.release()
+    this.#dirty = true
+    for (const entry of this.#copies) entry.stale = true
+  }
+
+  #publish(now: number): void {
+    if (!this.#dirty || this.#waiting || !this.#loaded) return
+    this.#dirty = false
+    this.#zone.masters(this.#known.state, this.#options.masters())
+    if (!this.#published) {
+      this.#published = true
+      this.#pace.done(now)
+      this.#options.onZone(this.#apex, { kind: 'full', zone: this.#zone.zone() })
+      return
+    }
+    const { set, drop } = this.#zone.take()
+    if (set.length === 0 && drop.length === 0) return
+    this.#pace.done(now)
+    this.#options.onZone(this.#apex, { kind: 'patch', set, drop })
+  }
+
+  /** A copy is made whole, so it is not made of a state that is known to lack something. */
+  #copy(entry: CopyEntry, now: number): void {
+    if (!entry.stale || this.#hold || !this.#loaded || entry.pace.wait(now) > 0) return
+    entry.stale = false
+    entry.pace.done(now)
+    const { apex, make } = entry.copy
+    try {
+      this.#options.onZone(apex, { kind: 'full', zone: make(this.#known.state) })
+    } catch (er) {
+      this.#options.log.error('a copy of a zone cannot be made', { zone: apex, err: messageOf(er) })
+    }
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * Brings local zones to the data thread as the messages of boundary.ts, in
+ * pieces that take that thread about a millisecond each: a small change as a
+ * patch, a large one as a new copy that is put in place by its last message.
+ * What was sent is remembered, so a zone that is published whole travels as
+ * its differences.
+ */
+import type { Owner, RRset, ZoneApex, ZoneMessage } from '../boundary.ts'
+import type { ZoneChange, ZoneMap } from './zone.ts'
+
+/** Owners in one message, and records, whichever is met first. */
+const OWNERS = 500
+const RECORDS = 2_000
+
+/** What the apex of a local zone says; the values the originals had. */
+export const DEFAULT_SOA: ZoneApex = {
+  mname: 'ns.spartan',
+  rname: 'support.mesosphere.com',
+  ttl: 5,
+  refresh: 60,
+  retry: 180,
+  expire: 86_400,
+  minimum: 1,
+}
+
+const sameData = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i])
+
+/** Whether two owners hold the same, in the same order. */
+export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
+  a === b ||
+  (a.length === b.length &&
+    a.every((rrset, i) => {
+      const other = b[i]
+      return (
+        other !== undefined && rrset.type === other.type && rrset.ttl === other.ttl && sameData(rrset.data, other.data)
+      )
+    }))
+
+/** What turns `before` into `after`. */
+export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
+  const set: Owner[] = []
+  const drop: string[] = []
+  for (const [owner, rrsets] of after) {
+    const had = before.get(owner)
+    if (had === undefined || !sameRRsets(had, rrsets)) set.push([owner, rrsets])
+  }
+  for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
+  return { set, drop }
+}
+
+/** Owners in groups that are each a message's worth. */
+export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> {
+  let piece: Owner[] = []
+  let records = 0
+  for (const owner of owners) {
+    piece.push(owner)
+    for (const rrset of owner[1]) records += rrset.data.length
+    if (piece.length < OWNERS && records < RECORDS) continue
+    yield piece
+    piece = []
+    records = 0
+  }
+  if (piece.length > 0) yield piece
+}
+
+export type ZoneDetails = { readonly soa?: ZoneApex; readonly ns?: string }
+
+export type ZonePublisherOptions = {
+  readonly send: (message: ZoneMessage) => void
+  /** Milliseconds since the epoch: SOA serials grow with it, also over a restart. */
+  readonly now: () => number
+  /** A number no other change has had; default counts from 1. Share one if others publish zones too. */
+  readonly number?: () => number
+  /** Lets the event loop turn between the messages of a large change. */
+  readonly breathe?: () => Promise<void>
+}
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+type Published = {
+  /** What the data thread has, once `sending` is over. */
+  readonly owners: Map<string, readonly RRset[]>
+  readonly details: Required<ZoneDetails>
+  serial: number
+  opened: boolean
+  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN; as wanted and as sent. */
+  loaded: boolean
+  sentLoaded: boolean
+  queue: ZoneChange[]
+  sending: Promise<void> | undefined
+  removed: boolean
+}
+
+export class ZonePublisher {
+  readonly #options: ZonePublisherOptions
+  readonly #breathe: () => Promise<void>
+  readonly #zones = new Map<string, Published>()
+  #number = 0
+  #closed = false
+
+  constructor(options: ZonePublisherOptions) {
+    this.#options = options
+    this.#breathe = options.breathe ?? turn
+  }
+
+  /** Have this zone, empty and not loaded (SERVFAIL until its data comes) unless told otherwise. */
+  open(apex: string, details: ZoneDetails = {}, loaded = false): void {
+    const zone = this.#zone(apex, details)
+    if (zone.opened) return
+    zone.loaded ||= loaded
+    zone.queue.unshift({ kind: 'full', zone: new Map() })
+    this.#start(apex, zone)
+  }
+
+  /** Make the zone what this says. Small changes are sent before this returns. */
+  publish(apex: string, change: ZoneChange, details: ZoneDetails = {}): void {
+    const zone = this.#zone(apex, details)
+    zone.loaded = true
+    // nothing before a full one matters any more
+    if (change.kind === 'full') zone.queue = [change]
+    else zone.queue.push(change)
+    this.#start(apex, zone)
+  }
+
+  remove(apex: string): void {
+    const zone = this.#zones.get(apex)
+    if (!zone) return
+    zone.removed = true
+    this.#zones.delete(apex)
+    if (zone.opened) this.#options.send({ type: 'zone', op: 'remove', apex })
+  }
+
+  /** What the zone holds or is about to: for the REST views and for gossip. Do not keep it. */
+  zone(apex: string): ZoneMap | undefined {
+    return this.#zones.get(apex)?.owners
+  }
+
+  get apexes(): readonly string[] {
+    return [...this.#zones.keys()]
+  }
+
+  /** When everything published so far has been sent. */
+  async settled(): Promise<void> {
+    for (const { sending } of this.#zones.values()) await sending
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #zone(apex: string, { soa = DEFAULT_SOA, ns = 'ns.spartan' }: ZoneDetails): Published {
+    let zone = this.#zones.get(apex)
+    if (zone) return zone
+    zone = {
+      owners: new Map(),
+      details: { soa, ns },
+      serial: 0,
+      opened: false,
+      loaded: false,
+      sentLoaded: false,
+      queue: [],
+      sending: undefined,
+      removed: false,
+    }
+    this.#zones.set(apex, zone)
+    return zone
+  }
+
+  #nextNumber(): number {
+    return this.#options.number?.() ?? ++this.#number
+  }
+
+  #nextSerial(zone: Published): number {
+    // seconds, as Mesos-DNS; changes within one second still differ
+    zone.serial = Math.max(zone.serial + 1, Math.floor(this.#options.now() / 1_000)) >>> 0
+    return zone.serial
+  }
+
+  #start(apex: string, zone: Published): void {
+    if (zone.sending || this.#closed) return
+    const rest = this.#drain(apex, zone)
+    if (rest === undefined) return
+    zone.sending = rest.finally(() => (zone.sending = undefined))
+  }
+
+  /** Sends what is queued; a promise if it takes more than one turn. */
+  #drain(apex: string, zone: Published): Promise<void> | undefined {
+    for (;;) {
+      const change = zone.queue.shift()
+      if (!change || zone.removed || this.#closed) return undefined
+      const large = this.#apply(apex, zone, change)
+      if (large) return large.then(() => this.#drain(apex, zone))
+    }
+  }
+
+  #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
+    const { set, drop } = change.kind === 'full' ? diffZones(zone.owners, change.zone) : change
+    for (const [owner, rrsets] of set) zone.owners.set(owner, rrsets)
+    for (const owner of drop) zone.owners.delete(owner)
+    // a patch does not carry `loaded`, so the step to loaded is a load
+    const whole = !zone.opened || zone.loaded !== zone.sentLoaded
+    if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS) return this.#load(apex, zone)
+    if (set.length === 0 && drop.length === 0) return undefined
+    return this.#patch(apex, zone, set, drop)
+  }
+
+  /** One message if it fits, sent at once; else several. Names appear before others go. */
+  #patch(apex: string, zone: Published, set: readonly Owner[], drop: readonly string[]): Promise<void> | undefined {
+    const pieces = [...inPieces(set)]
+    const send = (part: readonly Owner[], gone: readonly string[]): void =>
+      this.#options.send({
+        type: 'zone',
+        op: 'patch',
+        apex,
+        number: this.#nextNumber(),
+        serial: this.#nextSerial(zone),
+        set: part,
+        drop: gone,
+      })
+    if (pieces.length <= 1 && drop.length <= OWNERS) {
+      send(pieces[0] ?? [], drop)
+      return undefined
+    }
+    return (async () => {
+      for (const piece of pieces) {
+        if (zone.removed || this.#closed) return
+        send(piece, [])
+        await this.#breathe()
+      }
+      for (let at = 0; at < drop.length; at += OWNERS) {
+        if (zone.removed || this.#closed) return
+        send([], drop.slice(at, at + OWNERS))
+        await this.#breathe()
+      }
+    })()
+  }
+
+  /** A whole copy: load, more, commit. An empty or small one is sent at once. */
+  #load(apex: string, zone: Published): Promise<void> | undefined {
+    const { send } = this.#options
+    const { soa, ns } = zone.details
+    // what is sent is this moment's; later changes wait in the queue
+    const pieces = [...inPieces(zone.owners)]
+    const { loaded } = zone
+    send({ type: 'zone', op: 'load', apex, soa, ns, serial: this.#nextSerial(zone) })
+    zone.opened = true
+    const commit = (): void => {
+      zone.sentLoaded = loaded
+      send({ type: 'zone', op: 'commit', apex, number: this.#nextNumber(), loaded })
+    }
+    if (pieces.length <= 1) {
+      if (pieces[0]) send({ type: 'zone', op: 'more', apex, set: pieces[0] })
+      commit()
+      return undefined
+    }
+    return (async () => {
+      for (const set of pieces) {
+        if (zone.removed || this.#closed) return
+        send({ type: 'zone', op: 'more', apex, set })
+        await this.#breathe()
+      }
+      if (zone.removed || this.#closed) return
+      commit()
+    })()
+  }
+}
