@@ -1,0 +1,240 @@
+/**
+ * The configuration: one YAML file over defaults, read once into one frozen
+ * object. Every key with its unit, default and reason is declared in
+ * config/schema.ts; here is what the rest of the program sees. Addresses have
+ * their port, TTLs are seconds, other times milliseconds, sizes bytes; '' means
+ * none, and a section that is not used is undefined.
+ */
+import { readFileSync } from 'node:fs'
+import type { $ZodIssue } from 'zod/v4/core'
+import type { Endpoint, Milliseconds, Seconds } from './boundary.ts'
+import type { Upstream } from './config/address.ts'
+import { finish } from './config/finish.ts'
+import type { Host } from './config/host.ts'
+import type { Params } from './config/kinds.ts'
+import { nearest } from './config/nearest.ts'
+import { breaches } from './config/rules.ts'
+import { KEYS, keysOf, schema } from './config/schema.ts'
+import { parseSource, showPath, type Path, type Problem, type Source } from './config/source.ts'
+import { shown } from './config/units.ts'
+import { codeOf, fail, messageOf, type Coded } from './error.ts'
+import type { Level } from './log.ts'
+
+export { readHost, type Host } from './config/host.ts'
+export { KEYS, type KeyFacts } from './config/schema.ts'
+export type { Problem } from './config/source.ts'
+export { showEndpoint, showUpstream, type Upstream } from './config/address.ts'
+
+/** Where the configuration is looked for when no --config is given. */
+export const CONFIG_FILE = '/etc/spartan/spartan.yaml'
+
+export type Config = {
+  readonly node: string
+  readonly clusterId: string
+  readonly listen: {
+    readonly addresses: readonly Endpoint[]
+    readonly port: number
+    readonly anyAddress: boolean
+  }
+  readonly io: 'auto' | 'batch' | 'dgram'
+  /** CIDR. */
+  readonly allow: readonly string[]
+  readonly masters?: Masters | undefined
+  readonly upstreams: readonly Upstream[]
+  /** Zone, in lower case without final dot → its upstreams. */
+  readonly forwardZones: Readonly<Record<string, readonly Upstream[]>>
+  /** Label below thisdcos.directory → name below that label → target of the CNAME. */
+  readonly zones: Readonly<Record<string, Readonly<Record<string, string>>>>
+  readonly cache: {
+    readonly maxBytes: number
+    readonly maxEntries: number
+    readonly serveStale: Seconds
+    readonly minTtl: Seconds
+    readonly maxTtl: Seconds
+    readonly maxNegativeTtl: Seconds
+    readonly snapshot: string
+  }
+  readonly race: { readonly grace: Milliseconds; readonly deadline: Milliseconds }
+  readonly limits: {
+    readonly inFlight: number
+    readonly tcpConnections: number
+    readonly tcpIdle: Milliseconds
+  }
+  readonly gossip?: Gossip | undefined
+  readonly vips?: Vips | undefined
+  readonly mesos?: { readonly master: string; readonly leaderOnly: boolean } | undefined
+  readonly admin: { readonly listen: Endpoint | undefined; readonly socket: string }
+  readonly metrics: { readonly prefix: string }
+  readonly log: { readonly level: Level }
+  readonly identity: boolean
+  readonly stateDir: string
+}
+
+/** Exactly one of addresses, file, url, exhibitor and name is set, the one `source` needs. */
+export type Masters = {
+  readonly source: 'static' | 'file' | 'url' | 'exhibitor' | 'dns'
+  readonly addresses: readonly Endpoint[]
+  readonly file: string
+  readonly url: string
+  readonly exhibitor: string
+  readonly name: string
+  readonly port: number
+  readonly refresh: Milliseconds
+  readonly retry: Milliseconds
+}
+
+/** Either a keyring is named or `insecure` is true. */
+export type Gossip = {
+  readonly bind: Endpoint
+  readonly advertise: Endpoint | undefined
+  readonly seeds: readonly Endpoint[]
+  readonly keyring: string
+  readonly insecure: boolean
+  readonly clusterName: string
+  /** The section's own or, without one, the file's. */
+  readonly stateDir: string
+}
+
+export type Vips = {
+  readonly agent: string
+  readonly answer: 'vip' | 'backends'
+  readonly files: readonly string[]
+  readonly range: { readonly min: string; readonly max: string }
+  readonly range6: { readonly min: string; readonly max: string }
+  readonly enableIpv6: boolean
+  readonly grace: Milliseconds
+}
+
+/** Where a value comes from; the line is that of its key. */
+export type Origin = 'default' | `file:${number}`
+
+/** A usable configuration. `given` is the document as written, for printing it. */
+export type Loaded = {
+  readonly config: Config
+  /** By the paths of KEYS; keys of sections that are not used are absent. */
+  readonly origins: ReadonlyMap<string, Origin>
+  readonly given: unknown
+}
+
+/** More problems than this help nobody. */
+const MAX_PROBLEMS = 200
+
+/**
+ * Read a configuration. Throws ECONFIG whose `problems` are all that is wrong
+ * with it, in the order of the file; `path` is only for the message.
+ */
+export const loadConfig = (path: string, text: string, host: Host): Loaded => {
+  const source = parseSource(text)
+  const given = source.raw ?? {}
+  const read = schema.safeParse(given)
+  const problems = [...source.problems]
+  if (source.brokenAt === Infinity) {
+    for (const issue of read.error?.issues ?? []) problems.push(...described(issue, source))
+    for (const { path: at, message, what } of breaches(given)) {
+      problems.push({ ...source.at(at, what), path: showPath(at), message })
+    }
+  } else if (source.raw !== undefined) {
+    // Where the YAML is broken anything may be missing or in the wrong place: only what stands above it is judged.
+    for (const issue of read.error?.issues ?? []) {
+      if (!source.has(issue.path)) continue
+      problems.push(...described(issue, source).filter(({ line }) => line < source.brokenAt))
+    }
+  }
+  if (problems.length || !read.success) throw refused(path, problems)
+  const config = finish(read.data, host)
+  return { config, origins: originsOf(config, source), given }
+}
+
+/** Read the configuration in a file. Throws ECONFIG, also if the file cannot be read. */
+export const loadConfigFile = (path: string, host: Host): Loaded => {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (er) {
+    const why = codeOf(er) === 'ENOENT' ? 'there is no such file' : messageOf(er)
+    throw refused(path, [{ line: 1, column: 1, path: '', message: why }], er)
+  }
+  return loadConfig(path, text, host)
+}
+
+const refused = (path: string, problems: Problem[], cause?: unknown): Coded => {
+  problems.sort((a, b) => a.line - b.line || a.column - b.column)
+  const [first] = problems
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
+  const dropped = problems.splice(MAX_PROBLEMS).length
+  if (first && dropped)
+    problems.push({ ...first, path: '', message: `and ${dropped} more problems` })
+  return fail(first ? `${showProblem(path, first)}${more}` : `${path}: cannot be used`, 'ECONFIG', {
+    problems,
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+/** What is wrong, if this is an ECONFIG; [] otherwise. */
+export const problemsOf = (er: unknown): readonly Problem[] =>
+  codeOf(er) === 'ECONFIG' ? ((er as { problems?: readonly Problem[] }).problems ?? []) : []
+
+/** One line for people: FILE:LINE:COLUMN: KEY: what is wrong (did you mean …?). */
+export const showProblem = (
+  file: string,
+  { line, column, path, message, suggestion }: Problem,
+): string =>
+  `${file}:${line}:${column}: ${path ? `${path}: ` : ''}${message}${suggestion ? ` (did you mean ${suggestion}?)` : ''}`
+
+/** The problems of one zod issue: an unknown key is one each. */
+const described = (issue: $ZodIssue, source: Source): Problem[] => {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => {
+      const path = [...issue.path, key]
+      const suggestion = knownKey(issue.path, key)
+      const at = { ...source.at(path, 'key'), path: showPath(path), message: 'unknown key' }
+      return suggestion ? { ...at, suggestion } : at
+    })
+  }
+  const { suggestion, what }: Params = issue.code === 'custom' ? (issue.params ?? {}) : {}
+  const message =
+    issue.code === 'invalid_type' ? noSection(valueAt(source.raw, issue.path)) : issue.message
+  const at = { ...source.at(issue.path, what), path: showPath(issue.path), message }
+  return [suggestion ? { ...at, suggestion } : at]
+}
+
+const noSection = (raw: unknown): string =>
+  raw === undefined
+    ? 'this section is required'
+    : `${shown(raw)} is not a section of 'key: value' lines`
+
+const valueAt = (raw: unknown, path: Path): unknown =>
+  path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step], raw)
+
+/** Names that the predecessors gave to our keys. */
+const FORMER: Readonly<Record<string, string>> = {
+  bind_ips: 'listen.addresses',
+  udp_port: 'listen.port',
+  tcp_port: 'listen.port',
+  upstream_resolvers: 'upstreams',
+  resolvers: 'upstreams',
+  master_source: 'masters.source',
+  exhibitor_uri: 'masters.exhibitor',
+  handler_limit: 'limits.inFlight',
+  enable_ipv6: 'vips.enableIpv6',
+}
+
+/** The known key that `key` in the section at `path` was probably meant to be. */
+const knownKey = (path: Path, key: string): string | undefined => {
+  const section = path.reduce<unknown>((at, step) => keysOf(at)?.[String(step)], schema)
+  const sibling = nearest(key, Object.keys(keysOf(section) ?? {}))
+  if (sibling) return showPath([...path, sibling])
+  if (Object.hasOwn(FORMER, key)) return FORMER[key]
+  // Right word, wrong section.
+  return KEYS.find(known => known.path.split('.').at(-1) === key)?.path
+}
+
+const originsOf = (config: Config, source: Source): ReadonlyMap<string, Origin> => {
+  const origins = new Map<string, Origin>()
+  for (const { path } of KEYS) {
+    const steps = path.split('.')
+    if (steps.length > 1 && config[steps[0] as keyof Config] === undefined) continue
+    origins.set(path, source.has(steps) ? `file:${source.at(steps, 'key').line}` : 'default')
+  }
+  return origins
+}

@@ -1,0 +1,211 @@
+/**
+ * Addresses, networks, upstreams and names as they are written in the
+ * configuration and on the command line. Reading never throws; addresses come
+ * back in their one canonical spelling, so that comparing text compares them.
+ */
+import { isIP, SocketAddress } from 'node:net'
+import type { Endpoint, UpstreamSpec } from '../boundary.ts'
+import { bad, shown, type Parsed } from './units.ts'
+
+/** An address whose port may have been left out. */
+export type Address = { readonly address: string; readonly port?: number }
+
+type WithoutSlot<U> = U extends UpstreamSpec ? Omit<U, 'slot'> : never
+/** A server we forward to, before it is given its number in the counters. */
+export type Upstream = WithoutSlot<UpstreamSpec>
+
+const DNS_PORT = 53
+/** RFC 7858 section 3.1. */
+const DOT_PORT = 853
+
+/** The one spelling of an IP address: IPv6 compressed in lower case, IPv4-mapped IPv6 as IPv4; '' if it is none. */
+export const canonicalAddress = (text: string): string => {
+  const family = isIP(text)
+  if (family === 4) return text
+  if (family !== 6) return ''
+  const [base = '', zone] = text.split('%')
+  const address = new SocketAddress({ address: base, family: 'ipv6' }).address.toLowerCase()
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)
+  if (mapped) return mapped[1]!
+  return zone ? `${address}%${zone}` : address
+}
+
+/** Is this the address that means every address of the host? */
+export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
+
+/** Is this an address that only this host can reach? */
+export const isLoopback = (address: string): boolean => address === '::1' || /^127\./.test(address)
+
+/** 'ip', 'ip:port' or '[v6]:port'. An IPv6 address with a port needs the brackets. */
+export const parseAddress = (raw: unknown): Parsed<Address> => {
+  if (typeof raw !== 'string')
+    return bad(`${shown(raw)} is not an address: write it in quotes, as ip or ip:port`)
+  const text = raw.trim()
+  const plain = canonicalAddress(text)
+  if (plain) return { value: { address: plain } }
+  const found = /^\[([^\]]*)\](?::(.*))?$/.exec(text) ?? /^([^:]*):(.*)$/.exec(text)
+  const address = canonicalAddress(found?.[1] ?? '')
+  if (!found || !address) {
+    return bad(`${shown(raw)} is not an address: write ip, ip:port or [ipv6]:port`)
+  }
+  if (found[2] === undefined) return { value: { address } }
+  const port = parsePort(found[2])
+  return 'problem' in port ? port : { value: { address, port: port.value } }
+}
+
+/** A port as text or number, 1 to 65535; 0 is let through for the caller to judge. */
+export const parsePort = (raw: unknown): Parsed<number> => {
+  const port = typeof raw === 'string' && /^\d{1,5}$/.test(raw) ? Number(raw) : raw
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) {
+    return bad(`${shown(raw)} is not a port: 1 to 65535`)
+  }
+  return { value: port }
+}
+
+/** Why nothing can be sent to this address, or ''. */
+const unreachable = ({ address, port }: Address): string => {
+  if (isWildcard(address)) return `${address} is no address one can send to`
+  const first = Number(address.split('.')[0])
+  if (/^ff/.test(address) || (isIP(address) === 4 && first >= 224))
+    return `${address} is a multicast or reserved address`
+  return port === 0 ? 'port 0 is no port one can send to' : ''
+}
+
+/** An address of something we send to; the port may be left out. */
+export const parseTarget = (raw: unknown): Parsed<Address> => {
+  const read = parseAddress(raw)
+  const why = 'value' in read ? unreachable(read.value) : ''
+  return why ? bad(why) : read
+}
+
+/** An http or https URL without a password in it: status and logs would show that. */
+export const parseUrl = (
+  raw: unknown,
+  protocols: readonly string[] = ['http:', 'https:'],
+): Parsed<string> => {
+  // The URL parser would take the first word of a path for a missing host.
+  const usable = typeof raw === 'string' && /^[a-z]+:\/\/[^/]/.test(raw) && URL.canParse(raw)
+  const url = usable ? new URL(raw) : undefined
+  if (!url || !protocols.includes(url.protocol) || !url.hostname) {
+    return bad(
+      `${shown(raw)} is not a URL of the form ${protocols.map(p => `${p}//host/path`).join(' or ')}`,
+    )
+  }
+  if (url.username || url.password)
+    return bad(`the URL for ${url.host} must not hold a name and password: status and logs show it`)
+  return { value: url.href }
+}
+
+/** An upstream: 'ip[:port]' for UDP and TCP, 'tls://ip[:port][#name]' for DNS over TLS, 'https://host/path' for DNS over HTTPS. */
+export const parseUpstream = (raw: unknown): Parsed<Upstream> => {
+  if (typeof raw !== 'string') return bad(`${shown(raw)} is not an upstream: write it in quotes`)
+  const text = raw.trim()
+  if (text.startsWith('https://')) {
+    const url = parseUrl(text, ['https:'])
+    return 'problem' in url ? url : { value: { protocol: 'https', url: url.value } }
+  }
+  const tls = /^tls:\/\/([^#]*)(?:#(.*))?$/.exec(text)
+  if (!tls && text.includes('://'))
+    return bad(
+      `${shown(raw)} is not an upstream: write ip[:port], tls://ip[:port][#name] or https://host/path`,
+    )
+  const read = parseTarget(tls ? tls[1] : text)
+  if ('problem' in read) return read
+  const { address, port } = read.value
+  if (!tls) return { value: { protocol: 'udp', address, port: port ?? DNS_PORT } }
+  const endpoint = { protocol: 'tls', address, port: port ?? DOT_PORT } as const
+  if (tls[2] === undefined) return { value: endpoint }
+  const name = parseName(tls[2])
+  return 'problem' in name ? name : { value: { ...endpoint, serverName: name.value } }
+}
+
+/** An upstream as one writes it, with its port; the name it has in status and metrics. */
+export const showUpstream = (upstream: Upstream): string => {
+  if (upstream.protocol === 'https') return upstream.url
+  const at = showEndpoint(upstream)
+  if (upstream.protocol === 'udp') return at
+  return `tls://${at}${upstream.serverName ? `#${upstream.serverName}` : ''}`
+}
+
+/** 'ip:port' or '[v6]:port'. */
+export const showEndpoint = ({ address, port }: Endpoint): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+
+/** An address as one number, for comparing. */
+export const addressNumber = (address: string): bigint => {
+  if (isIP(address) === 4)
+    return address.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n)
+  const [head = '', tail] = address.split('::')
+  const words = (part: string): string[] =>
+    part ? part.split(':').flatMap(word => (word.includes('.') ? dotted(word) : [word])) : []
+  const front = words(head)
+  const back = tail === undefined ? [] : words(tail)
+  const gap = Array.from({ length: 8 - front.length - back.length }, () => '0')
+  return [...front, ...gap, ...back].reduce((sum, word) => sum * 65536n + BigInt(`0x${word}`), 0n)
+}
+
+/** The last 32 bits of an IPv6 address in IPv4 dress as two words. */
+const dotted = (text: string): string[] => {
+  const whole = addressNumber(text)
+  return [(whole >> 16n).toString(16), (whole & 0xffffn).toString(16)]
+}
+
+/** The address of a number, in its canonical spelling. */
+export const addressOf = (number: bigint, family: 4 | 6): string => {
+  const width = family === 4 ? 8n : 16n
+  const parts = Array.from(
+    { length: family === 4 ? 4 : 8 },
+    (_, i) => (number >> (width * BigInt((family === 4 ? 3 : 7) - i))) & ((1n << width) - 1n),
+  )
+  return family === 4
+    ? parts.join('.')
+    : canonicalAddress(parts.map(part => part.toString(16)).join(':'))
+}
+
+/** The network that `address` with `bits` of prefix lies in, as CIDR without host bits: 10.0.0.17 and 24 give 10.0.0.0/24. */
+export const networkOf = (address: string, bits: number): string => {
+  const family = isIP(address) === 6 ? 6 : 4
+  const rest = BigInt((family === 4 ? 32 : 128) - bits)
+  return `${addressOf((addressNumber(address) >> rest) << rest, family)}/${bits}`
+}
+
+/** A network as CIDR; a bare address is a network of one. */
+export const parseNetwork = (raw: unknown): Parsed<string> => {
+  const [text = '', bits, more] = typeof raw === 'string' ? raw.trim().split('/') : []
+  const address = canonicalAddress(text)
+  const width = isIP(address) === 6 ? 128 : 32
+  if (!address || address.includes('%') || more !== undefined) {
+    return bad(`${shown(raw)} is not a network: write 192.0.2.0/24 or 2001:db8::/32`)
+  }
+  if (bits === undefined) return { value: `${address}/${width}` }
+  if (!/^\d{1,3}$/.test(bits) || Number(bits) > width)
+    return bad(`${shown(raw)} has a prefix length outside 0 to ${width}`)
+  if (text.includes(':') && width === 32)
+    return bad(`${shown(raw)} is an IPv4 network: write it as one`)
+  return { value: networkOf(address, Number(bits)) }
+}
+
+/** RFC 1035 section 2.3.4. */
+const MAX_LABEL = 63
+const MAX_NAME = 253
+const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/
+
+/** A domain name in lower case without its final dot. Only letters, digits, '-' and '_': other octets are typing errors here. */
+export const parseName = (raw: unknown): Parsed<string> => {
+  if (typeof raw !== 'string') return bad(`${shown(raw)} is not a name: write it in quotes`)
+  const name = raw.trim().toLowerCase().replace(/\.$/, '')
+  if (!name || name.length > MAX_NAME)
+    return bad(`${shown(raw)} is not a name of 1 to ${MAX_NAME} characters`)
+  for (const label of name.split('.')) {
+    if (!label) return bad(`${shown(raw)} has an empty label`)
+    if (label.length > MAX_LABEL)
+      return bad(`${shown(raw)} has a label of more than ${MAX_LABEL} characters`)
+    if (!LABEL.test(label))
+      return bad(`${shown(raw)} has the label '${label}': letters, digits, '-' and '_' only`)
+  }
+  return { value: name }
+}
+
+/** Is `name` the zone's apex or below it? Both as `parseName` gives them. */
+export const isBelow = (name: string, zone: string): boolean =>
+  name === zone || name.endsWith(`.${zone}`)

@@ -1,0 +1,64 @@
+/**
+ * A draft, as the schema reads it, made into the Config that the program uses:
+ * every address with its port, every default filled in, frozen to the bottom.
+ */
+import type { Endpoint } from '../boundary.ts'
+import type { Config } from '../config.ts'
+import type { Address } from './address.ts'
+import type { Host } from './host.ts'
+import { PORTS } from './rules.ts'
+import type { Draft } from './schema.ts'
+
+/** The default of `node`: the host's name with what a node name cannot hold replaced. */
+export const nodeName = (hostname: string): string =>
+  hostname
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 128) || 'localhost'
+
+/** The default of `allow`. */
+export const defaultAllow = (host: Host): readonly string[] => [
+  ...new Set(['127.0.0.0/8', '::1/128', ...host.networks]),
+]
+
+const full = ({ address, port }: Address, fallback: number): Endpoint => ({
+  address,
+  port: port ?? fallback,
+})
+const fullOrNone = (at: Address | '', fallback: number): Endpoint | undefined =>
+  at === '' ? undefined : full(at, fallback)
+
+const frozen = <T>(value: T): T => {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const one of Object.values(value)) frozen(one)
+  return Object.freeze(value)
+}
+
+/** The Config of a draft on this host. */
+export const finish = (draft: Draft, host: Host): Config => {
+  const { listen, masters, gossip, vips, admin } = draft
+  return frozen<Config>({
+    ...draft,
+    node: draft.node ?? nodeName(host.hostname),
+    listen: { ...listen, addresses: listen.addresses.map(at => full(at, listen.port)) },
+    allow: draft.allow ?? defaultAllow(host),
+    masters: masters && {
+      ...masters,
+      addresses: masters.addresses.map(at => full(at, masters.port)),
+    },
+    gossip: gossip && {
+      ...gossip,
+      bind: full(gossip.bind, PORTS.gossip),
+      advertise: fullOrNone(gossip.advertise, full(gossip.bind, PORTS.gossip).port),
+      seeds: gossip.seeds.map(at => full(at, PORTS.gossip)),
+      stateDir: gossip.stateDir || draft.stateDir,
+    },
+    vips: vips && {
+      ...vips,
+      range: { min: vips.range.min.address, max: vips.range.max.address },
+      range6: { min: vips.range6.min.address, max: vips.range6.max.address },
+    },
+    mesos: draft.mesos,
+    admin: { ...admin, listen: fullOrNone(admin.listen, PORTS.admin) },
+  })
+}

@@ -1,0 +1,28 @@
+/**
+ * The few facts about this host that defaults are made of. Read once at start
+ * and at each reload, and handed in everywhere else.
+ */
+import { hostname, networkInterfaces } from 'node:os'
+import { canonicalAddress, networkOf } from './address.ts'
+
+/** The host as the configuration sees it: its name, and the networks attached to its interfaces, as CIDR. */
+export type Host = { readonly hostname: string; readonly networks: readonly string[] }
+
+type Interfaces = ReturnType<typeof networkInterfaces>
+
+/** This host, from the operating system unless told otherwise. Link-local networks are left out: every interface has the same one. */
+export const readHost = (
+  name: string = hostname(),
+  interfaces: Interfaces = networkInterfaces(),
+): Host => {
+  const networks = new Set<string>()
+  for (const list of Object.values(interfaces)) {
+    for (const { address, cidr } of list ?? []) {
+      const bits = Number(cidr?.split('/')[1])
+      const plain = canonicalAddress(address)
+      if (!cidr || !plain || !Number.isInteger(bits) || /^fe80:/i.test(address)) continue
+      networks.add(networkOf(plain, bits))
+    }
+  }
+  return { hostname: name, networks: [...networks] }
+}

@@ -1,0 +1,311 @@
+/**
+ * What has to hold between keys: nothing listens twice, nothing forwards to
+ * itself, a section names what it needs. The rules read the document itself
+ * and pass over what the schema refuses anyway, so that a file with a bad
+ * value and a broken rule hears of both.
+ */
+import { isIP } from 'node:net'
+import {
+  addressNumber,
+  isBelow,
+  isLoopback,
+  isWildcard,
+  parseAddress,
+  parseName,
+  parseTarget,
+  parseUpstream,
+  showEndpoint,
+  showUpstream,
+  type Upstream,
+} from './address.ts'
+import type { Path } from './source.ts'
+import { parseTime, type Parsed } from './units.ts'
+
+/** One broken rule and the value it is about. */
+export type Breach = {
+  readonly path: Path
+  readonly message: string
+  readonly what?: 'key' | 'value'
+}
+
+/** Most upstreams that can be told apart in the counters (fast/counters.ts), with room for masters found at run time. */
+export const MAX_UPSTREAMS = 56
+
+/** Addresses that are compared with one another; the schema refuses as many anyway. */
+const MAX_LISTEN = 64
+
+/** Ports of addresses that name none, where the file does not say. */
+export const PORTS = { dns: 53, masters: 61053, gossip: 7946, admin: 62080 } as const
+
+/** Zones that are answered by rule and not by upstreams (routing rules 1 to 3). */
+const OWN_ZONES = ['zk', 'spartan', 'localhost', 'thisdcos.directory', 'thisdcos.global']
+/** Labels below thisdcos.directory that are filled from the cluster. */
+const CLUSTER_LABELS = ['l4lb', 'mesos', 'dcos', 'dclb', 'thisnode']
+
+type Raw = unknown
+/** The value at a path of sections; undefined where there is none. */
+const look = (raw: Raw, ...path: string[]): Raw =>
+  path.reduce<Raw>(
+    (at, step) =>
+      typeof at === 'object' && at !== null && Object.hasOwn(at, step)
+        ? (at as Record<string, Raw>)[step]
+        : undefined,
+    raw,
+  )
+
+type Item<T> = { readonly path: Path; readonly value: T }
+
+/** The elements of the list at `path` that can be read. */
+const items = <T>(raw: Raw, path: readonly string[], parse: (raw: Raw) => Parsed<T>): Item<T>[] => {
+  const list = look(raw, ...path)
+  if (!Array.isArray(list)) return []
+  return list.flatMap((one, i) => {
+    const read = parse(one)
+    return 'value' in read ? [{ path: [...path, i], value: read.value }] : []
+  })
+}
+
+const keysAt = (raw: Raw, ...path: string[]): string[] => {
+  const at = look(raw, ...path)
+  return typeof at === 'object' && at !== null && !Array.isArray(at) ? Object.keys(at) : []
+}
+
+const portAt = (raw: Raw, path: readonly string[], fallback: number): number => {
+  const port = look(raw, ...path)
+  return typeof port === 'number' ? port : fallback
+}
+
+type At = { readonly path: Path; readonly address: string; readonly port: number }
+
+const withPort = (list: Item<{ address: string; port?: number }>[], port: number): At[] =>
+  list.map(({ path, value }) => ({ path, address: value.address, port: value.port ?? port }))
+
+/** Would binding one keep the other from being bound? */
+const clash = (a: At, b: At): boolean =>
+  a.port === b.port &&
+  a.port !== 0 &&
+  (a.address === b.address || isWildcard(a.address) || isWildcard(b.address))
+
+/** Every breach in the file, in the order of the rules. */
+export const breaches = (raw: Raw): Breach[] => {
+  const found: Breach[] = []
+  const refuse = (path: Path, message: string, what: 'key' | 'value' = 'value'): void =>
+    void found.push({ path, message, what })
+  const named = items(raw, ['listen', 'addresses'], parseAddress).slice(0, MAX_LISTEN)
+  const listen = withPort(named, portAt(raw, ['listen', 'port'], PORTS.dns))
+  const upstreams = upstreamLists(raw)
+  const masters = withPort(
+    items(raw, ['masters', 'addresses'], parseTarget),
+    portAt(raw, ['masters', 'port'], PORTS.masters),
+  )
+
+  listening(raw, listen, refuse)
+  notOurselves(listen, [...masters, ...upstreams.flat().flatMap(direct)], refuse)
+  for (const list of upstreams)
+    onlyOnce(
+      list.map(({ path, value }) => ({ path, name: showUpstream(value) })),
+      refuse,
+    )
+  onlyOnce(
+    masters.map(at => ({ path: at.path, name: showEndpoint(at) })),
+    refuse,
+  )
+  const distinct = new Set([
+    ...upstreams.flat().map(({ value }) => showUpstream(value)),
+    ...masters.map(showEndpoint),
+  ])
+  if (distinct.size > MAX_UPSTREAMS) {
+    refuse(
+      ['upstreams'],
+      `${distinct.size} different upstreams, masters and forward zones together; at most ${MAX_UPSTREAMS} can be kept apart`,
+    )
+  }
+  if (look(raw, 'masters') !== undefined) masterSource(raw, refuse)
+  forwardZones(raw, refuse)
+  for (const label of keysAt(raw, 'zones')) {
+    if (CLUSTER_LABELS.includes(label.toLowerCase())) {
+      refuse(
+        ['zones', label],
+        `${label}.thisdcos.directory is filled from the cluster: choose another label`,
+        'key',
+      )
+    }
+  }
+  if (look(raw, 'gossip') !== undefined) gossip(raw, refuse)
+  ranges(raw, refuse)
+  inOrder(raw, ['cache', 'minTtl'], '0s', ['cache', 'maxTtl'], '1d', refuse)
+  inOrder(raw, ['race', 'grace'], '20ms', ['race', 'deadline'], '1800ms', refuse)
+  return found
+}
+
+type Refuse = (path: Path, message: string, what?: 'key' | 'value') => void
+
+const upstreamLists = (raw: Raw): Item<Upstream>[][] => [
+  items(raw, ['upstreams'], parseUpstream),
+  ...keysAt(raw, 'forwardZones').map(zone => items(raw, ['forwardZones', zone], parseUpstream)),
+]
+
+/** Where an upstream's packets go, if the file says so itself. */
+const direct = ({ path, value }: Item<Upstream>): At[] =>
+  value.protocol === 'https' ? [] : [{ path, address: value.address, port: value.port }]
+
+/** Rule: what we bind is bound once, and a wildcard only when asked for. */
+const listening = (raw: Raw, listen: readonly At[], refuse: Refuse): void => {
+  const any = look(raw, 'listen', 'anyAddress') === true
+  for (const [i, at] of listen.entries()) {
+    if (isWildcard(at.address) && !any) {
+      refuse(
+        at.path,
+        `${at.address} is every address of the host: name the addresses, or set listen.anyAddress: true`,
+      )
+    }
+    const twin = listen.slice(0, i).find(other => clash(other, at))
+    if (twin)
+      refuse(at.path, `${showEndpoint(at)} is already taken by ${showEndpoint(twin)} in this list`)
+  }
+  const others = [single(raw, ['admin', 'listen'], '127.0.0.1', PORTS.admin)]
+  if (look(raw, 'gossip') !== undefined)
+    others.push(single(raw, ['gossip', 'bind'], '0.0.0.0', PORTS.gossip))
+  const taken = [...listen]
+  for (const at of others.flat()) {
+    const twin = taken.find(other => clash(other, at))
+    if (twin) refuse(at.path, `${showEndpoint(at)} is already taken by ${showEndpoint(twin)}`)
+    taken.push(at)
+  }
+}
+
+/** The one address at `path`, its default included; none if it is '' or cannot be read. */
+const single = (raw: Raw, path: readonly string[], address: string, port: number): At[] => {
+  const read = parseAddress(look(raw, ...path) ?? address)
+  return 'value' in read ? withPort([{ path, value: read.value }], port) : []
+}
+
+/** Rule: forwarding to ourselves is a loop that ends in overload (COPS-4616). A port of another service on our address is not. */
+const notOurselves = (listen: readonly At[], targets: readonly At[], refuse: Refuse): void => {
+  for (const to of targets) {
+    const own = listen.find(
+      at =>
+        at.port === to.port &&
+        (at.address === to.address || (isWildcard(at.address) && isLoopback(to.address))),
+    )
+    if (own)
+      refuse(
+        to.path,
+        `${showEndpoint(to)} is our own address in listen.addresses: every query would come back to us`,
+      )
+  }
+}
+
+const onlyOnce = (list: readonly { path: Path; name: string }[], refuse: Refuse): void => {
+  const seen = new Set<string>()
+  for (const { path, name } of list) {
+    if (seen.has(name)) refuse(path, `${name} is in this list twice`)
+    seen.add(name)
+  }
+}
+
+const SOURCES = {
+  static: 'addresses',
+  file: 'file',
+  url: 'url',
+  exhibitor: 'exhibitor',
+  dns: 'name',
+} as const
+
+/** Rule: a source comes with the key that says where, and with no other source's. */
+const masterSource = (raw: Raw, refuse: Refuse): void => {
+  const source = look(raw, 'masters', 'source') ?? 'static'
+  if (typeof source !== 'string' || !Object.hasOwn(SOURCES, source)) return
+  const needed = SOURCES[source as keyof typeof SOURCES]
+  for (const name of Object.values(SOURCES)) {
+    const value = look(raw, 'masters', name)
+    const empty = value === undefined || value === '' || (Array.isArray(value) && !value.length)
+    if (name === needed && empty)
+      refuse(['masters'], `source ${source} needs masters.${name}`, 'key')
+    if (name !== needed && !empty)
+      refuse(['masters', name], `has no effect with source ${source}`, 'key')
+  }
+}
+
+/** Rule: a forward zone must not be one we answer by rule, where it would silently do nothing. */
+const forwardZones = (raw: Raw, refuse: Refuse): void => {
+  const id = look(raw, 'clusterId')
+  const own = [...OWN_ZONES]
+  if (typeof id === 'string' && id) own.push(`${id.toLowerCase()}.dcos.directory`)
+  if (look(raw, 'masters') !== undefined) own.push('mesos')
+  for (const zone of keysAt(raw, 'forwardZones')) {
+    const name = parseName(zone)
+    const ours = 'value' in name && own.find(apex => isBelow(name.value, apex))
+    if (ours)
+      refuse(
+        ['forwardZones', zone],
+        `names at or below ${ours} are answered here and never forwarded`,
+        'key',
+      )
+  }
+}
+
+/** Rule: no gossip in the clear unless the file says so in as many words. */
+const gossip = (raw: Raw, refuse: Refuse): void => {
+  const keyring = look(raw, 'gossip', 'keyring')
+  if ((keyring === undefined || keyring === '') && look(raw, 'gossip', 'insecure') !== true) {
+    refuse(
+      ['gossip'],
+      'needs gossip.keyring: create one with "spartan keys generate", or set gossip.insecure: true',
+      'key',
+    )
+  }
+  onlyOnce(
+    withPort(items(raw, ['gossip', 'seeds'], parseTarget), PORTS.gossip).map(at => ({
+      path: at.path,
+      name: showEndpoint(at),
+    })),
+    refuse,
+  )
+}
+
+/** Rule: both ends of a range are of its family, and in order. */
+const ranges = (raw: Raw, refuse: Refuse): void => {
+  for (const [name, family, low, high] of [
+    ['range', 4, '11.0.0.0', '11.255.255.255'],
+    ['range6', 6, 'fd01:c::', 'fd01:c::ffff:ffff:ffff:ffff'],
+  ] as const) {
+    const ends = (
+      [
+        ['min', low],
+        ['max', high],
+      ] as const
+    ).map(([end, fallback]) => {
+      const read = parseAddress(look(raw, 'vips', name, end) ?? fallback)
+      if ('problem' in read) return undefined
+      const { address, port } = read.value
+      if (isIP(address) !== family || port !== undefined || address.includes('%')) {
+        refuse(['vips', name, end], `${address} is not a plain IPv${family} address`)
+        return undefined
+      }
+      return addressNumber(address)
+    })
+    const [min, max] = ends
+    if (min !== undefined && max !== undefined && min >= max)
+      refuse(['vips', name], 'min must be below max', 'key')
+  }
+}
+
+/** Rule: the lesser of two times is not the greater one. */
+const inOrder = (
+  raw: Raw,
+  low: readonly string[],
+  lowDefault: string,
+  high: readonly string[],
+  highDefault: string,
+  refuse: Refuse,
+): void => {
+  const least = parseTime(look(raw, ...low) ?? lowDefault)
+  const most = parseTime(look(raw, ...high) ?? highDefault)
+  if ('value' in least && 'value' in most && least.value > most.value) {
+    refuse(
+      look(raw, ...low) === undefined ? high : low,
+      look(raw, ...low) === undefined ? `is below ${low.join('.')}` : `is above ${high.join('.')}`,
+    )
+  }
+}

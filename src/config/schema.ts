@@ -1,0 +1,383 @@
+/**
+ * Every key of the configuration, once: how it is read, its default, and what
+ * it does. The manual page and the README are checked against KEYS, which is
+ * this declaration as a flat table; what depends on several keys together is
+ * in rules.ts.
+ */
+import { stringify } from 'yaml'
+import { z } from 'zod'
+import { SERVERS } from '../fast/counters.ts'
+import {
+  parseAddress,
+  parseName,
+  parseNetwork,
+  parsePort,
+  parseTarget,
+  parseUpstream,
+  parseUrl,
+} from './address.ts'
+import {
+  count,
+  file,
+  flag,
+  listOf,
+  mapOf,
+  of,
+  parsePath,
+  size,
+  text,
+  time,
+  ttl,
+  word,
+  type Kind,
+} from './kinds.ts'
+import { bad, type Parsed } from './units.ts'
+
+/** One key for people: `type` and `default` in words, as the manual prints them. */
+export type KeyFacts = {
+  readonly path: string
+  readonly type: string
+  readonly default: string
+  readonly description: string
+}
+
+type Facts = Omit<KeyFacts, 'path'>
+const facts = z.registry<Facts>()
+
+/** A value on one line as one would write it in the file. */
+export const flow = (value: unknown): string =>
+  stringify(value, {
+    collectionStyle: 'flow',
+    lineWidth: 0,
+    flowCollectionPadding: false,
+    singleQuote: true,
+  }).trimEnd()
+
+/** A key with a default. It is written as in the file and read like the file, so that it is always a legal value. */
+const key = <T>({ type, schema }: Kind<T>, fallback: unknown, description: string) =>
+  schema.prefault(fallback).register(facts, { type, default: flow(fallback), description })
+
+/** A key without which the file cannot be used. */
+const required = <T>({ type, schema }: Kind<T>, description: string) =>
+  schema.register(facts, { type, default: 'required', description })
+
+/** A key whose default is found on the host. */
+const found = <T>({ type, schema }: Kind<T>, where: string, description: string) =>
+  schema.optional().register(facts, { type, default: where, description })
+
+/** A section; an empty one is a section of defaults. */
+const section = <S extends z.core.$ZodShape>(shape: S) =>
+  z.preprocess(raw => (raw === null ? {} : raw), z.strictObject(shape))
+
+const MINUTE = 60_000
+const DAY = 86_400_000
+const KiB = 2 ** 10
+const GiB = 2 ** 30
+
+/** Empty text passes as "none"; anything else is read. */
+const orNone =
+  <T>(parse: (raw: unknown) => Parsed<T>) =>
+  (raw: unknown): Parsed<T | ''> =>
+    raw === '' ? { value: '' } : parse(raw)
+
+const bound = of('address', parseAddress)
+const target = 'address'
+const maybe = {
+  address: of('address', orNone(parseAddress)),
+  target: of('address', orNone(parseTarget)),
+  url: of('URL', orNone(parseUrl)),
+  name: of('name', orNone(parseName)),
+}
+/** What Serf takes for the name of a node, and what fits into a label of a metric. */
+const NODE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+const label = (raw: unknown): Parsed<string> => {
+  const read = parseName(raw)
+  return 'value' in read && read.value.includes('.')
+    ? bad(`'${read.value}' is more than one label`)
+    : read
+}
+
+export const schema = z.strictObject({
+  node: found(
+    text('name', NODE, 'is not a node name: letters, digits, dots and hyphens, at most 128'),
+    'host name',
+    'Name of this node in gossip, logs and status. Must be unique in the cluster.',
+  ),
+  clusterId: key(
+    of('name', orNone(label)),
+    '',
+    "This cluster's own id: names below <id>.dcos.directory are answered as those below thisdcos.directory.",
+  ),
+  listen: section({
+    addresses: required(
+      listOf('address', parseAddress, { least: 1, most: SERVERS }),
+      `Addresses to answer on, each over UDP and TCP, with or without a port; at most ${SERVERS}. One that does not exist yet is retried while the others serve.`,
+    ),
+    port: key(
+      of('port', parsePort),
+      53,
+      'Port of the addresses that name none. 0 takes any free port, for tests.',
+    ),
+    anyAddress: key(
+      flag,
+      false,
+      'Allow 0.0.0.0 and :: in listen.addresses. Off because a forwarder on every address is how open resolvers come about.',
+    ),
+  }),
+  io: key(
+    word(['auto', 'batch', 'dgram']),
+    'auto',
+    'How datagrams are moved: batch is many per system call (Linux), dgram is plain Node, auto is batch where it works.',
+  ),
+  allow: found(
+    listOf('network', parseNetwork, { least: 1 }),
+    "loopback and the host's own networks",
+    'Networks whose clients may ask; all others get REFUSED.',
+  ),
+  masters: section({
+    source: key(
+      word(['static', 'file', 'url', 'exhibitor', 'dns']),
+      'static',
+      'Where the list of masters comes from: masters.addresses, a watched file, a URL with a JSON array, Exhibitor, or a DNS name.',
+    ),
+    addresses: key(
+      listOf(target, parseTarget),
+      [],
+      'The masters, for source static; a port given here is that of its Mesos-DNS.',
+    ),
+    file: key(file(), '', 'File with a JSON array of addresses, for source file; watched.'),
+    url: key(maybe.url, '', 'URL that gives a JSON array of addresses, for source url.'),
+    exhibitor: key(maybe.url, '', 'Base URL of Exhibitor, for source exhibitor.'),
+    name: key(maybe.name, '', 'Name with the A and AAAA records of the masters, for source dns.'),
+    port: key(of('port', parsePort), 61053, 'Port of Mesos-DNS on the masters.'),
+    refresh: key(time(1000, DAY), '120s', 'Time from a good list to the next look.'),
+    retry: key(
+      time(100, DAY),
+      '5s',
+      'Time from a failed look to the next; the last good list stays in use.',
+    ),
+  }).optional(),
+  upstreams: key(
+    listOf('upstream', parseUpstream),
+    [],
+    'Resolvers for all other names: ip[:port], tls://ip[:port][#name] or https://host/path. None: such names get SERVFAIL.',
+  ),
+  forwardZones: key(
+    mapOf('zone: list of upstream', parseName, listOf('upstream', parseUpstream, { least: 1 })),
+    {},
+    'Zones with upstreams of their own, for example corp.example: [192.0.2.60, 192.0.2.61:5353]. The longest matching zone wins.',
+  ),
+  zones: key(
+    mapOf('label: {name: target}', label, mapOf('name: target', parseName, of('name', parseName))),
+    {},
+    'Static CNAMEs: <label>: {<name>: <target>} makes <name>.<label>.thisdcos.directory an alias of the target.',
+  ),
+  cache: section({
+    maxBytes: key(
+      size(64 * KiB, 64 * GiB),
+      '32MiB',
+      'Memory for cached responses; the least recently asked leave first.',
+    ),
+    maxEntries: key(count(16, 10_000_000), 100_000, 'Number of cached responses.'),
+    serveStale: key(
+      ttl(7 * DAY),
+      '1d',
+      'How long after its TTL an answer may still be given when every upstream fails (RFC 8767). 0 never.',
+    ),
+    minTtl: key(ttl(DAY), '0s', 'External answers are kept at least this long.'),
+    maxTtl: key(
+      ttl(7 * DAY),
+      '1d',
+      'External answers are kept at most this long (RFC 8767 section 4 advises a week or less).',
+    ),
+    maxNegativeTtl: key(
+      ttl(7 * DAY),
+      '1h',
+      'External negative answers are kept at most this long (RFC 2308 section 5 advises one to three hours).',
+    ),
+    snapshot: key(file(), '', 'File that keeps the cache over a restart; none: nothing is kept.'),
+  }).prefault({}),
+  race: section({
+    grace: key(
+      time(0, 10_000),
+      '20ms',
+      'How long a lone NXDOMAIN or NODATA from one master waits for the others to know better.',
+    ),
+    deadline: key(
+      time(100, 30_000),
+      '1800ms',
+      'When a client has its answer at the latest, stale or SERVFAIL: before the resolver library asks again at two seconds.',
+    ),
+  }).prefault({}),
+  limits: section({
+    inFlight: key(
+      count(1, 65_536),
+      4096,
+      'Questions waiting for upstreams; beyond it the oldest is answered at once, stale or SERVFAIL.',
+    ),
+    tcpConnections: key(
+      count(1, 65_536),
+      512,
+      'Open client connections; beyond it new ones are closed at once.',
+    ),
+    tcpIdle: key(
+      time(100, 10 * MINUTE),
+      '10s',
+      'A client connection that sends nothing, or half a message, is closed after this time.',
+    ),
+  }).prefault({}),
+  gossip: section({
+    bind: key(
+      bound,
+      '0.0.0.0:7946',
+      'Address for gossip, UDP and TCP; the port is 7946 if it names none.',
+    ),
+    advertise: key(
+      maybe.target,
+      '',
+      'Address that other nodes reach this one at, if it is not the bound one.',
+    ),
+    seeds: key(
+      listOf(target, parseTarget),
+      [],
+      'Nodes to join through; the port is 7946 if one names none.',
+    ),
+    keyring: key(
+      file(),
+      '',
+      'File with the encryption keys, mode 0600: a JSON array of base64 keys, the first one encrypts.',
+    ),
+    insecure: key(
+      flag,
+      false,
+      'Run without a keyring: anyone who reaches the port can then change cluster names.',
+    ),
+    clusterName: key(
+      text(
+        'name',
+        /^[A-Za-z0-9._-]{0,64}$/,
+        'is not a cluster name: letters, digits, dots and hyphens',
+      ),
+      '',
+      'Nodes of another cluster name are not joined. None: any.',
+    ),
+    stateDir: key(
+      file('folder'),
+      '',
+      'Folder for incarnation and records over a restart; stateDir if none.',
+    ),
+  }).optional(),
+  vips: section({
+    agent: key(
+      maybe.url,
+      '',
+      "This host's Mesos agent, whose tasks declare VIPs, for example http://10.0.0.17:5051.",
+    ),
+    answer: key(
+      word(['vip', 'backends']),
+      'vip',
+      'What a VIP name resolves to: its virtual address, or its healthy backends.',
+    ),
+    files: key(
+      listOf('path', parsePath),
+      [],
+      'Files, or folders of files, with VIPs for use without Mesos; watched.',
+    ),
+    range: section({
+      min: key(bound, '11.0.0.0', 'First IPv4 address for named VIPs.'),
+      max: key(
+        bound,
+        '11.255.255.255',
+        'Last IPv4 address for named VIPs. Both must be the same on every node.',
+      ),
+    }).prefault({}),
+    range6: section({
+      min: key(bound, 'fd01:c::', 'First IPv6 address for named VIPs.'),
+      max: key(bound, 'fd01:c::ffff:ffff:ffff:ffff', 'Last IPv6 address for named VIPs.'),
+    }).prefault({}),
+    enableIpv6: key(flag, true, 'Serve IPv6 backends and addresses.'),
+    grace: key(
+      time(0, DAY),
+      '30s',
+      'How long a VIP that lost its last backend keeps its name and address.',
+    ),
+  }).optional(),
+  mesos: section({
+    master: key(
+      of('URL or local', raw => (raw === 'local' ? { value: 'local' } : parseUrl(raw))),
+      'local',
+      "Mesos master whose tasks get names below dcos.thisdcos.directory; local is the master on this host's own address, port 5050.",
+    ),
+    leaderOnly: key(flag, true, 'Publish only while that master leads.'),
+  }).optional(),
+  admin: section({
+    listen: key(
+      maybe.address,
+      '127.0.0.1:62080',
+      'Address of the status page, metrics and read-only API; the port is 62080 if it names none, none turns it off.',
+    ),
+    socket: key(
+      of('socket', orNone(parseSocket)),
+      '/run/spartan/admin.sock',
+      'Unix socket for the same and for changes (flush, keys); none turns changes off.',
+    ),
+  }).prefault({}),
+  metrics: section({
+    prefix: key(
+      text('text', /^([a-zA-Z_:][a-zA-Z0-9_:]*)?$/, 'cannot begin the name of a metric'),
+      'spartan_',
+      'What the names of metrics begin with; coredns_ lights up existing boards.',
+    ),
+  }).prefault({}),
+  log: section({
+    level: key(
+      word(['debug', 'info', 'warn', 'error']),
+      'info',
+      'Least severe kind of line to write.',
+    ),
+  }).prefault({}),
+  identity: key(
+    flag,
+    true,
+    'Answer version.bind and id.server (class CH) with our version and node name.',
+  ),
+  stateDir: key(
+    file('folder'),
+    '',
+    'Folder for what is kept over a restart: the last good list of masters. None: nothing is kept.',
+  ),
+})
+
+/** sun_path of a Unix socket ends after 107 bytes. */
+function parseSocket(raw: unknown): Parsed<string> {
+  const read = parsePath(raw)
+  return 'value' in read && Buffer.byteLength(read.value) > 107
+    ? bad('the path of a Unix socket has at most 107 bytes')
+    : read
+}
+
+/** What the schema makes of a file: addresses may still lack their port, and what is found on the host is not filled in. */
+export type Draft = z.output<typeof schema>
+
+/** The schema beneath what only says when it applies. */
+const bare = (node: unknown): unknown => {
+  if (node instanceof z.ZodOptional || node instanceof z.ZodPrefault) return bare(node.unwrap())
+  return node instanceof z.ZodPipe && node.out instanceof z.ZodObject ? node.out : node
+}
+
+/** The keys of a section by name, or undefined if `node` is not a section. */
+export const keysOf = (node: unknown): Readonly<Record<string, z.ZodType>> | undefined => {
+  const inner = bare(node)
+  return inner instanceof z.ZodObject ? (inner.shape as Record<string, z.ZodType>) : undefined
+}
+
+const rows = (node: z.ZodType, path: string): KeyFacts[] => {
+  const own = facts.get(node)
+  if (own) return [{ path, ...own }]
+  return Object.entries(keysOf(node) ?? {}).flatMap(([name, inner]) =>
+    rows(inner, path ? `${path}.${name}` : name),
+  )
+}
+
+/** Every key in the order of the declaration. */
+export const KEYS: readonly KeyFacts[] = Object.freeze(rows(schema, ''))
