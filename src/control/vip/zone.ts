@@ -1,0 +1,126 @@
+/**
+ * `l4lb.thisdcos.directory` out of the VIP table.
+ *
+ * answer 'vip', for clusters whose data plane routes VIP addresses:
+ *   <name>                     A, AAAA    the VIP's address
+ * answer 'backends', for clusters without one:
+ *   <name>                     A, AAAA    the healthy backends of all its ports
+ *   _<port>._<proto>.<name>    SRV        the healthy backends of that port
+ *   <address>.<name>           A, AAAA    one backend, the target of the SRV
+ *
+ * `<name>` is '<vip>.<framework>'; all ports of a name share one address, as
+ * in the originals. If no backend is healthy all are answered: health checks
+ * fail together more often for a reason of their own than services do.
+ * Numeric VIPs have no name. A name in its grace time keeps its address, or,
+ * where backends are answered, exists without data.
+ */
+import type { RRset } from '../../boundary.ts'
+import { allocateAddresses, DEFAULT_RANGE_V4, DEFAULT_RANGE_V6, type AddressRange } from '../hash/vip-address.ts'
+import { addressType, familyOf } from '../ip.ts'
+import { isName, TTL, type ZoneMap } from '../zone.ts'
+import { L4LB_APEX, type Backend } from './record.ts'
+import { mergeVips, type OwnerVips, type ServedVip } from './table.ts'
+
+export type VipZoneOptions = {
+  readonly answer: 'vip' | 'backends'
+  readonly apex?: string
+  readonly range4?: AddressRange
+  readonly range6?: AddressRange
+  /** False leaves out IPv6 addresses. Default true. */
+  readonly ipv6?: boolean
+}
+
+/** The healthy ones; all of them if none is. */
+const usable = (backends: readonly Backend[]): readonly Backend[] => {
+  const healthy = backends.filter(b => b.weight > 0)
+  return healthy.length > 0 ? healthy : backends
+}
+
+const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
+  const names = new Map<string, ServedVip[]>()
+  for (const vip of vips) {
+    if (vip.name === '') continue
+    const same = names.get(vip.name)
+    if (same) same.push(vip)
+    else names.set(vip.name, [vip])
+  }
+  return names
+}
+
+const rrset = (type: string, data: Iterable<string>): RRset => ({ type, ttl: TTL, data: [...data] })
+
+/** Addresses by name of every named VIP, for those families its backends have. */
+export const vipAddresses = (
+  vips: readonly ServedVip[],
+  { range4 = DEFAULT_RANGE_V4, range6 = DEFAULT_RANGE_V6, ipv6 = true }: Omit<VipZoneOptions, 'answer'> = {},
+): { v4: Map<string, string>; v6: Map<string, string> } => {
+  const named = vips.filter(vip => vip.name !== '')
+  const of = (has: (vip: ServedVip) => boolean): string[] => named.filter(has).map(vip => vip.name)
+  return {
+    v4: allocateAddresses(of(vip => vip.v4), 4, range4),
+    v6: ipv6 ? allocateAddresses(of(vip => vip.v6), 6, range6) : new Map(),
+  }
+}
+
+const addressZone = (vips: readonly ServedVip[], apex: string, options: VipZoneOptions): ZoneMap => {
+  const zone = new Map<string, readonly RRset[]>()
+  const { v4, v6 } = vipAddresses(vips, options)
+  for (const name of byName(vips).keys()) {
+    const rrsets: RRset[] = []
+    const [a, aaaa] = [v4.get(name), v6.get(name)]
+    if (a !== undefined) rrsets.push(rrset('A', [a]))
+    if (aaaa !== undefined) rrsets.push(rrset('AAAA', [aaaa]))
+    // a range that is full leaves a name without data rather than without existence
+    zone.set(`${name}.${apex}`, rrsets)
+  }
+  return zone
+}
+
+/** An address as one label: '10-0-0-11', or the 32 digits of an IPv6 address. */
+const addressLabel = (ip: string): string => {
+  if (familyOf(ip) === 4) return ip.replaceAll('.', '-')
+  const [head = '', tail = ''] = ip.split('::')
+  const groups = (part: string): string[] => (part === '' ? [] : part.split(':').map(g => g.padStart(4, '0')))
+  const [before, after] = [groups(head), groups(tail)]
+  const zeros = new Array<string>(8 - before.length - after.length).fill('0000')
+  return [...before, ...zeros, ...after].join('')
+}
+
+const addressSets = (ips: Iterable<string>): RRset[] => {
+  const sorted = [...new Set(ips)].sort()
+  return (['A', 'AAAA'] as const)
+    .map(type => rrset(type, sorted.filter(ip => addressType(ip) === type)))
+    .filter(({ data }) => data.length > 0)
+}
+
+const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): ZoneMap => {
+  const zone = new Map<string, readonly RRset[]>()
+  for (const [name, same] of byName(vips)) {
+    const owner = `${name}.${apex}`
+    const allowed = (backends: readonly Backend[]): readonly Backend[] =>
+      ipv6 ? backends : backends.filter(b => familyOf(b.ip) === 4)
+    zone.set(owner, addressSets(usable(allowed(same.flatMap(vip => vip.backends))).map(b => b.ip)))
+    for (const vip of same) {
+      const targets: string[] = []
+      for (const { ip, port, weight } of usable(allowed(vip.backends))) {
+        const target = `${addressLabel(ip)}.${owner}`
+        if (!isName(target)) continue
+        // weight 0 would mean "almost never" beside others (RFC 2782); here all are 0 or none is
+        targets.push(`0 ${Math.max(1, weight)} ${port} ${target}`)
+        zone.set(target, addressSets([ip]))
+      }
+      zone.set(`_${vip.port}._${vip.protocol}.${owner}`, targets.length > 0 ? [rrset('SRV', targets)] : [])
+    }
+  }
+  return zone
+}
+
+/** The zone of a table that already has its grace names (VipTable). */
+export const servedVipZone = (vips: readonly ServedVip[], options: VipZoneOptions): ZoneMap => {
+  const apex = options.apex ?? L4LB_APEX
+  return options.answer === 'vip' ? addressZone(vips, apex, options) : backendZone(vips, apex, options.ipv6 ?? true)
+}
+
+/** The zone of what all nodes say, without grace. */
+export const vipZone = (owners: Iterable<OwnerVips>, options: VipZoneOptions): ZoneMap =>
+  servedVipZone(mergeVips(owners), options)
