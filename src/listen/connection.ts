@@ -1,0 +1,208 @@
+/**
+ * One client connection: frames in, responses out in whatever order they are
+ * ready, and the rules by which it ends. It owns no timer; tcp.ts looks at all
+ * connections now and then.
+ */
+import type { Socket } from 'node:net'
+import { FrameReader, framed } from './framing.ts'
+
+/** Who asked. */
+export type From = {
+  readonly family: 4 | 6
+  readonly address: string
+  readonly port: number
+}
+
+/** A query as it came, and how to answer it. The bytes may be kept; later calls of `respond` do nothing. */
+export type OnQuery = (wire: Buffer, from: From, respond: (bytes: Uint8Array) => void) => void
+
+/** What may happen to a connection; `closed` follows once for each `accepted`. */
+export type TcpEvent = 'accepted' | 'rejected' | 'idleClosed' | 'slowClosed' | 'closed'
+
+export type Limits = {
+  /** Milliseconds without a query before a connection is closed. */
+  readonly idleMs: number
+  /**
+   * Milliseconds a frame may take from its first octet to its last; more
+   * octets do not extend it. Also how long a client may leave what we hold for
+   * it untouched.
+   */
+  readonly halfFrameMs: number
+  /** Bytes a client may leave unread in our memory, beside what the kernel holds. At half of it we stop reading. */
+  readonly maxWriteBuffer: number
+  /** Queries under way per connection; at this many we stop reading until one is answered. */
+  readonly maxInFlightPerConnection: number
+}
+
+/**
+ * How long we go on reading, and discarding, after our last octet: a close
+ * with data unread would be a reset, which may take the answers with it
+ * (RFC 7766 section 6.2.4 asks for care).
+ */
+const LINGER_MS = 500
+/** Longest a connection stays for queries that are never answered. */
+const UNANSWERED_MS = 10_000
+/** Responses gathered before they are written although more are coming. */
+const GATHER_BYTES = 32_768
+
+export type ConnectionParts = {
+  readonly socket: Socket
+  readonly from: From
+  readonly limits: Limits
+  readonly now: () => number
+  readonly onQuery: OnQuery
+  readonly onEvent: (kind: TcpEvent) => void
+}
+
+export class Connection {
+  readonly #parts: ConnectionParts
+  readonly #socket: Socket
+  readonly #reader = new FrameReader()
+  #out: Buffer[] = []
+  #outBytes = 0
+  #flushing = false
+  #inFlight = 0
+  #lastActive: number
+  /** When the frame under way began, Infinity between frames. */
+  #frameSince = Infinity
+  /** When the kernel last took all of something we wrote. */
+  #lastWritten = 0
+  /** When we decided to close, Infinity before. */
+  #closingSince = Infinity
+  /** Whether to close as soon as nothing is under way: the client sent its last octet, or we drain. */
+  #last = false
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts
+    this.#socket = parts.socket
+    this.#lastActive = parts.now()
+    const socket = parts.socket
+    socket.setNoDelay(true)
+    socket.on('data', chunk => this.#read(chunk))
+    socket.on('end', () => this.finish())
+    // A reset is the client's way to go; 'close' follows and does the counting.
+    socket.on('error', () => {})
+    socket.on('close', () => parts.onEvent('closed'))
+  }
+
+  /** Closes when what is under way has been answered; takes no further query then. */
+  finish(): void {
+    this.#last = true
+    if (this.#inFlight === 0) this.#end()
+  }
+
+  /** Ends at once. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /** The time-outs; called now and then. */
+  check(now: number): void {
+    const { limits, onEvent } = this.#parts
+    if (now - this.#closingSince > LINGER_MS) return this.destroy()
+    if (this.#closingSince !== Infinity) return
+    if (this.#socket.writableLength > 0) {
+      if (now - this.#lastWritten <= limits.halfFrameMs) return
+      onEvent('slowClosed')
+      return this.destroy()
+    }
+    const allowed = this.#inFlight > 0 ? Math.max(limits.idleMs, UNANSWERED_MS) : limits.idleMs
+    const idle = now - this.#lastActive > allowed
+    if (!idle && now - this.#frameSince <= limits.halfFrameMs) return
+    onEvent('idleClosed')
+    this.#end()
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#last || this.#closingSince !== Infinity) return
+    this.#lastActive = this.#parts.now()
+    this.#reader.push(chunk)
+    this.#serve()
+    this.#flush()
+  }
+
+  /** Hands on the messages that are whole, as many as may be under way. */
+  #serve(): void {
+    const { from, onQuery } = this.#parts
+    while (this.#closingSince === Infinity && !this.#socket.destroyed) {
+      if (this.#full) {
+        // Time spent waiting for us does not count against the client.
+        this.#frameSince = Infinity
+        this.#socket.pause()
+        return
+      }
+      const wire = this.#reader.next()
+      if (!wire) break
+      this.#frameSince = Infinity
+      this.#inFlight++
+      onQuery(wire, from, this.#responder())
+      if (this.#outBytes >= GATHER_BYTES) this.#flush()
+    }
+    if (this.#reader.broken) this.#end()
+    if (!this.#reader.partial) this.#frameSince = Infinity
+    else if (this.#frameSince === Infinity) this.#frameSince = this.#lastActive
+    if (this.#socket.isPaused()) this.#socket.resume()
+  }
+
+  get #full(): boolean {
+    const { maxInFlightPerConnection, maxWriteBuffer } = this.#parts.limits
+    if (this.#inFlight >= maxInFlightPerConnection) return true
+    return this.#outBytes + this.#socket.writableLength > maxWriteBuffer / 2
+  }
+
+  #responder(): (bytes: Uint8Array) => void {
+    let open = true
+    return bytes => {
+      if (!open) return
+      open = false
+      this.#inFlight--
+      if (this.#socket.destroyed || !this.#socket.writable) return
+      this.#lastActive = this.#parts.now()
+      this.#out.push(framed(bytes))
+      this.#outBytes += bytes.length + 2
+      if (this.#flushing) return
+      // Everything answered before this callback of the loop ends leaves in one piece.
+      this.#flushing = true
+      process.nextTick(this.#afterResponses)
+    }
+  }
+
+  #afterResponses = (): void => {
+    this.#flushing = false
+    this.#flush()
+    this.#continue()
+    if (this.#last && this.#inFlight === 0) this.#end()
+  }
+
+  #continue(): void {
+    if (!this.#socket.isPaused() || this.#last || this.#closingSince !== Infinity) return
+    this.#serve()
+    this.#flush()
+  }
+
+  #flush(): void {
+    const out = this.#out
+    if (out.length === 0 || !this.#socket.writable) return
+    this.#out = []
+    this.#outBytes = 0
+    if (this.#socket.writableLength === 0) this.#lastWritten = this.#parts.now()
+    this.#socket.write(out.length === 1 ? out[0]! : Buffer.concat(out), this.#written)
+    if (this.#socket.writableLength <= this.#parts.limits.maxWriteBuffer) return
+    this.#parts.onEvent('slowClosed')
+    this.destroy()
+  }
+
+  #written = (): void => {
+    this.#lastWritten = this.#parts.now()
+    this.#continue()
+  }
+
+  /** Sends what is left, then our end; reads on until the client ends too or check() loses patience. */
+  #end(): void {
+    if (this.#closingSince !== Infinity) return
+    this.#flush()
+    this.#closingSince = this.#parts.now()
+    this.#socket.end()
+    this.#socket.resume()
+  }
+}
