@@ -1,0 +1,54 @@
+/**
+ * The five paths every daemon has: metrics for Prometheus, health for whoever
+ * starts and balances, status for people and for programs.
+ */
+import type { Health, Reason } from './health.ts'
+import type { AdminResponse, Route } from './route.ts'
+import { PAGE_POLICY, statusPage } from './status-page.ts'
+import type { Status } from './status.ts'
+
+/** What the paths need; the daemon hands it in. */
+export type OpsSources = {
+  readonly metrics: { scrape(): Promise<string>; readonly contentType: string }
+  readonly health: () => Health
+  readonly status: () => Promise<Status>
+}
+
+const verdict = (well: boolean, reasons: readonly Reason[]): AdminResponse =>
+  well
+    ? { text: 'ok\n' }
+    : { status: 503, text: reasons.map(({ name, detail }) => `${name}: ${detail}\n`).join('') }
+
+/** Routes for the admin server's table. */
+export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
+  {
+    method: 'GET',
+    path: '/metrics',
+    handle: async () => ({ text: await metrics.scrape(), headers: { 'content-type': metrics.contentType } }),
+  },
+  {
+    method: 'GET',
+    path: '/healthz',
+    handle: () => {
+      const { live, dead } = health()
+      return verdict(live, dead)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/readyz',
+    handle: () => {
+      const { ready, notReady } = health()
+      return verdict(ready, notReady)
+    },
+  },
+  { method: 'GET', path: '/v1/status', handle: async () => ({ json: await status() }) },
+  {
+    method: 'GET',
+    path: '/',
+    handle: async () => ({
+      text: statusPage(await status()),
+      headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY },
+    }),
+  },
+]

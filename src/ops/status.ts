@@ -1,0 +1,151 @@
+/**
+ * The daemon's state as one plain object: `/v1/status` is its JSON, the status
+ * page its HTML, `spartan status` its text. Gathered on request from what the
+ * parts say of themselves; nothing secret is in it.
+ */
+import type { DataStatus, Endpoint } from '../boundary.ts'
+import type { Health } from './health.ts'
+import type { Event, Rates, Recent } from './recent.ts'
+
+/** Where the masters were learned. */
+export type MastersStatus = {
+  /** static, file, url, exhibitor or dns. */
+  readonly source: string
+  /** What exactly: a path, an address, '' for static. */
+  readonly from: string
+  readonly list: readonly Endpoint[]
+  /** Unix time in milliseconds of the last successful look, 0 for never. */
+  readonly at: number
+  /** The last look's failure, '' if it succeeded. */
+  readonly error: string
+  /** The list is one kept from an earlier run. */
+  readonly kept: boolean
+}
+
+/** A configured route as the page shows it, in order of decision. */
+export type RouteStatus = {
+  readonly zone: string
+  readonly kind: 'local' | 'rename' | 'forward' | 'special'
+  /** Where it leads: upstreams by name, or the zone it is renamed to. */
+  readonly to: readonly string[]
+}
+
+/** A local zone: who fed it, and when. */
+export type ZoneStatus = {
+  readonly apex: string
+  readonly names: number
+  readonly loaded: boolean
+  /** Unix time in milliseconds of the last change, 0 for unknown. */
+  readonly at: number
+  /** built-in, masters, agent, files, gossip, disk. */
+  readonly source: string
+}
+
+export type GossipStatus = {
+  readonly members: { readonly alive: number; readonly suspect: number; readonly dead: number }
+  readonly entries: number
+  /** Whether the first exchange with a peer is done (or there is nobody to wait for). */
+  readonly synced: boolean
+  readonly encrypted: boolean
+  readonly detail: string
+}
+
+/** Everything. Times are Unix milliseconds; durations say their unit. */
+export type Status = {
+  readonly at: number
+  readonly node: string
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly health: Health
+  readonly io: string
+  readonly listening: readonly (Endpoint & {
+    readonly udp: boolean
+    readonly tcp: boolean
+    readonly inherited: boolean
+    readonly answers: boolean
+    readonly error: string
+  })[]
+  readonly snapshot: { readonly number: number; readonly at: number }
+  readonly config: { readonly file: string; readonly loadedAt: number; readonly error: string }
+  readonly masters: MastersStatus | undefined
+  readonly upstreams: DataStatus['upstreams']
+  readonly routes: readonly RouteStatus[]
+  readonly zones: readonly ZoneStatus[]
+  readonly cache: DataStatus['cache']
+  readonly inFlight: number
+  readonly tcpConnections: number
+  readonly lastMinute: Rates
+  /** Queries per second over the last ten minutes, one value each five seconds, oldest first. */
+  readonly qps: readonly number[]
+  readonly top: DataStatus['top']
+  readonly gossip: GossipStatus | undefined
+  /** Newest first. */
+  readonly events: readonly Event[]
+}
+
+/** What `gatherStatus` asks of the daemon; each is called once per status. */
+export type StatusSources = {
+  readonly node: string
+  readonly version: string
+  /** Unix milliseconds. */
+  readonly startedAt: number
+  /** Asks the data thread; resolves undefined when it does not answer in time. */
+  readonly data: () => Promise<DataStatus | undefined>
+  readonly health: (data: DataStatus | undefined) => Health
+  readonly config: () => Status['config']
+  readonly snapshot: () => Status['snapshot']
+  /** Addresses that are to be served, with what is known of each beside the data thread's word. */
+  readonly listen: () => readonly (Endpoint & { readonly inherited: boolean; readonly answers: boolean })[]
+  readonly masters: () => MastersStatus | undefined
+  readonly routes: () => readonly RouteStatus[]
+  /** Who fed each local zone and when; counts come from the data thread. */
+  readonly zones: () => readonly Omit<ZoneStatus, 'names' | 'loaded'>[]
+  readonly gossip: () => GossipStatus | undefined
+  readonly recent: Recent
+  readonly events: { list(): Event[] }
+}
+
+const NO_CACHE = { entries: 0, bytes: 0, maxBytes: 0 }
+
+/** One Status. `now` is Unix milliseconds, `tick` the monotonic milliseconds that `recent` was sampled with. */
+export const gatherStatus = async (from: StatusSources, now: number, tick: number): Promise<Status> => {
+  const data = await from.data()
+  const held = new Map(data?.zones.map(zone => [zone.apex, zone]))
+  const fed = from.zones()
+  const fedBy = new Set(fed.map(({ apex }) => apex))
+  return {
+    at: now,
+    node: from.node,
+    version: from.version,
+    uptimeSeconds: Math.max(0, Math.round((now - from.startedAt) / 1000)),
+    health: from.health(data),
+    io: data?.io ?? '',
+    listening: from.listen().map(at => {
+      const bound = data?.listening.find(b => b.address === at.address && b.port === at.port)
+      const { udp = false, tcp = false, error = 'not bound yet' } = bound ?? {}
+      return { ...at, udp, tcp, error }
+    }),
+    snapshot: from.snapshot(),
+    config: from.config(),
+    masters: from.masters(),
+    upstreams: data?.upstreams ?? [],
+    routes: from.routes(),
+    zones: [
+      ...fed.map(zone => {
+        const { names = 0, loaded = false } = held.get(zone.apex) ?? {}
+        return { ...zone, names, loaded }
+      }),
+      ...(data?.zones ?? [])
+        .filter(({ apex }) => !fedBy.has(apex))
+        .map(({ apex, names, loaded }) => ({ apex, names, loaded, at: 0, source: '' })),
+    ],
+    cache: data?.cache ?? NO_CACHE,
+    inFlight: data?.inFlight ?? 0,
+    tcpConnections: data?.tcpConnections ?? 0,
+    lastMinute: from.recent.rates(tick),
+    qps: from.recent.history(),
+    top: data?.top ?? [],
+    gossip: from.gossip(),
+    events: from.events.list(),
+  }
+}
