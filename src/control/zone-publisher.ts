@@ -113,10 +113,14 @@ export class ZonePublisher {
     this.#start(apex, zone)
   }
 
-  /** Make the zone what this says. Small changes are sent before this returns. */
-  publish(apex: string, change: ZoneChange, details: ZoneDetails = {}): void {
+  /**
+   * Make the zone what this says. Small changes are sent before this returns.
+   * `loaded` false says that more is to come: names in it are answered, others
+   * are SERVFAIL and not NXDOMAIN. A zone that was loaded once stays so.
+   */
+  publish(apex: string, change: ZoneChange, loaded = true, details: ZoneDetails = {}): void {
     const zone = this.#zone(apex, details)
-    zone.loaded = true
+    zone.loaded ||= loaded
     // nothing before a full one matters any more
     if (change.kind === 'full') zone.queue = [change]
     else zone.queue.push(change)

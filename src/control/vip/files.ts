@@ -14,6 +14,7 @@
  * content stays in use, and the complaint says line and column.
  */
 import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Node, type YAMLMap } from 'yaml'
+import { fail, messageOf, type Coded } from '../../error.ts'
 import { canonicalIp, familyOf } from '../ip.ts'
 import { parseVip } from './label.ts'
 import { MAX_WEIGHT, VipCollector, type Backend, type Protocol, type VipRecord } from './record.ts'
@@ -26,29 +27,22 @@ export type ParsedFile = { readonly records: readonly VipRecord[] } | { readonly
 /** Longest file that is read. */
 export const MAX_FILE_BYTES = 4 * 1024 * 1024
 
-/** A mistake and where it is: ends the reading of the file. */
-class Mistake {
-  readonly why: string
-  readonly at: number
-
-  constructor(why: string, node: unknown) {
-    this.why = why
-    this.at = (node as Node | null)?.range?.[0] ?? 0
-  }
-}
+/** Ends the reading of the file at its first mistake. */
+const mistake = (why: string, node: unknown): Coded =>
+  fail(why, 'EDATA', { at: (node as Node | null)?.range?.[0] ?? 0 })
 
 const stringOf = (map: YAMLMap, key: string): { value: string; node: unknown } | undefined => {
   const node = map.get(key, true)
   if (node === undefined) return undefined
   // a bare number stays a mistake: 0x10 and 1e3 would not come out as written
-  if (!isScalar(node) || typeof node.value !== 'string') throw new Mistake(`${key} must be text`, node)
+  if (!isScalar(node) || typeof node.value !== 'string') throw mistake(`${key} must be text`, node)
   return { value: node.value, node }
 }
 
 const onlyKeys = (map: YAMLMap, allowed: readonly string[]): void => {
   for (const { key } of map.items) {
     const name = isScalar(key) ? String(key.value) : ''
-    if (!allowed.includes(name)) throw new Mistake(`'${name}' is no key here; there are ${allowed.join(', ')}`, key)
+    if (!allowed.includes(name)) throw mistake(`'${name}' is no key here; there are ${allowed.join(', ')}`, key)
   }
 }
 
@@ -70,10 +64,10 @@ const backendOf = (node: unknown): Backend => {
   if (entry) onlyKeys(entry, ['address', 'weight'])
   const address = entry ? stringOf(entry, 'address')?.value : isScalar(node) ? node.value : undefined
   const endpoint = typeof address === 'string' ? parseEndpoint(address) : undefined
-  if (!endpoint) throw new Mistake('a backend is address:port, as 10.0.0.11:31000 or "[fd01::1]:31000"', node)
+  if (!endpoint) throw mistake('a backend is address:port, as 10.0.0.11:31000 or "[fd01::1]:31000"', node)
   const weight: unknown = entry?.get('weight') ?? 1
   if (typeof weight !== 'number' || !Number.isInteger(weight) || weight < 0 || weight > MAX_WEIGHT) {
-    throw new Mistake(`weight must be a whole number from 0 to ${MAX_WEIGHT}`, entry?.get('weight', true) ?? node)
+    throw mistake(`weight must be a whole number from 0 to ${MAX_WEIGHT}`, entry?.get('weight', true) ?? node)
   }
   return { ...endpoint, weight }
 }
@@ -81,26 +75,26 @@ const backendOf = (node: unknown): Backend => {
 const protocolOf = (map: YAMLMap): Protocol => {
   const said = stringOf(map, 'protocol')
   const protocol = said?.value.toLowerCase() ?? 'tcp'
-  if (protocol !== 'tcp' && protocol !== 'udp') throw new Mistake('protocol must be tcp or udp', said?.node)
+  if (protocol !== 'tcp' && protocol !== 'udp') throw mistake('protocol must be tcp or udp', said?.node)
   return protocol
 }
 
 const addEntry = (node: unknown, framework: string, to: VipCollector): void => {
-  if (!isMap(node)) throw new Mistake('an entry of vips has the keys vip and backends', node)
+  if (!isMap(node)) throw mistake('an entry of vips has the keys vip and backends', node)
   onlyKeys(node, ['vip', 'framework', 'protocol', 'backends'])
   const said = stringOf(node, 'vip')
-  if (!said) throw new Mistake('vip is missing', node)
+  if (!said) throw mistake('vip is missing', node)
   const vip = parseVip(said.value, stringOf(node, 'framework')?.value ?? framework)
   if ('wrong' in vip) {
     const hint = framework === '' && !node.has('framework') ? ' (has it a framework?)' : ''
-    throw new Mistake(`'${said.value}' is no VIP: ${vip.wrong}${hint}`, said.node)
+    throw mistake(`'${said.value}' is no VIP: ${vip.wrong}${hint}`, said.node)
   }
   const list = node.get('backends', true)
-  if (!isSeq(list)) throw new Mistake('backends must be a list', list ?? node)
+  if (!isSeq(list)) throw mistake('backends must be a list', list ?? node)
   const backends = list.items.map(backendOf)
   const family = familyOf(vip.ip)
   if (family !== 0 && backends.some(b => familyOf(b.ip) !== family)) {
-    throw new Mistake('backends of a VIP with an address must be of its family', list)
+    throw mistake('backends of a VIP with an address must be of its family', list)
   }
   to.add({ protocol: protocolOf(node), ...vip }, backends)
 }
@@ -120,17 +114,15 @@ export const parseVipFile = (text: string): ParsedFile => {
   if (root === null || (isScalar(root) && root.value === null)) return { records: [] }
   const collector = new VipCollector()
   try {
-    if (!isMap(root)) throw new Mistake('the file must have the keys vips and framework', root)
+    if (!isMap(root)) throw mistake('the file must have the keys vips and framework', root)
     onlyKeys(root, ['framework', 'vips'])
     const framework = stringOf(root, 'framework')?.value ?? ''
     const vips = root.get('vips', true)
     const none = vips === undefined || (isScalar(vips) && vips.value === null)
-    if (!none && !isSeq(vips)) throw new Mistake('vips must be a list', vips)
+    if (!none && !isSeq(vips)) throw mistake('vips must be a list', vips)
     if (isSeq(vips)) for (const entry of vips.items) addEntry(entry, framework, collector)
   } catch (er) {
-    if (er instanceof Mistake) return problem(er.why, er.at)
-    // an alias bomb, or whatever else the reader of YAML refuses late
-    return problem(er instanceof Error ? er.message : String(er), 0)
+    return problem(messageOf(er), (er as { at?: number }).at ?? 0)
   }
   return { records: collector.records() }
 }

@@ -1,0 +1,148 @@
+/**
+ * Who the masters are, kept up to date: asks the source when the schedule
+ * says so (and when a watched file is touched), tells of changes, and keeps
+ * the last good list on disk so that a restart during an outage finds it.
+ */
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Endpoint } from '../../boundary.ts'
+import { codeOf, messageOf } from '../../error.ts'
+import type { Log } from '../../log.ts'
+import { hostPort } from '../ip.ts'
+import { readText, Watch } from '../watch.ts'
+import { mastersOf } from './list.ts'
+import { afterLook, noMasters, type Look, type MastersState, type ScheduleOptions } from './schedule.ts'
+import { readMasters, type MasterSource, type SourceNeeds } from './sources.ts'
+
+const FILE = 'masters.json'
+const MAX_BYTES = 256 * 1024
+
+export type MastersOptions = SourceNeeds &
+  ScheduleOptions & {
+    readonly from: MasterSource
+    /** Folder for the last good list; '' keeps nothing. */
+    readonly stateDir: string
+    readonly log: Log
+    readonly onChange: (masters: readonly Endpoint[]) => void
+    /** How often a watched file is looked at without a notification. */
+    readonly watchMs?: number
+  }
+
+export type MastersStatus = MastersState & { readonly source: MasterSource['source']; readonly looks: number }
+
+export class Masters {
+  readonly #options: MastersOptions
+  readonly #closing = new AbortController()
+  #state: MastersState = noMasters
+  #looks = 0
+  #looking: Promise<void> | undefined
+  #again = false
+  #timer: NodeJS.Timeout | undefined
+  #watch: Watch | undefined
+
+  constructor(options: MastersOptions) {
+    this.#options = options
+  }
+
+  /** The list in use; empty only until the first good look of a node that has none stored. */
+  get masters(): readonly Endpoint[] {
+    return this.#state.masters
+  }
+
+  get status(): MastersStatus {
+    return { ...this.#state, source: this.#options.from.source, looks: this.#looks }
+  }
+
+  /** The stored list at once, then the first look; resolves after it, however it ended. */
+  async start(): Promise<void> {
+    const { from, watchMs } = this.#options
+    // a list in the configuration cannot be out of reach
+    if (from.source !== 'static') await this.#took({ type: 'stored', masters: await this.#stored() })
+    if (this.#closing.signal.aborted) return
+    if (from.source === 'file') {
+      this.#watch = new Watch([from.file], () => void this.look(), watchMs === undefined ? {} : { everyMs: watchMs })
+    }
+    await this.look()
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    clearTimeout(this.#timer)
+    this.#watch?.close()
+    await this.#looking
+  }
+
+  /** Ask the source now; a look asked for meanwhile follows it. */
+  look(): Promise<void> {
+    if (this.#looking) this.#again = true
+    else this.#looking = this.#lookAll().finally(() => (this.#looking = undefined))
+    return this.#looking ?? Promise.resolve()
+  }
+
+  async #lookAll(): Promise<void> {
+    do {
+      this.#again = false
+      await this.#took(await this.#ask())
+    } while (this.#again && !this.#closing.signal.aborted)
+  }
+
+  async #ask(): Promise<Look> {
+    this.#looks++
+    try {
+      return { type: 'good', masters: await readMasters(this.#options.from, this.#options, this.#closing.signal) }
+    } catch (er) {
+      return { type: 'failed', why: messageOf(er) }
+    }
+  }
+
+  /** Follow the schedule's word on a look. */
+  async #took(look: Look): Promise<void> {
+    if (this.#closing.signal.aborted) return
+    const { log, onChange, from } = this.#options
+    const before = this.#state
+    const { state, changed, store, nextMs } = afterLook(before, look, this.#options)
+    this.#state = state
+    if (state.trouble !== '' && state.trouble !== before.trouble) {
+      log.warn('the list of masters cannot be had, the last good one stays', { source: from.source, err: state.trouble })
+    }
+    if (changed) {
+      log.info('the masters are', {
+        origin: state.origin,
+        masters: state.masters.map(m => hostPort(m.address, m.port)),
+      })
+      onChange(state.masters)
+    }
+    if (look.type !== 'stored') {
+      clearTimeout(this.#timer)
+      // a list in the configuration does not change
+      if (from.source !== 'static') this.#timer = setTimeout(() => void this.look(), nextMs)
+    }
+    if (store && from.source !== 'static') await this.#store(state.masters)
+  }
+
+  async #stored(): Promise<Endpoint[]> {
+    const { stateDir, from, log } = this.#options
+    if (stateDir === '') return []
+    try {
+      return mastersOf(JSON.parse(await readText(join(stateDir, FILE), MAX_BYTES)), from.port)
+    } catch (er) {
+      if (codeOf(er) !== 'ENOENT') log.warn('the stored list of masters cannot be used', { err: messageOf(er) })
+      return []
+    }
+  }
+
+  /** Written beside and renamed, so that a crash leaves the old list or the new one. */
+  async #store(masters: readonly Endpoint[]): Promise<void> {
+    const { stateDir, log } = this.#options
+    if (stateDir === '') return
+    const path = join(stateDir, FILE)
+    const beside = `${path}.new`
+    try {
+      await mkdir(stateDir, { recursive: true })
+      await writeFile(beside, `${JSON.stringify(masters.map(m => hostPort(m.address, m.port)))}\n`)
+      await rename(beside, path)
+    } catch (er) {
+      log.warn('the list of masters cannot be stored', { path, err: messageOf(er) })
+    }
+  }
+}
