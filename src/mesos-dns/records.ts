@@ -21,13 +21,12 @@ import {
   type RecordOptions,
   type RecordType,
 } from './record.ts'
+import { Tally } from './tally.ts'
 import { taskRecords } from './task-records.ts'
 
-/** Data of one name and type, in the order they came, each with how many things make it. */
-type Data = Map<string, number>
-/** A name's records by type. */
-export type NameRecords = { readonly [type in RecordType]?: Data }
-type Mutable = { [type in RecordType]?: Data }
+/** A name's records by type, each counted by the things that make it. */
+export type NameRecords = { readonly [type in RecordType]: Tally | undefined }
+type Mutable = { [type in RecordType]: Tally | undefined }
 
 /** What one task's records were made from, and what came of it. */
 type Entry = {
@@ -161,28 +160,23 @@ export class ZoneRecords {
 
   #add({ name, type, data }: MesosRecord): void {
     let records = this.#names.get(name)
-    if (records === undefined) this.#names.set(name, (records = {}))
-    const set = (records[type] ??= new Map<string, number>())
-    const count = set.get(data) ?? 0
-    if (count === 0) this.#changed.add(name)
-    set.set(data, count + 1)
+    if (records === undefined) {
+      records = { A: undefined, AAAA: undefined, SRV: undefined }
+      this.#names.set(name, records)
+    }
+    const tally = records[type]
+    if (tally === undefined) records[type] = new Tally(data)
+    else if (!tally.add(data)) return
+    this.#changed.add(name)
   }
 
   #remove({ name, type, data }: MesosRecord): void {
     const records = this.#names.get(name)
-    const set = records?.[type]
-    const count = set?.get(data)
-    if (records === undefined || set === undefined || count === undefined) return
-    if (count > 1) {
-      set.set(data, count - 1)
-      return
-    }
+    const tally = records?.[type]
+    if (records === undefined || tally === undefined || !tally.remove(data)) return
     this.#changed.add(name)
-    set.delete(data)
-    if (set.size === 0) delete records[type]
-    if (records.A === undefined && records.AAAA === undefined && records.SRV === undefined) {
-      this.#names.delete(name)
-    }
+    if (tally.size === 0) records[type] = undefined
+    if (!records.A && !records.AAAA && !records.SRV) this.#names.delete(name)
   }
 }
 

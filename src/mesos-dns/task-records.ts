@@ -106,8 +106,14 @@ class Names {
 
   make(name: string, suffix: string, ips: readonly string[], agentIps: readonly string[]): void {
     const canonical = canonicalName(name, suffix)
-    for (const ip of ips) this.#both(name, canonical, this.#own, ip)
-    for (const ip of agentIps) this.#both(name, canonical, this.#slave, ip)
+    for (const [scope, at] of [
+      [this.#own, ips],
+      [this.#slave, agentIps],
+    ] as const) {
+      if (at.length === 0) continue
+      this.#out.addresses(`${name}.${scope}`, at)
+      this.#out.addresses(`${canonical}.${scope}`, at)
+    }
     const first = name.indexOf('.')
     if ((first < 0 ? name.length : first) >= MAX_LABEL) {
       this.#out.problem('its name is too long for an SRV record')
@@ -121,22 +127,17 @@ class Names {
     }
   }
 
-  #both(name: string, canonical: string, scope: string, ip: string): void {
-    this.#out.addresses(`${name}.${scope}`, [ip])
-    this.#out.addresses(`${canonical}.${scope}`, [ip])
-  }
-
   /** One per port resource and protocol, to where the agent is. */
   #resources(name: string, canonical: string, scopes: readonly string[]): void {
+    // made once: a name is hashed each time it is made, and a task may have many ports
+    const services = scopes.flatMap(scope => [`_${name}._tcp.${scope}`, `_${name}._udp.${scope}`])
+    const host = `${canonical}.${this.#slave}:`
     let left = MAX_PORTS
     for (const [begin, end] of this.#task.ports) {
       for (let port = begin; port <= end; port++) {
         if (left-- <= 0) return this.#out.problem(`it has more than ${MAX_PORTS} ports`)
-        const target = `${canonical}.${this.#slave}:${port}`
-        for (const scope of scopes) {
-          this.#out.add(`_${name}._tcp.${scope}`, 'SRV', target)
-          this.#out.add(`_${name}._udp.${scope}`, 'SRV', target)
-        }
+        const target = host + port
+        for (const service of services) this.#out.add(service, 'SRV', target)
       }
     }
   }

@@ -54,8 +54,8 @@ const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dott
 const wanted = (name: string): string => name.replaceAll('.*', '').toLowerCase().replace(/\.$/, '')
 
 const addressesOf = (of: NameRecords | undefined): string[] => [
-  ...(of?.A?.keys() ?? []),
-  ...(of?.AAAA?.keys() ?? []),
+  ...(of?.A?.values ?? []),
+  ...(of?.AAAA?.values ?? []),
 ]
 
 /** The addresses of a name. */
@@ -68,12 +68,12 @@ export const hostView = (records: ZoneRecords, host: string): readonly HostView[
 /** The targets of a service, with one address of each family. */
 export const serviceView = (records: ZoneRecords, service: string): readonly ServiceView[] => {
   const found: ServiceView[] = []
-  for (const data of records.names.get(wanted(service))?.SRV?.keys() ?? []) {
+  for (const data of records.names.get(wanted(service))?.SRV?.values ?? []) {
     const colon = data.lastIndexOf(':')
     const target = data.slice(0, colon)
     const of = records.names.get(target)
     for (const set of [of?.A, of?.AAAA]) {
-      const ip = set?.keys().next().value
+      const ip = set?.values[0]
       if (ip === undefined) continue
       found.push({ service, host: `${target}.`, ip, port: data.slice(colon + 1) })
     }
@@ -103,13 +103,11 @@ export const enumerateView = (records: ZoneRecords): EnumerateView => {
     byFramework.get(task.frameworkId)?.push({
       name: task.name,
       id: task.id,
-      records: own
-        .filter(fresh)
-        .map(({ name, type, data }) => ({
-          name: `${name}.`,
-          host: shown(type, data),
-          rtype: type,
-        })),
+      records: own.filter(fresh).map(({ name, type, data }) => ({
+        name: `${name}.`,
+        host: shown(type, data),
+        rtype: type,
+      })),
     })
   }
   return {
@@ -137,9 +135,9 @@ export const axfrView = (
   const SRVs: RecordsView = {}
   for (const name of [...records.names.keys()].sort()) {
     const of = records.names.get(name)
-    if (of?.A) As[`${name}.`] = [...of.A.keys()]
-    if (of?.AAAA) AAAAs[`${name}.`] = [...of.AAAA.keys()]
-    if (of?.SRV) SRVs[`${name}.`] = [...of.SRV.keys()].map(dotted)
+    if (of?.A) As[`${name}.`] = [...of.A.values]
+    if (of?.AAAA) AAAAs[`${name}.`] = [...of.AAAA.values]
+    if (of?.SRV) SRVs[`${name}.`] = of.SRV.values.map(dotted)
   }
   return {
     TTL: about.ttl,

@@ -41,10 +41,10 @@ export const rrsetsOf = (
   { ttl, srvWeight }: ZoneOptions,
 ): readonly RRset[] => {
   const rrsets: RRset[] = []
-  if (records.A) rrsets.push({ type: 'A', ttl, data: [...records.A.keys()] })
-  if (records.AAAA) rrsets.push({ type: 'AAAA', ttl, data: [...records.AAAA.keys()] })
+  if (records.A) rrsets.push({ type: 'A', ttl, data: [...records.A.values] })
+  if (records.AAAA) rrsets.push({ type: 'AAAA', ttl, data: [...records.AAAA.values] })
   if (records.SRV) {
-    const data = [...records.SRV.keys()].map(one => srvData(one, srvWeight))
+    const data = records.SRV.values.map(one => srvData(one, srvWeight))
     rrsets.push({ type: 'SRV', ttl, data })
   }
   return rrsets

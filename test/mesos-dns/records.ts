@@ -114,7 +114,7 @@ const lines = (records: ZoneRecords): string[] => {
   const all: string[] = []
   for (const [name, of] of records.names) {
     for (const [type, set] of Object.entries(of))
-      for (const one of set.keys()) all.push(`${name} ${type} ${one}`)
+      for (const one of set?.values ?? []) all.push(`${name} ${type} ${one}`)
   }
   return all.sort()
 }
@@ -340,7 +340,7 @@ t.test('records of any state are valid names, whatever the state says', async t 
       for (const [name, records] of recordsFromState(parsed, ['x', ''], OPTIONS, host => [host])
         .names) {
         if (!VALID.test(name)) t.fail(`${JSON.stringify(name)} is no name`)
-        for (const srv of records.SRV?.keys() ?? []) {
+        for (const srv of records.SRV?.values ?? []) {
           if (!VALID.test(srv.replace(/:\d{1,5}$/, '')))
             t.fail(`${JSON.stringify(srv)} is no target`)
         }

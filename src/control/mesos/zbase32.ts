@@ -3,7 +3,7 @@
  * puts the first five characters of a task id's SHA-1 into canonical task
  * names, dcos-net writes the cluster's public key with it.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 const ALPHABET = 'ybndrfg8ejkmcpqxot1uwisza345h769'
 
@@ -26,4 +26,4 @@ export const zbase32 = (bytes: Uint8Array): string => {
 /** The five characters that tell a task from its namesakes in Mesos-DNS: 'test' gives 'iffe9'. */
 export const taskHash = (taskId: string): string =>
   // 25 bits are five characters; four octets hold them
-  zbase32(createHash('sha1').update(taskId).digest().subarray(0, 4)).slice(0, 5)
+  zbase32(hash('sha1', taskId, 'buffer').subarray(0, 4)).slice(0, 5)
