@@ -23,6 +23,9 @@ export const DEFAULT_SOA: ZoneApex = {
   minimum: 1,
 }
 
+/** The server every local zone names. */
+export const DEFAULT_NS = 'ns.spartan'
+
 const sameData = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item, i) => item === b[i])
 
@@ -153,7 +156,7 @@ export class ZonePublisher {
     this.#closed = true
   }
 
-  #zone(apex: string, { soa = DEFAULT_SOA, ns = 'ns.spartan' }: ZoneDetails): Published {
+  #zone(apex: string, { soa = DEFAULT_SOA, ns = DEFAULT_NS }: ZoneDetails): Published {
     let zone = this.#zones.get(apex)
     if (zone) return zone
     zone = {

@@ -7,7 +7,7 @@
 import { messageOf } from '../../error.ts'
 import type { Log } from '../../log.ts'
 import type { Http } from '../http.ts'
-import { TTL, type ZoneChange, type ZoneMap } from '../zone.ts'
+import { TTL, type ZoneChange } from '../zone.ts'
 import { holdAfterEvents, holdAfterLoad, holdEnd, missingAgents, type Hold } from './hold.ts'
 import { emptyState, type MesosState } from './model.ts'
 import type { MesosEvent } from './operator-api.ts'
@@ -16,11 +16,12 @@ import { reduce, type Known } from './reducer.ts'
 import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
 import { TaskZone } from './task-zone.ts'
 
-/** A zone made whole from the state: `mesos.thisdcos.directory`. */
+/** Another zone made of the same state: `mesos.thisdcos.directory`. */
 export type ZoneCopy = {
   readonly apex: string
-  readonly make: (state: MesosState) => ZoneMap
-  /** Shortest time between two of them; the originals took 30 s, a change waits at most this. */
+  /** What is to change about it since the last call; the whole zone at the first. */
+  readonly change: (state: MesosState) => ZoneChange
+  /** Shortest time between two of them; a change waits at most this. */
   readonly everyMs: number
 }
 
@@ -127,6 +128,7 @@ export class MesosSource {
   /** The list of masters is another one: their names follow. */
   mastersChanged(): void {
     this.#dirty = true
+    for (const entry of this.#copies) entry.stale = true
     this.#turn()
   }
 
@@ -252,14 +254,14 @@ export class MesosSource {
     this.#options.onZone(this.#apex, { kind: 'patch', set, drop })
   }
 
-  /** A copy is made whole, so it is not made of a state that is known to lack something. */
+  /** Not of a state that is known to lack something. */
   #copy(entry: CopyEntry, now: number): void {
     if (!entry.stale || this.#hold || !this.#loaded || entry.pace.wait(now) > 0) return
     entry.stale = false
     entry.pace.done(now)
-    const { apex, make } = entry.copy
+    const { apex, change } = entry.copy
     try {
-      this.#options.onZone(apex, { kind: 'full', zone: make(this.#known.state) })
+      this.#options.onZone(apex, change(this.#known.state))
     } catch (er) {
       this.#options.log.error('a copy of a zone cannot be made', { zone: apex, err: messageOf(er) })
     }
