@@ -165,6 +165,7 @@ const refused = (path: string, problems: Problem[], cause?: unknown): Coded => {
   if (first && dropped)
     problems.push({ ...first, path: '', message: `and ${dropped} more problems` })
   return fail(first ? `${showProblem(path, first)}${more}` : `${path}: cannot be used`, 'ECONFIG', {
+    file: path,
     problems,
     ...(cause === undefined ? {} : { cause }),
   })

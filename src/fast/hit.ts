@@ -16,7 +16,7 @@ export const hitLength = (entry: Entry, head: Head): number =>
 /** The TTL an entry shows at `now`: what is left of it, or its stale TTL past its end. */
 export const shownTtl = (entry: Entry, now: number): number => {
   const left = Math.ceil((entry.expiresAt - now) / 1000)
-  return left > 0 ? Math.min(left, entry.ttl) : entry.staleTtl
+  return left > 0 ? Math.min(left, entry.ttl) : entry.ttl === 0 ? 0 : entry.staleTtl
 }
 
 /**

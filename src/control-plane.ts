@@ -1,0 +1,198 @@
+/**
+ * The control plane: turns configuration, masters, Mesos, VIP sources and
+ * gossip into snapshots and local zones for the data thread. It only ever
+ * adds knowledge: whatever fails here, the last good state keeps answering.
+ */
+import { networkInterfaces } from 'node:os'
+import { showEndpoint, type Config } from './config.ts'
+import type { Endpoint, Snapshot, ZoneMessage } from './boundary.ts'
+import { APEX, localhostZone, reverseZones, spartanZone, staticZone, thisnodeZone, zkZone } from './control/local-zones.ts'
+import { Http } from './control/http.ts'
+import { Masters } from './control/masters/masters.ts'
+import { SnapshotBuilder } from './control/snapshot.ts'
+import type { ZoneMap } from './control/zone.ts'
+import { ZonePublisher } from './control/zone-publisher.ts'
+import type { Log } from './log.ts'
+import type { Reason } from './ops/health.ts'
+import type { Metrics } from './ops/metrics.ts'
+import type { Route } from './ops/route.ts'
+import type { GossipStatus, MastersStatus, RouteStatus } from './ops/status.ts'
+import { upstreamName } from './resolve/upstream.ts'
+
+export type ControlMeans = {
+  readonly log: Log
+  readonly random: () => number
+  readonly send: (message: ZoneMessage | { type: 'snapshot'; snapshot: Snapshot }) => void
+  /** Addresses of a name, asked of this daemon itself. */
+  readonly resolve: (name: string) => Promise<string[]>
+}
+
+/** Zones fed from outside: what tasks, VIPs and Mesos-DNS say. */
+const FED = [`l4lb.${APEX}`, `dcos.${APEX}`, `mesos.${APEX}`] as const
+
+export class ControlPlane {
+  readonly zones: ZonePublisher
+  readonly #means: ControlMeans
+  readonly #builder = new SnapshotBuilder()
+  readonly #at = new Map<string, { at: number; source: string }>()
+  #config: Config
+  #masters: Masters | undefined
+  #snapshot: Snapshot | undefined
+  #snapshotAt = 0
+  #mastersAt = 0
+  readonly #http = new Http()
+  /** Listen addresses as they were bound. */
+  #listen: readonly Endpoint[]
+
+  constructor(config: Config, listen: readonly Endpoint[], means: ControlMeans) {
+    this.#config = config
+    this.#listen = listen
+    this.#means = means
+    this.zones = new ZonePublisher({ send: means.send, now: Date.now })
+  }
+
+  /** Publishes what is known at once and starts to learn the rest. */
+  start(): void {
+    this.#builtIn()
+    this.#startMasters()
+    this.#publish()
+  }
+
+  /** Another configuration; listeners, cache and counters are not its business. */
+  reload(config: Config): void {
+    const mastersChanged = JSON.stringify(config.masters) !== JSON.stringify(this.#config.masters)
+    for (const label of Object.keys(this.#config.zones)) if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
+    this.#config = config
+    this.#builtIn()
+    if (mastersChanged) this.#startMasters()
+    this.#publish()
+  }
+
+  get snapshot(): { number: number; at: number; labels: readonly string[]; routes: Snapshot } | undefined {
+    return this.#snapshot && { number: this.#snapshot.number, at: this.#snapshotAt, labels: this.#snapshot.labels, routes: this.#snapshot }
+  }
+
+  get upstreams(): { slot: number; name: string }[] {
+    return this.#builder.upstreams
+  }
+
+  /** What is known of the masters; undefined when this cluster has none. */
+  mastersStatus(): MastersStatus | undefined {
+    const from = this.#config.masters
+    const status = this.#masters?.status
+    if (!from || !status) return undefined
+    const { source } = from
+    return {
+      source,
+      from: source === 'static' ? '' : source === 'dns' ? from.name : from[source],
+      list: status.masters,
+      at: this.#mastersAt,
+      error: status.trouble,
+      kept: status.origin === 'disk',
+    }
+  }
+
+  /** Configured routes in order of decision. */
+  routeList(): RouteStatus[] {
+    const { own = [], forward = [], rest } = this.#snapshot ?? {}
+    const shown = [...own, ...forward, ...(rest ? [rest] : [])]
+    return shown.map(spec => ({
+      zone: spec.zone === '' ? '.' : spec.zone,
+      kind: spec.kind,
+      to: spec.kind === 'forward' ? spec.upstreams.map(upstreamName) : spec.kind === 'rename' ? [spec.to] : [],
+    }))
+  }
+
+  /** Trouble that only the parts know of. */
+  notes(): Reason[] {
+    return []
+  }
+
+  gossipStatus(): GossipStatus | undefined {
+    return undefined
+  }
+
+  /** Read APIs over what is published. */
+  routes(): Route[] {
+    return []
+  }
+
+  register(_metrics: Metrics): void {}
+
+  /** Who fed each local zone, and when. */
+  zoneSources(): { apex: string; at: number; source: string }[] {
+    return [...this.#at].map(([apex, facts]) => ({ apex, ...facts }))
+  }
+
+  async close(): Promise<void> {
+    this.zones.close()
+    await this.#masters?.close()
+    await this.#http.close()
+  }
+
+  #builtIn(): void {
+    const { zones } = this.#config
+    const listen = this.#listen.map(l => l.address)
+    this.#zone('spartan', spartanZone(listen))
+    this.#zone('localhost', localhostZone())
+    this.#zone(APEX, new Map())
+    this.#zone(`thisnode.${APEX}`, thisnodeZone(ownAddress()))
+    for (const [apex, zone] of reverseZones(this.#listen)) this.#zone(apex, zone)
+    for (const [label, names] of Object.entries(zones)) this.#zone(`${label}.${APEX}`, staticZone(label, names))
+    // Without a source nothing will ever come: an unknown name there does not exist.
+    for (const apex of FED) this.zones.open(apex, {}, true)
+    if (this.#config.masters) this.zones.open('zk')
+    else this.#zone('zk', zkZone([]))
+  }
+
+  #zone(apex: string, zone: ZoneMap, source = 'built-in'): void {
+    this.zones.publish(apex, { kind: 'full', zone })
+    this.#at.set(apex, { at: Date.now(), source })
+  }
+
+  #startMasters(): void {
+    void this.#masters?.close()
+    this.#masters = undefined
+    const { masters, stateDir } = this.#config
+    if (!masters) return
+    this.#masters = new Masters({
+      from: { ...masters, addresses: masters.addresses.map(m => showEndpoint(m)) },
+      refreshMs: masters.refresh,
+      retryMs: masters.retry,
+      random: this.#means.random,
+      stateDir,
+      log: this.#means.log.child({ part: 'masters' }),
+      http: this.#http,
+      resolve: this.#means.resolve,
+      onChange: list => {
+        this.#mastersAt = Date.now()
+        this.#zone('zk', zkZone(list.map(m => m.address)), 'masters')
+        this.#publish()
+      },
+    })
+    void this.#masters.start()
+  }
+
+  #publish(): void {
+    const { clusterId, upstreams, forwardZones, allow } = this.#config
+    const reverse = [...reverseZones(this.#listen).keys()]
+    this.#snapshot = this.#builder.build({
+      clusterId,
+      masters: this.#config.masters ? (this.#masters?.masters ?? []) : undefined,
+      local: ['spartan', 'localhost', 'zk', APEX, `thisnode.${APEX}`, ...FED, ...Object.keys(this.#config.zones).map(l => `${l}.${APEX}`), ...reverse],
+      forwardZones,
+      upstreams,
+      allow,
+    })
+    this.#snapshotAt = Date.now()
+    this.#means.send({ type: 'snapshot', snapshot: this.#snapshot })
+  }
+}
+
+/** The address others reach this node by: the first that is not loopback. */
+const ownAddress = (): string => {
+  for (const list of Object.values(networkInterfaces())) {
+    for (const { address, family, internal } of list ?? []) if (!internal && family === 'IPv4') return address
+  }
+  return ''
+}

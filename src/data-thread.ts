@@ -1,0 +1,34 @@
+/** Where the data thread begins: a data plane on one end of a message port. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { DataThreadStart, Down, Up } from './boundary.ts'
+import { Http } from './control/http.ts'
+import { DataPlane } from './data-plane.ts'
+import { fail } from './error.ts'
+
+const DNS_MESSAGE = 'application/dns-message'
+
+const port = parentPort
+if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
+
+const http = new Http()
+const plane = await DataPlane.create(workerData as DataThreadStart, {
+  post: (message: Up) => {
+    port.postMessage(message)
+    if (message.type === 'drained') {
+      void http.close()
+      port.close()
+    }
+  },
+  overHttps: async (url, question, signal) => {
+    const response = await http.exchange(url, {
+      method: 'POST',
+      body: question,
+      headers: { 'content-type': DNS_MESSAGE, accept: DNS_MESSAGE },
+      maxBytes: 65_535,
+      signal,
+    })
+    if (response.status !== 200) throw fail(`${url} answered ${response.status}`, 'EHTTP')
+    return response.body
+  },
+})
+port.on('message', (message: Down) => plane.handle(message))

@@ -1,0 +1,35 @@
+/** A query that the packet cache could not answer, as it travels to its response. */
+import type { Head } from '../fast/admit.ts'
+import type { Watch } from './race.ts'
+
+/** What is asked, apart from who asks. */
+export type Question = {
+  /** A message whose octets [12, questionEnd) are the question. */
+  readonly wire: Uint8Array
+  readonly qnameEnd: number
+  readonly questionEnd: number
+  readonly qtype: number
+  readonly dnssecOk: boolean
+  readonly checkingDisabled: boolean
+  /** The name as folded text. */
+  readonly name: string
+}
+
+/** A client's query. `respond` takes a whole response and is called once. */
+export type Query = {
+  readonly wire: Buffer
+  readonly head: Head
+  /** Most octets the response may have: the client's UDP payload size within ours, or 65,535. */
+  readonly limit: number
+  /** Milliseconds on the data thread's clock. */
+  readonly receivedAt: number
+  readonly respond: (response: Uint8Array) => void
+  /** Metric columns. */
+  readonly server: number
+  readonly proto: 0 | 1
+  readonly family: 0 | 1
+  readonly watch: Watch | undefined
+}
+
+/** A head of one's own: admission reuses its. */
+export const keepHead = (head: Head): Head => Object.assign(Object.create(Object.getPrototypeOf(head) as object) as Head, head)

@@ -1,0 +1,60 @@
+/** The local zones as the main thread's messages build them up: loaded beside the old copy, then put in its place at once. */
+import type { RRset, ZoneMessage } from '../boundary.ts'
+import { LocalZone } from './local-zone.ts'
+
+export class Zones {
+  readonly #serving = new Map<string, LocalZone>()
+  readonly #loading = new Map<string, LocalZone>()
+
+  get(apex: string): LocalZone | undefined {
+    return this.#serving.get(apex)
+  }
+
+  all(): Iterable<LocalZone> {
+    return this.#serving.values()
+  }
+
+  /** Applies one message; true if what is served changed. */
+  apply(message: ZoneMessage): boolean {
+    const { apex } = message
+    switch (message.op) {
+      case 'load':
+        this.#loading.set(apex, new LocalZone(apex, message.soa, message.ns, message.serial))
+        return false
+      case 'more':
+        this.#loading.get(apex)?.set(message.set)
+        return false
+      case 'commit': {
+        const zone = this.#loading.get(apex)
+        if (!zone) return false
+        this.#loading.delete(apex)
+        zone.number = message.number
+        zone.loaded = message.loaded
+        this.#serving.set(apex, zone)
+        return true
+      }
+      case 'patch': {
+        const zone = this.#serving.get(apex)
+        if (!zone) return false
+        zone.drop(message.drop)
+        zone.set(message.set)
+        zone.number = message.number
+        zone.serial = message.serial
+        return true
+      }
+      case 'remove':
+        return this.#serving.delete(apex)
+    }
+  }
+
+  /** Records of a name in whichever local zone holds it. */
+  lookup(name: string): readonly RRset[] | undefined {
+    for (let suffix = name; ; ) {
+      const zone = this.#serving.get(suffix)
+      if (zone) return zone.find(name)
+      const dot = suffix.indexOf('.')
+      if (dot < 0) return undefined
+      suffix = suffix.slice(dot + 1)
+    }
+  }
+}
