@@ -5,6 +5,7 @@
  */
 import { isIP, SocketAddress } from 'node:net'
 import type { Endpoint, UpstreamSpec } from '../boundary.ts'
+import { ipToNumber, numberToIp } from '../control/ip.ts'
 import { bad, shown, type Parsed } from './units.ts'
 
 /** An address whose port may have been left out. */
@@ -131,42 +132,11 @@ export const showUpstream = (upstream: Upstream): string => {
 export const showEndpoint = ({ address, port }: Endpoint): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
-/** An address as one number, for comparing. */
-export const addressNumber = (address: string): bigint => {
-  if (isIP(address) === 4)
-    return address.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n)
-  const [head = '', tail] = address.split('::')
-  const words = (part: string): string[] =>
-    part ? part.split(':').flatMap(word => (word.includes('.') ? dotted(word) : [word])) : []
-  const front = words(head)
-  const back = tail === undefined ? [] : words(tail)
-  const gap = Array.from({ length: 8 - front.length - back.length }, () => '0')
-  return [...front, ...gap, ...back].reduce((sum, word) => sum * 65536n + BigInt(`0x${word}`), 0n)
-}
-
-/** The last 32 bits of an IPv6 address in IPv4 dress as two words. */
-const dotted = (text: string): string[] => {
-  const whole = addressNumber(text)
-  return [(whole >> 16n).toString(16), (whole & 0xffffn).toString(16)]
-}
-
-/** The address of a number, in its canonical spelling. */
-export const addressOf = (number: bigint, family: 4 | 6): string => {
-  const width = family === 4 ? 8n : 16n
-  const parts = Array.from(
-    { length: family === 4 ? 4 : 8 },
-    (_, i) => (number >> (width * BigInt((family === 4 ? 3 : 7) - i))) & ((1n << width) - 1n),
-  )
-  return family === 4
-    ? parts.join('.')
-    : canonicalAddress(parts.map(part => part.toString(16)).join(':'))
-}
-
 /** The network that `address` with `bits` of prefix lies in, as CIDR without host bits: 10.0.0.17 and 24 give 10.0.0.0/24. */
 export const networkOf = (address: string, bits: number): string => {
   const family = isIP(address) === 6 ? 6 : 4
   const rest = BigInt((family === 4 ? 32 : 128) - bits)
-  return `${addressOf((addressNumber(address) >> rest) << rest, family)}/${bits}`
+  return `${numberToIp((ipToNumber(address) >> rest) << rest, family)}/${bits}`
 }
 
 /** A network as CIDR; a bare address is a network of one. */

@@ -6,7 +6,6 @@
  */
 import { isIP } from 'node:net'
 import {
-  addressNumber,
   isBelow,
   isLoopback,
   isWildcard,
@@ -18,6 +17,7 @@ import {
   showUpstream,
   type Upstream,
 } from './address.ts'
+import { ipToNumber } from '../control/ip.ts'
 import type { Path } from './source.ts'
 import { parseTime, type Parsed } from './units.ts'
 
@@ -283,7 +283,7 @@ const ranges = (raw: Raw, refuse: Refuse): void => {
         refuse(['vips', name, end], `${address} is not a plain IPv${family} address`)
         return undefined
       }
-      return addressNumber(address)
+      return ipToNumber(address)
     })
     const [min, max] = ends
     if (min !== undefined && max !== undefined && min >= max)

@@ -2,7 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-import { KEYS, loadConfig, loadConfigFile, problemsOf, showProblem, type Host } from '../../src/config.ts'
+import {
+  KEYS,
+  loadConfig,
+  loadConfigFile,
+  problemsOf,
+  showProblem,
+  type Host,
+} from '../../src/config.ts'
 import { effective, showEffective } from '../../src/config/effective.ts'
 import { SERVERS, UPSTREAMS } from '../../src/fast/counters.ts'
 import { MAX_UPSTREAMS } from '../../src/config/rules.ts'
@@ -22,7 +29,8 @@ const problems = (text: string): string[] => {
   }
 }
 /** A file that is right but for these lines. */
-const withLines = (...lines: string[]): string => ['listen: { addresses: [198.51.100.1] }', ...lines, ''].join('\n')
+const withLines = (...lines: string[]): string =>
+  ['listen: { addresses: [198.51.100.1] }', ...lines, ''].join('\n')
 
 /** The example that the design fixes. */
 const CONTRACT = `node: agent-17
@@ -43,15 +51,29 @@ t.test('the example of the design loads', async t => {
   t.match(config, {
     node: 'agent-17',
     listen: { addresses: [1, 2, 3].map(n => ({ address: `198.51.100.${n}`, port: 53 })) },
-    masters: { source: 'static', addresses: [5, 6, 7].map(n => ({ address: `10.0.0.${n}`, port: 61053 })), refresh: 120_000, retry: 5000 },
+    masters: {
+      source: 'static',
+      addresses: [5, 6, 7].map(n => ({ address: `10.0.0.${n}`, port: 61053 })),
+      refresh: 120_000,
+      retry: 5000,
+    },
     upstreams: [
       { protocol: 'udp', address: '192.0.2.53', port: 53 },
       { protocol: 'tls', address: '192.0.2.54', port: 853 },
       { protocol: 'https', url: 'https://resolver.example/dns-query' },
     ],
-    forwardZones: { 'corp.example': [{ address: '192.0.2.60', port: 53 }, { address: '192.0.2.61', port: 5353 }] },
+    forwardZones: {
+      'corp.example': [
+        { address: '192.0.2.60', port: 53 },
+        { address: '192.0.2.61', port: 5353 },
+      ],
+    },
     cache: { maxBytes: 2 ** 25, serveStale: 86_400, maxTtl: 86_400, maxNegativeTtl: 3600 },
-    gossip: { bind: { address: '0.0.0.0', port: 7946 }, seeds: [{ address: '10.0.0.5', port: 7946 }, { port: 7946 }], insecure: false },
+    gossip: {
+      bind: { address: '0.0.0.0', port: 7946 },
+      seeds: [{ address: '10.0.0.5', port: 7946 }, { port: 7946 }],
+      insecure: false,
+    },
     vips: { range: { min: '11.0.0.0', max: '11.255.255.255' }, enableIpv6: true, grace: 30_000 },
     admin: { listen: { address: '127.0.0.1', port: 62080 }, socket: '/run/spartan/admin.sock' },
   })
@@ -74,13 +96,16 @@ t.test('a file needs no more than an address to listen on', async t => {
     identity: true,
     io: 'auto',
   })
-  for (const section of ['masters', 'gossip', 'vips', 'mesos'] as const) t.equal(config[section], undefined, section)
+  for (const section of ['masters', 'gossip', 'vips', 'mesos'] as const)
+    t.equal(config[section], undefined, section)
   const odd = loadConfig('', withLines(), { hostname: '-my host.', networks: [] })
   t.equal(odd.config.node, 'my-host.', 'a host name that is no node name is made one')
 })
 
 t.test('the configuration is frozen to the bottom', async t => {
-  const { config } = load(CONTRACT + 'zones: { component: { registry: master.mesos.thisdcos.directory } }\n')
+  const { config } = load(
+    CONTRACT + 'zones: { component: { registry: master.mesos.thisdcos.directory } }\n',
+  )
   const walk = (value: unknown, path: string): void => {
     if (typeof value !== 'object' || value === null) return
     t.ok(Object.isFrozen(value), path)
@@ -92,9 +117,10 @@ t.test('the configuration is frozen to the bottom', async t => {
 })
 
 t.test('JSON is YAML', async t => {
-  t.strictSame(load('{"listen": {"addresses": ["198.51.100.1"], "port": 5353}}').config.listen.addresses, [
-    { address: '198.51.100.1', port: 5353 },
-  ])
+  t.strictSame(
+    load('{"listen": {"addresses": ["198.51.100.1"], "port": 5353}}').config.listen.addresses,
+    [{ address: '198.51.100.1', port: 5353 }],
+  )
 })
 
 t.test('an empty section is a section of defaults', async t => {
@@ -112,27 +138,64 @@ t.test('a problem says line, column, key and what was meant', async t => {
     [['upstream_resolvers: []'], '2:1: upstream_resolvers: unknown key (did you mean upstreams?)'],
     [['forward_zones: {}'], '2:1: forward_zones: unknown key (did you mean forwardZones?)'],
     [['frobnicate: 1'], '2:1: frobnicate: unknown key'],
-    [['vips: { range: { mim: 1 } }'], '2:18: vips.range.mim: unknown key (did you mean vips.range.min?)'],
-    [['log: { level: inof }'], "2:15: log.level: 'inof' is not one of debug, info, warn, error (did you mean info?)"],
+    [
+      ['vips: { range: { mim: 1 } }'],
+      '2:18: vips.range.mim: unknown key (did you mean vips.range.min?)',
+    ],
+    [
+      ['log: { level: inof }'],
+      "2:15: log.level: 'inof' is not one of debug, info, warn, error (did you mean info?)",
+    ],
     [['cache:', '  serveStale: 5'], '3:15: cache.serveStale: 5 has no unit (did you mean 5s?)'],
-    [['cache: { serveStale: 500ms }'], "2:22: cache.serveStale: '500ms' is not a whole number of seconds, as TTLs are"],
+    [
+      ['cache: { serveStale: 500ms }'],
+      "2:22: cache.serveStale: '500ms' is not a whole number of seconds, as TTLs are",
+    ],
     [['cache: { maxBytes: 1KiB }'], '2:20: cache.maxBytes: 1KiB is outside 64KiB to 64GiB'],
     [['identity: yes'], "2:11: identity: 'yes' is neither true nor false (did you mean true?)"],
     [['limits: { inFlight: 0 }'], '2:21: limits.inFlight: 0 is not a whole number from 1 to 65536'],
     [['race: 3'], "2:7: race: 3 is not a section of 'key: value' lines"],
     [['upstreams: 192.0.2.1'], "2:12: upstreams: '192.0.2.1' is not a list: write [192.0.2.1]"],
-    [['upstreams:', '  - 192.0.2.1', '  - nonsense'], "4:5: upstreams[1]: 'nonsense' is not an address: write ip, ip:port or [ipv6]:port"],
+    [
+      ['upstreams:', '  - 192.0.2.1', '  - nonsense'],
+      "4:5: upstreams[1]: 'nonsense' is not an address: write ip, ip:port or [ipv6]:port",
+    ],
     [['upstreams:'], '2:1: upstreams: has no value: leave the key out to get its default'],
-    [['forwardZones: { a b: [192.0.2.1] }'], "2:17: forwardZones[\"a b\"]: 'a b' has the label 'a b': letters, digits, '-' and '_' only"],
-    [['forwardZones: { corp.example: [] }'], '2:31: forwardZones["corp.example"]: needs at least 1 element'],
-    [['forwardZones: { a: [192.0.2.1], A: [192.0.2.1] }'], '2:33: forwardZones.A: is the same as a'],
+    [
+      ['forwardZones: { a b: [192.0.2.1] }'],
+      "2:17: forwardZones[\"a b\"]: 'a b' has the label 'a b': letters, digits, '-' and '_' only",
+    ],
+    [
+      ['forwardZones: { corp.example: [] }'],
+      '2:31: forwardZones["corp.example"]: needs at least 1 element',
+    ],
+    [
+      ['forwardZones: { a: [192.0.2.1], A: [192.0.2.1] }'],
+      '2:33: forwardZones.A: is the same as a',
+    ],
     [['zones: { x: { y: 3 } }'], '2:18: zones.x.y: 3 is not a name: write it in quotes'],
-    [['cache: { snapshot: cache.bin }'], "2:20: cache.snapshot: 'cache.bin' is not an absolute path"],
-    [['metrics: { prefix: "a b" }'], "2:20: metrics.prefix: 'a b' cannot begin the name of a metric"],
-    [['node: "a b"'], "2:7: node: 'a b' is not a node name: letters, digits, dots and hyphens, at most 128"],
-    [['masters: { source: url, url: "ftp://x/" }'], "2:30: masters.url: 'ftp://x/' is not a URL of the form http://host/path or https://host/path"],
+    [
+      ['cache: { snapshot: cache.bin }'],
+      "2:20: cache.snapshot: 'cache.bin' is not an absolute path",
+    ],
+    [
+      ['metrics: { prefix: "a b" }'],
+      "2:20: metrics.prefix: 'a b' cannot begin the name of a metric",
+    ],
+    [
+      ['node: "a b"'],
+      "2:7: node: 'a b' is not a node name: letters, digits, dots and hyphens, at most 128",
+    ],
+    [
+      ['masters: { source: url, url: "ftp://x/" }'],
+      "2:30: masters.url: 'ftp://x/' is not a URL of the form http://host/path or https://host/path",
+    ],
     [['io: auto', 'io: dgram'], '3:1: io: this key is given twice'],
-    [['log: { level: !secret x }'], '2:15: Unresolved tag: !secret: tags are not used here', "2:23: log.level: 'x' is not one of debug, info, warn, error"],
+    [
+      ['log: { level: !secret x }'],
+      '2:15: Unresolved tag: !secret: tags are not used here',
+      "2:23: log.level: 'x' is not one of debug, info, warn, error",
+    ],
     [['? [a]', ': b'], '2:3: this key is a list or a section: keys are words'],
     [['__proto__: 1'], '2:1: __proto__: this key cannot be used'],
     [['---', 'x: 1'], '2:1: a second document begins: one file is one document'],
@@ -141,7 +204,9 @@ t.test('a problem says line, column, key and what was meant', async t => {
   }
   t.strictSame(problems(''), ['1:1: listen: this section is required'])
   t.strictSame(problems('listen: {}'), ['1:9: listen.addresses: is required'])
-  t.strictSame(problems('listen:\n  addresses: []'), ['2:14: listen.addresses: needs at least 1 element'])
+  t.strictSame(problems('listen:\n  addresses: []'), [
+    '2:14: listen.addresses: needs at least 1 element',
+  ])
   t.strictSame(problems('just words'), ["1:1: 'just words' is not a section of 'key: value' lines"])
   t.strictSame(problems('- 1\n- 2'), ["1:1: a list is not a section of 'key: value' lines"])
 })
@@ -192,9 +257,15 @@ t.test('what listens listens once, and on every address only when told to', asyn
     ['listen: { addresses: [0.0.0.0, 198.51.100.1], anyAddress: true }', /already taken/],
     ['listen: { addresses: ["127.0.0.1:62080"] }', /^.*admin.*127\.0\.0\.1:62080 is already taken/],
     ['listen: { addresses: ["127.0.0.1:62080"] }\nadmin: { listen: "" }'],
-    ['listen: { addresses: ["127.0.0.1:7946"] }\ngossip: { insecure: true }', /7946 is already taken/],
+    [
+      'listen: { addresses: ["127.0.0.1:7946"] }\ngossip: { insecure: true }',
+      /7946 is already taken/,
+    ],
     ['listen: { addresses: [127.0.0.1], port: 0 }\nadmin: { listen: "127.0.0.1:0" }'],
-    [`listen: { addresses: [${Array.from({ length: SERVERS + 1 }, (_, i) => `198.51.100.${i + 1}`)}] }`, /at most 8/],
+    [
+      `listen: { addresses: [${Array.from({ length: SERVERS + 1 }, (_, i) => `198.51.100.${i + 1}`)}] }`,
+      /at most 8/,
+    ],
   ] as [string, ...RegExp[]][]) {
     const found = problems(text)
     t.equal(found.length, expected.length, text)
@@ -219,7 +290,10 @@ t.test('nothing forwards to itself (COPS-4616)', async t => {
     t.match(problems(withLines(line)), expected, line)
     t.equal(problems(withLines(line)).length, expected.length)
   }
-  t.match(problems('listen: { addresses: [0.0.0.0], anyAddress: true }\nupstreams: [127.0.0.53]\n'), [own])
+  t.match(
+    problems('listen: { addresses: [0.0.0.0], anyAddress: true }\nupstreams: [127.0.0.53]\n'),
+    [own],
+  )
 })
 
 t.test('each list names a server once, and there is a counter for each', async t => {
@@ -240,7 +314,10 @@ t.test('a source of masters comes with what it needs, and only that', async t =>
     ['masters: { source: url, url: "http://192.0.2.1/masters" }'],
     ['masters: { source: exhibitor }', /needs masters.exhibitor/],
     ['masters: { source: dns, name: masters.example.org }'],
-    ['masters: { source: dns, name: masters.example.org, addresses: [192.0.2.1] }', /has no effect/],
+    [
+      'masters: { source: dns, name: masters.example.org, addresses: [192.0.2.1] }',
+      /has no effect/,
+    ],
   ] as [string, ...RegExp[]][]) {
     t.match(problems(withLines(line)), expected, line)
     t.equal(problems(withLines(line)).length, expected.length)
@@ -252,7 +329,10 @@ t.test('a forward zone is not one that is answered here', async t => {
     [['forwardZones: { zk: [192.0.2.1] }'], /never forwarded/],
     [['forwardZones: { "l4lb.thisdcos.directory": [192.0.2.1] }'], /never forwarded/],
     [['forwardZones: { mesos: [192.0.2.1] }']],
-    [['masters: { addresses: [192.0.2.1] }', 'forwardZones: { x.mesos: [192.0.2.1] }'], /below mesos/],
+    [
+      ['masters: { addresses: [192.0.2.1] }', 'forwardZones: { x.mesos: [192.0.2.1] }'],
+      /below mesos/,
+    ],
     [['forwardZones: { abc.dcos.directory: [192.0.2.1] }']],
     [['clusterId: ABC', 'forwardZones: { x.abc.dcos.directory: [192.0.2.1] }'], /never forwarded/],
     [['zones: { L4lb: { a: b.example } }'], /filled from the cluster/],
@@ -269,9 +349,20 @@ t.test('gossip needs a keyring or the words that it does not', async t => {
   t.match(problems(withLines('gossip: { keyring: "" }')), [/needs gossip.keyring/])
   t.match(problems(withLines('gossip: { insecure: true }')), [])
   t.match(problems(withLines('gossip: { keyring: /etc/spartan/keyring.json }')), [])
-  t.match(problems(withLines('gossip: { insecure: true, seeds: [192.0.2.1, "192.0.2.1:7946"] }')), [/twice/])
-  const { gossip } = load(withLines('stateDir: /var/lib/spartan', 'gossip: { bind: "192.0.2.7:7000", advertise: 203.0.113.7, insecure: true }')).config
-  t.strictSame(gossip?.advertise, { address: '203.0.113.7', port: 7000 }, 'the advertised port is the bound one')
+  t.match(problems(withLines('gossip: { insecure: true, seeds: [192.0.2.1, "192.0.2.1:7946"] }')), [
+    /twice/,
+  ])
+  const { gossip } = load(
+    withLines(
+      'stateDir: /var/lib/spartan',
+      'gossip: { bind: "192.0.2.7:7000", advertise: 203.0.113.7, insecure: true }',
+    ),
+  ).config
+  t.strictSame(
+    gossip?.advertise,
+    { address: '203.0.113.7', port: 7000 },
+    'the advertised port is the bound one',
+  )
   t.equal(gossip?.stateDir, '/var/lib/spartan')
 })
 
@@ -289,9 +380,14 @@ t.test('a file that cannot be read is a problem like any other', async t => {
   t.equal(loadConfigFile(`${dir}/good.yaml`, host).config.node, 'agent-17')
   mkdirSync(`${dir}/folder`)
   for (const path of [`${dir}/absent.yaml`, `${dir}/folder`]) {
-    t.throws(() => loadConfigFile(path, host), { code: 'ECONFIG', problems: [{ line: 1, column: 1 }] })
+    t.throws(() => loadConfigFile(path, host), {
+      code: 'ECONFIG',
+      problems: [{ line: 1, column: 1 }],
+    })
   }
-  t.throws(() => loadConfigFile(`${dir}/absent.yaml`, host), { message: /absent.yaml:1:1: there is no such file/ })
+  t.throws(() => loadConfigFile(`${dir}/absent.yaml`, host), {
+    message: /absent.yaml:1:1: there is no such file/,
+  })
   writeFileSync(`${dir}/bytes.yaml`, Buffer.from([0xff, 0xfe, 0x00, 0x80]))
   t.throws(() => loadConfigFile(`${dir}/bytes.yaml`, host), { code: 'ECONFIG' })
 })
@@ -318,17 +414,42 @@ t.test('the effective configuration is a configuration with origins', async t =>
   t.match(text, /^ {2}maxBytes: 64MiB +# spartan.yaml:2$/m)
   t.match(text, /^# gossip: not used$/m)
   t.strictSame(load(text).config, loaded.config)
-  t.match(effective(loaded).find(({ path }) => path === 'cache.maxBytes'), { value: '64MiB', origin: 'file:2' })
+  t.match(
+    effective(loaded).find(({ path }) => path === 'cache.maxBytes'),
+    { value: '64MiB', origin: 'file:2' },
+  )
 })
 
 /** Documents made of our words, legal and illegal values, and plain noise. */
 const documents = () => {
   const names = fc.oneof(
-    fc.constantFrom(...KEYS.flatMap(({ path }) => path.split('.')), 'mesos', '__proto__', 'constructor', 'toString', '0', '<<'),
+    fc.constantFrom(
+      ...KEYS.flatMap(({ path }) => path.split('.')),
+      'mesos',
+      '__proto__',
+      'constructor',
+      'toString',
+      '0',
+      '<<',
+    ),
     fc.string({ maxLength: 6 }),
   )
   const leaf = fc.oneof(
-    fc.constantFrom('198.51.100.1', '0.0.0.0', '::', '5s', '1d', '32MiB', 'static', '', '/x', 'tls://192.0.2.1', 'a.example', -1, 1e99),
+    fc.constantFrom(
+      '198.51.100.1',
+      '0.0.0.0',
+      '::',
+      '5s',
+      '1d',
+      '32MiB',
+      'static',
+      '',
+      '/x',
+      'tls://192.0.2.1',
+      'a.example',
+      -1,
+      1e99,
+    ),
     fc.boolean(),
     fc.integer(),
     fc.double(),
@@ -364,8 +485,14 @@ t.test('any text either loads or is refused with problems', async t => {
   process.on('warning', note)
   t.teardown(() => process.off('warning', note))
   fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), holds))
-  fc.assert(fc.property(documents(), node => holds(stringify(node))), { numRuns: 300 })
-  fc.assert(fc.property(documents(), node => holds(JSON.stringify(node) ?? '')), { numRuns: 300 })
+  fc.assert(
+    fc.property(documents(), node => holds(stringify(node))),
+    { numRuns: 300 },
+  )
+  fc.assert(
+    fc.property(documents(), node => holds(JSON.stringify(node) ?? '')),
+    { numRuns: 300 },
+  )
   // One edit away from a good file, which reaches deeper than noise does.
   fc.assert(
     fc.property(fc.nat(CONTRACT.length), fc.nat(12), fc.string({ maxLength: 6 }), (at, cut, put) =>
@@ -385,12 +512,21 @@ t.test('hostile files are refused at a bounded cost', async t => {
     ['many unknown keys', Array.from({ length: 40_000 }, (_, i) => `k${i}: 1`).join('\n')],
     ['many twins', 'a: 1\n'.repeat(40_000)],
     ['many addresses', `listen: { addresses: [${'127.0.0.1,'.repeat(40_000)}] }`],
-    ['many aliases', `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghi'.split('').map((k, i) => `${k}: &${k} [${`*${'abcdefghi'[i]},`.repeat(9)}]`).join('\n')}`],
+    [
+      'many aliases',
+      `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghi'
+        .split('')
+        .map((k, i) => `${k}: &${k} [${`*${'abcdefghi'[i]},`.repeat(9)}]`)
+        .join('\n')}`,
+    ],
     ['an alias of itself', 'a: &a [*a]'],
     ['a hole', 'a: *nowhere'],
     ['NUL', '\0\0\0'],
   ] as const) {
     t.ok(holds(text), name)
   }
-  t.ok(problems(Array.from({ length: 5000 }, (_, i) => `k${i}: 1`).join('\n')).length <= 201, 'the list of problems ends')
+  t.ok(
+    problems(Array.from({ length: 5000 }, (_, i) => `k${i}: 1`).join('\n')).length <= 201,
+    'the list of problems ends',
+  )
 })

@@ -1,9 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
 import {
-  addressNumber,
-  addressOf,
-  canonicalAddress,
   parseAddress,
   parseName,
   parseNetwork,
@@ -36,11 +33,32 @@ t.test('a time has a number and a unit', async t => {
   ] as const) {
     t.equal(got(parseTime(raw)), ms, String(raw))
   }
-  for (const raw of ['', '5', 's', '5 parsecs', '-5s', '5S', '1e3s', '5s5s', true, null, [], {}, '9'.repeat(40) + 's']) {
+  for (const raw of [
+    '',
+    '5',
+    's',
+    '5 parsecs',
+    '-5s',
+    '5S',
+    '1e3s',
+    '5s5s',
+    true,
+    null,
+    [],
+    {},
+    '9'.repeat(40) + 's',
+  ]) {
     t.ok(isBad(parseTime(raw)), JSON.stringify(raw))
   }
   t.strictSame(parseTime(5), { problem: '5 has no unit', suggestion: '5s' })
-  for (const [ms, text] of [[0, '0s'], [20, '20ms'], [1800, '1800ms'], [60_000, '1m'], [90_000, '90s'], [86_400_000, '1d']] as const) {
+  for (const [ms, text] of [
+    [0, '0s'],
+    [20, '20ms'],
+    [1800, '1800ms'],
+    [60_000, '1m'],
+    [90_000, '90s'],
+    [86_400_000, '1d'],
+  ] as const) {
     t.equal(showTime(ms), text)
     t.equal(got(parseTime(text)), ms)
   }
@@ -66,7 +84,12 @@ t.test('a size is bytes, or a number and a unit', async t => {
   }
   t.match(parseSize('32M'), { suggestion: '32MiB' })
   t.match(parseSize('1gb'), { suggestion: '1GiB' })
-  for (const [bytes, text] of [[1500, '1500B'], [2048, '2KiB'], [33_554_432, '32MiB']] as const) t.equal(showSize(bytes), text)
+  for (const [bytes, text] of [
+    [1500, '1500B'],
+    [2048, '2KiB'],
+    [33_554_432, '32MiB'],
+  ] as const)
+    t.equal(showSize(bytes), text)
 })
 
 t.test('an address is one spelling, with its port apart', async t => {
@@ -85,16 +108,40 @@ t.test('an address is one spelling, with its port apart', async t => {
     t.strictSame(got(parseAddress(raw)), port === undefined ? { address } : { address, port }, raw)
   }
   for (const raw of [
-    '', ':', ':53', '192.0.2', '192.0.2.256', '192.0.2.1:', '192.0.2.1:x', '192.0.2.1:65536', '192.0.2.1:53:53',
-    '2001:db8::1:53:', '[2001:db8::1', '2001:db8::1]:53', '[]:53', 'example.org', 'localhost:53', '010.0.0.1',
-    53, 192.02, null, ['192.0.2.1'],
+    '',
+    ':',
+    ':53',
+    '192.0.2',
+    '192.0.2.256',
+    '192.0.2.1:',
+    '192.0.2.1:x',
+    '192.0.2.1:65536',
+    '192.0.2.1:53:53',
+    '2001:db8::1:53:',
+    '[2001:db8::1',
+    '2001:db8::1]:53',
+    '[]:53',
+    'example.org',
+    'localhost:53',
+    '010.0.0.1',
+    53,
+    192.02,
+    null,
+    ['192.0.2.1'],
   ]) {
     t.ok(isBad(parseAddress(raw)), JSON.stringify(raw))
   }
 })
 
 t.test('a target is an address that something can be sent to', async t => {
-  for (const raw of ['0.0.0.0', '[::]:53', '224.0.0.1', '255.255.255.255', 'ff02::1', '192.0.2.1:0']) {
+  for (const raw of [
+    '0.0.0.0',
+    '[::]:53',
+    '224.0.0.1',
+    '255.255.255.255',
+    'ff02::1',
+    '192.0.2.1:0',
+  ]) {
     t.ok(isBad(parseTarget(raw)), raw)
   }
   t.strictSame(got(parseTarget('127.0.0.1:53')), { address: '127.0.0.1', port: 53 })
@@ -106,18 +153,42 @@ t.test('an upstream says its protocol by its form', async t => {
     ['[2001:db8::53]:5353', { protocol: 'udp', address: '2001:db8::53', port: 5353 }],
     ['tls://192.0.2.54', { protocol: 'tls', address: '192.0.2.54', port: 853 }],
     ['tls://192.0.2.54:8853', { protocol: 'tls', address: '192.0.2.54', port: 8853 }],
-    ['tls://192.0.2.54#Resolver.Example', { protocol: 'tls', address: '192.0.2.54', port: 853, serverName: 'resolver.example' }],
-    ['tls://[2001:db8::53]:853#r.example', { protocol: 'tls', address: '2001:db8::53', port: 853, serverName: 'r.example' }],
-    ['https://resolver.example/dns-query', { protocol: 'https', url: 'https://resolver.example/dns-query' }],
+    [
+      'tls://192.0.2.54#Resolver.Example',
+      { protocol: 'tls', address: '192.0.2.54', port: 853, serverName: 'resolver.example' },
+    ],
+    [
+      'tls://[2001:db8::53]:853#r.example',
+      { protocol: 'tls', address: '2001:db8::53', port: 853, serverName: 'r.example' },
+    ],
+    [
+      'https://resolver.example/dns-query',
+      { protocol: 'https', url: 'https://resolver.example/dns-query' },
+    ],
     ['https://192.0.2.55/dns-query', { protocol: 'https', url: 'https://192.0.2.55/dns-query' }],
   ] as const) {
     const read = parseUpstream(raw)
     t.strictSame(got(read), upstream, raw)
-    if ('value' in read) t.strictSame(got(parseUpstream(showUpstream(read.value))), upstream, 'its printed form reads back')
+    if ('value' in read)
+      t.strictSame(
+        got(parseUpstream(showUpstream(read.value))),
+        upstream,
+        'its printed form reads back',
+      )
   }
   for (const raw of [
-    'resolver.example', 'udp://192.0.2.1', 'http://192.0.2.1/dns-query', 'tls://resolver.example', 'tls://192.0.2.1#',
-    'tls://192.0.2.1#a b', 'https://', 'https:///x', 'https://me:secret@resolver.example/', '192.0.2.1#x', 53, null,
+    'resolver.example',
+    'udp://192.0.2.1',
+    'http://192.0.2.1/dns-query',
+    'tls://resolver.example',
+    'tls://192.0.2.1#',
+    'tls://192.0.2.1#a b',
+    'https://',
+    'https:///x',
+    'https://me:secret@resolver.example/',
+    '192.0.2.1#x',
+    53,
+    null,
   ]) {
     t.ok(isBad(parseUpstream(raw)), JSON.stringify(raw))
   }
@@ -137,7 +208,19 @@ t.test('a network is CIDR without host bits', async t => {
   ]) {
     t.equal(got(parseNetwork(raw)), cidr, raw)
   }
-  for (const raw of ['10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0.0/8/8', '10/8', 'x/8', '/8', '10.0.0.0/-1', '::ffff:10.0.0.0/96', 10, null]) {
+  for (const raw of [
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    '10/8',
+    'x/8',
+    '/8',
+    '10.0.0.0/-1',
+    '::ffff:10.0.0.0/96',
+    10,
+    null,
+  ]) {
     t.ok(isBad(parseNetwork(raw)), JSON.stringify(raw))
   }
 })
@@ -152,25 +235,37 @@ t.test('a name is lower case without its final dot', async t => {
   ] as const) {
     t.equal(got(parseName(raw)), name)
   }
-  for (const raw of ['', '.', 'a..b', '.a', 'a b', '-a', 'a-', 'é', 'a'.repeat(64), 'a.'.repeat(127) + 'a', 3, null]) {
+  for (const raw of [
+    '',
+    '.',
+    'a..b',
+    '.a',
+    'a b',
+    '-a',
+    'a-',
+    'é',
+    'a'.repeat(64),
+    'a.'.repeat(127) + 'a',
+    3,
+    null,
+  ]) {
     t.ok(isBad(parseName(raw)), JSON.stringify(raw))
   }
-})
-
-t.test('an address survives becoming a number and back', async () => {
-  fc.assert(fc.property(fc.ipV4(), ip => addressOf(addressNumber(ip), 4) === ip))
-  fc.assert(
-    fc.property(fc.ipV6(), ip => {
-      const plain = canonicalAddress(ip)
-      return plain.includes('.') || addressOf(addressNumber(plain), 6) === plain
-    }),
-  )
 })
 
 t.test('reading never throws, whatever it is given', async () => {
   fc.assert(
     fc.property(fc.anything(), raw => {
-      for (const parse of [parseTime, parseSize, parseAddress, parseTarget, parseUpstream, parseNetwork, parseName, parseUrl]) {
+      for (const parse of [
+        parseTime,
+        parseSize,
+        parseAddress,
+        parseTarget,
+        parseUpstream,
+        parseNetwork,
+        parseName,
+        parseUrl,
+      ]) {
         const read = parse(raw)
         if (!('value' in read) && !read.problem) return false
       }
@@ -205,10 +300,17 @@ t.test('the host is its name and its attached networks', async t => {
     ({ address, cidr, family: 'IPv4', netmask: '', mac: '', internal: false }) as const
   const host = readHost('agent-17', {
     lo: [at('127.0.0.1', '127.0.0.1/8')],
-    eth0: [at('10.0.0.17', '10.0.0.17/24'), at('2001:db8::7', '2001:db8::7/64'), at('fe80::1', 'fe80::1/64')] as never,
+    eth0: [
+      at('10.0.0.17', '10.0.0.17/24'),
+      at('2001:db8::7', '2001:db8::7/64'),
+      at('fe80::1', 'fe80::1/64'),
+    ] as never,
     odd: [at('10.0.0.18', null)],
     same: [at('10.0.0.19', '10.0.0.19/24')],
   })
-  t.strictSame(host, { hostname: 'agent-17', networks: ['127.0.0.0/8', '10.0.0.0/24', '2001:db8::/64'] })
+  t.strictSame(host, {
+    hostname: 'agent-17',
+    networks: ['127.0.0.0/8', '10.0.0.0/24', '2001:db8::/64'],
+  })
   t.ok(readHost().hostname)
 })

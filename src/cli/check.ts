@@ -1,0 +1,58 @@
+/**
+ * `spartan check`: is this configuration usable, and what would be in effect?
+ * It binds nothing, asks nobody, and changes nothing.
+ */
+import type { Command } from 'commander'
+import {
+  CONFIG_FILE,
+  loadConfigFile,
+  problemsOf,
+  readHost,
+  showProblem,
+  type Loaded,
+} from '../config.ts'
+import { effective, showEffective } from '../config/effective.ts'
+import { codeOf } from '../error.ts'
+import { DONE, WRONG, type Io } from './io.ts'
+import { examples } from './options.ts'
+
+type Options = { readonly config: string; readonly json?: boolean; readonly quiet?: boolean }
+
+/** Add the command to the program. `ended` takes the exit status. */
+export const addCheck = (program: Command, io: Io, ended: (status: number) => void): void => {
+  program
+    .command('check')
+    .description('check a configuration, and print what it comes to with the origin of every value')
+    .option('-c, --config <file>', 'configuration file', CONFIG_FILE)
+    .option('-q, --quiet', 'print only what is wrong')
+    .option('--json', 'print values, origins and problems as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'spartan check --config spartan.yaml',
+        'spartan check --quiet && systemctl reload spartan',
+      ),
+    )
+    .action((options: Options) => ended(check(io, options)))
+}
+
+const check = (io: Io, { config: file, json, quiet }: Options): number => {
+  let loaded: Loaded
+  try {
+    loaded = loadConfigFile(file, readHost())
+  } catch (er) {
+    if (codeOf(er) !== 'ECONFIG') throw er
+    const problems = problemsOf(er)
+    if (json) io.out(`${JSON.stringify({ file, ok: false, problems }, null, 2)}\n`)
+    else {
+      for (const problem of problems) io.err(`${showProblem(file, problem)}\n`)
+      io.err(
+        `${file}: ${problems.length} problem${problems.length === 1 ? '' : 's'}, nothing would be started\n`,
+      )
+    }
+    return WRONG
+  }
+  if (json) io.out(`${JSON.stringify({ file, ok: true, values: effective(loaded) }, null, 2)}\n`)
+  else if (!quiet) io.out(showEffective(loaded, file))
+  return DONE
+}

@@ -1,0 +1,235 @@
+/**
+ * The commands that look at a running daemon, and the two that make it forget:
+ * status, top, cache, upstreams, vips, members. Each is one exchange and one
+ * rendering of it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Command } from 'commander'
+import type { CacheEntryInfo, DataStatus } from '../boundary.ts'
+import { codeOf, fail } from '../error.ts'
+import type { Status } from '../ops/status.ts'
+import type { Io } from './io.ts'
+import {
+  daemon,
+  examples,
+  number,
+  search,
+  time,
+  withDaemon,
+  type DaemonOptions,
+} from './options.ts'
+import { showStatus } from './status-text.ts'
+import { cell, rowsOf, showBytes, showDuration, table, type Column } from './table.ts'
+
+/** Text for people, or with --json what the daemon said. */
+const say = (
+  io: Io,
+  { json }: DaemonOptions,
+  answer: { json: unknown; text: string },
+  text: (json: unknown) => string,
+): void =>
+  io.out(
+    json
+      ? `${JSON.stringify(answer.json, null, 2)}\n`
+      : answer.json === undefined
+        ? answer.text
+        : text(answer.json),
+  )
+
+const statusOf = (json: unknown): Status => {
+  const status = json as Partial<Status> | undefined
+  if (status?.node === undefined || !status.health)
+    throw fail('what answers there is not a spartan daemon', 'EHTTP')
+  return status as Status
+}
+
+const UPSTREAMS: Column[] = [
+  ['UPSTREAM', row => row['name']],
+  ['STATE', row => row['state']],
+  ['LATENCY', row => (row['srttMs'] ? `${cell(row['srttMs'])} ms` : undefined)],
+  ['FAILURES', row => row['failureScore']],
+  [
+    'NEXT PROBE',
+    row => (row['nextProbeInMs'] ? showDuration(Number(row['nextProbeInMs'])) : undefined),
+  ],
+  ['LAST FAILURE', row => row['lastFailure']],
+]
+
+const ENTRIES: Column[] = [
+  ['NAME', row => row['name']],
+  ['TYPE', row => row['type']],
+  ['KIND', row => row['kind']],
+  ['ZONE', row => row['zone']],
+  ['TTL', row => row['ttl']],
+  ['BYTES', row => row['bytes']],
+  ['HITS', row => row['hits']],
+]
+
+const topText = (status: Status, top: DataStatus['top']): string => {
+  const { qps, hitRatio, p50, p99, stale } = status.lastMinute
+  const share = hitRatio === undefined ? '-' : `${(hitRatio * 100).toFixed(1)} %`
+  const ms = (seconds: number | undefined): string =>
+    seconds === undefined ? '-' : `${cell(seconds * 1000)} ms`
+  return [
+    `${status.node}  ${cell(qps)} queries/s  ${share} hits  p50 ${ms(p50)}  p99 ${ms(p99)}  ${stale} stale`,
+    `cache ${status.cache.entries} entries, ${showBytes(status.cache.bytes)}  in flight ${status.inFlight}  TCP ${status.tcpConnections}`,
+    '',
+    table(top, [
+      ['COUNT', row => row['count']],
+      ['TYPE', row => row['type']],
+      ['NAME', row => row['name']],
+    ]) || 'no queries yet\n',
+  ].join('\n')
+}
+
+/** The most asked names: from the daemon's own list, or from its status where it has none. */
+const topOf = async (options: DaemonOptions, status: Status): Promise<DataStatus['top']> => {
+  try {
+    const { json } = await daemon(options, { path: '/v1/top' })
+    return rowsOf(json, 'top') as unknown as DataStatus['top']
+  } catch (er) {
+    if (codeOf(er) === 'EHTTP' && (er as { status?: number }).status === 404) return status.top
+    throw er
+  }
+}
+
+type TopOptions = DaemonOptions & { readonly interval: number; readonly times?: number }
+
+/** Home, and clear from there on: no flicker, no scrolling. */
+const CLEAR = '\u001b[H\u001b[J'
+
+const top = async (io: Io, options: TopOptions): Promise<void> => {
+  // Into a file or pipe one look is what is wanted.
+  const times = options.times ?? (io.tty && !options.json ? Infinity : 1)
+  for (let i = 0; i < times && !io.interrupted.aborted; i++) {
+    const answer = await daemon(options, { path: '/v1/status' })
+    const status = statusOf(answer.json)
+    const names = await topOf(options, status)
+    if (options.json) io.out(`${JSON.stringify({ ...status.lastMinute, top: names }, null, 2)}\n`)
+    else io.out((io.tty && times > 1 ? CLEAR : '') + topText(status, names))
+    if (i + 1 < times)
+      await sleep(options.interval, undefined, { signal: io.interrupted }).catch(() => {})
+  }
+}
+
+/** Add the commands to the program. */
+export const addLooks = (program: Command, io: Io): void => {
+  withDaemon(program.command('status'))
+    .description('what the running daemon is doing, and what is wrong')
+    .addHelpText(
+      'after',
+      examples('spartan status', 'spartan status --json --admin http://127.0.0.1:62080'),
+    )
+    .action(async (options: DaemonOptions) => {
+      const answer = await daemon(options, { path: '/v1/status' })
+      say(io, options, answer, json => showStatus(statusOf(json)))
+    })
+
+  withDaemon(program.command('top'))
+    .description('the names asked most, and how fast they are answered; refreshed until ^C')
+    .option('-i, --interval <time>', 'time between two looks', time, 2000)
+    .option(
+      '-n, --times <number>',
+      'stop after so many looks (default: 1 unless on a terminal)',
+      number(1),
+    )
+    .addHelpText('after', examples('spartan top', 'spartan top --interval 10s --times 6'))
+    .action((options: TopOptions) => top(io, options))
+
+  const cache = program.command('cache').description('look into the cache, or empty it')
+  withDaemon(cache.command('list', { isDefault: true }))
+    .description('cached answers')
+    .option('-l, --limit <number>', 'at most so many', number(1), 100)
+    .action((options: DaemonOptions & { limit: number }) =>
+      list(io, options, undefined, options.limit),
+    )
+  withDaemon(cache.command('show'))
+    .argument('<name>', 'a name; those below it are shown, too')
+    .description('cached answers for one name and the names below it')
+    .option('-l, --limit <number>', 'at most so many', number(1), 1000)
+    .action((name: string, options: DaemonOptions & { limit: number }) =>
+      list(io, options, name, options.limit),
+    )
+  withDaemon(cache.command('flush'))
+    .argument('[name]', 'only this name and the names below it')
+    .description('forget cached answers, so that they are asked for again')
+    .action(async (name: string | undefined, options: DaemonOptions) => {
+      const answer = await daemon(options, {
+        method: 'POST',
+        path: `/v1/cache/flush${search({ name })}`,
+      })
+      say(io, options, answer, json => {
+        const { flushed } = json as { flushed?: number }
+        return `forgot ${cell(flushed)} ${flushed === 1 ? 'entry' : 'entries'}${name ? ` at or below ${name}` : ''}\n`
+      })
+    })
+  cache.addHelpText(
+    'after',
+    examples(
+      'spartan cache list --limit 20',
+      'spartan cache show example.org',
+      'spartan cache flush',
+      'spartan cache flush corp.example',
+    ),
+  )
+
+  withDaemon(program.command('upstreams'))
+    .description('the servers queries are forwarded to, with their health and latency')
+    .addHelpText('after', examples('spartan upstreams'))
+    .action(async (options: DaemonOptions) => {
+      const answer = await daemon(options, { path: '/v1/upstreams' })
+      say(
+        io,
+        options,
+        answer,
+        json => table(rowsOf(json, 'upstreams'), UPSTREAMS) || 'no upstreams\n',
+      )
+    })
+
+  withDaemon(program.command('vips'))
+    .description('virtual IPs and their backends, as gossiped between the agents')
+    .addHelpText('after', examples('spartan vips', 'spartan vips --json'))
+    .action(async (options: DaemonOptions) => {
+      const answer = await daemon(options, { path: '/v1/vips' })
+      say(io, options, answer, json => table(rowsOf(json, 'vips'), VIPS) || 'no VIPs\n')
+    })
+
+  withDaemon(program.command('members'))
+    .description('the nodes of the gossip ring and their state')
+    .option(
+      '--nodes',
+      'the nodes by address instead, with those that only their records are known of',
+    )
+    .addHelpText('after', examples('spartan members', 'spartan members --nodes'))
+    .action(async (options: DaemonOptions & { nodes?: boolean }) => {
+      const answer = await daemon(options, { path: options.nodes ? '/v1/nodes' : '/v1/members' })
+      say(io, options, answer, json => table(rowsOf(json, 'members', 'nodes')) || 'no members\n')
+    })
+}
+
+const backend = (one: unknown): string => {
+  const { ip, port } = one as { ip?: string; port?: number }
+  return ip?.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+}
+
+const VIPS: Column[] = [
+  ['VIP', row => row['vip']],
+  ['PROTOCOL', row => row['protocol']],
+  [
+    'BACKENDS',
+    row => (Array.isArray(row['backend']) ? row['backend'].map(backend) : row['backend']),
+  ],
+]
+
+const list = async (
+  io: Io,
+  options: DaemonOptions,
+  name: string | undefined,
+  limit: number,
+): Promise<void> => {
+  const answer = await daemon(options, { path: `/v1/cache${search({ name, limit })}` })
+  say(io, options, answer, json => {
+    const rows = rowsOf(json, 'entries') as unknown as CacheEntryInfo[]
+    return table(rows, ENTRIES) || `nothing cached${name ? ` at or below ${name}` : ''}\n`
+  })
+}

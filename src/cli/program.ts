@@ -1,0 +1,67 @@
+/**
+ * The command line: which commands there are, and what becomes of an error.
+ * Exit status 0 done, 1 failed, 2 wrong usage or configuration.
+ */
+import { Command, CommanderError } from 'commander'
+import { problemsOf, showProblem } from '../config.ts'
+import { codeOf, messageOf } from '../error.ts'
+import { addCheck } from './check.ts'
+import { addDaemons } from './daemons.ts'
+import { DONE, FAILED, WRONG, type Io } from './io.ts'
+import { addKeys } from './keys.ts'
+import { addLooks } from './look.ts'
+import { examples } from './options.ts'
+import { addQuery } from './query.ts'
+import { addResolvconf } from './resolvconf.ts'
+import { version } from '../version.ts'
+
+/** The whole command line; `ended` takes the exit status of commands that have one of their own. */
+export const createProgram = (io: Io, ended: (status: number) => void): Command => {
+  const program = new Command('spartan')
+    .description('A caching DNS forwarder for every agent of a DC/OS or Mesos cluster.')
+    .version(version(), '-V, --version')
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .configureHelp({ showGlobalOptions: false })
+    .exitOverride()
+    .showHelpAfterError('(--help shows what can be said)')
+    .addHelpText(
+      'after',
+      `${examples('spartan demo', 'spartan check --config /etc/spartan/spartan.yaml', 'spartan query leader.mesos --trace', 'spartan status')}
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
+`,
+    )
+  addDaemons(program, io, ended)
+  addCheck(program, io, ended)
+  addQuery(program, io, ended)
+  addLooks(program, io)
+  addKeys(program, io)
+  addResolvconf(program, io, ended)
+  return program
+}
+
+/** Run one command line (without the interpreter's own words). Never throws; resolves to the exit status. */
+export const runCli = async (args: readonly string[], io: Io): Promise<number> => {
+  let status = DONE
+  try {
+    await createProgram(io, code => (status = code)).parseAsync(args, { from: 'user' })
+    return status
+  } catch (er) {
+    // Commander has already written its sentence or its help.
+    if (er instanceof CommanderError) return er.exitCode === 0 ? DONE : WRONG
+    return complain(io, er)
+  }
+}
+
+const complain = (io: Io, er: unknown): number => {
+  const code = codeOf(er)
+  const problems = problemsOf(er)
+  if (problems.length) {
+    const file = (er as { file?: string }).file ?? ''
+    for (const problem of problems) io.err(`${showProblem(file, problem)}\n`)
+    return WRONG
+  }
+  io.err(`spartan: ${messageOf(er)}\n`)
+  // A bug deserves its stack; an expected failure is one line.
+  if (code === '' && er instanceof Error) io.err(`${er.stack ?? ''}\n`)
+  return code === 'EUSAGE' || code === 'ECONFIG' ? WRONG : FAILED
+}

@@ -1,0 +1,124 @@
+/**
+ * The daemon's status in a terminal: is it answering, from whom did it learn
+ * what it knows, what has gone wrong lately; in the order of the status page.
+ */
+import type { Endpoint } from '../boundary.ts'
+import type { Reason } from '../ops/health.ts'
+import type { Status } from '../ops/status.ts'
+import { cell, pairs, showBytes, showDuration, table } from './table.ts'
+
+const at = ({ address, port }: Endpoint): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+
+const verdict = ({ live, ready, degraded }: Status['health']): string =>
+  !live ? 'not live' : !ready ? 'not ready' : degraded ? 'answering, with trouble' : 'answering'
+
+/** How long before the status was made something happened. */
+const ago = (status: Status, time: number): string =>
+  time ? `${showDuration(Math.max(0, status.at - time))} ago` : 'never'
+
+const mastersText = (status: Status): string => {
+  const { masters } = status
+  if (!masters) return 'not used'
+  const list = masters.list.map(at).join(' ') || 'none known'
+  const kept = masters.kept ? ', from an earlier run' : ''
+  const trouble = masters.error ? `, last look failed: ${masters.error}` : ''
+  return `${list} (${masters.source}${masters.from ? ` ${masters.from}` : ''}, ${ago(status, masters.at)}${kept}${trouble})`
+}
+
+const gossipText = ({ gossip }: Status): string => {
+  if (!gossip) return 'not used'
+  const { alive, suspect, dead } = gossip.members
+  const words = [
+    `${alive} alive`,
+    `${suspect} suspect`,
+    `${dead} dead`,
+    `${gossip.entries} entries`,
+  ]
+  if (!gossip.synced) words.push('not synced yet')
+  if (!gossip.encrypted) words.push('NOT ENCRYPTED')
+  if (gossip.detail) words.push(gossip.detail)
+  return words.join(', ')
+}
+
+/** The status as text, each line ended. */
+export const showStatus = (status: Status): string => {
+  const { lastMinute: minute, cache, health } = status
+  const trouble = new Map<string, Reason>(
+    [...health.dead, ...health.notReady, ...health.trouble].map(one => [
+      `${one.name} ${one.detail}`,
+      one,
+    ]),
+  )
+  const parts = [
+    pairs([
+      ['node', status.node],
+      ['state', verdict(health)],
+      ['version', status.version],
+      ['up', showDuration(status.uptimeSeconds * 1000)],
+      [
+        'configuration',
+        `${status.config.file}, loaded ${ago(status, status.config.loadedAt)}${status.config.error ? `; reload refused: ${status.config.error}` : ''}`,
+      ],
+      ['i/o', status.io],
+      [
+        'queries',
+        `${cell(minute.qps)}/s, ${minute.hitRatio === undefined ? 'no' : `${(minute.hitRatio * 100).toFixed(1)} %`} hits, p50 ${inMs(minute.p50)}, p99 ${inMs(minute.p99)}`,
+      ],
+      [
+        'responses',
+        Object.entries(minute.rcodes)
+          .map(([rcode, n]) => `${rcode} ${n}`)
+          .join(', '),
+      ],
+      [
+        'cache',
+        `${cache.entries} entries, ${showBytes(cache.bytes)} of ${showBytes(cache.maxBytes)}`,
+      ],
+      ['in flight', `${status.inFlight} questions, ${status.tcpConnections} TCP connections`],
+      ['masters', mastersText(status)],
+      ['gossip', gossipText(status)],
+    ]),
+    table(
+      [...trouble.values()],
+      [
+        ['TROUBLE', row => row['name']],
+        ['', row => row['detail']],
+      ],
+    ),
+    table(status.listening, [
+      ['LISTENING', row => at(row as unknown as Endpoint)],
+      ['UDP', row => row['udp']],
+      ['TCP', row => row['tcp']],
+      ['ANSWERS', row => row['answers']],
+      ['SYSTEMD', row => row['inherited']],
+      ['ERROR', row => row['error']],
+    ]),
+    table(status.upstreams, [
+      ['UPSTREAM', row => row['name']],
+      ['STATE', row => row['state']],
+      ['LATENCY', row => (row['srttMs'] ? `${cell(row['srttMs'])} ms` : undefined)],
+      ['LAST FAILURE', row => row['lastFailure']],
+    ]),
+    table(status.zones, [
+      ['ZONE', row => row['apex']],
+      ['NAMES', row => row['names']],
+      ['LOADED', row => row['loaded']],
+      ['FROM', row => row['source']],
+      ['CHANGED', row => (row['at'] ? ago(status, Number(row['at'])) : undefined)],
+    ]),
+    table(status.events.slice(0, 10), [
+      ['WHEN', row => ago(status, Number(row['at']))],
+      ['LEVEL', row => row['level']],
+      [
+        'EVENT',
+        row =>
+          `${cell(row['text'])}${Number(row['count']) > 1 ? ` (${cell(row['count'])} times)` : ''}`,
+      ],
+    ]),
+  ]
+  return parts.filter(part => part !== '').join('\n')
+}
+
+const inMs = (seconds: number | undefined): string =>
+  seconds === undefined ? '-' : `${cell(seconds * 1000)} ms`

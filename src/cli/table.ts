@@ -1,0 +1,98 @@
+/**
+ * Text for people out of plain data: aligned tables and outlines. What came
+ * over HTTP is shown as it is, control characters aside, whatever its shape.
+ */
+
+/** A value in one line. Control characters are escaped: a name may hold any octet, a terminal obeys some. */
+export const cell = (value: unknown): string => {
+  if (value === undefined || value === null || value === '') return '-'
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (typeof value === 'number' && !Number.isInteger(value))
+    return String(Math.round(value * 1000) / 1000)
+  const text =
+    Array.isArray(value) && value.every(one => typeof one !== 'object')
+      ? value.join(' ')
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : String(value)
+  // eslint-disable-next-line no-control-regex
+  return (
+    text.replace(
+      /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/g,
+      c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    ) || '-'
+  )
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/** A column: its heading, and what of a row stands in it. Numbers are set to the right. */
+export type Column = readonly [heading: string, value: (row: Row) => unknown]
+
+/** The columns of objects whose shape is only known when they arrive. */
+export const columnsOf = (rows: readonly Row[]): Column[] =>
+  [...new Set(rows.flatMap(row => Object.keys(row)))].map(key => [
+    key.toUpperCase(),
+    row => row[key],
+  ])
+
+/** An aligned table with a heading, each line ended. Without rows: ''. */
+export const table = (
+  rows: readonly Row[],
+  columns: readonly Column[] = columnsOf(rows),
+): string => {
+  if (!rows.length) return ''
+  const cells = rows.map(row => columns.map(([, value]) => cell(value(row))))
+  const widths = columns.map(([heading], i) =>
+    cells.reduce((width, line) => Math.max(width, line[i]?.length ?? 0), heading.length),
+  )
+  const right = columns.map(([, value]) =>
+    rows.every(row => ['number', 'undefined'].includes(typeof value(row))),
+  )
+  const line = (texts: readonly string[]): string =>
+    texts
+      .map((text, i) => (right[i] ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))
+      .join('  ')
+      .trimEnd()
+  return `${[columns.map(([heading]) => heading), ...cells].map(line).join('\n')}\n`
+}
+
+/** 'name  value' lines, the values below one another. */
+export const pairs = (list: readonly (readonly [name: string, value: unknown])[]): string => {
+  const width = Math.max(0, ...list.map(([name]) => name.length))
+  return list.map(([name, value]) => `${name.padEnd(width)}  ${cell(value)}\n`).join('')
+}
+
+/** Rows out of an answer that is a list, or an object with a list under one of these names. */
+export const rowsOf = (json: unknown, ...names: string[]): Row[] => {
+  const list = Array.isArray(json)
+    ? json
+    : names.map(name => (json as Record<string, unknown> | null)?.[name]).find(Array.isArray)
+  return (list ?? []).filter((row): row is Row => typeof row === 'object' && row !== null)
+}
+
+/** '3d 4h', '12m 5s', '250 ms': two units are enough to judge by. */
+export const showDuration = (ms: number): string => {
+  if (!Number.isFinite(ms)) return '-'
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  const s = Math.round(ms / 1000)
+  const parts: [number, string][] = [
+    [Math.floor(s / 86_400), 'd'],
+    [Math.floor(s / 3600) % 24, 'h'],
+    [Math.floor(s / 60) % 60, 'm'],
+    [s % 60, 's'],
+  ]
+  const first = parts.findIndex(([n]) => n > 0)
+  return parts
+    .slice(first, first + 2)
+    .filter(([n]) => n > 0)
+    .map(([n, unit]) => `${n}${unit}`)
+    .join(' ')
+}
+
+/** '31.4 MiB'. */
+export const showBytes = (bytes: number): string => {
+  if (!Number.isFinite(bytes)) return '-'
+  const step = [...'KMG'].findLastIndex((_, i) => bytes >= 1024 ** (i + 1))
+  return step < 0 ? `${bytes} B` : `${(bytes / 1024 ** (step + 1)).toFixed(1)} ${'KMG'[step]}iB`
+}
