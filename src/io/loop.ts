@@ -27,11 +27,14 @@ const EVENTS = 64
 const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 const EVENT_DATA = EVENT_WORDS - 2
 /**
- * Turns without blocking after anything happened. libuv registers a new
- * watcher only at its next poll, and a setImmediate of somebody else's runs
- * only after ours: up to three rounds until all that follows has begun.
+ * Turns without blocking after libuv had something to do or somebody woke us.
+ * libuv registers a new watcher only at its next poll, and a setImmediate of
+ * somebody else's runs only after ours: in three rounds all that follows has
+ * begun.
  */
 const LIVELY_TURNS = 3
+/** The same after datagrams alone; three would cost 1.4 µs more per answer when queries come one at a time. */
+const LIVELY_TURNS_UDP = 1
 /** The longest wait. libuv's timers do not show on its descriptor, so they may be this late when nothing else happens. */
 const MAX_WAIT_MS = 50
 
@@ -155,11 +158,14 @@ export class Loop {
       throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'ESTATE')
     }
     this.tick()
-    if (count > 0) this.#lively = LIVELY_TURNS
-    else if (this.#lively > 0) this.#lively--
+    if (this.#lively > 0) this.#lively--
+    if (count > 0 && this.#lively < LIVELY_TURNS_UDP) this.#lively = LIVELY_TURNS_UDP
     for (let i = 0; i < count; i++) {
       const fd = this.#events[i * EVENT_WORDS + EVENT_DATA]!
-      if (fd === this.#libuv) continue
+      if (fd === this.#libuv) {
+        this.#lively = LIVELY_TURNS
+        continue
+      }
       driven.ready(fd, (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0)
       if (this.#closed) return
     }
