@@ -1,0 +1,104 @@
+/**
+ * What `spartan mesos-dns` runs by: the original's keys in the types the rest
+ * of this folder needs. config.ts reads them from the original's file.
+ */
+import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary.ts'
+import type { IpSource } from './record.ts'
+
+export type Settings = {
+  /** 'zk://host:port,…/path'; '' for none. */
+  readonly zk: string
+  /** 'host:port' each, in their order. */
+  readonly masters: readonly string[]
+  /** Between two loads where the masters cannot be subscribed to. */
+  readonly refreshMs: Milliseconds
+  readonly ttl: Seconds
+  /** Lower case, no final dot. */
+  readonly domain: string
+  readonly listen: Endpoint
+  readonly httpListen: Endpoint
+  readonly dnsOn: boolean
+  readonly httpOn: boolean
+  /** Where names outside the domain go; empty refuses them. */
+  readonly resolvers: readonly Endpoint[]
+  /** Zone, lower case without final dot, to its resolvers. */
+  readonly zoneResolvers: Readonly<Record<string, readonly Endpoint[]>>
+  readonly externalOn: boolean
+  /** For one external resolver's answer. */
+  readonly timeoutMs: Milliseconds
+  readonly stateTimeoutMs: Milliseconds
+  /** How long ZooKeeper may take to name a leader; 0 for ever. */
+  readonly zkDetectionMs: Milliseconds
+  readonly recurseOn: boolean
+  readonly enumerationOn: boolean
+  readonly setTruncateBit: boolean
+  readonly ipSources: readonly IpSource[]
+  readonly enforceRfc952: boolean
+  readonly srvWeight: number
+  readonly soa: ZoneApex
+  readonly mesosHttps: boolean
+  /** Paths; '' for none. */
+  readonly caCertFile: string
+  readonly certFile: string
+  readonly keyFile: string
+  readonly iamConfigFile: string
+  readonly authentication: '' | 'basic' | 'iam'
+  readonly principal: string
+  readonly secret: string
+  /** True answers byte for byte as the original. */
+  readonly compat: boolean
+  /** Who may ask, as CIDR. */
+  readonly allow: readonly string[]
+  /** Where this was read from. */
+  readonly file: string
+}
+
+/** A setting's key as the original writes it, for the HTTP API; nothing secret. */
+export const shownSettings = (of: Settings, serial: number): Readonly<Record<string, unknown>> => {
+  const endpoint = ({ address, port }: Endpoint): string =>
+    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const seconds = (ms: Milliseconds): number => Math.round(ms / 1_000)
+  return {
+    RefreshSeconds: seconds(of.refreshMs),
+    Port: of.listen.port,
+    Timeout: seconds(of.timeoutMs),
+    StateTimeoutSeconds: seconds(of.stateTimeoutMs),
+    ZkDetectionTimeout: seconds(of.zkDetectionMs),
+    HttpPort: of.httpListen.port,
+    TTL: of.ttl,
+    SRVRecordDefaultWeight: of.srvWeight,
+    SOASerial: serial,
+    SOARefresh: of.soa.refresh,
+    SOARetry: of.soa.retry,
+    SOAExpire: of.soa.expire,
+    SOAMinttl: of.soa.minimum,
+    SOAMname: `${of.soa.mname}.`,
+    SOARname: `${of.soa.rname}.`,
+    Masters: of.masters,
+    ZoneResolvers: Object.fromEntries(
+      Object.entries(of.zoneResolvers).map(([zone, list]) => [zone, list.map(endpoint)]),
+    ),
+    Resolvers: of.resolvers.map(endpoint),
+    IPSources: of.ipSources,
+    // 'zk://user:password@host' is allowed there
+    Zk: of.zk.replace(/\/\/[^/]*@/, '//'),
+    Domain: of.domain,
+    File: of.file,
+    Listener: of.listen.address,
+    HTTPListener: of.httpListen.address,
+    RecurseOn: of.recurseOn,
+    DnsOn: of.dnsOn,
+    HttpOn: of.httpOn,
+    ExternalOn: of.externalOn,
+    EnforceRFC952: of.enforceRfc952,
+    SetTruncateBit: of.setTruncateBit,
+    EnumerationOn: of.enumerationOn,
+    MesosHTTPSOn: of.mesosHttps,
+    CACertFile: of.caCertFile,
+    CertFile: of.certFile,
+    KeyFile: of.keyFile,
+    MesosCredentials: { Principal: '', Secret: '' },
+    IAMConfigFile: of.iamConfigFile,
+    MesosAuthentication: of.authentication,
+  }
+}
