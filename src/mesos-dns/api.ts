@@ -1,0 +1,42 @@
+/** What the HTTP API shows, out of the records and the settings. */
+import type { ApiFacts } from './http.ts'
+import type { ZoneRecords } from './records.ts'
+import { shownSettings, type Settings } from './settings.ts'
+import { axfrView, enumerateView, hostView, serviceView } from './views.ts'
+
+export type ApiNeeds = {
+  readonly settings: Settings
+  readonly records: ZoneRecords
+  /** SOA serial of what is served. */
+  readonly serial: () => number
+  /** New with every change of the records. */
+  readonly version: () => number
+  /** Of this program. */
+  readonly release: string
+}
+
+const SERVICE = 'Mesos-DNS'
+/** Where the original lives: clients that look at it look for this. */
+const URL = 'https://github.com/mesosphere/mesos-dns'
+
+export const apiFacts = ({ settings, records, serial, version, release }: ApiNeeds): ApiFacts => {
+  const { ttl, refreshMs, soa, domain, enumerationOn } = settings
+  const axfr = (): unknown =>
+    axfrView(records, {
+      ttl,
+      serial: serial(),
+      refreshSeconds: Math.round(refreshMs / 1_000),
+      mname: soa.mname,
+      rname: soa.rname,
+      domain,
+    })
+  return {
+    version,
+    about: () => ({ Service: SERVICE, URL, Version: release }),
+    config: () => shownSettings(settings, serial()),
+    hosts: host => hostView(records, host),
+    services: service => serviceView(records, service),
+    enumerate: enumerationOn ? () => enumerateView(records) : undefined,
+    axfr: enumerationOn ? axfr : undefined,
+  }
+}

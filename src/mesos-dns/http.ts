@@ -1,0 +1,165 @@
+/**
+ * The HTTP API of Mesos-DNS on its own port: the same paths, the same JSON in
+ * the same layout, read-only. What it shows is made in views.ts. Bounded in
+ * connections, header size and time, because anyone may ask.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Endpoint } from '../boundary.ts'
+import { fail, messageOf } from '../error.ts'
+import type { Log } from '../log.ts'
+
+/** What the API shows, asked at each request. */
+export type ApiFacts = {
+  /** Changes whenever `enumerate` or `axfr` would. */
+  readonly version: () => number
+  readonly about: () => unknown
+  readonly config: () => unknown
+  readonly hosts: (host: string) => unknown
+  readonly services: (service: string) => unknown
+  /** undefined: switched off by enumerationOn. */
+  readonly enumerate: (() => unknown) | undefined
+  readonly axfr: (() => unknown) | undefined
+}
+
+/** Connections at a time; a scheduler or a proxy keeps a few. */
+const CONNECTIONS = 256
+const HEADERS_MS = 5_000
+const IDLE_MS = 30_000
+/** Longest path that can name anything: /v1/services/ and a name, escaped. */
+const MAX_PATH = 2_048
+
+const JSON_TYPE = 'application/json'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+
+type Reply = { readonly status: number; readonly type: string; readonly body: Buffer }
+
+/** JSON as the original lays it out: indented by one, every line but the first by one more. */
+export const laidOut = (value: unknown): string =>
+  JSON.stringify(value, null, 1).replaceAll('\n', '\n ')
+
+const json = (value: unknown): Reply => ({
+  status: 200,
+  type: JSON_TYPE,
+  body: Buffer.from(laidOut(value)),
+})
+
+const text = (status: number, words: string): Reply => ({
+  status,
+  type: TEXT_TYPE,
+  body: Buffer.from(words),
+})
+
+const NOT_FOUND = text(404, '404: Page Not Found')
+const NOT_ALLOWED = text(405, '405: Method Not Allowed')
+const NOT_IMPLEMENTED = text(501, 'To be implemented...')
+
+/** A segment of a path as it was meant; undefined if it cannot be. */
+const unescaped = (segment: string): string | undefined => {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return undefined
+  }
+}
+
+export class ApiServer {
+  readonly #facts: ApiFacts
+  readonly #log: Log
+  readonly #server: Server
+  /** Rendered once per version: a zone of 10,000 tasks takes 10 MB and a fifth of a second. */
+  readonly #rendered = new Map<string, { readonly version: number; readonly reply: Reply }>()
+
+  constructor(facts: ApiFacts, log: Log) {
+    this.#facts = facts
+    this.#log = log
+    this.#server = createServer({
+      headersTimeout: HEADERS_MS,
+      requestTimeout: HEADERS_MS,
+      keepAliveTimeout: HEADERS_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 8 * 1024,
+    })
+    this.#server.maxConnections = CONNECTIONS
+    this.#server.timeout = IDLE_MS
+    this.#server.on('request', (req, res) => this.#serve(req, res))
+  }
+
+  /** Listens, and tells where: the kernel chooses the port if 0 was asked. Rejects with EBIND. */
+  async listen({ address, port }: Endpoint): Promise<Endpoint> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', er =>
+        reject(
+          fail(`cannot listen for HTTP on ${address}:${port}: ${messageOf(er)}`, 'EBIND', {
+            cause: er,
+          }),
+        ),
+      )
+      this.#server.listen(port, address, resolve)
+    })
+    this.#server.on('error', er =>
+      this.#log.warn('the HTTP API met an error', { err: messageOf(er) }),
+    )
+    const bound = this.#server.address()
+    return { address, port: typeof bound === 'object' && bound !== null ? bound.port : port }
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  #serve(req: IncomingMessage, res: ServerResponse): void {
+    // a body is of no interest
+    req.resume()
+    let reply: Reply
+    try {
+      reply = this.#reply(req)
+    } catch (er) {
+      this.#log.error('the HTTP API failed', { path: req.url?.slice(0, 200), err: messageOf(er) })
+      reply = text(500, '500: Internal Error')
+    }
+    const { status, type, body } = reply
+    res.writeHead(status, {
+      'content-type': type,
+      'content-length': body.length,
+      'x-content-type-options': 'nosniff',
+    })
+    res.end(req.method === 'HEAD' ? undefined : body)
+  }
+
+  #reply(req: IncomingMessage): Reply {
+    const [path = ''] = (req.url ?? '').split('?')
+    const make = path.length > MAX_PATH ? undefined : this.#match(path)
+    if (make === undefined) return NOT_FOUND
+    return req.method === 'GET' ? make() : NOT_ALLOWED
+  }
+
+  #match(path: string): (() => Reply) | undefined {
+    const [, v1, what = '', raw, more, ...rest] = path.replace(/\/$/, '').split('/')
+    if (v1 !== 'v1' || rest.length > 0) return undefined
+    const name = raw === undefined ? undefined : unescaped(raw)
+    const facts = this.#facts
+    if (raw === undefined) {
+      if (what === 'version') return () => json(facts.about())
+      if (what === 'config') return () => json(facts.config())
+      const whole = what === 'enumerate' || what === 'axfr' ? facts[what] : undefined
+      return whole && (() => this.#whole(what, whole))
+    }
+    if (name === undefined || name === '') return undefined
+    if (what === 'hosts' && more === 'ports') return () => NOT_IMPLEMENTED
+    if (more !== undefined) return undefined
+    if (what === 'hosts') return () => json(facts.hosts(name))
+    if (what === 'services') return () => json(facts.services(name))
+    return undefined
+  }
+
+  #whole(what: string, make: () => unknown): Reply {
+    const version = this.#facts.version()
+    const had = this.#rendered.get(what)
+    if (had?.version === version) return had.reply
+    const reply = json(make())
+    this.#rendered.set(what, { version, reply })
+    return reply
+  }
+}
