@@ -30,7 +30,8 @@ export const dumpCache = (cache: PacketCache, now: number, unixMs: number): Uint
   const parts: Buffer[] = [Buffer.from(MAGIC)]
   let total = MAGIC.length
   for (const entry of cache.all()) {
-    if (entry.kind === FAILURE || entry.staleUntil <= entry.expiresAt || now >= entry.staleUntil) continue
+    if (entry.kind === FAILURE || entry.staleUntil <= entry.expiresAt || now >= entry.staleUntil)
+      continue
     const { chunk, at } = entry.block
     if (total + ENTRY + entry.length > MOST_BYTES) break
     const head = Buffer.alloc(ENTRY)
@@ -71,11 +72,25 @@ export const restoreCache = (
   if (!isCacheFile(bytes)) return 0
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length - DIGEST)
   const records = new Records()
-  const found: { at: number; length: number; storedAt: number; ttl: number; kind: number; bits: number }[] = []
-  for (let at = MAGIC.length; at + ENTRY <= b.length; ) {
+  const found: {
+    at: number
+    length: number
+    storedAt: number
+    ttl: number
+    kind: number
+    bits: number
+  }[] = []
+  for (let at = MAGIC.length; at + ENTRY <= b.length;) {
     const length = b.readUInt32BE(at)
     if (length > 65_535 || at + ENTRY + length > b.length) break
-    found.push({ at: at + ENTRY, length, storedAt: b.readUInt32BE(at + 4), ttl: b.readUInt16BE(at + 8), kind: b[at + 10]!, bits: b[at + 11]! })
+    found.push({
+      at: at + ENTRY,
+      length,
+      storedAt: b.readUInt32BE(at + 4),
+      ttl: b.readUInt16BE(at + 8),
+      kind: b[at + 10]!,
+      bits: b[at + 11]!,
+    })
     at += ENTRY + length
   }
   let count = 0

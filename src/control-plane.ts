@@ -6,7 +6,15 @@
 import { networkInterfaces } from 'node:os'
 import { showEndpoint, type Config } from './config.ts'
 import type { Endpoint, Snapshot, ZoneMessage } from './boundary.ts'
-import { APEX, localhostZone, reverseZones, spartanZone, staticZone, thisnodeZone, zkZone } from './control/local-zones.ts'
+import {
+  APEX,
+  localhostZone,
+  reverseZones,
+  spartanZone,
+  staticZone,
+  thisnodeZone,
+  zkZone,
+} from './control/local-zones.ts'
 import { Http } from './control/http.ts'
 import { Masters } from './control/masters/masters.ts'
 import { SnapshotBuilder } from './control/snapshot.ts'
@@ -61,15 +69,24 @@ export class ControlPlane {
   /** Another configuration; listeners, cache and counters are not its business. */
   reload(config: Config): void {
     const mastersChanged = JSON.stringify(config.masters) !== JSON.stringify(this.#config.masters)
-    for (const label of Object.keys(this.#config.zones)) if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
+    for (const label of Object.keys(this.#config.zones))
+      if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
     this.#config = config
     this.#builtIn()
     if (mastersChanged) this.#startMasters()
     this.#publish()
   }
 
-  get snapshot(): { number: number; at: number; labels: readonly string[]; routes: Snapshot } | undefined {
-    return this.#snapshot && { number: this.#snapshot.number, at: this.#snapshotAt, labels: this.#snapshot.labels, routes: this.#snapshot }
+  get snapshot():
+    { number: number; at: number; labels: readonly string[]; routes: Snapshot } | undefined {
+    return (
+      this.#snapshot && {
+        number: this.#snapshot.number,
+        at: this.#snapshotAt,
+        labels: this.#snapshot.labels,
+        routes: this.#snapshot,
+      }
+    )
   }
 
   get upstreams(): { slot: number; name: string }[] {
@@ -99,7 +116,12 @@ export class ControlPlane {
     return shown.map(spec => ({
       zone: spec.zone === '' ? '.' : spec.zone,
       kind: spec.kind,
-      to: spec.kind === 'forward' ? spec.upstreams.map(upstreamName) : spec.kind === 'rename' ? [spec.to] : [],
+      to:
+        spec.kind === 'forward'
+          ? spec.upstreams.map(upstreamName)
+          : spec.kind === 'rename'
+            ? [spec.to]
+            : [],
     }))
   }
 
@@ -138,7 +160,8 @@ export class ControlPlane {
     this.#zone(APEX, new Map())
     this.#zone(`thisnode.${APEX}`, thisnodeZone(ownAddress()))
     for (const [apex, zone] of reverseZones(this.#listen)) this.#zone(apex, zone)
-    for (const [label, names] of Object.entries(zones)) this.#zone(`${label}.${APEX}`, staticZone(label, names))
+    for (const [label, names] of Object.entries(zones))
+      this.#zone(`${label}.${APEX}`, staticZone(label, names))
     // Without a source nothing will ever come: an unknown name there does not exist.
     for (const apex of FED) this.zones.open(apex, {}, true)
     if (this.#config.masters) this.zones.open('zk')
@@ -179,7 +202,16 @@ export class ControlPlane {
     this.#snapshot = this.#builder.build({
       clusterId,
       masters: this.#config.masters ? (this.#masters?.masters ?? []) : undefined,
-      local: ['spartan', 'localhost', 'zk', APEX, `thisnode.${APEX}`, ...FED, ...Object.keys(this.#config.zones).map(l => `${l}.${APEX}`), ...reverse],
+      local: [
+        'spartan',
+        'localhost',
+        'zk',
+        APEX,
+        `thisnode.${APEX}`,
+        ...FED,
+        ...Object.keys(this.#config.zones).map(l => `${l}.${APEX}`),
+        ...reverse,
+      ],
       forwardZones,
       upstreams,
       allow,
@@ -192,7 +224,8 @@ export class ControlPlane {
 /** The address others reach this node by: the first that is not loopback. */
 const ownAddress = (): string => {
   for (const list of Object.values(networkInterfaces())) {
-    for (const { address, family, internal } of list ?? []) if (!internal && family === 'IPv4') return address
+    for (const { address, family, internal } of list ?? [])
+      if (!internal && family === 'IPv4') return address
   }
   return ''
 }

@@ -62,18 +62,29 @@ export const runDaemon = async (options: RunOptions): Promise<number> => {
 /** The sockets systemd holds for us, as far as they fit the configuration; the rest is reported and closed. */
 const inherit = async (listen: readonly Endpoint[], log: Log): Promise<readonly Inherited[]> => {
   const { sockets, problems } = await inheritedSockets(process.env)
-  for (const { fd, error } of problems) log.warn('a descriptor that was passed cannot be used', { fd, err: error })
+  for (const { fd, error } of problems)
+    log.warn('a descriptor that was passed cannot be used', { fd, err: error })
   if (sockets.length === 0) return []
   const { use, extra, missing } = matchInherited(sockets, listen)
   for (const { fd, address, port, transport } of extra) {
-    log.warn('a socket that was passed is not in listen.addresses; it is closed', { address, port, transport })
+    log.warn('a socket that was passed is not in listen.addresses; it is closed', {
+      address,
+      port,
+      transport,
+    })
     closeSync(fd)
   }
-  for (const { address, port, transport } of missing) log.warn('no socket was passed for this address; it is bound here', { address, port, transport })
+  for (const { address, port, transport } of missing)
+    log.warn('no socket was passed for this address; it is bound here', {
+      address,
+      port,
+      transport,
+    })
   return use.map(({ fd, address, port, transport }) => ({ fd, address, port, transport }))
 }
 
-const readConfig = (path: string): Config => loadConfig(path, readFileSync(path, 'utf8'), readHost()).config
+const readConfig = (path: string): Config =>
+  loadConfig(path, readFileSync(path, 'utf8'), readHost()).config
 
 /** Every problem of a configuration on a line of its own, as compilers print them. */
 export const complaint = (path: string, er: unknown): string => {
@@ -113,7 +124,14 @@ class Daemon {
   #stopping = false
   #stop: () => void = () => {}
 
-  constructor(config: Config, options: RunOptions, log: Log, notifier: Notifier, listen: Endpoint[], inherited: readonly Inherited[]) {
+  constructor(
+    config: Config,
+    options: RunOptions,
+    log: Log,
+    notifier: Notifier,
+    listen: Endpoint[],
+    inherited: readonly Inherited[],
+  ) {
     this.#config = config
     this.#path = options.configPath
     this.#until = options.until
@@ -142,7 +160,11 @@ class Daemon {
     this.#admin = new AdminServer({
       log: this.#log.child({ part: 'admin' }),
       routes: [
-        ...opsRoutes({ metrics, health: () => this.#health(this.#data), status: () => this.#status() }),
+        ...opsRoutes({
+          metrics,
+          health: () => this.#health(this.#data),
+          status: () => this.#status(),
+        }),
         ...daemonRoutes(this.#thread),
         ...this.#control.routes(),
       ],
@@ -195,16 +217,28 @@ class Daemon {
   #receive(message: Up): void {
     switch (message.type) {
       case 'listening': {
-        const at = this.#listen.find(l => l.address === message.address && (l.port === message.port || l.port === 0))
+        const at = this.#listen.find(
+          l => l.address === message.address && (l.port === message.port || l.port === 0),
+        )
         if (at && at.port === 0) Object.assign(at, { port: message.port })
         const key = `${message.address} ${message.port}`
         const bound = this.#bound.get(key) ?? { udp: false, tcp: false, inherited: false }
         this.#bound.set(key, { ...bound, [message.transport]: true, inherited: message.inherited })
-        this.#say('info', 'listening', { address: message.address, port: message.port, transport: message.transport, ...(message.inherited ? { inherited: true } : {}) })
+        this.#say('info', 'listening', {
+          address: message.address,
+          port: message.port,
+          transport: message.transport,
+          ...(message.inherited ? { inherited: true } : {}),
+        })
         break
       }
       case 'bindFailed':
-        this.#say('warn', 'cannot bind, will try again', { address: message.address, port: message.port, transport: message.transport, err: message.error })
+        this.#say('warn', 'cannot bind, will try again', {
+          address: message.address,
+          port: message.port,
+          transport: message.transport,
+          err: message.error,
+        })
         break
       case 'log':
         this.#say(message.level, message.msg, message.fields)
@@ -214,10 +248,16 @@ class Daemon {
   }
 
   /** A change of state: a line in the log and one in the status page's list. */
-  #say(level: 'debug' | 'info' | 'warn' | 'error', msg: string, fields: Record<string, unknown> = {}): void {
+  #say(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    msg: string,
+    fields: Record<string, unknown> = {},
+  ): void {
     this.#log[level](msg, fields)
     if (level === 'debug') return
-    const words = Object.entries(fields).map(([k, v]) => `${k} ${typeof v === 'string' ? v : JSON.stringify(v)}`)
+    const words = Object.entries(fields).map(
+      ([k, v]) => `${k} ${typeof v === 'string' ? v : JSON.stringify(v)}`,
+    )
     this.#events.add(Date.now(), level, [msg, ...words].join(', '))
   }
 
@@ -230,14 +270,24 @@ class Daemon {
       const bound = this.#listen.filter(l => this.#bound.get(`${l.address} ${l.port}`)?.udp)
       this.#self = await Promise.all(bound.map(at => askSelf(at)))
       for (const one of this.#self) if (!one.ok) this.#selfFailed++
-      const all = bound.length === this.#listen.length && this.#self.every(one => one.ok) && bound.every(l => this.#bound.get(`${l.address} ${l.port}`)?.tcp)
+      const all =
+        bound.length === this.#listen.length &&
+        this.#self.every(one => one.ok) &&
+        bound.every(l => this.#bound.get(`${l.address} ${l.port}`)?.tcp)
       if (all && !this.#ready) {
         this.#ready = true
-        this.#log.info('ready', { addresses: this.#listen.map(l => serverLabel(l.address, l.port).slice(6)), took: Math.round(process.uptime() * 1000) })
+        this.#log.info('ready', {
+          addresses: this.#listen.map(l => serverLabel(l.address, l.port).slice(6)),
+          took: Math.round(process.uptime() * 1000),
+        })
         void this.#notifier.ready(this.#answering())
       }
       if (watchdog > 0 && this.#self.some(one => one.ok)) void this.#notifier.watchdog()
-      const pause = !this.#ready ? EAGER_MS : watchdog > 0 ? Math.min(CALM_MS, watchdog / 3) : CALM_MS
+      const pause = !this.#ready
+        ? EAGER_MS
+        : watchdog > 0
+          ? Math.min(CALM_MS, watchdog / 3)
+          : CALM_MS
       await new Promise(resolve => setTimeout(resolve, pause).unref())
     }
   }
@@ -264,7 +314,11 @@ class Daemon {
       selfQueries: this.#self,
       stopping: this.#stopping,
       reloadError: this.#reloadError,
-      masters: masters && { count: masters.list.length, age: masters.at === 0 ? 0 : Date.now() - masters.at, error: masters.error },
+      masters: masters && {
+        count: masters.list.length,
+        age: masters.at === 0 ? 0 : Date.now() - masters.at,
+        error: masters.error,
+      },
       notes: this.#control.notes(),
     })
   }
@@ -281,12 +335,18 @@ class Daemon {
         },
         health: data => this.#health(data),
         config: () => ({ file: this.#path, loadedAt: this.#configAt, error: this.#reloadError }),
-        snapshot: () => ({ number: this.#control.snapshot?.number ?? 0, at: this.#control.snapshot?.at ?? 0 }),
-        listen: () => this.#listen.map(l => ({
-          ...l,
-          inherited: this.#bound.get(`${l.address} ${l.port}`)?.inherited ?? false,
-          answers: this.#self.some(one => one.ok && one.address === l.address && one.port === l.port),
-        })),
+        snapshot: () => ({
+          number: this.#control.snapshot?.number ?? 0,
+          at: this.#control.snapshot?.at ?? 0,
+        }),
+        listen: () =>
+          this.#listen.map(l => ({
+            ...l,
+            inherited: this.#bound.get(`${l.address} ${l.port}`)?.inherited ?? false,
+            answers: this.#self.some(
+              one => one.ok && one.address === l.address && one.port === l.port,
+            ),
+          })),
         masters: () => this.#control.mastersStatus(),
         routes: () => this.#control.routeList(),
         zones: () => this.#control.zoneSources(),
@@ -315,10 +375,16 @@ class Daemon {
 
   async #openAdmin(): Promise<void> {
     const { listen, socket } = this.#config.admin
-    for (const where of [...(listen ? [listen] : []), ...(socket === '' ? [] : [{ path: socket }])]) {
+    for (const where of [
+      ...(listen ? [listen] : []),
+      ...(socket === '' ? [] : [{ path: socket }]),
+    ]) {
       try {
         const at = await this.#admin.listen(where)
-        this.#log.info('admin', 'path' in at ? { socket: at.path } : { address: at.address, port: at.port })
+        this.#log.info(
+          'admin',
+          'path' in at ? { socket: at.path } : { address: at.address, port: at.port },
+        )
       } catch (er) {
         // DNS does not depend on it.
         this.#say('error', 'the admin server cannot listen', { err: messageOf(er) })
@@ -345,11 +411,21 @@ class Daemon {
     try {
       const config = readConfig(this.#path)
       this.#control.reload(config)
-      const fixed = JSON.stringify([this.#config.listen, this.#config.io, this.#config.admin, this.#config.cache]) !== JSON.stringify([config.listen, config.io, config.admin, config.cache])
+      const fixed =
+        JSON.stringify([
+          this.#config.listen,
+          this.#config.io,
+          this.#config.admin,
+          this.#config.cache,
+        ]) !== JSON.stringify([config.listen, config.io, config.admin, config.cache])
       this.#config = config
       this.#configAt = Date.now()
       this.#reloadError = ''
-      this.#say('info', 'reloaded', fixed ? { note: 'listen, io, admin and cache need a restart' } : {})
+      this.#say(
+        'info',
+        'reloaded',
+        fixed ? { note: 'listen, io, admin and cache need a restart' } : {},
+      )
     } catch (er) {
       this.#reloadsFailed++
       this.#reloadError = complaint(this.#path, er)
@@ -359,11 +435,15 @@ class Daemon {
   }
 
   readonly #onSummary = (): void => {
-    void this.#status().then(status => this.#log.info('summary', { status: { ...status, events: undefined, qps: undefined } }))
+    void this.#status().then(status =>
+      this.#log.info('summary', { status: { ...status, events: undefined, qps: undefined } }),
+    )
   }
 
   readonly #onFlush = (): void => {
-    void this.#thread.flush('').then(count => this.#say('info', 'cache flushed', { entries: count }))
+    void this.#thread
+      .flush('')
+      .then(count => this.#say('info', 'cache flushed', { entries: count }))
   }
 
   #every(ms: number, work: () => void): void {

@@ -76,7 +76,10 @@ export class DataPlane {
   #draining = false
 
   static async create(start: DataThreadStart, means: DataPlaneMeans): Promise<DataPlane> {
-    const log = { ...silent, warn: (msg: string, fields = {}) => means.post({ type: 'log', level: 'warn', msg, fields }) }
+    const log = {
+      ...silent,
+      warn: (msg: string, fields = {}) => means.post({ type: 'log', level: 'warn', msg, fields }),
+    }
     const { io, reason } = await createPacketIO({ io: start.io, log })
     means.post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
     const plane = new DataPlane(start, means, io)
@@ -94,7 +97,8 @@ export class DataPlane {
       counters[kind === POSITIVE ? SLOT.evictionsSuccess : SLOT.evictionsDenial]! += 1
     })
     this.#exchanges = new Exchanges(io, this.#random, counters)
-    const tell = (level: 'info' | 'warn', msg: string, fields: Record<string, unknown>): void => means.post({ type: 'log', level, msg, fields })
+    const tell = (level: 'info' | 'warn', msg: string, fields: Record<string, unknown>): void =>
+      means.post({ type: 'log', level, msg, fields })
     this.#raceMeans = {
       exchanges: this.#exchanges,
       timers: this.#timers,
@@ -125,7 +129,14 @@ export class DataPlane {
       clock: () => performance.now(),
       onBug: er => this.#bug(er),
     })
-    this.#listening = start.listen.map(({ address, port }, server) => ({ address, port, server, udp: undefined, tcp: undefined, error: '' }))
+    this.#listening = start.listen.map(({ address, port }, server) => ({
+      address,
+      port,
+      server,
+      udp: undefined,
+      tcp: undefined,
+      error: '',
+    }))
     io.start(now => this.#turn(now))
     this.#every(HOUSEKEEPING_MS, now => this.#housekeeping(now))
   }
@@ -162,13 +173,25 @@ export class DataPlane {
         this.#entries(message.id, message.name, message.limit)
         break
       case 'dump':
-        this.#means.post({ type: 'dumped', id: message.id, bytes: dumpCache(this.#cache, this.#io.now(), Date.now()) })
+        this.#means.post({
+          type: 'dumped',
+          id: message.id,
+          bytes: dumpCache(this.#cache, this.#io.now(), Date.now()),
+        })
         break
       case 'restore':
         this.#means.post({
           type: 'restored',
           id: message.id,
-          count: restoreCache(message.bytes, this.#cache, this.#start.cache, this.#io.now(), Date.now(), this.#front.epoch, name => this.#originOf(name)),
+          count: restoreCache(
+            message.bytes,
+            this.#cache,
+            this.#start.cache,
+            this.#io.now(),
+            Date.now(),
+            this.#front.epoch,
+            name => this.#originOf(name),
+          ),
         })
         break
       case 'drain':
@@ -189,13 +212,19 @@ export class DataPlane {
 
   #bug(er: unknown): void {
     this.#counters[SLOT.internalErrors]! += 1
-    this.#means.post({ type: 'log', level: 'error', msg: 'internal error', fields: { err: messageOf(er), stack: er instanceof Error ? er.stack : undefined } })
+    this.#means.post({
+      type: 'log',
+      level: 'error',
+      msg: 'internal error',
+      fields: { err: messageOf(er), stack: er instanceof Error ? er.stack : undefined },
+    })
   }
 
   // Listening: each address binds and reports on its own.
 
   async #bind(): Promise<void> {
-    for (const one of this.#listening) if (!this.#draining && (!one.udp || !one.tcp)) await this.#bindOne(one)
+    for (const one of this.#listening)
+      if (!this.#draining && (!one.udp || !one.tcp)) await this.#bindOne(one)
     if (!this.#draining && this.#listening.some(one => !one.udp || !one.tcp)) {
       setTimeout(() => void this.#bind(), REBIND_MS).unref()
     }
@@ -205,7 +234,9 @@ export class DataPlane {
     const { post } = this.#means
     const before = one.error
     const inherited = (transport: 'udp' | 'tcp') =>
-      this.#start.inherited.find(i => i.transport === transport && i.address === one.address && i.port === one.port)?.fd
+      this.#start.inherited.find(
+        i => i.transport === transport && i.address === one.address && i.port === one.port,
+      )?.fd
     let transport: 'udp' | 'tcp' = 'tcp'
     try {
       if (!one.tcp) {
@@ -228,7 +259,14 @@ export class DataPlane {
         })
         const configured = one.port
         one.port = one.tcp.port
-        if (configured !== 0) post({ type: 'listening', address: one.address, port: one.port, transport, inherited: fd !== undefined })
+        if (configured !== 0)
+          post({
+            type: 'listening',
+            address: one.address,
+            port: one.port,
+            transport,
+            inherited: fd !== undefined,
+          })
         else one.error = 'free port' // told below, once UDP has it too
       }
       transport = 'udp'
@@ -240,14 +278,34 @@ export class DataPlane {
           ...(fd === undefined ? {} : { fd }),
           onBatch: batch => this.#front.batch(batch, one.server),
         })
-        if (one.error === 'free port') post({ type: 'listening', address: one.address, port: one.port, transport: 'tcp', inherited: false })
-        post({ type: 'listening', address: one.address, port: one.port, transport, inherited: fd !== undefined })
+        if (one.error === 'free port')
+          post({
+            type: 'listening',
+            address: one.address,
+            port: one.port,
+            transport: 'tcp',
+            inherited: false,
+          })
+        post({
+          type: 'listening',
+          address: one.address,
+          port: one.port,
+          transport,
+          inherited: fd !== undefined,
+        })
       }
       one.error = ''
     } catch (er) {
       const errno = er instanceof Error && 'errno' in er ? String(er.errno) : codeOf(er)
       one.error = `${transport}: ${errno || messageOf(er)}`
-      if (before !== one.error) post({ type: 'bindFailed', address: one.address, port: one.port, transport, error: messageOf(er) })
+      if (before !== one.error)
+        post({
+          type: 'bindFailed',
+          address: one.address,
+          port: one.port,
+          transport,
+          error: messageOf(er),
+        })
     }
   }
 
@@ -264,7 +322,8 @@ export class DataPlane {
     const until = performance.now() + deadline
     // Descriptors that systemd holds keep queueing for the next process; ours answer until the end.
     await Promise.all(this.#listening.map(one => one.tcp?.drain(deadline)))
-    while (this.#resolver.inFlight > 0 && performance.now() < until) await new Promise(resolve => setTimeout(resolve, 10))
+    while (this.#resolver.inFlight > 0 && performance.now() < until)
+      await new Promise(resolve => setTimeout(resolve, 10))
     this.#resolver.close()
     this.#io.wake()
     await new Promise(resolve => setTimeout(resolve, 5))
@@ -281,7 +340,10 @@ export class DataPlane {
     const { spec } = upstream
     const known = this.#peers.get(upstream.name)
     if (known) return known
-    const peer = spec.protocol === 'https' ? this.#io.peer('127.0.0.1', 9) : this.#io.peer(spec.address, spec.port)
+    const peer =
+      spec.protocol === 'https'
+        ? this.#io.peer('127.0.0.1', 9)
+        : this.#io.peer(spec.address, spec.port)
     if (peer.family === 6) void this.#exchanges.open(6)
     this.#peers.set(upstream.name, peer)
     return peer
@@ -347,9 +409,15 @@ export class DataPlane {
     const watch: Watch | undefined = trace
       ? (step, detail) => void steps.push({ atMs: performance.now() - startedAt, step, detail })
       : undefined
-    this.#front.single(wire, undefined, 0, response => {
-      this.#means.post({ type: 'answer', id, wire: Uint8Array.from(response), trace: steps })
-    }, watch)
+    this.#front.single(
+      wire,
+      undefined,
+      0,
+      response => {
+        this.#means.post({ type: 'answer', id, wire: Uint8Array.from(response), trace: steps })
+      },
+      watch,
+    )
   }
 
   *#below(name: string): Iterable<Entry> {
@@ -369,7 +437,12 @@ export class DataPlane {
       entries.push({
         name: nameText(entry.block.chunk, entry.block.at + HEADER),
         type: typeName(entry.qtype),
-        kind: entry.kind === POSITIVE ? ('positive' as const) : entry.kind === FAILURE ? ('failure' as const) : ('negative' as const),
+        kind:
+          entry.kind === POSITIVE
+            ? ('positive' as const)
+            : entry.kind === FAILURE
+              ? ('failure' as const)
+              : ('negative' as const),
         zone: labels[entry.zone] ?? 'other',
         ttl: Math.ceil((entry.expiresAt - now) / 1000),
         bytes: entry.size,
@@ -389,21 +462,47 @@ export class DataPlane {
     return {
       io: this.#io.body,
       snapshot: this.#resolver.router.snapshot.number,
-      listening: this.#listening.map(one => ({ address: one.address, port: one.port, udp: one.udp !== undefined, tcp: one.tcp !== undefined, error: one.error })),
-      cache: { entries: this.#cache.entries, bytes: this.#cache.bytes, maxBytes: this.#start.cache.maxBytes },
+      listening: this.#listening.map(one => ({
+        address: one.address,
+        port: one.port,
+        udp: one.udp !== undefined,
+        tcp: one.tcp !== undefined,
+        error: one.error,
+      })),
+      cache: {
+        entries: this.#cache.entries,
+        bytes: this.#cache.bytes,
+        maxBytes: this.#start.cache.maxBytes,
+      },
       inFlight: this.#resolver.inFlight,
       tcpConnections: this.#counters[SLOT.tcpConnections]!,
       upstreams: this.#resolver.router.upstreams().map(u => u.status(now)),
-      zones: [...this.#zones.all()].map(z => ({ apex: z.apex, names: z.names, number: z.number, loaded: z.loaded })),
+      zones: [...this.#zones.all()].map(z => ({
+        apex: z.apex,
+        names: z.names,
+        number: z.number,
+        loaded: z.loaded,
+      })),
       top: this.#front.top(20).map(t => ({ ...t, type: typeName(Number(t.type)) })),
     }
   }
 }
 
-const EMPTY = { number: 0, own: [], forward: [], special: [], rest: { zone: '', label: 0, kind: 'special' as const }, labels: ['other'], allow: [] }
+const EMPTY = {
+  number: 0,
+  own: [],
+  forward: [],
+  special: [],
+  rest: { zone: '', label: 0, kind: 'special' as const },
+  labels: ['other'],
+  allow: [],
+}
 
 /** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
-const PROBES = { cluster: plainQuery(nameWire('leader.mesos')!, 1), external: plainQuery(Buffer.of(0), 2) }
+const PROBES = {
+  cluster: plainQuery(nameWire('leader.mesos')!, 1),
+  external: plainQuery(Buffer.of(0), 2),
+}
 
 const streamTarget = (spec: Exclude<UpstreamSpec, { protocol: 'https' }>) => ({
   address: spec.address,
@@ -414,7 +513,10 @@ const streamTarget = (spec: Exclude<UpstreamSpec, { protocol: 'https' }>) => ({
 
 /** Addresses a query of our own could come back from. */
 const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>
-  new Set([...start.listen.map(l => l.address), ...Object.values(networkInterfaces()).flatMap(all => (all ?? []).map(i => i.address))])
+  new Set([
+    ...start.listen.map(l => l.address),
+    ...Object.values(networkInterfaces()).flatMap(all => (all ?? []).map(i => i.address)),
+  ])
 
 /** IDs from the system's random source, drawn 2,048 at a time: one call costs 2 µs. */
 const random16 = (): Random16 => {

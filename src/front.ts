@@ -96,9 +96,10 @@ export class Front {
       const limit = Math.min(head.payload, PAYLOAD)
       const entry = this.#find(rx, at, head, t)
       if (entry !== undefined) {
-        const put = hitLength(entry, head) <= limit && head.optionsEnd === 0
-          ? putHit(entry, rx, at, head, tx, txAt[i]!, shownTtl(entry, t))
-          : this.#putSlowly(entry, rx, at, head, limit, t, tx, txAt[i]!, false)
+        const put =
+          hitLength(entry, head) <= limit && head.optionsEnd === 0
+            ? putHit(entry, rx, at, head, tx, txAt[i]!, shownTtl(entry, t))
+            : this.#putSlowly(entry, rx, at, head, limit, t, tx, txAt[i]!, false)
         txLen[i] = put
         this.#count(server, entry.zone, 0, source, head, rcodeOf(entry), length, put)
         tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
@@ -117,7 +118,10 @@ export class Front {
         head: keepHead(head),
         limit,
         receivedAt: t,
-        respond: response => void (socket.send(response, 0, response.length, peer) || (counters[SLOT.droppedSend]! += 1)),
+        respond: response =>
+          void (
+            socket.send(response, 0, response.length, peer) || (counters[SLOT.droppedSend]! += 1)
+          ),
         server,
         proto: 0,
         family: source >= 0 ? 0 : 1,
@@ -128,7 +132,13 @@ export class Front {
   }
 
   /** A query by TCP, or one of our own; `respond` is called once, perhaps at once, or never for what is no query. */
-  single(wire: Buffer, from: { family: 4 | 6; address: string } | undefined, server: number, respond: (response: Uint8Array) => void, watch?: Watch): void {
+  single(
+    wire: Buffer,
+    from: { family: 4 | 6; address: string } | undefined,
+    server: number,
+    respond: (response: Uint8Array) => void,
+    watch?: Watch,
+  ): void {
     const { counters, now } = this.#means
     const t = now()
     const head = this.#head
@@ -144,10 +154,29 @@ export class Front {
       else if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
       const rcode = refused ? RCODE.REFUSED : head.rcode
       const response = reply(wire, head, rcode, refused ? EDE.PROHIBITED : head.ede)
-      this.#count(server, this.otherZone, 1, family === 0 ? 0 : -1, head, rcode, wire.length, response.length)
+      this.#count(
+        server,
+        this.otherZone,
+        1,
+        family === 0 ? 0 : -1,
+        head,
+        rcode,
+        wire.length,
+        response.length,
+      )
       return respond(response)
     }
-    const query: Query = { wire, head: keepHead(head), limit: MOST, receivedAt: t, respond, server, proto: 1, family, watch }
+    const query: Query = {
+      wire,
+      head: keepHead(head),
+      limit: MOST,
+      receivedAt: t,
+      respond,
+      server,
+      proto: 1,
+      family,
+      watch,
+    }
     const entry = this.#find(wire, 0, head, t)
     if (entry === undefined) return this.#miss(query)
     watch?.('hit', `${shownTtl(entry, t)} s left`)
@@ -162,14 +191,24 @@ export class Front {
     return [...counts]
       .sort((a, b) => b[1] - a[1])
       .slice(0, limit)
-      .map(([key, count]) => ({ name: key.slice(0, key.lastIndexOf(' ')), type: key.slice(key.lastIndexOf(' ') + 1), count }))
+      .map(([key, count]) => ({
+        name: key.slice(0, key.lastIndexOf(' ')),
+        type: key.slice(key.lastIndexOf(' ') + 1),
+        count,
+      }))
   }
 
   /** A fresh entry that still answers for its question. */
   #find(b: Uint8Array, at: number, head: Head, t: number): Entry | undefined {
     const { cache } = this.#means
     if (head.qclass !== CLASS.IN) return undefined
-    const entry = cache.find(b, at + HEADER, at + head.qnameEnd, head.qtype, keyBits(head.dnssecOk, head.checkingDisabled))
+    const entry = cache.find(
+      b,
+      at + HEADER,
+      at + head.qnameEnd,
+      head.qtype,
+      keyBits(head.dnssecOk, head.checkingDisabled),
+    )
     if (--this.#countdown === 0) this.#sample(b, at, head)
     if (entry === undefined || t >= entry.expiresAt) return undefined
     if (entry.epoch !== this.epoch && !this.#stillHolds(entry)) return undefined
@@ -185,7 +224,9 @@ export class Front {
   /** Checks an entry against the present routes, once per change. */
   #stillHolds(entry: Entry): boolean {
     const { cache, resolver } = this.#means
-    if (resolver.sourceOf(foldedText(entry.block.chunk, entry.block.at + HEADER)) === entry.source) {
+    if (
+      resolver.sourceOf(foldedText(entry.block.chunk, entry.block.at + HEADER)) === entry.source
+    ) {
       entry.epoch = this.epoch
       return true
     }
@@ -207,10 +248,15 @@ export class Front {
       name: foldedText(wire, HEADER),
     }
     try {
-      resolver.resolve(question, head.recursionDesired, (entry, ede) => {
-        tallyLookup(counters, cell(query.server, entry.zone), -1)
-        this.#answer(query, entry, ede)
-      }, query.watch)
+      resolver.resolve(
+        question,
+        head.recursionDesired,
+        (entry, ede) => {
+          tallyLookup(counters, cell(query.server, entry.zone), -1)
+          this.#answer(query, entry, ede)
+        },
+        query.watch,
+      )
     } catch (er) {
       counters[SLOT.internalErrors]! += 1
       onBug(er)
@@ -221,21 +267,67 @@ export class Front {
   #answer(query: Query, entry: Entry, ede: number): void {
     const { now, clock, counters } = this.#means
     const { head, wire } = query
-    const length = this.#putSlowly(entry, wire, 0, head, query.limit, now(), this.#scratch, 0, query.proto === 1, ede)
+    const length = this.#putSlowly(
+      entry,
+      wire,
+      0,
+      head,
+      query.limit,
+      now(),
+      this.#scratch,
+      0,
+      query.proto === 1,
+      ede,
+    )
     query.respond(this.#scratch.subarray(0, length))
-    this.#count(query.server, entry.zone, query.proto, query.family === 0 ? 0 : -1, head, rcodeOf(entry), wire.length, length)
-    countTime(counters, BLOCK.duration + cell(query.server, entry.zone) * TIME_CELLS, Math.max(0, clock() - query.receivedAt) / 1000)
+    this.#count(
+      query.server,
+      entry.zone,
+      query.proto,
+      query.family === 0 ? 0 : -1,
+      head,
+      rcodeOf(entry),
+      wire.length,
+      length,
+    )
+    countTime(
+      counters,
+      BLOCK.duration + cell(query.server, entry.zone) * TIME_CELLS,
+      Math.max(0, clock() - query.receivedAt) / 1000,
+    )
   }
 
   /** A hit of any shape: with options to answer, too large, stale, or over TCP. */
-  #putSlowly(entry: Entry, b: Uint8Array, at: number, head: Head, limit: number, t: number, out: Buffer, outAt: number, tcp: boolean, ede = 0): number {
+  #putSlowly(
+    entry: Entry,
+    b: Uint8Array,
+    at: number,
+    head: Head,
+    limit: number,
+    t: number,
+    out: Buffer,
+    outAt: number,
+    tcp: boolean,
+    ede = 0,
+  ): number {
     const work = this.#scratch
     const code = ede > 0 ? ede : entry.ede
     const text = ede > 0 ? undefined : entry.edeText
-    let end = putHit(entry, b, at, head, work, 0, ede > 0 ? entry.staleTtl : shownTtl(entry, t), code, text)
+    let end = putHit(
+      entry,
+      b,
+      at,
+      head,
+      work,
+      0,
+      ede > 0 ? entry.staleTtl : shownTtl(entry, t),
+      code,
+      text,
+    )
     if (head.optionsEnd > 0) {
       const optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + (text?.length ?? 0))
-      if (hasOption(b, at + head.optionsAt, at + head.optionsEnd, 'nsid')) end = addOption(work, optAt, end, 'nsid', Buffer.from(this.#means.node.slice(0, 128)))
+      if (hasOption(b, at + head.optionsAt, at + head.optionsEnd, 'nsid'))
+        end = addOption(work, optAt, end, 'nsid', Buffer.from(this.#means.node.slice(0, 128)))
       if (tcp && hasOption(b, at + head.optionsAt, at + head.optionsEnd, 'keepalive')) {
         const tenths = Buffer.alloc(2)
         put16(tenths, 0, Math.min(65_535, Math.trunc(this.#means.tcpIdleMs / 100)))
@@ -251,13 +343,26 @@ export class Front {
   #chaos(query: Query): void {
     const { head, wire } = query
     const name = foldedText(wire, HEADER)
-    const text = !this.#means.identity || head.qtype !== TYPE.TXT ? undefined
-      : name === 'version.bind' || name === 'version.server' ? 'spartan'
-      : name === 'id.server' || name === 'hostname.bind' ? this.#means.node.slice(0, 255)
-      : undefined
+    const text =
+      !this.#means.identity || head.qtype !== TYPE.TXT
+        ? undefined
+        : name === 'version.bind' || name === 'version.server'
+          ? 'spartan'
+          : name === 'id.server' || name === 'hostname.bind'
+            ? this.#means.node.slice(0, 255)
+            : undefined
     if (text === undefined) {
       const response = reply(wire, head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
-      this.#count(query.server, this.otherZone, query.proto, query.family === 0 ? 0 : -1, head, RCODE.REFUSED, wire.length, response.length)
+      this.#count(
+        query.server,
+        this.otherZone,
+        query.proto,
+        query.family === 0 ? 0 : -1,
+        head,
+        RCODE.REFUSED,
+        wire.length,
+        response.length,
+      )
       return query.respond(response)
     }
     const bare = reply(wire, head, RCODE.NOERROR)
@@ -274,13 +379,41 @@ export class Front {
     const response = Buffer.concat([bare.subarray(0, head.questionEnd), record, opt])
     put16(response, 6, 1)
     response[3] = RA
-    this.#count(query.server, this.otherZone, query.proto, query.family === 0 ? 0 : -1, head, RCODE.NOERROR, wire.length, response.length)
+    this.#count(
+      query.server,
+      this.otherZone,
+      query.proto,
+      query.family === 0 ? 0 : -1,
+      head,
+      RCODE.NOERROR,
+      wire.length,
+      response.length,
+    )
     query.respond(response)
   }
 
   /** `source` is the client's IPv4 address, or negative for IPv6. */
-  #count(server: number, zone: number, proto: number, source: number, head: Head, rcode: number, asked: number, said: number): void {
-    tally(this.#means.counters, cell(server, zone), proto, source >= 0 ? 0 : 1, head.questionEnd > 0 ? head.qtype : 0, head.dnssecOk, rcode, asked, said)
+  #count(
+    server: number,
+    zone: number,
+    proto: number,
+    source: number,
+    head: Head,
+    rcode: number,
+    asked: number,
+    said: number,
+  ): void {
+    tally(
+      this.#means.counters,
+      cell(server, zone),
+      proto,
+      source >= 0 ? 0 : 1,
+      head.questionEnd > 0 ? head.qtype : 0,
+      head.dnssecOk,
+      rcode,
+      asked,
+      said,
+    )
   }
 
   /** All hits of a batch took as long as the batch so far: one look at the clock serves them. */
@@ -307,4 +440,3 @@ const nearEnd = (entry: Entry, t: number): boolean => {
   const ttlMs = entry.ttl * 1000
   return entry.expiresAt - t < Math.max(ttlMs / 10, Math.min(1000, ttlMs / 2))
 }
-

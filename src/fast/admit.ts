@@ -79,14 +79,23 @@ export const admit = (b: Uint8Array, at: number, length: number, head: Head): Ve
     if (verdict !== ACCEPT) return verdict
   } else if (rest !== end) return reject(head, RCODE.FORMERR)
   if (head.qtype > 127 && head.qtype < 256) {
-    if (head.qtype === TYPE.AXFR || head.qtype === TYPE.IXFR) return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+    if (head.qtype === TYPE.AXFR || head.qtype === TYPE.IXFR)
+      return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
     if (head.qtype === TYPE.TSIG || head.qtype === 249) return reject(head, RCODE.FORMERR)
   } else if (head.qtype === TYPE.OPT || head.qtype === 0) return reject(head, RCODE.FORMERR)
-  if (head.qclass !== CLASS.IN && head.qclass !== CLASS.CH) return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+  if (head.qclass !== CLASS.IN && head.qclass !== CLASS.CH)
+    return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
   return ACCEPT
 }
 
-const readAdditional = (b: Uint8Array, start: number, at: number, end: number, count: number, head: Head): Verdict => {
+const readAdditional = (
+  b: Uint8Array,
+  start: number,
+  at: number,
+  end: number,
+  count: number,
+  head: Head,
+): Verdict => {
   for (let i = 0; i < count; i++) {
     const owner = at
     at = skipName(b, at, end)

@@ -19,13 +19,42 @@ export const PROTOS = ['udp', 'tcp'] as const
 /** CoreDNS's numbers: 1 is IPv4, 2 is IPv6. */
 export const FAMILIES = ['1', '2'] as const
 /** Query types with a label of their own; every other type counts as 'other'. */
-export const TYPE_LABELS = ['A', 'AAAA', 'SRV', 'CNAME', 'TXT', 'MX', 'NS', 'SOA', 'PTR', 'HTTPS', 'ANY', 'other'] as const
+export const TYPE_LABELS = [
+  'A',
+  'AAAA',
+  'SRV',
+  'CNAME',
+  'TXT',
+  'MX',
+  'NS',
+  'SOA',
+  'PTR',
+  'HTTPS',
+  'ANY',
+  'other',
+] as const
 /** RCODEs 0 to 10, then BADVERS and the rest. */
-export const RCODE_LABELS = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED', 'YXDOMAIN', 'YXRRSET', 'NXRRSET', 'NOTAUTH', 'NOTZONE', 'BADVERS', 'other'] as const
+export const RCODE_LABELS = [
+  'NOERROR',
+  'FORMERR',
+  'SERVFAIL',
+  'NXDOMAIN',
+  'NOTIMP',
+  'REFUSED',
+  'YXDOMAIN',
+  'YXRRSET',
+  'NXRRSET',
+  'NOTAUTH',
+  'NOTZONE',
+  'BADVERS',
+  'other',
+] as const
 /** Upper bounds in seconds, CoreDNS's: 16 steps doubling from 0.25 ms. */
 export const TIME_BUCKETS = Array.from({ length: 16 }, (_, i) => 0.00025 * 2 ** i)
 /** Upper bounds in bytes, CoreDNS's. */
-export const SIZE_BUCKETS = [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000]
+export const SIZE_BUCKETS = [
+  0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000,
+]
 /** One counter a bucket, one for +Inf, one for the sum. */
 export const TIME_CELLS = TIME_BUCKETS.length + 2
 export const SIZE_CELLS = SIZE_BUCKETS.length + 2
@@ -85,9 +114,14 @@ const scalarNames = Object.keys(SCALARS) as Scalar[]
 const upstreamNames = Object.keys(UPSTREAM_SCALARS) as UpstreamScalar[]
 
 /** Slot of each single counter. */
-export const SLOT = Object.fromEntries(scalarNames.map((name, i) => [name, i])) as Record<Scalar, number>
+export const SLOT = Object.fromEntries(scalarNames.map((name, i) => [name, i])) as Record<
+  Scalar,
+  number
+>
 /** Offset of each counter in an upstream's row. */
-export const UPSTREAM_SLOT = Object.fromEntries(upstreamNames.map((name, i) => [name, i])) as Record<UpstreamScalar, number>
+export const UPSTREAM_SLOT = Object.fromEntries(
+  upstreamNames.map((name, i) => [name, i]),
+) as Record<UpstreamScalar, number>
 
 const SZ = SERVERS * ZONES
 /** Where each block begins. */
@@ -129,7 +163,19 @@ export const countersMemory = (): SharedArrayBuffer => new SharedArrayBuffer(BLO
 export const countersOver = (memory: SharedArrayBuffer): Float64Array => new Float64Array(memory)
 
 const TYPE_INDEX = new Uint8Array(65536).fill(TYPE_LABELS.length - 1)
-for (const [type, label] of [[1, 'A'], [28, 'AAAA'], [33, 'SRV'], [5, 'CNAME'], [16, 'TXT'], [15, 'MX'], [2, 'NS'], [6, 'SOA'], [12, 'PTR'], [65, 'HTTPS'], [255, 'ANY']] as const) {
+for (const [type, label] of [
+  [1, 'A'],
+  [28, 'AAAA'],
+  [33, 'SRV'],
+  [5, 'CNAME'],
+  [16, 'TXT'],
+  [15, 'MX'],
+  [2, 'NS'],
+  [6, 'SOA'],
+  [12, 'PTR'],
+  [65, 'HTTPS'],
+  [255, 'ANY'],
+] as const) {
   TYPE_INDEX[type] = TYPE_LABELS.indexOf(label)
 }
 /** Column of a query type in `requests`. */

@@ -57,7 +57,13 @@ export const putHit = (
  * have a two-octet owner, so each begins six octets before its TTL and ends
  * where the next begins; nothing outside points into the run.
  */
-const putRotated = (entry: Entry, out: Uint8Array, outAt: number, bodyAt: number, ttl: number): number => {
+const putRotated = (
+  entry: Entry,
+  out: Uint8Array,
+  outAt: number,
+  bodyAt: number,
+  ttl: number,
+): number => {
   const { chunk, at: from } = entry.block
   const { rotateFrom: first, rotateCount: count, ttlCount } = entry
   const runAt = ttlAt(entry, first) - 6

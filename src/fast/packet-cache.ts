@@ -21,7 +21,13 @@ export type CacheBounds = { readonly maxBytes: number; readonly maxEntries: numb
  * Hash of a question: FNV-1a over the name with bit 0x20 set in every octet
  * (letters fold; the comparison decides), its type and its DO and CD bits.
  */
-export const hashQuestion = (b: Uint8Array, nameAt: number, nameEnd: number, qtype: number, bits: number): number => {
+export const hashQuestion = (
+  b: Uint8Array,
+  nameAt: number,
+  nameEnd: number,
+  qtype: number,
+  bits: number,
+): number => {
   let h = 0x811c9dc5 ^ seed
   for (let i = nameAt; i < nameEnd; i++) h = Math.imul(h ^ (b[i]! | 0x20), 0x01000193)
   h = Math.imul(h ^ qtype, 0x01000193)
@@ -44,7 +50,10 @@ export class PacketCache {
   /** Told of each entry that had to go to stay within the bounds. */
   readonly #evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void
 
-  constructor(bounds: CacheBounds, evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void = () => {}) {
+  constructor(
+    bounds: CacheBounds,
+    evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void = () => {},
+  ) {
     this.#evicted = evicted
     let slots = 1024
     while (slots < bounds.maxEntries * 2) slots *= 2
@@ -73,7 +82,13 @@ export class PacketCache {
    * The entry for the question whose name is b[nameAt, nameEnd), fresh or
    * not; undefined for none.
    */
-  find(b: Uint8Array, nameAt: number, nameEnd: number, qtype: number, bits: number): Entry | undefined {
+  find(
+    b: Uint8Array,
+    nameAt: number,
+    nameEnd: number,
+    qtype: number,
+    bits: number,
+  ): Entry | undefined {
     const hash = hashQuestion(b, nameAt, nameEnd, qtype, bits)
     const table = this.#table
     const mask = this.#mask
@@ -81,7 +96,13 @@ export class PacketCache {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const entry = table[slot]
       if (entry === undefined) return undefined
-      if (entry.hash !== hash || entry.qtype !== qtype || entry.bits !== bits || entry.qnameEnd - 12 !== length) continue
+      if (
+        entry.hash !== hash ||
+        entry.qtype !== qtype ||
+        entry.bits !== bits ||
+        entry.qnameEnd - 12 !== length
+      )
+        continue
       const { chunk, at } = entry.block
       const from = at + 12 - nameAt
       let i = nameAt

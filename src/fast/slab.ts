@@ -9,10 +9,18 @@ const CHUNK = 256 * 1024
 /** Block sizes: multiples of 64 to 1 KiB, then doubling to one block a chunk. */
 const SIZES = [
   ...Array.from({ length: 16 }, (_, i) => 64 * (i + 1)),
-  2048, 4096, 8192, 16384, 32768, 65536, 131072,
+  2048,
+  4096,
+  8192,
+  16384,
+  32768,
+  65536,
+  131072,
 ]
 const classOf = (length: number): number =>
-  length <= 1024 ? Math.max(0, ((length + 63) >>> 6) - 1) : 16 + Math.max(0, 32 - Math.clz32(length - 1) - 11)
+  length <= 1024
+    ? Math.max(0, ((length + 63) >>> 6) - 1)
+    : 16 + Math.max(0, 32 - Math.clz32(length - 1) - 11)
 
 /** Where a block lies. The chunk is shared; `at` is a multiple of 64. */
 export type Block = { chunk: Buffer; at: number }

@@ -1,5 +1,15 @@
 /** Adds one answered query to the counters: what was asked, what was said, and how large both were. */
-import { BLOCK, countSize, KINDS, RCODE_LABELS, rcodeIndex, SIZE_CELLS, TYPE_LABELS, typeIndex, ZONES } from './counters.ts'
+import {
+  BLOCK,
+  countSize,
+  KINDS,
+  RCODE_LABELS,
+  rcodeIndex,
+  SIZE_CELLS,
+  TYPE_LABELS,
+  typeIndex,
+  ZONES,
+} from './counters.ts'
 
 /** Columns shared by all that is counted about one query. */
 export const cell = (server: number, zone: number): number => server * ZONES + zone

@@ -40,7 +40,13 @@ const current = Buffer.alloc(MAX_NAME + 1)
 const owner = Buffer.alloc(MAX_NAME + 1)
 const target = Buffer.alloc(MAX_NAME + 1)
 
-const soft = (rcode: number): Classified => ({ kind: 'soft', rcode, ttl: undefined, keep: [], whole: false })
+const soft = (rcode: number): Classified => ({
+  kind: 'soft',
+  rcode,
+  ttl: undefined,
+  keep: [],
+  whole: false,
+})
 
 /** Classifies a response that `scan` found well formed and whose question has been checked. */
 export const classify = (b: Uint8Array, r: Records): Classified => {
@@ -65,8 +71,9 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
       const matches = type === r.qtype || r.qtype === TYPE.ANY
       if (!matches && !CHAIN_TYPES.has(type) && type !== TYPE.RRSIG) continue
       if (type === TYPE.DNAME) {
-        if (expandName(b, r.at[i]!, r.end, owner, budget) > 0 && isBelow(current, owner)) taken[i] = 1
-        else if (matches && sameName(owner, 0, current, 0)) (taken[i] = 1), (found = true)
+        if (expandName(b, r.at[i]!, r.end, owner, budget) > 0 && isBelow(current, owner))
+          taken[i] = 1
+        else if (matches && sameName(owner, 0, current, 0)) ((taken[i] = 1), (found = true))
         continue
       }
       if (!ownerIs(i, current)) continue
@@ -77,7 +84,8 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
     }
     if (found || next < 0) break
     chained = true
-    if (links >= MAX_CHAIN || expandName(b, r.rdataAt[next]!, r.end, current, budget) < 0) return soft(RCODE.SERVFAIL)
+    if (links >= MAX_CHAIN || expandName(b, r.rdataAt[next]!, r.end, current, budget) < 0)
+      return soft(RCODE.SERVFAIL)
   }
   if (budget.steps < 0) return soft(RCODE.FORMERR)
   for (let i = 0; i < answers; i++) if (taken[i]) keep.push(i)
@@ -101,7 +109,8 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
     } else if (PROOF.has(type)) keep.push(i)
   }
   // NS without SOA is a referral: an upstream that should have resolved did not (RFC 2308 §2.2).
-  if (rcode === RCODE.NOERROR && soaTtl === undefined && sawNs && !chained) return soft(RCODE.SERVFAIL)
+  if (rcode === RCODE.NOERROR && soaTtl === undefined && sawNs && !chained)
+    return soft(RCODE.SERVFAIL)
   if (soaTtl !== undefined) soaTtl = Math.min(soaTtl, ttl)
   return {
     kind: rcode === RCODE.NXDOMAIN ? 'nxdomain' : 'nodata',
@@ -126,7 +135,13 @@ const isBelow = (name: Uint8Array, apex: Uint8Array): boolean => {
 const keepProofs = (b: Uint8Array, r: Records, answers: number, keep: number[]): void => {
   if (!keep.some(i => r.type[i] === TYPE.RRSIG)) return
   for (let i = answers; i < r.count; i++) {
-    if (r.section[i] === AUTHORITY && isIn(r, i) && PROOF.has(r.type[i]!) && !(r.type[i] === TYPE.RRSIG && u16(b, r.rdataAt[i]!) === TYPE.NS)) keep.push(i)
+    if (
+      r.section[i] === AUTHORITY &&
+      isIn(r, i) &&
+      PROOF.has(r.type[i]!) &&
+      !(r.type[i] === TYPE.RRSIG && u16(b, r.rdataAt[i]!) === TYPE.NS)
+    )
+      keep.push(i)
   }
 }
 
@@ -137,15 +152,21 @@ const keepTargets = (b: Uint8Array, r: Records, keep: number[], budget: Budget):
   for (const i of keep) {
     if (r.type[i] !== TYPE.SRV || r.rdataEnd[i]! - r.rdataAt[i]! < 7) continue
     const length = expandName(b, r.rdataAt[i]! + 6, r.end, target, budget)
-    if (length > 0 && !targets.some(t => sameName(t, 0, target, 0))) targets.push(Buffer.from(target.subarray(0, length)))
+    if (length > 0 && !targets.some(t => sameName(t, 0, target, 0)))
+      targets.push(Buffer.from(target.subarray(0, length)))
     if (targets.length > 100) break
   }
   for (let i = 0; i < r.count; i++) {
     if (r.section[i] === ANSWER || r.section[i] === AUTHORITY || i === r.opt) continue
     const type = r.type[i]!
     if ((type !== TYPE.A && type !== TYPE.AAAA) || r.class[i] !== CLASS.IN) continue
-    if (expandName(b, r.at[i]!, r.end, owner, budget) > 0 && targets.some(t => sameName(t, 0, owner, 0))) keep.push(i)
+    if (
+      expandName(b, r.at[i]!, r.end, owner, budget) > 0 &&
+      targets.some(t => sameName(t, 0, owner, 0))
+    )
+      keep.push(i)
   }
 }
 
-const isWhole = (r: Records, keep: readonly number[]): boolean => keep.length === r.count - (r.opt >= 0 ? 1 : 0)
+const isWhole = (r: Records, keep: readonly number[]): boolean =>
+  keep.length === r.count - (r.opt >= 0 ? 1 : 0)

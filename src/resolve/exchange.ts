@@ -30,12 +30,22 @@ export interface Exchange {
 }
 
 /** Where an exchange's replies come in, until it is ended. */
-export type Ticket = { readonly socket: PoolSocket; readonly id: number; readonly exchange: Exchange; readonly question: Buffer }
+export type Ticket = {
+  readonly socket: PoolSocket
+  readonly id: number
+  readonly exchange: Exchange
+  readonly question: Buffer
+}
 
 /** Random 16-bit numbers, drawn in bulk. */
 export type Random16 = () => number
 
-type PoolSocket = { udp: UdpSocket; uses: number; readonly pending: Map<number, Ticket>; retireAt: number }
+type PoolSocket = {
+  udp: UdpSocket
+  uses: number
+  readonly pending: Map<number, Ticket>
+  retireAt: number
+}
 
 const records = new Records()
 
@@ -113,7 +123,8 @@ export class Exchanges {
 
   close(): void {
     this.#closed = true
-    for (const socket of [...this.#pools[4], ...this.#pools[6], ...this.#retired]) socket.udp.close()
+    for (const socket of [...this.#pools[4], ...this.#pools[6], ...this.#retired])
+      socket.udp.close()
   }
 
   async #grow(family: 4 | 6): Promise<void> {
@@ -159,7 +170,8 @@ export class Exchanges {
         continue
       }
       const b = batch.rx.subarray(at, at + length)
-      if (batch.rxCut[i] || !isResponse(b) || !scan(b, length, records)) c[SLOT.repliesMalformed]! += 1
+      if (batch.rxCut[i] || !isResponse(b) || !scan(b, length, records))
+        c[SLOT.repliesMalformed]! += 1
       else if (!answers(ticket.question, b, records)) c[SLOT.repliesWrongQuestion]! += 1
       else ticket.exchange.onReply(lane, b, records, now)
     }
@@ -169,7 +181,9 @@ export class Exchanges {
     if (!peer) return
     const now = this.#io.now()
     for (const ticket of [...socket.pending.values()]) {
-      const lane = ticket.exchange.peers.findIndex(p => p.port === peer.port && p.address === peer.address)
+      const lane = ticket.exchange.peers.findIndex(
+        p => p.port === peer.port && p.address === peer.address,
+      )
       if (lane >= 0) ticket.exchange.onRefused(lane, code, now)
     }
   }
@@ -182,7 +196,13 @@ export class Exchanges {
 export const answers = (question: Buffer, b: Uint8Array, r: Records): boolean => {
   if (qdcount(b) === 0) {
     const code = rcode(b)
-    return (code === RCODE.FORMERR || code === RCODE.NOTIMP || code === RCODE.SERVFAIL || code === RCODE.REFUSED) && r.count === (r.opt >= 0 ? 1 : 0)
+    return (
+      (code === RCODE.FORMERR ||
+        code === RCODE.NOTIMP ||
+        code === RCODE.SERVFAIL ||
+        code === RCODE.REFUSED) &&
+      r.count === (r.opt >= 0 ? 1 : 0)
+    )
   }
   const nameEnd = r.qnameEnd
   return (

@@ -20,7 +20,13 @@ export class Flight implements Timed {
   readonly failures: number
   readonly #waited: (flight: Flight) => void
 
-  constructor(question: Question, route: Route, stale: Entry | undefined, failures: number, waited: (flight: Flight) => void) {
+  constructor(
+    question: Question,
+    route: Route,
+    stale: Entry | undefined,
+    failures: number,
+    waited: (flight: Flight) => void,
+  ) {
     this.key = flightKey(question)
     this.question = question
     this.route = route

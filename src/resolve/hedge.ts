@@ -22,7 +22,11 @@ const MOST_LANES = 4
 
 export type HedgeMeans = RaceMeans & {
   /** The same question by DNS over TLS or HTTPS. */
-  readonly overStream: (upstream: Upstream, question: Buffer, signal: AbortSignal) => Promise<Buffer>
+  readonly overStream: (
+    upstream: Upstream,
+    question: Buffer,
+    signal: AbortSignal,
+  ) => Promise<Buffer>
 }
 
 /** Upstreams in the order they are asked: well before sick, then by latency; the unknown count as fast so that they get known. */
@@ -46,7 +50,12 @@ type Failed = Extract<Outcome, { kind: 'failed' }>
  * Asks `upstreams` until one gives a usable response. Of a response, `wire` is
  * the caller's to keep and to scan again; `records` are not.
  */
-export const hedge = async (question: Buffer, upstreams: readonly Upstream[], means: HedgeMeans, watch?: Watch): Promise<Outcome> => {
+export const hedge = async (
+  question: Buffer,
+  upstreams: readonly Upstream[],
+  means: HedgeMeans,
+  watch?: Watch,
+): Promise<Outcome> => {
   const order = hedgeOrder(upstreams, means.now())
   const stop = new AbortController()
   const gates = order.map(() => new Gate())
@@ -65,12 +74,21 @@ export const hedge = async (question: Buffer, upstreams: readonly Upstream[], me
     next?.open()
     throw new Error(outcome.why)
   })
-  const late = deadline.opened.then((): Outcome => ({ kind: 'failed', why: 'silence', rcode: 2, upstream: undefined }))
+  const late = deadline.opened.then((): Outcome => ({
+    kind: 'failed',
+    why: 'silence',
+    rcode: 2,
+    upstream: undefined,
+  }))
   try {
     return await Promise.race([pAny<Outcome>(attempts), late])
   } catch {
     // Every attempt failed: the most telling of them is the answer.
-    return failures.find(f => f.why === 'soft' && f.rcode === 2) ?? failures.find(f => f.why === 'soft') ?? failures[0] ?? { kind: 'failed', why: 'unreachable', rcode: 2, upstream: undefined }
+    return (
+      failures.find(f => f.why === 'soft' && f.rcode === 2) ??
+      failures.find(f => f.why === 'soft') ??
+      failures[0] ?? { kind: 'failed', why: 'unreachable', rcode: 2, upstream: undefined }
+    )
   } finally {
     stop.abort()
     deadline.due = Infinity
@@ -84,10 +102,24 @@ export const hedge = async (question: Buffer, upstreams: readonly Upstream[], me
 const mine = new Records()
 
 /** One upstream's answer: over UDP as a race of one, else over its stream. The response is a copy. */
-const attempt = async (question: Buffer, upstream: Upstream, means: HedgeMeans, signal: AbortSignal, watch?: Watch): Promise<Outcome> => {
+const attempt = async (
+  question: Buffer,
+  upstream: Upstream,
+  means: HedgeMeans,
+  signal: AbortSignal,
+  watch?: Watch,
+): Promise<Outcome> => {
   if (upstream.spec.protocol === 'udp') {
     return new Promise(resolve => {
-      const race = new Race(question, [upstream], 1, means, outcome => resolve(kept(outcome)), undefined, watch)
+      const race = new Race(
+        question,
+        [upstream],
+        1,
+        means,
+        outcome => resolve(kept(outcome)),
+        undefined,
+        watch,
+      )
       signal.addEventListener('abort', () => race.cancel(), { once: true })
       race.start()
     })
@@ -97,10 +129,14 @@ const attempt = async (question: Buffer, upstream: Upstream, means: HedgeMeans, 
   try {
     const wire = await means.overStream(upstream, question, signal)
     const now = means.now()
-    if (!scan(wire, wire.length, mine) || !answers(question, wire, mine)) throw new Error('not an answer to the question')
+    if (!scan(wire, wire.length, mine) || !answers(question, wire, mine))
+      throw new Error('not an answer to the question')
     const is = classify(wire, mine)
     means.counts.reply(upstream.slot, is.rcode, now - startedAt)
-    watch?.('reply', `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${(now - startedAt).toFixed(1)} ms`)
+    watch?.(
+      'reply',
+      `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${(now - startedAt).toFixed(1)} ms`,
+    )
     if (is.kind === 'soft' || is.kind === 'truncated') {
       upstream.failed(now, 'servfail')
       return { kind: 'failed', why: 'soft', rcode: is.rcode, upstream }

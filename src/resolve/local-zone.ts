@@ -58,7 +58,11 @@ export class LocalZone {
 
   #count(name: string, step: 1 | -1): void {
     if (name.startsWith('*.')) this.#wildcards += step
-    for (let at = name.indexOf('.'); at >= 0 && name.length - at > this.apex.length; at = name.indexOf('.', at + 1)) {
+    for (
+      let at = name.indexOf('.');
+      at >= 0 && name.length - at > this.apex.length;
+      at = name.indexOf('.', at + 1)
+    ) {
       const parent = name.slice(at + 1)
       const n = (this.#below.get(parent) ?? 0) + step
       if (n > 0) this.#below.set(parent, n)
@@ -70,7 +74,11 @@ export class LocalZone {
   find(name: string): readonly RRset[] | undefined {
     const owned = this.#owners.get(name)
     if (owned || this.#wildcards === 0 || this.#below.has(name)) return owned
-    for (let at = name.indexOf('.'); at >= 0 && name.length - at > this.apex.length; at = name.indexOf('.', at + 1)) {
+    for (
+      let at = name.indexOf('.');
+      at >= 0 && name.length - at > this.apex.length;
+      at = name.indexOf('.', at + 1)
+    ) {
       const parent = name.slice(at + 1)
       const wild = this.#owners.get(`*.${parent}`)
       if (wild) return wild
@@ -80,27 +88,53 @@ export class LocalZone {
   }
 
   /** The answer to a folded name at or below the apex. `lookup` finds SRV targets in any local zone. */
-  answer(name: string, qtype: number, lookup: (name: string) => readonly RRset[] | undefined): LocalAnswer {
+  answer(
+    name: string,
+    qtype: number,
+    lookup: (name: string) => readonly RRset[] | undefined,
+  ): LocalAnswer {
     const answer: OwnedRrset[] = []
     const own = this.find(name)
     const apexSets = name === this.apex ? this.#apexSets() : []
-    if (!own && apexSets.length === 0 && !this.#below.has(name)) return this.#no(RCODE.NXDOMAIN, answer)
+    if (!own && apexSets.length === 0 && !this.#below.has(name))
+      return this.#no(RCODE.NXDOMAIN, answer)
     const sets = [...(own ?? []), ...apexSets]
     const matching = qtype === TYPE.ANY ? sets : sets.filter(s => typeNumber(s.type) === qtype)
     if (matching.length > 0) {
       for (const rrset of matching) answer.push({ name, rrset })
-      return { rcode: RCODE.NOERROR, answer, authority: [], additional: targets(answer, lookup), chase: undefined, ttl: leastTtl(answer) }
+      return {
+        rcode: RCODE.NOERROR,
+        answer,
+        authority: [],
+        additional: targets(answer, lookup),
+        chase: undefined,
+        ttl: leastTtl(answer),
+      }
     }
     const cname = sets.find(s => s.type === 'CNAME')
     const to = cname?.data[0]
     if (!cname || to === undefined) return this.#no(RCODE.NOERROR, answer)
     answer.push({ name, rrset: cname })
-    return { rcode: RCODE.NOERROR, answer, authority: [], additional: [], chase: to.toLowerCase(), ttl: cname.ttl }
+    return {
+      rcode: RCODE.NOERROR,
+      answer,
+      authority: [],
+      additional: [],
+      chase: to.toLowerCase(),
+      ttl: cname.ttl,
+    }
   }
 
   #no(rcode: number, answer: OwnedRrset[]): LocalAnswer {
     const ttl = Math.min(this.soa.ttl, this.soa.minimum)
-    return { rcode, answer, authority: [{ name: this.apex, rrset: { ...this.#soaSet(), ttl } }], additional: [], chase: undefined, ttl }
+    return {
+      rcode,
+      answer,
+      authority: [{ name: this.apex, rrset: { ...this.#soaSet(), ttl } }],
+      additional: [],
+      chase: undefined,
+      ttl,
+    }
   }
 
   #apexSets(): RRset[] {
@@ -109,14 +143,21 @@ export class LocalZone {
 
   #soaSet(): RRset {
     const { mname, rname, ttl, refresh, retry, expire, minimum } = this.soa
-    return { type: 'SOA', ttl, data: [`${mname} ${rname} ${this.serial} ${refresh} ${retry} ${expire} ${minimum}`] }
+    return {
+      type: 'SOA',
+      ttl,
+      data: [`${mname} ${rname} ${this.serial} ${refresh} ${retry} ${expire} ${minimum}`],
+    }
   }
 }
 
 const leastTtl = (sets: readonly OwnedRrset[]): Seconds => Math.min(...sets.map(s => s.rrset.ttl))
 
 /** Addresses of the SRV targets that are ours. */
-const targets = (answer: readonly OwnedRrset[], lookup: (name: string) => readonly RRset[] | undefined): OwnedRrset[] => {
+const targets = (
+  answer: readonly OwnedRrset[],
+  lookup: (name: string) => readonly RRset[] | undefined,
+): OwnedRrset[] => {
   const out: OwnedRrset[] = []
   const seen = new Set<string>()
   for (const { rrset } of answer) {
@@ -125,7 +166,8 @@ const targets = (answer: readonly OwnedRrset[], lookup: (name: string) => readon
       const name = (datum.split(' ')[3] ?? '').toLowerCase()
       if (name === '' || seen.has(name)) continue
       seen.add(name)
-      for (const found of lookup(name) ?? []) if (found.type === 'A' || found.type === 'AAAA') out.push({ name, rrset: found })
+      for (const found of lookup(name) ?? [])
+        if (found.type === 'A' || found.type === 'AAAA') out.push({ name, rrset: found })
     }
   }
   return out

@@ -5,7 +5,12 @@
  * octets above 127 do not survive it), and what it encodes is compressed
  * afterwards by wire/compose.ts.
  */
-import { decode as decodePacket, encode as encodePacket, type Answer, type DecodedPacket } from 'dns-packet'
+import {
+  decode as decodePacket,
+  encode as encodePacket,
+  type Answer,
+  type DecodedPacket,
+} from 'dns-packet'
 import type { RRset } from '../boundary.ts'
 import { AA, HEADER } from '../wire/header.ts'
 import { put16 } from '../wire/octets.ts'
@@ -58,11 +63,24 @@ const parseRdata = (type: string, text: string): unknown => {
   switch (type) {
     case 'SRV':
       return words.length === 4
-        ? { priority: Number(words[0]), weight: Number(words[1]), port: Number(words[2]), target: words[3] }
+        ? {
+            priority: Number(words[0]),
+            weight: Number(words[1]),
+            port: Number(words[2]),
+            target: words[3],
+          }
         : undefined
     case 'SOA':
       return words.length === 7
-        ? { mname: words[0], rname: words[1], serial: Number(words[2]), refresh: Number(words[3]), retry: Number(words[4]), expire: Number(words[5]), minimum: Number(words[6]) }
+        ? {
+            mname: words[0],
+            rname: words[1],
+            serial: Number(words[2]),
+            refresh: Number(words[3]),
+            retry: Number(words[4]),
+            expire: Number(words[5]),
+            minimum: Number(words[6]),
+          }
         : undefined
     case 'MX':
       return words.length === 2 ? { preference: Number(words[0]), exchange: words[1] } : undefined
@@ -79,7 +97,8 @@ const parseRdata = (type: string, text: string): unknown => {
 const chunks = (text: string): Buffer[] => {
   const all = Buffer.from(text)
   const out: Buffer[] = []
-  for (let at = 0; at < all.length || out.length === 0; at += 255) out.push(all.subarray(at, at + 255))
+  for (let at = 0; at < all.length || out.length === 0; at += 255)
+    out.push(all.subarray(at, at + 255))
   return out
 }
 

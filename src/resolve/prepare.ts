@@ -12,7 +12,10 @@ import { put16, u16, u8 } from '../wire/octets.ts'
 import { ANSWER, Records, scan } from '../wire/scan.ts'
 
 /** What a fill needs besides the message. */
-export type FillMeta = Omit<Fill, 'wire' | 'qnameEnd' | 'questionEnd' | 'qtype' | 'ttls' | 'rotateFrom' | 'rotateCount'> & {
+export type FillMeta = Omit<
+  Fill,
+  'wire' | 'qnameEnd' | 'questionEnd' | 'qtype' | 'ttls' | 'rotateFrom' | 'rotateCount'
+> & {
   /** Ours to answer for: a local zone. */
   readonly authoritative: boolean
 }
@@ -38,7 +41,8 @@ export const prepare = (
   let wire: Uint8Array = b
   let records = r
   const end = r.opt >= 0 ? r.at[r.opt]! : r.end
-  const asItIs = rename === undefined && whole && (r.opt < 0 || r.opt === r.count - 1) && runIsEven(b, r)
+  const asItIs =
+    rename === undefined && whole && (r.opt < 0 || r.opt === r.count - 1) && runIsEven(b, r)
   if (asItIs) {
     wire = work
     work.set(b.subarray(0, end))
@@ -120,17 +124,34 @@ const runIsEven = (b: Uint8Array, r: Records): boolean => {
 }
 
 /** Where the pointer that ends a name leads, 0 if it ends in the root. */
-const lastPointer = (b: Uint8Array, at: number, end: number): number => (end - at >= 2 && u8(b, end - 2) >= 0xc0 ? u16(b, end - 2) & 0x3fff : 0)
+const lastPointer = (b: Uint8Array, at: number, end: number): number =>
+  end - at >= 2 && u8(b, end - 2) >= 0xc0 ? u16(b, end - 2) & 0x3fff : 0
 
 /** A response of only a header and the question, to be stored as a failure. */
-export const bareFill = (question: Uint8Array, questionEnd: number, qtype: number, rcode: number, meta: FillMeta): Fill => {
+export const bareFill = (
+  question: Uint8Array,
+  questionEnd: number,
+  qtype: number,
+  rcode: number,
+  meta: FillMeta,
+): Fill => {
   work.fill(0, 0, HEADER)
   work.set(question.subarray(HEADER, questionEnd), HEADER)
   work[2] = QR | (meta.authoritative ? AA : 0)
   work[3] = RA | rcode
   work[5] = 1
-  return { ...meta, wire: work.subarray(0, questionEnd), qnameEnd: questionEnd - 4, questionEnd, qtype, ttls: [], rotateFrom: 0, rotateCount: 0 }
+  return {
+    ...meta,
+    wire: work.subarray(0, questionEnd),
+    qnameEnd: questionEnd - 4,
+    questionEnd,
+    qtype,
+    ttls: [],
+    rotateFrom: 0,
+    rotateCount: 0,
+  }
 }
 
-export const kindOf = (kind: 'positive' | 'nxdomain' | 'nodata'): typeof POSITIVE | typeof NEGATIVE =>
-  kind === 'positive' ? POSITIVE : NEGATIVE
+export const kindOf = (
+  kind: 'positive' | 'nxdomain' | 'nodata',
+): typeof POSITIVE | typeof NEGATIVE => (kind === 'positive' ? POSITIVE : NEGATIVE)

@@ -32,4 +32,5 @@ export type Query = {
 }
 
 /** A head of one's own: admission reuses its. */
-export const keepHead = (head: Head): Head => Object.assign(Object.create(Object.getPrototypeOf(head) as object) as Head, head)
+export const keepHead = (head: Head): Head =>
+  Object.assign(Object.create(Object.getPrototypeOf(head) as object) as Head, head)

@@ -26,8 +26,19 @@ import type { UpstreamCounts } from './upstream-counts.ts'
 
 /** What became of a question: a response to use, or why there is none. */
 export type Outcome =
-  | { readonly kind: 'response'; readonly upstream: Upstream; readonly wire: Buffer; readonly records: Records; readonly is: Classified }
-  | { readonly kind: 'failed'; readonly why: 'silence' | 'unreachable' | 'soft'; readonly rcode: number; readonly upstream: Upstream | undefined }
+  | {
+      readonly kind: 'response'
+      readonly upstream: Upstream
+      readonly wire: Buffer
+      readonly records: Records
+      readonly is: Classified
+    }
+  | {
+      readonly kind: 'failed'
+      readonly why: 'silence' | 'unreachable' | 'soft'
+      readonly rcode: number
+      readonly upstream: Upstream | undefined
+    }
 
 export type RaceRules = {
   readonly grace: Milliseconds
@@ -120,7 +131,8 @@ export class Race implements Exchange, Timed {
     this.#ticket = exchanges.ask(this.#question, this)
     if (!this.#ticket) return this.#fail('unreachable')
     for (let lane = 0; lane < this.#lanes.length; lane++) {
-      if (hasEdns(this.#question) && !this.#lanes[lane]!.wantsEdns(this.#startedAt)) this.#sendPlain(lane)
+      if (hasEdns(this.#question) && !this.#lanes[lane]!.wantsEdns(this.#startedAt))
+        this.#sendPlain(lane)
     }
     this.#schedule()
   }
@@ -138,8 +150,16 @@ export class Race implements Exchange, Timed {
     const { counts } = this.#means
     const tookMs = now - this.#startedAt
     counts.reply(upstream.slot, is.rcode, tookMs)
-    this.#watch?.('reply', `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${tookMs.toFixed(1)} ms`)
-    if (is.kind === 'soft' && (is.rcode === RCODE.FORMERR || is.rcode === RCODE.NOTIMP) && hasEdns(this.#question) && upstream.edns) {
+    this.#watch?.(
+      'reply',
+      `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${tookMs.toFixed(1)} ms`,
+    )
+    if (
+      is.kind === 'soft' &&
+      (is.rcode === RCODE.FORMERR || is.rcode === RCODE.NOTIMP) &&
+      hasEdns(this.#question) &&
+      upstream.edns
+    ) {
       upstream.dropEdns(now)
       this.#sendPlain(lane)
       return
@@ -173,7 +193,8 @@ export class Race implements Exchange, Timed {
         if (this.#state[lane] !== PENDING || !this.#ticket) continue
         this.#means.counts.add(this.#lanes[lane]!.slot, 'retransmits')
         // Some old servers stay silent to any OPT; the last try goes without (RFC 6891 §6.2.2).
-        if (this.#sends > this.#means.rules.retransmit.length && hasEdns(this.#question)) this.#sendPlain(lane)
+        if (this.#sends > this.#means.rules.retransmit.length && hasEdns(this.#question))
+          this.#sendPlain(lane)
         else this.#means.exchanges.send(this.#ticket, lane, this.#question)
       }
       this.#watch?.('retransmit', `after ${elapsed.toFixed(0)} ms`)
@@ -184,9 +205,13 @@ export class Race implements Exchange, Timed {
   #judge(lane: number, b: Buffer, r: Records, is: Classified, now: number): void {
     const upstream = this.#lanes[lane]!
     if (is.kind === 'soft') {
-      const failure: Failure = is.rcode === RCODE.SERVFAIL ? 'servfail' : is.rcode === RCODE.REFUSED ? 'refused' : 'other'
+      const failure: Failure =
+        is.rcode === RCODE.SERVFAIL ? 'servfail' : is.rcode === RCODE.REFUSED ? 'refused' : 'other'
       if (upstream.failed(now, failure)) this.#means.counts.dead(upstream)
-      if (this.#softRcode !== RCODE.SERVFAIL && (this.#softRcode < 0 || is.rcode === RCODE.SERVFAIL)) {
+      if (
+        this.#softRcode !== RCODE.SERVFAIL &&
+        (this.#softRcode < 0 || is.rcode === RCODE.SERVFAIL)
+      ) {
         this.#softRcode = is.rcode
         this.#softLane = lane
       }
@@ -194,7 +219,9 @@ export class Race implements Exchange, Timed {
     }
     const state = is.kind === 'positive' ? POSITIVE : is.kind === 'nxdomain' ? NXDOMAIN : NODATA
     if (this.#done) {
-      const contradicts = (is.kind === 'positive') !== (this.#outcomeKind === 'positive') && this.#outcomeKind !== 'failed'
+      const contradicts =
+        (is.kind === 'positive') !== (this.#outcomeKind === 'positive') &&
+        this.#outcomeKind !== 'failed'
       if (contradicts) this.#means.counts.disagree(upstream, this.#outcomeKind, is.kind)
       if (is.kind === 'positive' && this.#outcomeKind !== 'positive') {
         this.#late({ kind: 'response', upstream, wire: b, records: r, is })
@@ -207,7 +234,10 @@ export class Race implements Exchange, Timed {
       return this.#win(lane, b, r, is, now)
     }
     // Of two kinds of no, NODATA says less and so harms less when it is wrong.
-    if (!this.#held || (state === NODATA && this.#state[this.#heldLane] === NXDOMAIN && !this.#agreed(NXDOMAIN))) {
+    if (
+      !this.#held ||
+      (state === NODATA && this.#state[this.#heldLane] === NXDOMAIN && !this.#agreed(NXDOMAIN))
+    ) {
       this.#held = Buffer.from(b)
       this.#heldLane = lane
     }
@@ -221,7 +251,8 @@ export class Race implements Exchange, Timed {
     this.#state[lane] = state
     if (this.#done) {
       if (this.#pending === 0) this.#close()
-    } else if (this.#pending === 0 || this.#agreed(NXDOMAIN) || this.#agreed(NODATA)) this.#decide(now)
+    } else if (this.#pending === 0 || this.#agreed(NXDOMAIN) || this.#agreed(NODATA))
+      this.#decide(now)
     else this.#schedule()
   }
 
@@ -239,7 +270,12 @@ export class Race implements Exchange, Timed {
       return this.#win(this.#heldLane, wire, mine, classify(wire, mine), now)
     }
     if (this.#softRcode >= 0) {
-      return this.#end({ kind: 'failed', why: 'soft', rcode: this.#softRcode, upstream: this.#lanes[this.#softLane] })
+      return this.#end({
+        kind: 'failed',
+        why: 'soft',
+        rcode: this.#softRcode,
+        upstream: this.#lanes[this.#softLane],
+      })
     }
     this.#fail(this.#pending === 0 ? 'unreachable' : 'silence')
   }
@@ -249,7 +285,10 @@ export class Race implements Exchange, Timed {
     const { counts } = this.#means
     counts.add(upstream.slot, 'wins')
     this.#outcomeKind = is.kind
-    this.#watch?.('winner', `${upstream.name}: ${is.kind} after ${(now - this.#startedAt).toFixed(1)} ms`)
+    this.#watch?.(
+      'winner',
+      `${upstream.name}: ${is.kind} after ${(now - this.#startedAt).toFixed(1)} ms`,
+    )
     for (let i = 0; i < this.#lanes.length; i++) {
       const said = this.#state[i]!
       if (is.kind === 'positive' && (said === NXDOMAIN || said === NODATA)) {
@@ -302,7 +341,10 @@ export class Race implements Exchange, Timed {
   #schedule(): void {
     const { rules, timers } = this.#means
     const retransmit = rules.retransmit[this.#sends - 1] ?? Infinity
-    timers.schedule(this, Math.min(this.#startedAt + Math.min(retransmit, rules.deadline), this.#graceEndsAt))
+    timers.schedule(
+      this,
+      Math.min(this.#startedAt + Math.min(retransmit, rules.deadline), this.#graceEndsAt),
+    )
   }
 
   #sendPlain(lane: number): void {
@@ -317,14 +359,16 @@ export class Race implements Exchange, Timed {
       wire => {
         const now = this.#means.now()
         if (this.#state[lane] !== TCP || this.#done) return
-        if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine)) return this.#lost(lane, 'other', now)
+        if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
+          return this.#lost(lane, 'other', now)
         const is = classify(wire, mine)
         // TC over TCP promises nothing more.
         if (is.kind === 'truncated') this.#lost(lane, 'other', now)
         else this.#judge(lane, wire, mine, is, now)
       },
       () => {
-        if (this.#state[lane] === TCP && !this.#done) this.#lost(lane, 'unreachable', this.#means.now())
+        if (this.#state[lane] === TCP && !this.#done)
+          this.#lost(lane, 'unreachable', this.#means.now())
       },
     )
   }

@@ -20,7 +20,8 @@ export const renamed = (question: Question, zone: string, to: string): Question 
   copy(question.wire, HEADER, HEADER + prefix, wire, HEADER)
   wire.set(next, HEADER + prefix)
   copy(question.wire, question.qnameEnd, question.questionEnd, wire, qnameEnd)
-  const name = question.name === zone ? to : question.name.slice(0, question.name.length - zone.length) + to
+  const name =
+    question.name === zone ? to : question.name.slice(0, question.name.length - zone.length) + to
   return { ...question, wire, qnameEnd, questionEnd: qnameEnd + 4, name }
 }
 
@@ -30,7 +31,8 @@ export const renameBack = (from: string, to: string): Rename => {
   const other = nameWire(to)!
   return (name, length) => {
     const prefix = length - suffix.length
-    if (prefix < 0 || !startsLabel(name, prefix) || !sameName(name, prefix, suffix, 0)) return length
+    if (prefix < 0 || !startsLabel(name, prefix) || !sameName(name, prefix, suffix, 0))
+      return length
     if (prefix + other.length > MAX_NAME) return -1
     name.set(other, prefix)
     return prefix + other.length

@@ -33,7 +33,8 @@ export class Router {
       spec,
       upstreams: spec.kind === 'forward' ? spec.upstreams.map(upstreamOf) : [],
     })
-    const table = (specs: readonly RouteSpec[]): ReadonlyMap<string, Route> => new Map(specs.map(spec => [spec.zone, route(spec)]))
+    const table = (specs: readonly RouteSpec[]): ReadonlyMap<string, Route> =>
+      new Map(specs.map(spec => [spec.zone, route(spec)]))
     this.#own = table(snapshot.own)
     this.#forward = table(snapshot.forward)
     this.#special = table(snapshot.special)
@@ -44,7 +45,7 @@ export class Router {
   match(name: string): Route {
     let forward: Route | undefined
     let special: Route | undefined
-    for (let suffix = name; ; ) {
+    for (let suffix = name; ;) {
       const own = this.#own.get(suffix)
       if (own) return own
       forward ??= this.#forward.get(suffix)
@@ -58,14 +59,17 @@ export class Router {
   /** Every upstream of every route, once. */
   upstreams(): Upstream[] {
     const all = new Set<Upstream>()
-    for (const table of [this.#own, this.#forward]) for (const route of table.values()) for (const u of route.upstreams) all.add(u)
+    for (const table of [this.#own, this.#forward])
+      for (const route of table.values()) for (const u of route.upstreams) all.add(u)
     for (const u of this.#rest.upstreams) all.add(u)
     return [...all]
   }
 
   /** Routes that forward. */
   forwards(): Route[] {
-    return [...this.#own.values(), ...this.#forward.values(), this.#rest].filter(r => r.spec.kind === 'forward')
+    return [...this.#own.values(), ...this.#forward.values(), this.#rest].filter(
+      r => r.spec.kind === 'forward',
+    )
   }
 }
 

@@ -16,9 +16,19 @@ const MAX_PENDING = 1_000
 /** Longest wait for a connection. */
 const CONNECT_MS = 1_500
 
-export type StreamTarget = { readonly address: string; readonly port: number; readonly tls: boolean; readonly serverName?: string | undefined }
+export type StreamTarget = {
+  readonly address: string
+  readonly port: number
+  readonly tls: boolean
+  readonly serverName?: string | undefined
+}
 
-type Waiting = { readonly question: Buffer; readonly resolve: (wire: Buffer) => void; readonly reject: (er: Error) => void; readonly retry: boolean }
+type Waiting = {
+  readonly question: Buffer
+  readonly resolve: (wire: Buffer) => void
+  readonly reject: (er: Error) => void
+  readonly retry: boolean
+}
 
 export class StreamUpstream {
   readonly #target: StreamTarget
@@ -37,12 +47,21 @@ export class StreamUpstream {
   ask(question: Buffer, signal: AbortSignal): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(gaveUp())
-      const id = this.#send({ question, resolve, reject, retry: this.#socket !== undefined && this.#used })
-      signal.addEventListener('abort', () => {
-        const waiting = this.#waiting.get(id)
-        if (waiting?.resolve === resolve) this.#waiting.delete(id)
-        reject(gaveUp())
-      }, { once: true })
+      const id = this.#send({
+        question,
+        resolve,
+        reject,
+        retry: this.#socket !== undefined && this.#used,
+      })
+      signal.addEventListener(
+        'abort',
+        () => {
+          const waiting = this.#waiting.get(id)
+          if (waiting?.resolve === resolve) this.#waiting.delete(id)
+          reject(gaveUp())
+        },
+        { once: true },
+      )
     })
   }
 
@@ -70,10 +89,14 @@ export class StreamUpstream {
   #open(): Socket {
     const { address, port, tls, serverName } = this.#target
     const options = { host: address, port, noDelay: true, keepAlive: false }
-    const socket = tls ? connectTls({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) }) : connectTcp(options)
+    const socket = tls
+      ? connectTls({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
+      : connectTcp(options)
     this.#used = false
     this.#chunks = Buffer.alloc(0)
-    socket.setTimeout(CONNECT_MS, () => socket.destroy(fail('upstream connection timed out', 'ESTATE')))
+    socket.setTimeout(CONNECT_MS, () =>
+      socket.destroy(fail('upstream connection timed out', 'ESTATE')),
+    )
     socket.once(tls ? 'secureConnect' : 'connect', () => socket.setTimeout(IDLE_MS))
     socket.on('data', chunk => this.#read(socket, chunk))
     socket.on('error', () => {}) // 'close' follows and tells the waiting

@@ -24,16 +24,26 @@ export const EXTERNAL_STALE_TTL = 30
 
 const LEADER = /^(leader|master\d*)\.mesos$/
 
-export const positiveTtl = (policy: 'cluster' | 'external', name: string, ttl: Seconds, clamps: TtlClamps): Seconds => {
+export const positiveTtl = (
+  policy: 'cluster' | 'external',
+  name: string,
+  ttl: Seconds,
+  clamps: TtlClamps,
+): Seconds => {
   if (policy === 'cluster') return Math.min(ttl, LEADER.test(name) ? LEADER_TTL : CLUSTER_TTL)
   return Math.min(Math.max(ttl, clamps.minTtl), clamps.maxTtl)
 }
 
 /** `ttl` undefined: no SOA came, so the answer may not be kept (RFC 2308 §5), or for a second in the cluster. */
-export const negativeTtl = (policy: 'cluster' | 'external', ttl: Seconds | undefined, clamps: TtlClamps): Seconds => {
+export const negativeTtl = (
+  policy: 'cluster' | 'external',
+  ttl: Seconds | undefined,
+  clamps: TtlClamps,
+): Seconds => {
   if (policy === 'cluster') return Math.min(ttl ?? CLUSTER_NEGATIVE_TTL, CLUSTER_NEGATIVE_TTL)
   return ttl === undefined ? 0 : Math.min(Math.max(ttl, clamps.minTtl), clamps.maxNegativeTtl)
 }
 
 /** RFC 9520 §3.2: at least a second, then doubling; 30 s is where we stop. */
-export const failureTtl = (failuresBefore: number): Seconds => Math.min(30, 2 ** Math.min(failuresBefore, 5))
+export const failureTtl = (failuresBefore: number): Seconds =>
+  Math.min(30, 2 ** Math.min(failuresBefore, 5))

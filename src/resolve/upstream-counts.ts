@@ -1,5 +1,14 @@
 /** Counts what happens to each upstream and says its changes of state once. */
-import { BLOCK, countTime, RCODE_LABELS, rcodeIndex, TIME_CELLS, UPSTREAM_ROW, UPSTREAM_SLOT, type UpstreamScalar } from '../fast/counters.ts'
+import {
+  BLOCK,
+  countTime,
+  RCODE_LABELS,
+  rcodeIndex,
+  TIME_CELLS,
+  UPSTREAM_ROW,
+  UPSTREAM_SLOT,
+  type UpstreamScalar,
+} from '../fast/counters.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface UpstreamCounts {

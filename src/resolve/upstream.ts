@@ -81,7 +81,8 @@ export class Upstream {
     if (this.#inARow++ === 0) this.#firstFailureAt = now
     if (this.#dead) return false
     const silentMs = now - Math.max(this.#lastReplyAt, this.#firstFailureAt)
-    if (this.#inARow < DEAD_AFTER || (failure === 'timeout' && silentMs < DEAD_AFTER_MS)) return false
+    if (this.#inARow < DEAD_AFTER || (failure === 'timeout' && silentMs < DEAD_AFTER_MS))
+      return false
     this.#dead = true
     this.#probePauseMs = PROBE_FIRST_MS
     this.#probeAt = now + this.#probePauseMs

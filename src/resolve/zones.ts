@@ -49,7 +49,7 @@ export class Zones {
 
   /** Records of a name in whichever local zone holds it. */
   lookup(name: string): readonly RRset[] | undefined {
-    for (let suffix = name; ; ) {
+    for (let suffix = name; ;) {
       const zone = this.#serving.get(suffix)
       if (zone) return zone.find(name)
       const dot = suffix.indexOf('.')

@@ -55,7 +55,18 @@ export const EDE = {
 } as const
 
 const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, n]) => [n, name]))
-for (const [n, name] of [[18, 'AFSDB'], [35, 'NAPTR'], [43, 'DS'], [44, 'SSHFP'], [48, 'DNSKEY'], [52, 'TLSA'], [64, 'SVCB'], [99, 'SPF'], [256, 'URI'], [257, 'CAA']] as const) {
+for (const [n, name] of [
+  [18, 'AFSDB'],
+  [35, 'NAPTR'],
+  [43, 'DS'],
+  [44, 'SSHFP'],
+  [48, 'DNSKEY'],
+  [52, 'TLSA'],
+  [64, 'SVCB'],
+  [99, 'SPF'],
+  [256, 'URI'],
+  [257, 'CAA'],
+] as const) {
   TYPE_NAMES.set(n, name)
 }
 const TYPE_NUMBERS = new Map([...TYPE_NAMES].map(([n, name]) => [name, n]))
@@ -72,5 +83,18 @@ export const typeNumber = (name: string): number | undefined => {
   return n !== undefined && Number(n) < 65536 ? Number(n) : undefined
 }
 
-const RCODE_NAMES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED', 'YXDOMAIN', 'YXRRSET', 'NXRRSET', 'NOTAUTH', 'NOTZONE']
-export const rcodeName = (rcode: number): string => RCODE_NAMES[rcode] ?? (rcode === RCODE.BADVERS ? 'BADVERS' : `RCODE${rcode}`)
+const RCODE_NAMES = [
+  'NOERROR',
+  'FORMERR',
+  'SERVFAIL',
+  'NXDOMAIN',
+  'NOTIMP',
+  'REFUSED',
+  'YXDOMAIN',
+  'YXRRSET',
+  'NXRRSET',
+  'NOTAUTH',
+  'NOTZONE',
+]
+export const rcodeName = (rcode: number): string =>
+  RCODE_NAMES[rcode] ?? (rcode === RCODE.BADVERS ? 'BADVERS' : `RCODE${rcode}`)

@@ -52,7 +52,11 @@ export const putOpt = (
 }
 
 /** The EDE info code and text in the options at [at, end), undefined if there is none. */
-export const readEde = (b: Uint8Array, at: number, end: number): { code: number; text: string } | undefined => {
+export const readEde = (
+  b: Uint8Array,
+  at: number,
+  end: number,
+): { code: number; text: string } | undefined => {
   while (at + 4 <= end) {
     const length = u16(b, at + 2)
     const next = at + 4 + length
@@ -72,7 +76,12 @@ export const optionsFit = (b: Uint8Array, at: number, end: number): boolean => {
 }
 
 /** Option codes that a client asked for and that we answer. */
-export const hasOption = (b: Uint8Array, at: number, end: number, code: 'keepalive' | 'nsid'): boolean => {
+export const hasOption = (
+  b: Uint8Array,
+  at: number,
+  end: number,
+  code: 'keepalive' | 'nsid',
+): boolean => {
   const wanted = code === 'keepalive' ? KEEPALIVE_OPTION : NSID_OPTION
   while (at + 4 <= end) {
     if (u16(b, at) === wanted) return true
@@ -82,7 +91,13 @@ export const hasOption = (b: Uint8Array, at: number, end: number, code: 'keepali
 }
 
 /** Adds an option to an OPT that ends the message at `end`; the new end. */
-export const addOption = (b: Uint8Array, optAt: number, end: number, code: 'keepalive' | 'nsid', data: Uint8Array): number => {
+export const addOption = (
+  b: Uint8Array,
+  optAt: number,
+  end: number,
+  code: 'keepalive' | 'nsid',
+  data: Uint8Array,
+): number => {
   put16(b, end, code === 'keepalive' ? KEEPALIVE_OPTION : NSID_OPTION)
   put16(b, end + 2, data.length)
   copy(data, 0, data.length, b, end + 4)

@@ -57,7 +57,13 @@ export const STEPS = 30_000
  * octets, or -1 if the name is bad. A pointer must lead backwards, past the
  * header, and to before the piece it ends, so no loop is possible.
  */
-export const expandName = (b: Uint8Array, at: number, end: number, out: Uint8Array, budget?: Budget): number => {
+export const expandName = (
+  b: Uint8Array,
+  at: number,
+  end: number,
+  out: Uint8Array,
+  budget?: Budget,
+): number => {
   let length = 0
   let floor = at
   let jumps = 0
@@ -77,7 +83,7 @@ export const expandName = (b: Uint8Array, at: number, end: number, out: Uint8Arr
       continue
     }
     if (n > MAX_LABEL || length + n + 2 > MAX_NAME || at + n + 1 > end) return -1
-    for (const stop = at + n + 1; at < stop; ) out[length++] = u8(b, at++)
+    for (const stop = at + n + 1; at < stop;) out[length++] = u8(b, at++)
   }
 }
 

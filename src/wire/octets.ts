@@ -26,7 +26,13 @@ export const put32 = (b: Uint8Array, at: number, value: number): void => {
 }
 
 /** Copies octets between two arrays; a loop, because the pieces are short. */
-export const copy = (from: Uint8Array, at: number, end: number, to: Uint8Array, toAt: number): number => {
+export const copy = (
+  from: Uint8Array,
+  at: number,
+  end: number,
+  to: Uint8Array,
+  toAt: number,
+): number => {
   while (at < end) to[toAt++] = from[at++]!
   return toAt
 }

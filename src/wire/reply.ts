@@ -50,7 +50,14 @@ export const putReply = (
 }
 
 /** putReply into a Buffer of its own. */
-export const reply = (query: Uint8Array, asked: Asked, rcode: number, ede = -1, text?: string, truncated = false): Buffer => {
+export const reply = (
+  query: Uint8Array,
+  asked: Asked,
+  rcode: number,
+  ede = -1,
+  text?: string,
+  truncated = false,
+): Buffer => {
   const words = text === undefined ? undefined : Buffer.from(text)
   const out = Buffer.allocUnsafe(HEADER + asked.questionEnd + 17 + (words?.length ?? 0))
   return out.subarray(0, putReply(query, 0, asked, rcode, out, 0, ede, words, truncated))
