@@ -67,9 +67,9 @@ const inspect = (calls: SocketCalls, fd: number): Inherited | string => {
 /**
  * Reads LISTEN_* and takes them out of `env`, so that no program we start
  * believes the sockets to be its own. Empty when nothing was passed to this
- * process. Never throws.
+ * process. Never rejects.
  */
-export const inheritedSockets = (env: NodeJS.ProcessEnv, pid: number = process.pid): ListenFds => {
+export const inheritedSockets = async (env: NodeJS.ProcessEnv, pid: number = process.pid): Promise<ListenFds> => {
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = env
   for (const key of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete env[key]
   const count = Math.min(MOST, Math.trunc(Number(LISTEN_FDS)))
@@ -77,7 +77,7 @@ export const inheritedSockets = (env: NodeJS.ProcessEnv, pid: number = process.p
   const names = LISTEN_FDNAMES?.split(':') ?? []
   const fds = Array.from({ length: count }, (_, i) => FIRST + i)
   try {
-    const calls = loadSocketCalls()
+    const calls = await loadSocketCalls()
     const found = fds.map((fd, i) => ({ fd, name: names[i] ?? '', socket: inspect(calls, fd) }))
     for (const { fd } of found) calls.closeOnExec(fd)
     return {

@@ -4,9 +4,7 @@
  * from it. Bound with koffi when first asked for, so that a machine without
  * koffi still runs everything else.
  */
-import { createRequire } from 'node:module'
 import { getSystemErrorName } from 'node:util'
-import type koffiType from 'koffi'
 
 const AF_UNIX = 1
 const SOCK_DGRAM = 2
@@ -35,9 +33,9 @@ export interface SocketCalls {
   closeOnExec(fd: number): void
 }
 
-/** Throws where koffi has no binary for this machine. At once, not by import(): the daemon's sockets are asked for first of all. */
-export const loadSocketCalls = (): SocketCalls => {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof koffiType
+/** Rejects where koffi has no binary for this machine. */
+export const loadSocketCalls = async (): Promise<SocketCalls> => {
+  const { default: koffi } = await import('koffi')
   const libc = koffi.load(null)
   const socket = libc.func('int socket(int domain, int type, int protocol)')
   const sendto = libc.func('intptr_t sendto(int fd, const void *buffer, size_t length, int flags, const void *to, uint32_t size)')

@@ -48,34 +48,41 @@ export class Notifier {
   readonly watchdogMs: number
   readonly #calls: SocketCalls | undefined
   readonly #address: Buffer | undefined
-  #fd = -1
+  #fd: number
   /** Messages leave in order, also when one has to wait. */
   #last: Promise<string> = Promise.resolve('')
 
+  private constructor(reason: string, watchdogMs: number, calls?: SocketCalls, address?: Buffer, fd = -1) {
+    this.reason = reason
+    this.watchdogMs = watchdogMs
+    this.#calls = calls
+    this.#address = address
+    this.#fd = fd
+  }
+
   /**
    * Reads NOTIFY_SOCKET and WATCHDOG_* and takes them out of `env`, so that no
-   * program we start speaks for us. Never throws.
+   * program we start speaks for us. Never rejects.
    */
-  constructor(env: NodeJS.ProcessEnv, pid: number = process.pid) {
+  static async open(env: NodeJS.ProcessEnv, pid: number = process.pid): Promise<Notifier> {
     const name = env['NOTIFY_SOCKET'] ?? ''
     const watchdogMs = watchdogOf(env, pid)
     for (const key of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete env[key]
-    this.#address = unixAddress(name)
-    if (name === '') this.reason = 'not started by a service manager'
-    else if (!this.#address) this.reason = `NOTIFY_SOCKET is no address we know: ${name}`
-    else {
-      try {
-        this.#calls = loadSocketCalls()
-        this.#fd = this.#calls.unixDatagram()
-        this.reason = this.#fd < 0 ? 'no socket for it' : ''
-      } catch (er) {
-        this.reason = `system calls cannot be bound: ${messageOf(er)}`
-      }
+    if (name === '') return new Notifier('not started by a service manager', 0)
+    const address = unixAddress(name)
+    if (!address) return new Notifier(`NOTIFY_SOCKET is no address we know: ${name}`, 0)
+    try {
+      const calls = await loadSocketCalls()
+      const fd = calls.unixDatagram()
+      return fd < 0
+        ? new Notifier('no socket for it', 0)
+        : new Notifier('', watchdogMs, calls, address, fd)
+    } catch (er) {
+      return new Notifier(`system calls cannot be bound: ${messageOf(er)}`, 0)
     }
-    this.watchdogMs = this.reason === '' ? watchdogMs : 0
   }
 
-  /** We serve. Also ends what `reloading` began. As with all of these: resolves to '' once sent, else to an errno name; never rejects. */
+  /** We serve. Also ends what `reloading` began. Resolves to an errno name, '' once sent. */
   ready(status: string): Promise<string> {
     return this.#send('READY=1', `STATUS=${oneLine(status)}`)
   }

@@ -45,14 +45,14 @@ t.test('watchdogOf believes only what is meant for us', async t => {
 
 t.test('a Notifier without a service manager says why and sends nothing', async t => {
   const env = { NOTIFY_SOCKET: 'vsock:2:1234', WATCHDOG_USEC: '1' }
-  const odd = new Notifier(env)
+  const odd = await Notifier.open(env)
   t.match(odd.reason, /no address we know: vsock/)
   t.strictSame(env, {}, 'and the environment is cleared')
-  const none = new Notifier({})
+  const none = await Notifier.open({})
   t.equal(none.reason, 'not started by a service manager')
   t.equal(await none.ready('x'), 'ENOTCONN')
   none.close()
-  const gone = new Notifier({ NOTIFY_SOCKET: '/nonexistent/notify' })
+  const gone = await Notifier.open({ NOTIFY_SOCKET: '/nonexistent/notify' })
   t.equal(gone.reason, '')
   t.equal(await gone.ready('x'), 'ENOENT')
   gone.close()
@@ -94,7 +94,7 @@ t.test('inheritedSockets ignores what is meant for another process', async t => 
     { LISTEN_FDS: 'many', LISTEN_PID: '77' },
   ]) {
     const given: NodeJS.ProcessEnv = { ...env }
-    t.strictSame(inheritedSockets(given, 77), { sockets: [], problems: [] })
+    t.strictSame(await inheritedSockets(given, 77), { sockets: [], problems: [] })
     t.strictSame(given, {}, 'and the environment is cleared')
   }
 })
