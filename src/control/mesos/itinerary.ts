@@ -91,8 +91,11 @@ export class Itinerary {
         this.#backoff.reset()
         return this.#wait()
       case 'failed':
-        if (this.#how === 'poll') this.#polled()
-        else if (outcome.reached && ++this.#useless >= STREAM_TRIES) this.#startPolling()
+        if (this.#how === 'poll') {
+          // neither works: streaming may come back first
+          this.#polls = Math.min(this.#polls, STREAM_TRIES)
+          this.#polled()
+        } else if (outcome.reached && ++this.#useless >= STREAM_TRIES) this.#startPolling()
         return this.#another()
       case 'polled':
         this.#tried.clear()

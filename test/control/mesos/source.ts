@@ -1,0 +1,266 @@
+import type { ServerResponse } from 'node:http'
+import t from 'tap'
+import { Http } from '../../../src/control/http.ts'
+import { AxfrCopy, zoneFromAxfr } from '../../../src/control/mesos/axfr.ts'
+import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'
+import { MesosSource, type MesosSourceOptions } from '../../../src/control/mesos/source.ts'
+import type { ZoneChange } from '../../../src/control/zone.ts'
+import { silent } from '../../../src/log.ts'
+import { added, agentAdded, masterState, records, subscribed, updated, type Cluster, type TaskSpec } from '../fixture/mesos.ts'
+import { huge, json, scriptedHttp, silence, status, truncated, until, type Act } from '../fixture/scripted-http.ts'
+
+type T = { teardown(fn: () => unknown): unknown }
+
+/** A stream that begins with these events and stays open; later ones go through `send`. */
+const streaming = (...first: object[]): { act: Act; send: (...events: object[]) => void; end: () => void; open: () => number } => {
+  const responses: ServerResponse[] = []
+  return {
+    act: response => {
+      responses.push(response)
+      response.writeHead(200)
+      response.write(records(...first))
+    },
+    send: (...events) => responses.at(-1)?.write(records(...events)),
+    end: () => responses.at(-1)?.destroy(),
+    open: () => responses.length,
+  }
+}
+
+/** A source over these masters, and the zones as it has told of them. */
+const following = (t: T, bases: readonly string[], more: Partial<MesosSourceOptions> = {}) => {
+  const http = new Http()
+  const zones = new Map<string, Map<string, string>>()
+  const changes: [apex: string, kind: ZoneChange['kind']][] = []
+  const source = new MesosSource({
+    http,
+    log: silent,
+    bases: () => bases,
+    masters: () => ['192.0.2.1'],
+    follow: true,
+    onZone: (apex, change) => {
+      changes.push([apex, change.kind])
+      const zone = change.kind === 'full' ? new Map<string, string>() : (zones.get(apex) ?? new Map<string, string>())
+      zones.set(apex, zone)
+      const set = change.kind === 'full' ? change.zone : change.set
+      for (const [name, rrsets] of set) zone.set(name, rrsets.map(r => `${r.type} ${r.data.join(' ')}`).join('; '))
+      if (change.kind === 'patch') for (const name of change.drop) zone.delete(name)
+    },
+    now: () => performance.now(),
+    random: () => 0,
+    minMs: 10,
+    maxMs: 20,
+    pollMs: 20,
+    paceMs: 30,
+    ...more,
+  })
+  t.teardown(async () => {
+    await source.close()
+    await http.close()
+  })
+  source.start()
+  const name = (of: string): string | undefined => zones.get('dcos.thisdcos.directory')?.get(`${of}.dcos.thisdcos.directory`)
+  return { source, zones, changes, name }
+}
+
+const web = (n: number, ip: string): TaskSpec => ({ id: `web.${n}`, name: `web${n}`, ips: [ip] })
+const autoip = (n: number): string => `web${n}.marathon.autoip`
+
+t.test('a task that starts has its name, and loses it when it ends', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  master.on('/api/v1', stream.act)
+  const { source, name, changes } = following(t, [master.base])
+  await until(() => name(autoip(1)) === 'A 9.0.0.1')
+  t.same([name('master'), name('leader')], ['A 192.0.2.1', 'A 127.14.1.1'])
+  t.equal(master.bodies[0], '{"type":"SUBSCRIBE"}')
+  stream.send(added(web(2, '9.0.0.2')))
+  await until(() => name(autoip(2)) === 'A 9.0.0.2')
+  stream.send({ type: 'HEARTBEAT' }, updated({ ...web(1, '9.0.0.1'), state: 'TASK_FINISHED' }))
+  await until(() => name(autoip(1)) === undefined)
+  t.same(changes, [['dcos.thisdcos.directory', 'full'], ['dcos.thisdcos.directory', 'patch'], ['dcos.thisdcos.directory', 'patch']])
+  t.match(source.status, { state: 'streaming', hearing: true, trouble: '', tasks: 1, agents: 1, counts: { subscribed: 1, bad: 0 } })
+})
+
+t.test('a storm of events is published together', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({}))
+  master.on('/api/v1', stream.act)
+  const { name, changes } = following(t, [master.base], { paceMs: 200 })
+  await until(() => name('leader') !== undefined)
+  for (let n = 0; n < 300; n++) stream.send(added(web(n, '9.0.0.1')))
+  await until(() => name(autoip(299)) !== undefined && name(autoip(0)) !== undefined)
+  t.ok(changes.length < 50, `${changes.length} publications`)
+})
+
+t.test('a follower’s redirect leads to the leader', async t => {
+  const leader = await scriptedHttp(t, '127.14.1.1')
+  const follower = await scriptedHttp(t, '127.14.1.2')
+  const stream = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  leader.on('/api/v1', stream.act)
+  follower.on('/api/v1', status(307, { location: `//127.14.1.1:${leader.port}/api/v1` }))
+  const { name, source } = following(t, [follower.base])
+  await until(() => name(autoip(1)) !== undefined)
+  t.equal(source.status.master, leader.base)
+  t.equal(source.status.leader, `127.14.1.1:${leader.port}`)
+})
+
+t.test('the publisher beside a master waits until that master leads', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  const not = status(307, { location: '//127.14.1.9:1/api/v1' })
+  master.on('/api/v1', not, not, stream.act)
+  const { name } = following(t, [master.base], { follow: false })
+  await until(() => name(autoip(1)) !== undefined)
+  t.equal(master.seen.length, 3)
+})
+
+t.test('names stay while the stream is away, and are right again when it is back', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const first = streaming(subscribed({ tasks: [web(1, '9.0.0.1'), web(2, '9.0.0.2')] }))
+  const second = streaming(subscribed({ tasks: [web(2, '9.0.0.7')] }))
+  master.on('/api/v1', first.act, json('<html>'), status(503), truncated('5\n{"ty'), silence, second.act)
+  const { name, source } = following(t, [master.base], { deadlineMs: 100 })
+  await until(() => name(autoip(1)) !== undefined)
+  first.end()
+  await until(() => master.seen.length >= 5)
+  t.equal(name(autoip(1)), 'A 9.0.0.1', 'a failed load takes nothing away')
+  await until(() => name(autoip(2)) === 'A 9.0.0.7')
+  t.equal(name(autoip(1)), undefined)
+  const { failures } = source.status.counts
+  t.match(failures, { truncated: Number, status: Number, data: 1 })
+})
+
+t.test('a silent stream counts as dead', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const first = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  const second = streaming(subscribed({ tasks: [web(1, '9.0.0.2')] }))
+  master.on('/api/v1', first.act, second.act)
+  const { name, source } = following(t, [master.base], { silenceMs: () => 60 })
+  await until(() => name(autoip(1)) === 'A 9.0.0.2')
+  t.ok((source.status.counts.failures.silence ?? 0) >= 1)
+})
+
+t.test('a stream that cannot be had is replaced by polling', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const leader = `127.14.1.1:${master.port}`
+  const state = (cluster: Cluster): Act => json(masterState(cluster, leader))
+  master.on('/api/v1', status(403))
+  master.on(
+    '/state',
+    state({ tasks: [web(1, '9.0.0.1')] }),
+    json({ leader: '', frameworks: [], slaves: [] }),
+    json([]),
+    truncated('{"leader"'),
+    json('nonsense'),
+    huge,
+    state({ tasks: [web(1, '9.0.0.1'), web(2, '9.0.0.2')] }),
+  )
+  const { name, source } = following(t, [master.base], { maxBytes: 1_000_000 })
+  const seen: (string | undefined)[] = []
+  await until(() => {
+    if (source.status.counts.polls > 0) seen.push(name(autoip(1)))
+    return name(autoip(2)) !== undefined
+  })
+  t.ok(seen.every(data => data === 'A 9.0.0.1'), 'the last good state stayed all the time')
+  t.ok(source.status.counts.polls >= 2)
+  t.match(source.status.counts.failures, { status: Number, data: 2, truncated: 1, json: 1, size: 1 })
+})
+
+t.test('a polled follower leads to the leader as well', async t => {
+  const leader = await scriptedHttp(t, '127.14.1.1')
+  const follower = await scriptedHttp(t, '127.14.1.2')
+  const at = `127.14.1.1:${leader.port}`
+  for (const { on } of [leader, follower]) on('/api/v1', status(404))
+  leader.on('/state', json(masterState({ tasks: [web(1, '9.0.0.1')] }, at)))
+  follower.on('/state', json(masterState({ frameworks: {}, agents: {} }, at, `127.14.1.2:${follower.port}`)))
+  const { name } = following(t, [follower.base])
+  await until(() => name(autoip(1)) !== undefined)
+  t.pass('published')
+})
+
+t.test('a new leader’s word is not taken before its agents are back', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const first = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  const second = streaming(subscribed({ tasks: [], agents: {}, recovered: ['A-S0'] }))
+  master.on('/api/v1', first.act, second.act)
+  let now = 0
+  const { name, source } = following(t, [master.base], { now: () => (now += 100) })
+  await until(() => name(autoip(1)) !== undefined)
+  first.end()
+  await until(() => source.status.missingAgents === 1)
+  second.send(added(web(2, '9.0.0.2')), agentAdded('A-S0', '192.0.2.10'))
+  await until(() => name(autoip(2)) !== undefined)
+  t.equal(name(autoip(1)), 'A 9.0.0.1')
+  t.equal(source.status.missingAgents, 0)
+  now += 20_000
+  second.send(added(web(3, '9.0.0.3')))
+  await until(() => name(autoip(3)) !== undefined)
+  t.equal(name(autoip(1)), undefined, 'what did not come back is gone')
+})
+
+t.test('a node that starts during a failover publishes nothing before it knows', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({ tasks: [], agents: {}, recovered: ['A-S0'] }))
+  master.on('/api/v1', stream.act)
+  let now = 0
+  const { name, source, changes } = following(t, [master.base], { now: () => (now += 100) })
+  await until(() => source.status.missingAgents === 1)
+  stream.send(agentAdded('A-S0', '192.0.2.10'), added(web(1, '9.0.0.1')))
+  await until(() => source.status.missingAgents === 0)
+  t.same(changes, [])
+  now += 20_000
+  stream.send(added(web(2, '9.0.0.2')))
+  await until(() => name(autoip(1)) !== undefined && name(autoip(2)) !== undefined)
+  t.equal(changes[0]?.[1], 'full')
+})
+
+t.test('the copy of the Mesos-DNS zone follows the same events', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
+  master.on('/api/v1', stream.act)
+  const copy = mesosCopy({ masters: () => ['127.14.1.1'], ipSources: ['netinfo', 'host'], everyMs: 10 })
+  const { zones } = following(t, [master.base], { copies: [copy] })
+  const name = (of: string): string | undefined => zones.get('mesos.thisdcos.directory')?.get(`${of}.mesos.thisdcos.directory`)
+  await until(() => name('web1.marathon') === 'A 9.0.0.1')
+  t.equal(name('leader'), 'A 127.14.1.1')
+  stream.send(added(web(2, '9.0.0.2')), updated({ ...web(1, '9.0.0.1'), state: 'TASK_KILLED' }))
+  await until(() => name('web2.marathon') === 'A 9.0.0.2')
+  t.equal(name('web1.marathon'), undefined)
+})
+
+t.test('a zone is taken over from a Mesos-DNS beside us', async t => {
+  const axfr = {
+    Domain: 'mesos.',
+    Records: {
+      As: { 'leader.mesos.': ['192.0.2.1', '192.0.2.1'], 'Web.marathon.mesos.': ['9.0.0.1', 'nonsense'], 'other.example.org.': ['9.0.0.9'] },
+      AAAAs: { 'web.marathon.mesos.': ['FD01::1', '192.0.2.1'] },
+      SRVs: { '_leader._tcp.mesos.': ['leader.mesos.:5050', 'leader.mesos.', 'leader.example.org.:1'] },
+    },
+  }
+  const { zone, bad } = zoneFromAxfr(axfr)
+  t.same(
+    [...zone].map(([name, rrsets]) => [name, rrsets.map(r => [r.type, ...r.data])]),
+    [
+      ['leader.mesos.thisdcos.directory', [['A', '192.0.2.1']]],
+      ['web.marathon.mesos.thisdcos.directory', [['A', '9.0.0.1'], ['AAAA', 'fd01::1']]],
+      ['_leader._tcp.mesos.thisdcos.directory', [['SRV', '0 1 5050 leader.mesos.thisdcos.directory']]],
+    ],
+  )
+  t.equal(bad, 5)
+  for (const wrong of [null, {}, { Domain: 'mesos' }, { Domain: 'mesos', Records: {} }]) {
+    t.throws(() => zoneFromAxfr(wrong), { code: 'EDATA' })
+  }
+  const server = await scriptedHttp(t, '127.14.1.1')
+  server.on('/v1/axfr', json(axfr), json({ Domain: 'mesos', Records: {} }), truncated('{'))
+  const http = new Http()
+  let published = 0
+  const copy = new AxfrCopy({ http, log: silent, base: server.base, onZone: () => published++, everyMs: 5 })
+  t.teardown(async () => {
+    await copy.close()
+    await http.close()
+  })
+  copy.start()
+  await until(() => (copy.status.failures.truncated ?? 0) > 0)
+  t.equal(published, 1, 'an empty or broken answer publishes nothing')
+  t.match(copy.status, { loads: 1, names: 3, bad: 5, failures: { data: 1 } })
+})

@@ -1,0 +1,213 @@
+import fc from 'fast-check'
+import t from 'tap'
+import type { Owner, RRset, ZoneMessage } from '../../src/boundary.ts'
+import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson } from '../../src/control/rest.ts'
+import type { ZoneMap } from '../../src/control/zone.ts'
+import { diffZones, inPieces, sameRRsets, ZonePublisher } from '../../src/control/zone-publisher.ts'
+
+const APEX = 'l4lb.thisdcos.directory'
+const A = (...data: string[]): RRset[] => [{ type: 'A', ttl: 5, data }]
+const zone = (of: Record<string, string>): ZoneMap =>
+  new Map(Object.entries(of).map(([name, ip]) => [`${name}.${APEX}`, A(ip)]))
+
+/** What the data thread would hold after these messages. */
+class Receiver {
+  readonly messages: ZoneMessage[] = []
+  readonly zones = new Map<string, Map<string, readonly RRset[]>>()
+  readonly #loading = new Map<string, Map<string, readonly RRset[]>>()
+  loaded = false
+
+  readonly send = (message: ZoneMessage): void => {
+    this.messages.push(message)
+    const { apex } = message
+    switch (message.op) {
+      case 'load':
+        this.#loading.set(apex, new Map())
+        return
+      case 'more':
+        for (const [name, rrsets] of message.set) this.#loading.get(apex)?.set(name, rrsets)
+        return
+      case 'commit':
+        this.zones.set(apex, this.#loading.get(apex) ?? new Map())
+        this.loaded = message.loaded
+        return
+      case 'patch':
+        for (const name of message.drop) this.zones.get(apex)?.delete(name)
+        for (const [name, rrsets] of message.set) this.zones.get(apex)?.set(name, rrsets)
+        return
+      case 'remove':
+        this.zones.delete(apex)
+    }
+  }
+
+  /** The operations since the last call. */
+  ops(): string[] {
+    return this.messages.splice(0).map(m => m.op)
+  }
+}
+
+const plain = (of: ZoneMap | undefined): unknown => Object.fromEntries([...(of ?? [])].sort())
+
+t.test('a zone travels whole once, then as what changed', async t => {
+  const data = new Receiver()
+  const publisher = new ZonePublisher({ send: data.send, now: () => 1_700_000_000_000 })
+  publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', b: '192.0.2.2' }) })
+  t.match(data.messages[0], { op: 'load', ns: 'ns.spartan', serial: 1_700_000_000, soa: { mname: 'ns.spartan', minimum: 1 } })
+  t.same(data.ops(), ['load', 'more', 'commit'])
+  publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', b: '192.0.2.2' }) })
+  t.same(data.ops(), [], 'nothing changed')
+  publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', c: '192.0.2.3' }) })
+  t.match(data.messages[0], { op: 'patch', number: 2, serial: 1_700_000_001, set: [[`c.${APEX}`, A('192.0.2.3')]], drop: [`b.${APEX}`] })
+  publisher.publish(APEX, { kind: 'patch', set: [[`a.${APEX}`, A('192.0.2.9')]], drop: [] })
+  t.same(data.ops(), ['patch', 'patch'], 'a small change is sent at once')
+  t.same(plain(data.zones.get(APEX)), plain(zone({ a: '192.0.2.9', c: '192.0.2.3' })))
+  t.same(plain(publisher.zone(APEX)), plain(data.zones.get(APEX)))
+  publisher.remove(APEX)
+  t.same(data.ops(), ['remove'])
+})
+
+t.test('a zone is not loaded before its data came', async t => {
+  const data = new Receiver()
+  const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+  publisher.open(APEX)
+  t.same(data.ops(), ['load', 'commit'])
+  t.equal(data.loaded, false)
+  publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1' }) }, false)
+  t.equal(data.loaded, false)
+  t.equal(data.zones.get(APEX)?.size, 1, 'what is known is answered meanwhile')
+  data.ops()
+  publisher.publish(APEX, { kind: 'patch', set: [], drop: [] })
+  t.same(data.ops(), ['load', 'more', 'commit'], 'loaded travels with a commit')
+  t.equal(data.loaded, true)
+  publisher.open(APEX)
+  t.same(data.ops(), [], 'opened once')
+})
+
+t.test('a large zone comes in pieces, with the loop turning between them', async t => {
+  const data = new Receiver()
+  let breaths = 0
+  const publisher = new ZonePublisher({
+    send: data.send,
+    now: () => 0,
+    breathe: async () => {
+      breaths++
+      await new Promise(resolve => setImmediate(resolve))
+    },
+  })
+  const many = zone(Object.fromEntries(Array.from({ length: 1_700 }, (_, i) => [`n${i}`, '192.0.2.1'])))
+  publisher.publish(APEX, { kind: 'full', zone: many })
+  publisher.publish(APEX, { kind: 'patch', set: [[`x.${APEX}`, A('192.0.2.2')]], drop: [`n0.${APEX}`] })
+  await publisher.settled()
+  t.same(data.ops(), ['load', 'more', 'more', 'more', 'more', 'commit', 'patch'])
+  t.equal(breaths, 4)
+  t.equal(data.zones.get(APEX)?.size, 1_700)
+  const numbers = data.messages.flatMap(m => ('number' in m ? [m.number] : []))
+  t.same([...numbers].sort((a, b) => a - b), numbers, 'numbers only grow')
+})
+
+t.test('what is superseded while a zone travels is not sent', async t => {
+  const data = new Receiver()
+  const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+  const sized = (ip: string): ZoneMap => zone(Object.fromEntries(Array.from({ length: 1_200 }, (_, i) => [`n${i}`, ip])))
+  publisher.publish(APEX, { kind: 'full', zone: sized('192.0.2.1') })
+  publisher.publish(APEX, { kind: 'full', zone: sized('192.0.2.2') })
+  publisher.publish(APEX, { kind: 'full', zone: zone({ only: '192.0.2.3' }) })
+  await publisher.settled()
+  t.same(plain(data.zones.get(APEX)), plain(zone({ only: '192.0.2.3' })))
+  t.equal(data.messages.filter(m => m.op === 'load').length, 2)
+})
+
+t.test('a zone that is removed or a publisher that is closed stops in the middle', async t => {
+  const sized = zone(Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`n${i}`, '192.0.2.1'])))
+  for (const stop of [(p: ZonePublisher) => p.remove(APEX), (p: ZonePublisher) => p.close()]) {
+    const data = new Receiver()
+    const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+    publisher.publish(APEX, { kind: 'full', zone: sized })
+    stop(publisher)
+    await publisher.settled()
+    await new Promise(resolve => setImmediate(resolve))
+    t.notOk(data.ops().includes('commit'))
+  }
+})
+
+t.test('pieces are bounded by owners and by records', async t => {
+  const owners = (n: number, records: number): Owner[] =>
+    Array.from({ length: n }, (_, i) => [`n${i}`, A(...Array.from({ length: records }, () => '192.0.2.1'))])
+  t.same([...inPieces(owners(1_001, 1))].map(p => p.length), [500, 500, 1])
+  t.same([...inPieces(owners(10, 1_000))].map(p => p.length), [2, 2, 2, 2, 2])
+  t.same([...inPieces([])], [])
+})
+
+const anyZone = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.constantFrom('192.0.2.1', '192.0.2.2')).map(zone)
+
+t.test('differences lead from any zone to any other', async () => {
+  fc.assert(
+    fc.property(anyZone, anyZone, (before, after) => {
+      const { set, drop } = diffZones(before, after)
+      const made = new Map(before)
+      for (const [name, rrsets] of set) made.set(name, rrsets)
+      for (const name of drop) made.delete(name)
+      return JSON.stringify(plain(made)) === JSON.stringify(plain(after))
+    }),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(anyZone, fc.boolean()), { minLength: 1, maxLength: 5 }), async steps => {
+      const data = new Receiver()
+      const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+      let last: ZoneMap = new Map()
+      for (const [next, patch] of steps) {
+        publisher.publish(APEX, patch ? { kind: 'patch', ...diffZones(last, next) } : { kind: 'full', zone: next })
+        last = next
+      }
+      await publisher.settled()
+      return JSON.stringify(plain(data.zones.get(APEX))) === JSON.stringify(plain(last))
+    }),
+    { numRuns: 50 },
+  )
+})
+
+t.test('RRsets compare by all they say', async t => {
+  t.ok(sameRRsets(A('192.0.2.1'), A('192.0.2.1')))
+  t.notOk(sameRRsets(A('192.0.2.1'), A('192.0.2.1', '192.0.2.2')))
+  t.notOk(sameRRsets(A('192.0.2.1'), [{ type: 'A', ttl: 6, data: ['192.0.2.1'] }]))
+  t.notOk(sameRRsets(A('192.0.2.1'), []))
+})
+
+t.test('the read API speaks as dcos-net did', async t => {
+  const zones = new Map<string, ZoneMap>([
+    [
+      APEX,
+      new Map<string, RRset[]>([
+        [`redis.marathon.${APEX}`, [...A('11.202.66.36'), { type: 'AAAA', ttl: 5, data: ['fd01:c::1'] }]],
+        [`_80._tcp.redis.marathon.${APEX}`, [{ type: 'SRV', ttl: 5, data: [`0 1 31000 redis.marathon.${APEX}`, '0 1 31001 far.example.org'] }]],
+      ]),
+    ],
+    ['component.thisdcos.directory', new Map([['registry.component.thisdcos.directory', [{ type: 'CNAME', ttl: 5, data: [`redis.marathon.${APEX}`] }]]])],
+  ])
+  t.same(hostsJson(zones, `Redis.Marathon.${APEX}.`), [{ host: `redis.marathon.${APEX}`, ip: '11.202.66.36' }])
+  t.same(hostsJson(zones, 'registry.component.thisdcos.directory'), [{ host: `redis.marathon.${APEX}`, ip: '11.202.66.36' }])
+  t.same(hostsJson(zones, 'unknown.example.org'), [])
+  t.same(servicesJson(zones, `_80._tcp.redis.marathon.${APEX}`), [
+    { service: `_80._tcp.redis.marathon.${APEX}`, host: `redis.marathon.${APEX}`, port: 31000, ip: '11.202.66.36' },
+    { service: `_80._tcp.redis.marathon.${APEX}`, host: 'far.example.org', port: 31001 },
+  ])
+  t.same([...recordsJson(zones)], [
+    { name: `redis.marathon.${APEX}`, host: '11.202.66.36', rtype: 'A' },
+    { name: `redis.marathon.${APEX}`, host: 'fd01:c::1', rtype: 'AAAA' },
+    { name: `_80._tcp.redis.marathon.${APEX}`, host: `redis.marathon.${APEX}:31000`, rtype: 'SRV' },
+    { name: `_80._tcp.redis.marathon.${APEX}`, host: 'far.example.org:31001', rtype: 'SRV' },
+  ])
+  const backends = [{ ip: '9.0.0.1', port: 80, weight: 1 }]
+  t.same(
+    vipsJson([
+      { protocol: 'tcp', name: 'redis.marathon', ip: '', port: 6379, backends },
+      { protocol: 'udp', name: '', ip: 'fd01:c::1', port: 53, backends: [] },
+    ]),
+    [
+      { vip: `redis.marathon.${APEX}:6379`, protocol: 'tcp', backend: [{ ip: '9.0.0.1', port: 80 }] },
+      { vip: '[fd01:c::1]:53', protocol: 'udp', backend: [] },
+    ],
+  )
+  t.equal(etagOf('[]'), etagOf('[]'))
+  t.not(etagOf('[]'), etagOf('[1]'))
+})
