@@ -1,0 +1,112 @@
+/**
+ * Reads TAP 14 line by line and counts what is at the leaves: assertions. A
+ * subtest's own result only counts when it failed and nothing in it did (a
+ * timeout, a thrown error). Names and diagnostics of failures are kept.
+ */
+
+/**
+ * @typedef {{ at: string[], name: string, detail: string[] }} Failure
+ * @typedef {{ at: string[], reason: string }} Skip
+ */
+
+const POINT = /^( *)(not )?ok\b(?: \d+)?(?: - )?(.*)$/
+const SUBTEST = /^( *)# Subtest: (.*)$/
+const DIRECTIVE = /(?:^|[^\\])#\s*(skip|todo)\b\s*(.*?)\s*$/i
+const TIME = /\s*# time=([\d.]+)(ms|s|m)$/
+
+/** @param {string} text as TAP escapes it */
+const plain = text => text.replace(/\\([\\#])/g, '$1')
+
+export class TapReader {
+  passed = 0
+  filesSeen = 0
+  /** @type {Failure[]} */
+  failures = []
+  /** @type {Skip[]} */
+  skips = []
+  /** Open subtests by depth: their name, and what had failed or been seen when they began. */
+  #open = []
+  /** @type {string[] | undefined} where the diagnostics that follow go */
+  #detail
+  /** @type {string | undefined} the line that ends the YAML block that we are in */
+  #until
+  #say
+
+  /** @param {(line: string) => void} say gets a line of progress per file */
+  constructor(say) {
+    this.#say = say
+  }
+
+  /** @param {string} line */
+  line(line) {
+    if (this.#until !== undefined) return this.#diagnostic(line)
+    const subtest = SUBTEST.exec(line)
+    if (subtest) return this.#enter(subtest[1].length / 4, subtest[2])
+    const point = POINT.exec(line)
+    if (point) return this.#point(point[1].length / 4, point[2] === undefined, point[3])
+    const yaml = /^( *)---$/.exec(line)
+    if (yaml) {
+      this.#until = `${yaml[1]}...`
+      return
+    }
+    if (line.startsWith('Bail out!')) this.failures.push({ at: [], name: line, detail: [] })
+  }
+
+  end() {
+    for (const { name } of this.#open.slice(0, 1)) this.failures.push({ at: [], name, detail: ['  its result is missing'] })
+  }
+
+  #diagnostic(line) {
+    if (line === this.#until) {
+      this.#until = undefined
+      this.#detail = undefined
+    } else this.#detail?.push(line)
+  }
+
+  #enter(depth, name) {
+    this.#open.length = Math.min(this.#open.length, depth)
+    this.#open.push({ name: plain(name), depth, failed: this.failures.length, passed: this.passed })
+  }
+
+  #point(depth, ok, rest) {
+    this.#detail = undefined
+    const buffered = rest.endsWith(' {')
+    const text = (buffered ? rest.slice(0, -2) : rest).trim()
+    const time = TIME.exec(text)
+    const words = text.replace(TIME, '')
+    const directive = DIRECTIVE.exec(words)
+    const name = plain(words.replace(DIRECTIVE, '').trim())
+    if (buffered) {
+      this.#enter(depth, name)
+      return
+    }
+    const closed = this.#open[depth]
+    const at = this.#open.slice(0, depth).map(one => one.name)
+    this.#open.length = Math.min(this.#open.length, depth)
+    if (closed) {
+      if (!ok && this.failures.length === closed.failed) this.#fail(at, name)
+      if (directive && closed.passed === this.passed) this.#skip([...at, closed.name], directive)
+    } else if (directive?.[1]?.toLowerCase() === 'skip') this.#skip([...at, name], directive)
+    else if (ok) this.passed++
+    else if (!directive) this.#fail(at, name)
+    else this.#skip([...at, name], directive)
+    if (depth === 0) {
+      this.filesSeen++
+      const count = this.passed - (closed?.passed ?? 0)
+      this.#say(`${ok ? 'ok    ' : 'NOT OK'} ${name}  ${count} passed${time ? `, ${time[1]} ${time[2]}` : ''}`)
+    }
+  }
+
+  #fail(at, name) {
+    this.#detail = []
+    this.failures.push({ at, name, detail: this.#detail })
+  }
+
+  #skip(at, directive) {
+    // `t.skip('SKIPPED: why')` puts the reason into the name.
+    const reason = (directive[2] || at.pop() || 'no reason given').replace(/^SKIPPED:\s*/i, '')
+    // A file without a single test is a mistake, not a wish.
+    if (/^no tests found/i.test(reason)) this.failures.push({ at, name: 'no tests found', detail: [] })
+    else this.skips.push({ at, reason })
+  }
+}
