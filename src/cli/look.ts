@@ -19,7 +19,7 @@ import {
   type DaemonOptions,
 } from './options.ts'
 import { showStatus } from './status-text.ts'
-import { cell, rowsOf, showBytes, showDuration, table, type Column } from './table.ts'
+import { cell, counted, rowsOf, showBytes, showDuration, table, type Column } from './table.ts'
 
 /** Text for people, or with --json what the daemon said. */
 const say = (
@@ -72,7 +72,7 @@ const topText = (status: Status, top: DataStatus['top']): string => {
     seconds === undefined ? '-' : `${cell(seconds * 1000)} ms`
   return [
     `${status.node}  ${cell(qps)} queries/s  ${share} hits  p50 ${ms(p50)}  p99 ${ms(p99)}  ${stale} stale`,
-    `cache ${status.cache.entries} entries, ${showBytes(status.cache.bytes)}  in flight ${status.inFlight}  TCP ${status.tcpConnections}`,
+    `cache ${counted(status.cache.entries, 'entry', 'entries')}, ${showBytes(status.cache.bytes)}  in flight ${status.inFlight}  TCP ${status.tcpConnections}`,
     '',
     table(top, [
       ['COUNT', row => row['count']],
@@ -160,7 +160,7 @@ export const addLooks = (program: Command, io: Io): void => {
       })
       say(io, options, answer, json => {
         const { flushed } = json as { flushed?: number }
-        return `forgot ${cell(flushed)} ${flushed === 1 ? 'entry' : 'entries'}${name ? ` at or below ${name}` : ''}\n`
+        return `forgot ${counted(flushed ?? 0, 'entry', 'entries')}${name ? ` at or below ${name}` : ''}\n`
       })
     })
   cache.addHelpText(

@@ -4,7 +4,8 @@
  */
 import { existsSync } from 'node:fs'
 import { InvalidArgumentError, type Command } from 'commander'
-import { parseTarget } from '../config/address.ts'
+import type { Endpoint } from '../boundary.ts'
+import { parseTarget, type Address } from '../config/address.ts'
 import { parseTime, type Parsed } from '../config/units.ts'
 import { CONFIG_FILE, loadConfigFile, readHost, type Config } from '../config.ts'
 import {
@@ -40,11 +41,11 @@ export const time = (text: string): number => {
   return ms
 }
 
+/** An address to send to, with or without a port. */
+export const target = (text: string): Address => orRefuse(parseTarget(text))
+
 /** An address to send to; the port is 53 if none is named. */
-export const server = (text: string): { address: string; port: number } => {
-  const { address, port = 53 } = orRefuse(parseTarget(text))
-  return { address, port }
-}
+export const server = (text: string): Endpoint => ({ port: 53, ...target(text) })
 
 const admin = (text: string): AdminTarget => {
   const target = parseAdmin(text)

@@ -3,28 +3,36 @@
  * those that answer into resolv.conf. When none answers the old file stays:
  * what it says is better than nothing, and nothing here is ever empty.
  */
-import { isIP } from 'node:net'
 import type { Command } from 'commander'
 import type { Endpoint } from '../boundary.ts'
-import { showEndpoint } from '../config/address.ts'
+import { showEndpoint, type Address } from '../config/address.ts'
 import { TYPE } from '../wire/codes.ts'
 import { ancount, rcode } from '../wire/header.ts'
 import { unifiedDiff } from './diff.ts'
 import { ask, queryWire } from './dns-client.ts'
 import { DONE, FAILED, type Io } from './io.ts'
-import { configOf, examples, server, time, withConfig, type ConfigOption } from './options.ts'
+import {
+  configOf,
+  examples,
+  number,
+  target,
+  time,
+  withConfig,
+  type ConfigOption,
+} from './options.ts'
 import { readText, replaceFile } from './replace-file.ts'
 import { MAX_NAMESERVERS, resolvConf, searchList } from './resolv-conf.ts'
 
 /** The addresses agents have by convention. */
-const USUAL: readonly Endpoint[] = [1, 2, 3].map(n => ({ address: `198.51.100.${n}`, port: 53 }))
+const USUAL: readonly Address[] = [1, 2, 3].map(n => ({ address: `198.51.100.${n}` }))
 
 /** The name that is there as soon as the daemon answers at all, and the type its watchdogs have always asked for. */
 const PROBE = { name: 'ready.spartan', qtype: TYPE.ANY }
 
 type Options = ConfigOption & {
   readonly write?: string
-  readonly addresses?: readonly Endpoint[]
+  readonly addresses?: readonly Address[]
+  readonly port: number
   readonly search: readonly string[]
   readonly keep?: boolean
   readonly timeout: number
@@ -61,13 +69,19 @@ export const addResolvconf = (program: Command, io: Io, ended: (status: number) 
     .option(
       '-a, --addresses <address...>',
       "probe these (default: the configuration's, or 198.51.100.1 to .3)",
-      (text: string, had?: Endpoint[]) => [...(had ?? []), server(text)],
+      (text: string, had: Address[] = []) => [...had, target(text)],
     )
     .option(
       '--search <domain...>',
       'search list, at most 6 domains',
       (text: string, had: string[] = []) => [...had, ...text.split(/\s+/)],
       [],
+    )
+    .option(
+      '--port <number>',
+      'probe this port, where something leads port 53 to it',
+      number(1, 65_535),
+      53,
     )
     .option(
       '--keep',
@@ -85,16 +99,19 @@ Exit status is 1, and the file is left alone, if no address answers.
 
 const resolvconf = async (io: Io, options: Options): Promise<number> => {
   const search = searchList(options.search)
-  const wanted = options.addresses ?? configOf(options)?.listen.addresses ?? USUAL
-  const usable = wanted.filter(at => {
+  const wanted: readonly Address[] =
+    options.addresses ?? configOf(options)?.listen.addresses ?? USUAL
+  const usable = wanted.flatMap(({ address, port = options.port }) => {
+    const at = { address, port }
+    // A resolv.conf has addresses only; with --port something leads port 53 to the one that is probed.
     const why =
-      at.port !== 53 && !options.addresses
-        ? 'resolv.conf cannot say a port other than 53'
-        : isIP(at.address) === 6 && at.address.includes('%')
+      port !== options.port
+        ? `resolv.conf cannot say a port other than ${options.port}`
+        : address.includes('%')
           ? 'the address has a scope'
           : ''
     if (why) io.err(`spartan: ${showEndpoint(at)} left out: ${why}\n`)
-    return !why
+    return why ? [] : [at]
   })
   const troubles = await Promise.all(usable.map(at => probe(at, options.timeout, io.interrupted)))
   for (const [i, why] of troubles.entries()) {

@@ -5,7 +5,7 @@
 import type { Endpoint } from '../boundary.ts'
 import type { Reason } from '../ops/health.ts'
 import type { Status } from '../ops/status.ts'
-import { cell, pairs, showBytes, showDuration, table } from './table.ts'
+import { cell, counted, pairs, showBytes, showDuration, table } from './table.ts'
 
 const at = ({ address, port }: Endpoint): string =>
   address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
@@ -33,7 +33,7 @@ const gossipText = ({ gossip }: Status): string => {
     `${alive} alive`,
     `${suspect} suspect`,
     `${dead} dead`,
-    `${gossip.entries} entries`,
+    counted(gossip.entries, 'entry', 'entries'),
   ]
   if (!gossip.synced) words.push('not synced yet')
   if (!gossip.encrypted) words.push('NOT ENCRYPTED')
@@ -73,9 +73,12 @@ export const showStatus = (status: Status): string => {
       ],
       [
         'cache',
-        `${cache.entries} entries, ${showBytes(cache.bytes)} of ${showBytes(cache.maxBytes)}`,
+        `${counted(cache.entries, 'entry', 'entries')}, ${showBytes(cache.bytes)} of ${showBytes(cache.maxBytes)}`,
       ],
-      ['in flight', `${status.inFlight} questions, ${status.tcpConnections} TCP connections`],
+      [
+        'in flight',
+        `${counted(status.inFlight, 'question', 'questions')}, ${counted(status.tcpConnections, 'TCP connection', 'TCP connections')}`,
+      ],
       ['masters', mastersText(status)],
       ['gossip', gossipText(status)],
     ]),

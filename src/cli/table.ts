@@ -96,3 +96,7 @@ export const showBytes = (bytes: number): string => {
   const step = [...'KMG'].findLastIndex((_, i) => bytes >= 1024 ** (i + 1))
   return step < 0 ? `${bytes} B` : `${(bytes / 1024 ** (step + 1)).toFixed(1)} ${'KMG'[step]}iB`
 }
+
+/** '1 entry', '2 entries'. */
+export const counted = (n: number, one: string, many: string): string =>
+  `${n} ${n === 1 ? one : many}`
