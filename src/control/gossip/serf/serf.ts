@@ -1,0 +1,296 @@
+/**
+ * Serf on top of SWIM: intents to join and leave, user events, queries, and
+ * what of all that goes into a push/pull. Messages come in through
+ * `message`, and go out through three queues of their own.
+ */
+import { type Env } from '../swim/env.ts'
+import type { Entry } from '../swim/members.ts'
+import { Queue } from '../swim/queue.ts'
+import type { Swim } from '../swim/swim.ts'
+import { type Job, SLICE, type UserState } from '../swim/sync.ts'
+import type { Endpoint } from '../wire/address.ts'
+import {
+  FLAG_ACK, FLAG_NO_BROADCAST, type LamportTime, type Query, QUERY_MOST, readIntent, readQuery, readQueryResponse, readRelay, readUserEvent,
+  type UserEvent, writeIntent, writeMember, writeQuery, writeQueryResponse, writeUserEvent,
+} from '../wire/serf.ts'
+import { SerfState, SerfStateWriter } from '../wire/serf-state.ts'
+import { LEFT, SERF, TYPE } from '../wire/types.ts'
+import { LamportClock } from './clock.ts'
+import { EventBuffer, USER_EVENT_MOST } from './events.ts'
+import { isForUs } from './filter.ts'
+import { Intents } from './intents.ts'
+import { type Answer, Queries, queryTimeout } from './queries.ts'
+
+export type SerfHooks = {
+  readonly swim: () => Swim
+  /** Sends one user message straight to a node. */
+  readonly send: (to: Endpoint, message: Uint8Array) => void
+  readonly onUserEvent: (event: UserEvent) => void
+  /** A query that passed our filters: its response, or undefined for none. */
+  readonly onQuery: (name: string, payload: Uint8Array) => Uint8Array | undefined
+}
+
+/** A message as it is queued: a user message of memberlist's, copied out of its packet. */
+const told = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.of(TYPE.user), bytes])
+
+export class Serf implements UserState {
+  readonly #env: Env
+  readonly #hooks: SerfHooks
+  #clock = new LamportClock()
+  #eventClock = new LamportClock()
+  #queryClock = new LamportClock()
+  readonly intents = new Intents()
+  #events = new EventBuffer()
+  readonly #queries: Queries
+  /** What is told to everybody, in the order in which it fills a packet. */
+  readonly queues = { intents: new Queue(), queries: new Queue(1024), events: new Queue(1024) }
+  #leaving = false
+  /** Events that come with the push/pull of a join are from before us. */
+  ignoreOldEvents = true
+
+  constructor(env: Env, hooks: SerfHooks) {
+    this.#env = env
+    this.#hooks = hooks
+    this.#queries = new Queries(env)
+  }
+
+  /** The three clocks, for status. */
+  get clocks(): { member: LamportTime; event: LamportTime; query: LamportTime } {
+    return { member: this.#clock.time, event: this.#eventClock.time, query: this.#queryClock.time }
+  }
+
+  /** Messages of ours that wait to be told. */
+  get queued(): number {
+    return this.queues.intents.length + this.queues.queries.length + this.queues.events.length
+  }
+
+  // what comes in
+
+  /** A user message of Serf's, its type octet first. False if it cannot be read. */
+  message(bytes: Uint8Array): boolean {
+    const body = bytes.subarray(1)
+    switch (bytes[0]) {
+      case SERF.leave:
+      case SERF.join: {
+        const intent = readIntent(body)
+        if (!intent || !this.#clock.witness(intent.ltime)) return false
+        const leave = bytes[0] === SERF.leave
+        if (this.#intent(intent.node, leave, intent.ltime, leave && intent.prune)) this.queues.intents.push(told(bytes))
+        return true
+      }
+      case SERF.userEvent: {
+        const event = readUserEvent(body)
+        if (!event || !this.#eventClock.witness(event.ltime)) return false
+        if (this.#event(event)) this.queues.events.push(told(bytes))
+        return true
+      }
+      case SERF.query: {
+        const query = readQuery(body)
+        if (!query || !this.#queryClock.witness(query.ltime)) return false
+        if (this.#query(query)) this.queues.queries.push(told(bytes))
+        return true
+      }
+      case SERF.queryResponse: {
+        const response = readQueryResponse(body)
+        if (response) this.#queries.answered(response)
+        return response !== undefined
+      }
+      case SERF.relay:
+        return this.#relay(body)
+    }
+    return false
+  }
+
+  /** Takes an intent; true if it is to be passed on. */
+  #intent(name: string, leave: boolean, ltime: LamportTime, prune: boolean): boolean {
+    const entry = this.#hooks.swim().table.get(name)
+    if (!entry) return this.intents.keep(name, leave, ltime, this.#env.now)
+    if (ltime <= this.intents.timeOf(name)) return false
+    if (leave && name === this.#env.name && !this.#leaving) {
+      // a leave from before our last restart, or somebody forces us out: we are here
+      this.announce()
+      return false
+    }
+    this.intents.take(name, leave, ltime)
+    if (leave) {
+      this.#hooks.swim().forget(name)
+      if (prune) this.#hooks.swim().prune(name)
+    }
+    return true
+  }
+
+  #event(event: UserEvent): boolean {
+    const news = this.#events.take(event, this.#eventClock.time)
+    if (news === 'old') this.#env.stats.eventsOld++
+    if (news !== 'new') return false
+    this.#hooks.onUserEvent(event)
+    return true
+  }
+
+  #query(query: Query): boolean {
+    if (!this.#queries.isNew(query, this.#queryClock.time)) return false
+    const passOn = (query.flags & FLAG_NO_BROADCAST) === 0
+    const swim = this.#hooks.swim()
+    if (!isForUs(query.filters, this.#env.name, swim.self.node.tags)) return passOn
+    if ((query.flags & FLAG_ACK) !== 0) this.#respond(query, FLAG_ACK, new Uint8Array(0))
+    const payload = this.#hooks.onQuery(query.name, query.payload)
+    if (payload) this.#respond(query, 0, payload)
+    return passOn
+  }
+
+  #respond(query: Query, flags: number, payload: Uint8Array): void {
+    const response = { ltime: query.ltime, id: query.id, from: this.#env.name, flags, payload }
+    if (query.source === this.#env.name) {
+      if (flags === 0) this.#queries.answered(response)
+      return
+    }
+    const message = writeQueryResponse(response)
+    if (message.length > QUERY_MOST || query.address === '' || query.port === 0) return
+    this.#hooks.send({ address: query.address, port: query.port }, message)
+  }
+
+  /** What we know of a member whose name two nodes claim: the answer to Serf's conflict query. */
+  conflictAnswer(name: string): Uint8Array | undefined {
+    if (name === this.#env.name) return undefined
+    const entry = this.#hooks.swim().table.get(name)
+    return entry && writeMember(entry.node)
+  }
+
+  /** A response to be handed on: only to a member where we know it, so that nobody is shot at through us. */
+  #relay(body: Uint8Array): boolean {
+    const relay = readRelay(body)
+    if (!relay) return false
+    const node = this.#hooks.swim().table.get(relay.name)?.node
+    if (node?.address === relay.address && node.port === relay.port && relay.message[0] === SERF.queryResponse) {
+      this.#hooks.send(node, relay.message)
+    }
+    return true
+  }
+
+  // what SWIM saw
+
+  /** A member came, or came back. */
+  joined(entry: Entry): void {
+    this.intents.joined(entry.node.name)
+  }
+
+  /** A member was forgotten. */
+  reaped(entry: Entry): void {
+    this.intents.reaped(entry.node.name)
+  }
+
+  // what we say
+
+  /** Tells everybody that we join, or that a leave intent of ours is old. */
+  announce(): void {
+    const ltime = this.#clock.tick()
+    this.intents.take(this.#env.name, false, ltime)
+    this.queues.intents.push(told(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })), 'self')
+  }
+
+  /** Tells everybody that we leave; `done` is called when that was said often enough. */
+  leave(done: () => void): void {
+    this.#leaving = true
+    const ltime = this.#clock.tick()
+    this.intents.take(this.#env.name, true, ltime)
+    this.queues.intents.push(told(writeIntent(SERF.leave, { ltime, node: this.#env.name, prune: false })), 'self', done)
+  }
+
+  /** Takes a failed member for left, everywhere; with `prune` it is forgotten at once. */
+  forceLeave(name: string, prune: boolean): void {
+    const ltime = this.#clock.tick()
+    this.#intent(name, true, ltime, prune)
+    this.queues.intents.push(told(writeIntent(SERF.leave, { ltime, node: name, prune })))
+  }
+
+  /** Sends a user event; false if it is longer than Serf lets pass (512 octets encoded). */
+  userEvent(name: string, payload: Uint8Array, coalesce: boolean): boolean {
+    const event = { ltime: this.#eventClock.time, name, payload, coalesce }
+    const bytes = writeUserEvent(event)
+    if (bytes.length > USER_EVENT_MOST) return false
+    this.#eventClock.tick()
+    this.#event(event)
+    this.queues.events.push(told(bytes))
+    return true
+  }
+
+  /** Asks everybody, ourselves included; false if it is too long or too many queries are under way. */
+  query(name: string, payload: Uint8Array, done: (answers: Answer[]) => void): boolean {
+    const { self, table } = this.#hooks.swim()
+    const query: Query = {
+      ltime: this.#queryClock.time,
+      id: Math.floor(this.#env.random() * 0x8000_0000),
+      address: self.node.address,
+      port: self.node.port,
+      source: this.#env.name,
+      filters: [],
+      flags: 0,
+      relayFactor: 0,
+      timeout: queryTimeout(table.living),
+      name,
+      payload,
+    }
+    const bytes = writeQuery(query)
+    if (bytes.length > QUERY_MOST || !this.#queries.free) return false
+    this.#queryClock.tick()
+    this.#queries.collect(query, table.living, done)
+    this.queues.queries.push(told(bytes))
+    this.#query(query)
+    return true
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.#queries.close()
+  }
+
+  // our part of a push/pull
+
+  write(entries: readonly Entry[], done: (bytes: Uint8Array) => void): Job {
+    const w = new SerfStateWriter(this.#clock.time, entries.length)
+    const left: string[] = []
+    let at = 0
+    return {
+      step: () => {
+        const end = Math.min(entries.length, at + SLICE)
+        for (; at < end; at++) {
+          const { node, state } = entries[at]!
+          w.member(node.name, this.intents.timeOf(node.name))
+          if (state === LEFT) left.push(node.name)
+        }
+        if (at < entries.length) return false
+        done(w.tail(left, this.#eventClock.time, this.#events.groups(), this.#queryClock.time))
+        return true
+      },
+    }
+  }
+
+  merge(bytes: Uint8Array, join: boolean, done: () => void): Job {
+    const state = new SerfState(bytes)
+    if (!state.ok) {
+      this.#env.stats.malformed++
+      done()
+      return { step: () => true }
+    }
+    // nothing with the peer's own time has been sent yet
+    this.#clock.witness(state.ltime - 1)
+    this.#eventClock.witness(state.eventTime - 1)
+    this.#queryClock.witness(state.queryTime - 1)
+    if (join && this.ignoreOldEvents) this.#events.ignoreBefore(state.eventTime)
+    const left = new Set(state.left)
+    return {
+      step: () => {
+        const members = state.members(SLICE)
+        for (const [name, ltime] of members) {
+          // a leave was accepted after the join whose time we see, so it counts one more
+          if (left.has(name)) this.#intent(name, true, Math.min(ltime + 1, Number.MAX_SAFE_INTEGER), false)
+          else this.#intent(name, false, ltime, false)
+        }
+        if (members.length > 0) return false
+        for (const event of state.events) if (this.#eventClock.witness(event.ltime)) this.#event(event)
+        done()
+        return true
+      },
+    }
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Failure detection: each second one member is pinged; if it stays silent,
+ * three others are asked to ping it and we try TCP; if that fails too it is
+ * suspected. Also the other side of it: acks, pings for others, and the
+ * single pings by which a claim is checked (swim.ts).
+ */
+import type { Endpoint } from '../wire/address.ts'
+import { type Accusation, type IndirectPing, type Source, writeAccusation, writeAck, writeIndirectPing, writeNack, writePing } from '../wire/messages.ts'
+import { ALIVE, SUSPECT, TYPE } from '../wire/types.ts'
+import type { Env, Outbox } from './env.ts'
+import type { Health } from './health.ts'
+import { type Entry, isGone, type Node, stepFor } from './members.ts'
+import type { Swim } from './swim.ts'
+import type { Timer } from './timers.ts'
+
+/** memberlist's LAN defaults, milliseconds. */
+export const PROBE_MS = 1000
+const PROBE_TIMEOUT_MS = 500
+/** Members asked to ping a silent one. */
+const INDIRECT = 3
+/** After this a relay says that it failed too: early enough to be heard within the prober's second. */
+const NACK_MS = 400
+/** A relay that waits the whole timeout, as serf does, is heard this much after it. */
+const NACK_GRACE_MS = 150
+/** Pings under way for others at most. */
+const RELAYS_MOST = 256
+/** A claim's ping is sent twice within this time. */
+const VERIFY_MS = 1000
+
+type Pending = {
+  /** The member whose ack this awaits, and where it is. */
+  readonly name: string
+  readonly kind: 'probe' | 'relay' | 'verify'
+  readonly acked: () => void
+  /** Judged already; only nacks and a late ack still count. */
+  late: boolean
+  nacks: number
+  timers: Timer[]
+}
+
+export class Prober {
+  readonly #env: Env
+  readonly #swim: Swim
+  readonly #health: Health
+  readonly #out: Outbox
+  readonly #source: () => Source
+  #pending = new Map<number, Pending>()
+  #relays = 0
+  #seq: number
+  /** The round: numbers from `at` in steps, `left` of them to go. */
+  #round = { span: 0, at: 0, step: 1, left: 0 }
+  #stopped = false
+
+  constructor(env: Env, swim: Swim, health: Health, out: Outbox, source: () => Source) {
+    this.#env = env
+    this.#swim = swim
+    this.#health = health
+    this.#out = out
+    this.#source = source
+    this.#seq = Math.floor(env.random() * 0x8000_0000)
+  }
+
+  /** Begins the rounds, at a random moment within the first interval. */
+  start(): void {
+    this.#env.timers.at(this.#env.now + this.#env.random() * PROBE_MS, () => this.#probe())
+  }
+
+  /** Probes nobody any more; pings are still answered. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  #nextSeq(): number {
+    this.#seq = (this.#seq + 1) >>> 0
+    return this.#seq
+  }
+
+  #await(seq: number, name: string, kind: Pending['kind'], acked: () => void): Pending {
+    const pending: Pending = { name, kind, acked, late: false, nacks: 0, timers: [] }
+    this.#pending.set(seq, pending)
+    if (kind === 'relay') this.#relays++
+    return pending
+  }
+
+  #settle(seq: number, pending: Pending): void {
+    if (this.#pending.delete(seq) && pending.kind === 'relay') this.#relays--
+    for (const timer of pending.timers) this.#env.timers.cancel(timer)
+  }
+
+  /** The next member of the round that is not us and not gone; each round has an order of its own. */
+  #next(): Entry | undefined {
+    const { table } = this.#swim
+    for (let rounds = 0; rounds < 2; rounds++) {
+      const round = this.#round
+      while (round.left > 0) {
+        const entry = table.at(round.at)
+        round.at = (round.at + round.step) % round.span
+        round.left--
+        if (entry && !isGone(entry) && entry.node.name !== this.#env.name) return entry
+      }
+      const { span } = table
+      const at = Math.floor(this.#env.random() * span)
+      this.#round = { span, at, step: stepFor(span, this.#env.random), left: span }
+    }
+    return undefined
+  }
+
+  #probe(): void {
+    if (this.#stopped) return
+    const env = this.#env
+    const entry = this.#swim.table.living > 1 ? this.#next() : undefined
+    const interval = entry ? this.#health.stretched(PROBE_MS) : PROBE_MS
+    if (entry) this.#probeMember(entry, interval)
+    // one probe at a time: a longer interval makes the next one wait
+    env.timers.at(env.now + interval, () => this.#probe())
+  }
+
+  #probeMember(entry: Entry, interval: number): void {
+    const env = this.#env
+    const { node } = entry
+    const seq = this.#nextSeq()
+    env.stats.probes++
+    let nacksWanted = 0
+    const pending = this.#await(seq, node.name, 'probe', () => this.#health.change(pending.late ? 1 : -1))
+    const ping = writePing(seq, node.name, this.#source())
+    // a suspect is told so with the ping, that it can refute at once
+    const suspected = entry.state === SUSPECT ? { incarnation: entry.incarnation, node: node.name, from: env.name } : undefined
+    this.#out.send(node, node, suspected ? [ping, writeAccusation(TYPE.suspect, suspected)] : [ping])
+    const deadline = env.now + interval
+    pending.timers.push(
+      env.timers.at(env.now + PROBE_TIMEOUT_MS, () => {
+        nacksWanted = this.#askOthers(seq, node)
+        const left = deadline - env.now
+        this.#out.pingByStream(node, writePing(seq, node.name, this.#source()), seq, left, ok => {
+          if (!ok || pending.late || this.#pending.get(seq) !== pending) return
+          env.stats.probesByTcp++
+          this.acked(seq)
+        })
+      }),
+      env.timers.at(deadline, () => {
+        pending.late = true
+        env.stats.probesFailed++
+        const held = this.#swim.table.get(node.name)
+        if (held) this.#swim.suspect({ incarnation: held.incarnation, node: node.name, from: env.name })
+      }),
+      env.timers.at(deadline + NACK_GRACE_MS, () => {
+        this.#settle(seq, pending)
+        // others who could not even tell us that they failed hint that the trouble is ours
+        this.#health.change(nacksWanted > 0 ? Math.max(0, nacksWanted - pending.nacks) : 1)
+      }),
+    )
+  }
+
+  /** Asks others to ping a silent member; gives how many of them will say so if they fail too. */
+  #askOthers(seq: number, node: Node): number {
+    const others = this.#swim.table.some(INDIRECT, this.#env.random, one =>
+      one.state === ALIVE && one.node.name !== this.#env.name && one.node.name !== node.name)
+    let nacks = 0
+    for (const other of others) {
+      const nack = (other.node.versions[1] ?? 0) >= 4
+      if (nack) nacks++
+      const ask = { seq, target: node.address, port: node.port, node: node.name, nack, source: this.#source() }
+      this.#out.send(other.node, other.node, [writeIndirectPing(ask)])
+    }
+    return nacks
+  }
+
+  /** Pings somebody by name once or twice, with what we hold against it; says whether it answered. */
+  verify(name: string, at: Endpoint, accusation: Accusation | undefined, done: (ok: boolean) => void): void {
+    const env = this.#env
+    const seq = this.#nextSeq()
+    const words = [writePing(seq, name, this.#source())]
+    if (accusation) words.push(writeAccusation(TYPE.suspect, accusation))
+    const pending = this.#await(seq, name, 'verify', () => done(true))
+    this.#out.send(at, undefined, words)
+    pending.timers.push(
+      env.timers.at(env.now + VERIFY_MS / 2, () => this.#out.send(at, undefined, words)),
+      env.timers.at(env.now + VERIFY_MS, () => {
+        this.#settle(seq, pending)
+        done(false)
+      }),
+    )
+  }
+
+  /** An ack came, over UDP or TCP; gives the name of who was pinged, '' if nobody waits for it. */
+  acked(seq: number): string {
+    const pending = this.#pending.get(seq)
+    if (!pending) return ''
+    this.#settle(seq, pending)
+    pending.acked()
+    return pending.kind === 'relay' ? '' : pending.name
+  }
+
+  /** Somebody we asked could not reach the member either. */
+  nacked(seq: number): void {
+    const pending = this.#pending.get(seq)
+    if (pending?.kind === 'probe') pending.nacks++
+  }
+
+  /** A ping came. A ping for another name is not answered: the address has changed hands. */
+  pinged(ping: IndirectPing, from: Endpoint): void {
+    if (ping.node !== '' && ping.node !== this.#env.name) return
+    const to = ping.source.address !== '' && ping.source.port > 0 ? ping.source : from
+    const entry = ping.source.name === '' ? undefined : this.#swim.table.get(ping.source.name)
+    const node = entry?.node.address === to.address && entry.node.port === to.port ? entry.node : undefined
+    this.#out.send({ address: to.address, port: to.port }, node, [writeAck(ping.seq)])
+    if (ping.source.name !== '') this.#swim.heardFrom(ping.source.name, to)
+  }
+
+  /** Somebody asks us to ping a member for it. */
+  asked(ask: IndirectPing, from: Endpoint): void {
+    if (ask.target === '' || ask.port === 0 || this.#relays >= RELAYS_MOST) return
+    const env = this.#env
+    const back = ask.source.address !== '' && ask.source.port > 0 ? ask.source : from
+    const seq = this.#nextSeq()
+    const pending = this.#await(seq, ask.node, 'relay', () => this.#out.send(back, undefined, [writeAck(ask.seq)]))
+    pending.timers.push(
+      env.timers.at(env.now + NACK_MS, () => {
+        if (ask.nack) this.#out.send(back, undefined, [writeNack(ask.seq)])
+      }),
+      env.timers.at(env.now + PROBE_TIMEOUT_MS, () => this.#settle(seq, pending)),
+    )
+    this.#out.send({ address: ask.target, port: ask.port }, undefined, [writePing(seq, ask.node, this.#source())])
+  }
+}

@@ -1,0 +1,363 @@
+/**
+ * The rules of SWIM: what an alive, a suspect or a dead message does to the
+ * table, who must refute, and what is told on. It knows neither packets nor
+ * probes (probe.ts) nor push/pull (sync.ts). Where it departs from
+ * memberlist, invisibly to it, a comment names the incident.
+ */
+import type { MemberEvent } from '../rider.ts'
+import type { Endpoint } from '../wire/address.ts'
+import { type Accusation, type Alive, type NodeState, writeAccusation, writeAlive } from '../wire/messages.ts'
+import { ALIVE, DEAD, LEFT, type State, SUSPECT, TYPE } from '../wire/types.ts'
+import type { Env } from './env.ts'
+import type { Health } from './health.ts'
+import { type Entry, entryOf, isGone, type MemberTable, type Node, type Nodes } from './members.ts'
+import type { Queue } from './queue.ts'
+import { Suspicion } from './suspicion.ts'
+import type { Timer } from './timers.ts'
+
+/** A dead or left member is remembered this long (Serf's reconnect and tombstone timeouts). */
+export const REMEMBER_MS = 24 * 3_600_000
+/** How often the table is searched for members to forget. */
+const REAP_MS = 30_000
+/** Incarnations of members that were forgotten, kept so that no lagging peer revives them unseen (memberlist #312). */
+const REAPED_MOST = 8192
+/** Claims being checked by a ping at the same time. */
+const VERIFY_MOST = 256
+/** A claim that was wrong is not checked again for this long. */
+const VERIFY_AGAIN_MS = 5_000
+/** How long after a goodbye old news of a member is only old news (memberlist forgets it after this time). */
+const GOODBYE_MS = 30_000
+/** Highest incarnation anyone may claim; above it there would be nothing left to refute with. */
+const INCARNATION_MOST = 0xffff_fff0
+
+export type SwimHooks = {
+  readonly onEvent: (type: MemberEvent['type'], entry: Entry, before: Entry | undefined) => void
+  /** Pings `name` at an address, telling it what we hold against it; then says whether it answered. */
+  readonly verify: (name: string, at: Endpoint, accusation: Accusation | undefined, done: (ok: boolean) => void) => void
+  /** Whether a member said, through Serf, that it is leaving. */
+  readonly isLeaving: (name: string) => boolean
+  /** Another node goes by the name of one we know. */
+  readonly onConflict: (known: Entry, other: Endpoint) => void
+  /** Our own incarnation has risen. */
+  readonly onIncarnation: (incarnation: number) => void
+}
+
+export type SwimOptions = {
+  readonly self: Node
+  readonly incarnation: number
+  readonly membersMost: number
+  readonly probeMs: number
+}
+
+/** Where a claim came from: news that is going round, or a peer's whole table. */
+export type Via = 'news' | 'sync'
+
+export class Swim {
+  readonly table: MemberTable
+  readonly #env: Env
+  readonly #nodes: Nodes
+  readonly #queue: Queue
+  readonly #health: Health
+  readonly #hooks: SwimHooks
+  readonly #options: SwimOptions
+  #suspicions = new Map<string, { case: Suspicion; timer: Timer }>()
+  #verifying = new Map<string, number>()
+  #reaped = new Map<string, number>()
+  #leaving = false
+
+  constructor(env: Env, table: MemberTable, nodes: Nodes, queue: Queue, health: Health, hooks: SwimHooks, options: SwimOptions) {
+    this.#env = env
+    this.table = table
+    this.#nodes = nodes
+    this.#queue = queue
+    this.#health = health
+    this.#hooks = hooks
+    this.#options = options
+    table.set(entryOf(options.self, options.incarnation, ALIVE, env.now))
+  }
+
+  /** Our own entry. */
+  get self(): Entry {
+    return this.table.get(this.#env.name)!
+  }
+
+  /** Begins the rounds of forgetting. */
+  start(): void {
+    this.#env.timers.at(this.#env.now + REAP_MS, () => this.#reap())
+  }
+
+  /** After a stall: suspects get the time that we were not there to hear them. */
+  shift(by: number): void {
+    for (const suspect of this.#suspicions.values()) suspect.case.shift(by)
+  }
+
+  // what is said about a member
+
+  alive(a: Alive, via: Via): void {
+    if (a.node === '' || a.address === '' || a.port === 0 || a.incarnation > INCARNATION_MOST || !speaks(a.versions)) return
+    if (a.node === this.#env.name) return this.#aliveAboutUs(a)
+    const had = this.table.get(a.node)
+    if (!had) {
+      const forgotten = this.#reaped.get(a.node)
+      if (forgotten !== undefined && (via === 'sync' || a.incarnation <= forgotten)) this.#verify(a, undefined)
+      else this.#accept(a, had, via)
+      return
+    }
+    const moved = had.node.address !== a.address || had.node.port !== a.port
+    if (!isGone(had)) {
+      if (a.incarnation <= had.incarnation) return
+      if (moved) this.#verifyMove(a, had)
+      else this.#accept(a, had, via)
+      return
+    }
+    // It still answers for a moment after it said goodbye; only a new life counts then.
+    if (had.state === LEFT && a.incarnation <= had.incarnation && this.#env.now - had.since < GOODBYE_MS) return
+    // Someone we hold for dead is said to live. A restarted serf counts from 1 again and would stay dead
+    // for ever (memberlist #311); an old table would revive a node that is gone (#312). So we ask it.
+    if (via === 'sync' || a.incarnation <= had.incarnation || (moved && had.state === DEAD)) this.#verify(a, had)
+    else this.#accept(a, had, via)
+  }
+
+  #aliveAboutUs(a: Alive): void {
+    const { self } = this
+    if (this.#leaving) return
+    if (a.address !== self.node.address || a.port !== self.node.port) {
+      this.#env.stats.conflicts++
+      return this.#hooks.onConflict(self, { address: a.address, port: a.port })
+    }
+    if (a.incarnation < self.incarnation) return
+    if (a.incarnation === self.incarnation && equal(a.meta, self.node.meta) && equal(a.versions, self.node.versions)) return
+    this.#refute(a.incarnation)
+  }
+
+  #accept(a: Alive, had: Entry | undefined, via: Via): void {
+    if (!had && this.table.size >= this.#options.membersMost) {
+      this.#env.stats.membersRefused++
+      return
+    }
+    // who was alone learns of a whole ring at once and has nobody to tell
+    const tell = via === 'news' || this.table.living > 2
+    this.#clearSuspicion(a.node)
+    this.#reaped.delete(a.node)
+    const node = this.#nodes.of(a)
+    const still = had?.state === ALIVE
+    const entry = entryOf(node, a.incarnation, ALIVE, still ? had.since : this.#env.now)
+    this.table.set(entry)
+    if (tell) this.#queue.push(writeAlive({ ...a, node: node.name }), node.name)
+    if (!had || isGone(had)) this.#hooks.onEvent('join', entry, had)
+    else {
+      if (had.state === SUSPECT) this.#hooks.onEvent('alive', entry, had)
+      if (had.node !== node) this.#hooks.onEvent('update', entry, had)
+    }
+  }
+
+  suspect(s: Accusation): void {
+    if (s.incarnation > INCARNATION_MOST) return
+    if (s.node === this.#env.name) {
+      if (!this.#leaving && s.incarnation >= this.self.incarnation) this.#refute(s.incarnation)
+      return
+    }
+    const had = this.table.get(s.node)
+    if (!had || s.incarnation < had.incarnation) return
+    const suspect = this.#suspicions.get(s.node)
+    if (suspect) {
+      if (!suspect.case.confirm(s.from)) return
+      this.#queue.push(writeAccusation(TYPE.suspect, s), s.node)
+      this.#env.timers.cancel(suspect.timer)
+      suspect.timer = this.#deadline(s.node, suspect.case)
+      return
+    }
+    if (had.state !== ALIVE) return
+    this.#queue.push(writeAccusation(TYPE.suspect, s), s.node)
+    const entry = entryOf(had.node, s.incarnation, SUSPECT, this.#env.now)
+    this.table.set(entry)
+    const opened = new Suspicion(s.from, this.table.living, this.#options.probeMs, this.#env.now)
+    this.#suspicions.set(s.node, { case: opened, timer: this.#deadline(s.node, opened) })
+    this.#hooks.onEvent('suspect', entry, had)
+  }
+
+  #deadline(name: string, suspicion: Suspicion): Timer {
+    return this.#env.timers.at(suspicion.until, () => {
+      const entry = this.table.get(name)
+      if (entry?.state !== SUSPECT) return
+      this.#env.log.info('member failed', { member: name, confirmations: suspicion.confirmations })
+      this.dead({ incarnation: entry.incarnation, node: name, from: this.#env.name })
+    })
+  }
+
+  #clearSuspicion(name: string): void {
+    const suspect = this.#suspicions.get(name)
+    if (!suspect) return
+    this.#env.timers.cancel(suspect.timer)
+    this.#suspicions.delete(name)
+  }
+
+  dead(d: Accusation): void {
+    if (d.incarnation > INCARNATION_MOST) return
+    if (d.node === this.#env.name) {
+      if (!this.#leaving && d.incarnation >= this.self.incarnation) this.#refute(d.incarnation)
+      return
+    }
+    const had = this.table.get(d.node)
+    if (!had || d.incarnation < had.incarnation) return
+    const left = d.from === d.node || this.#hooks.isLeaving(d.node)
+    if (isGone(had)) {
+      if (had.state === DEAD && left) this.#gone(had, d, LEFT)
+      return
+    }
+    this.#clearSuspicion(d.node)
+    this.#gone(had, d, left ? LEFT : DEAD)
+  }
+
+  #gone(had: Entry, d: Accusation, state: State): void {
+    this.#queue.push(writeAccusation(TYPE.dead, d), d.node)
+    const entry = entryOf(had.node, d.incarnation, state, this.#env.now)
+    this.table.set(entry)
+    this.#hooks.onEvent(state === LEFT ? 'leave' : 'dead', entry, had)
+  }
+
+  /** One member of a peer's table. Whom the peer holds for dead we suspect, so that it can refute. */
+  merge(s: NodeState): void {
+    if (s.state === ALIVE) this.alive(s, 'sync')
+    else if (s.state === LEFT) this.dead({ incarnation: s.incarnation, node: s.node, from: s.node })
+    else this.suspect({ incarnation: s.incarnation, node: s.node, from: this.#env.name })
+  }
+
+  /** A failed member is taken for left: Serf's force-leave. */
+  forget(name: string): void {
+    const had = this.table.get(name)
+    if (had?.state !== DEAD) return
+    const entry = entryOf(had.node, had.incarnation, LEFT, this.#env.now)
+    this.table.set(entry)
+    this.#hooks.onEvent('leave', entry, had)
+  }
+
+  /** A member that is gone is removed at once: force-leave with prune. */
+  prune(name: string): void {
+    const had = this.table.get(name)
+    if (had && isGone(had)) this.#remove(had)
+  }
+
+  // what we say of ourselves
+
+  /** A new incarnation, above our last and above the accusation. */
+  #refute(accused: number): void {
+    const { self } = this
+    this.#env.stats.refutations++
+    this.#health.change(1)
+    this.#announce(self.node, Math.max(self.incarnation, accused) + 1)
+  }
+
+  #announce(node: Node, incarnation: number): void {
+    const entry = entryOf(node, incarnation, ALIVE, this.self.since)
+    this.table.set(entry)
+    this.#queue.push(writeAlive({ incarnation, node: node.name, address: node.address, port: node.port, meta: node.meta, versions: node.versions }), node.name)
+    this.#hooks.onIncarnation(incarnation)
+  }
+
+  /** Tells everybody about new tags or a new address of ours. */
+  update(said: { address: string; port: number; meta: Uint8Array; versions: Uint8Array }): void {
+    const { self } = this
+    this.#announce(this.#nodes.of({ ...said, node: self.node.name }), self.incarnation + 1)
+  }
+
+  /** Tells everybody that we go; `told` is called when that has been said often enough. */
+  leave(told: () => void): void {
+    const { self } = this
+    this.#leaving = true
+    this.table.set(entryOf(self.node, self.incarnation, LEFT, this.#env.now))
+    const words = { incarnation: self.incarnation, node: self.node.name, from: self.node.name }
+    this.#queue.push(writeAccusation(TYPE.dead, words), self.node.name, told)
+  }
+
+  // claims that are checked
+
+  #mayVerify(name: string): boolean {
+    const not = this.#verifying.get(name)
+    if (not !== undefined && not > this.#env.now) return false
+    if (this.#verifying.size >= VERIFY_MOST) {
+      for (const [one, until] of this.#verifying) if (until <= this.#env.now) this.#verifying.delete(one)
+      if (this.#verifying.size >= VERIFY_MOST) return false
+    }
+    this.#verifying.set(name, Infinity)
+    return true
+  }
+
+  #verified(name: string, ok: boolean): void {
+    this.#env.stats.verified++
+    if (ok) this.#verifying.delete(name)
+    else {
+      this.#env.stats.verifiedWrong++
+      this.#verifying.set(name, this.#env.now + VERIFY_AGAIN_MS)
+    }
+  }
+
+  /** Asks whom we hold for gone. What we hold against it goes along, so that it refutes in everybody's ears. */
+  #verify(a: Alive, had: Entry | undefined): void {
+    if (!this.#mayVerify(a.node)) return
+    // meta and versions lie in a packet that will be gone by then
+    const claim = { ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) }
+    const accusation = had && { incarnation: had.incarnation, node: a.node, from: this.#env.name }
+    this.#hooks.verify(a.node, { address: a.address, port: a.port }, accusation, ok => {
+      this.#verified(a.node, ok)
+      const held = this.table.get(a.node)
+      if (!ok || (held && !isGone(held))) return
+      this.#accept({ ...claim, incarnation: Math.max(claim.incarnation, held?.incarnation ?? 0) }, held, 'news')
+    })
+  }
+
+  /** A living member is said to have moved: believed only when nobody answers by its name where we know it. */
+  #verifyMove(a: Alive, had: Entry): void {
+    if (!this.#mayVerify(a.node)) return
+    const claim = { ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) }
+    this.#hooks.verify(a.node, { address: had.node.address, port: had.node.port }, undefined, stillThere => {
+      this.#verifying.delete(a.node)
+      const held = this.table.get(a.node)
+      if (held && held.incarnation >= claim.incarnation) return
+      if (stillThere) {
+        this.#env.stats.conflicts++
+        this.#verified(a.node, false)
+        this.#hooks.onConflict(had, { address: a.address, port: a.port })
+      } else this.#accept(claim, held, 'news')
+    })
+  }
+
+  /** A ping came from somebody we hold for gone: it may not know. */
+  heardFrom(name: string, from: Endpoint): void {
+    const had = this.table.get(name)
+    if (had?.state !== DEAD || had.node.address !== from.address || had.node.port !== from.port) return
+    const { node } = had
+    this.#verify({ incarnation: had.incarnation, node: name, address: node.address, port: node.port, meta: node.meta, versions: node.versions }, had)
+  }
+
+  // forgetting
+
+  #reap(): void {
+    const { now } = this.#env
+    if (this.table.count(DEAD) + this.table.count(LEFT) > 0) {
+      for (const entry of [...this.table]) {
+        if (isGone(entry) && now - entry.since > REMEMBER_MS && entry.node.name !== this.#env.name) this.#remove(entry)
+      }
+    }
+    this.#env.timers.at(now + REAP_MS, () => this.#reap())
+  }
+
+  #remove(entry: Entry): void {
+    const { name } = entry.node
+    this.table.remove(name)
+    this.#nodes.forget(name)
+    this.#verifying.delete(name)
+    if (this.#reaped.size >= REAPED_MOST) for (const oldest of this.#reaped.keys()) {
+      this.#reaped.delete(oldest)
+      break
+    }
+    this.#reaped.set(name, entry.incarnation)
+    this.#hooks.onEvent('reap', entry, entry)
+  }
+}
+
+const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && Buffer.compare(a, b) === 0
+
+/** Whether a member speaks our protocol version, 2; one that does not say is taken at its word. */
+const speaks = (versions: Uint8Array): boolean =>
+  versions.length < 6 || (versions[0]! >= 1 && versions[0]! <= 2 && versions[1]! >= 2 && versions[0]! <= versions[1]!)

@@ -1,0 +1,234 @@
+/**
+ * memberlist's messages: each a type octet and a map keyed by field name.
+ * Unknown fields are stepped over, missing ones are zero, and a message that
+ * cannot be read gives undefined.
+ */
+import { addressBytes, addressText } from './address.ts'
+import { Reader, Writer } from './msgpack.ts'
+import { META_MOST, NAME_MOST, type State, TYPE } from './types.ts'
+
+const U32 = 0xffff_ffff
+
+/** Where a direct answer should go; name '' and port 0 when the sender did not say. */
+export type Source = { readonly address: string; readonly port: number; readonly name: string }
+export type Ping = { readonly seq: number; readonly node: string; readonly source: Source }
+export type IndirectPing = Ping & { readonly target: string; readonly port: number; readonly nack: boolean }
+export type Ack = { readonly seq: number; readonly payload: Uint8Array }
+/** A claim that `node` failed (suspect) or is gone (dead); it left by itself when it is its own accuser. */
+export type Accusation = { readonly incarnation: number; readonly node: string; readonly from: string }
+/** `versions`: protocol min, max, current; then the same of Serf. */
+export type Alive = {
+  readonly incarnation: number
+  readonly node: string
+  readonly address: string
+  readonly port: number
+  readonly meta: Uint8Array
+  readonly versions: Uint8Array
+}
+export type NodeState = Alive & { readonly state: State }
+export type PushPullHead = { readonly nodes: number; readonly userLength: number; readonly join: boolean }
+
+const NONE = new Uint8Array(0)
+
+/** Reads a struct's fields through `field`, which gives false for a name it does not know. */
+const fields = (r: Reader, field: (key: string) => boolean): boolean => {
+  for (let n = r.map(); n > 0 && r.ok; n--) if (!field(r.key())) r.skip()
+  return r.ok
+}
+
+/** The address of a raw value; octets of another length are BAD. */
+const address = (r: Reader): string => {
+  const bytes = r.raw(16)
+  const text = addressText(bytes)
+  if (text === '' && bytes.length > 0) r.bad()
+  return text
+}
+
+/** A ping or, with the fields that only it has, an indirect ping. */
+export const readPing = (body: Uint8Array): IndirectPing | undefined => {
+  const r = new Reader(body)
+  let seq = 0, node = '', target = '', port = 0, nack = false
+  let sourceAddress = '', sourcePort = 0, sourceName = ''
+  const ok = fields(r, key => {
+    switch (key) {
+      case 'SeqNo': seq = r.uint(U32); return true
+      case 'Node': node = r.text(NAME_MOST); return true
+      case 'Target': target = address(r); return true
+      case 'Port': port = r.uint(0xffff); return true
+      case 'Nack': nack = r.bool(); return true
+      case 'SourceAddr': sourceAddress = address(r); return true
+      case 'SourcePort': sourcePort = r.uint(0xffff); return true
+      case 'SourceNode': sourceName = r.text(NAME_MOST); return true
+    }
+    return false
+  })
+  const source = { address: sourceAddress, port: sourcePort, name: sourceName }
+  return ok ? { seq, node, target, port, nack, source } : undefined
+}
+
+/** An ack or a nack. */
+export const readAck = (body: Uint8Array): Ack | undefined => {
+  const r = new Reader(body)
+  let seq = 0
+  let payload: Uint8Array = NONE
+  const ok = fields(r, key => {
+    if (key === 'SeqNo') seq = r.uint(U32)
+    else if (key === 'Payload') payload = r.raw(1024)
+    else return false
+    return true
+  })
+  return ok ? { seq, payload } : undefined
+}
+
+/** A suspect or a dead message. */
+export const readAccusation = (body: Uint8Array): Accusation | undefined => {
+  const r = new Reader(body)
+  let incarnation = 0, node = '', from = ''
+  const ok = fields(r, key => {
+    if (key === 'Incarnation') incarnation = r.uint(U32)
+    else if (key === 'Node') node = r.text(NAME_MOST)
+    else if (key === 'From') from = r.text(NAME_MOST)
+    else return false
+    return true
+  })
+  return ok && node !== '' ? { incarnation, node, from } : undefined
+}
+
+/** An alive message, or one node's state in a push/pull; the reader is left behind it. */
+export const readState = (r: Reader): NodeState | undefined => {
+  let incarnation = 0, node = '', at = '', port = 0, state = 0
+  let meta: Uint8Array = NONE
+  let versions: Uint8Array = NONE
+  const ok = fields(r, key => {
+    switch (key) {
+      case 'Incarnation': incarnation = r.uint(U32); return true
+      case 'Node': case 'Name': node = r.text(NAME_MOST); return true
+      case 'Addr': at = address(r); return true
+      case 'Port': port = r.uint(0xffff); return true
+      case 'Meta': meta = r.raw(META_MOST); return true
+      case 'Vsn': versions = r.raw(16); return true
+      case 'State': state = r.uint(3); return true
+    }
+    return false
+  })
+  return ok ? { incarnation, node, address: at, port, meta, versions, state: state as State } : undefined
+}
+
+/** The head of a push/pull; the reader is left at the first state. */
+export const readPushPullHead = (r: Reader, mostNodes: number, mostUser: number): PushPullHead | undefined => {
+  let nodes = 0, userLength = 0, join = false
+  const ok = fields(r, key => {
+    if (key === 'Nodes') nodes = r.uint(mostNodes)
+    else if (key === 'UserStateLen') userLength = r.uint(mostUser)
+    else if (key === 'Join') join = r.bool()
+    else return false
+    return true
+  })
+  return ok ? { nodes, userLength, join } : undefined
+}
+
+/** The length in a stream's user message; the reader is left at its octets. */
+export const readUserHead = (r: Reader, most: number): number | undefined => {
+  let length = 0
+  const ok = fields(r, key => {
+    if (key !== 'UserMsgLen') return false
+    length = r.uint(most)
+    return true
+  })
+  return ok ? length : undefined
+}
+
+/** The sentence of an error message; '' if it cannot be read. */
+export const readError = (body: Uint8Array): string => {
+  const r = new Reader(body)
+  let error = ''
+  fields(r, key => {
+    if (key !== 'Error') return false
+    error = r.raw(512).toString('latin1')
+    return true
+  })
+  return error
+}
+
+/** The head of a compressed message; the reader is left at `length` octets of LZW. */
+export const readCompressHead = (r: Reader, most: number): number | undefined => {
+  // the two fields come in this order from every known sender, and the second is as long as the stream
+  let length: number | undefined
+  let algorithm = 0
+  for (let n = r.map(4); n > 0 && r.ok && length === undefined; n--) {
+    const key = r.key()
+    if (key === 'Algo') algorithm = r.uint(255)
+    else if (key === 'Buf') length = r.rawLength(most)
+    else r.skip()
+  }
+  if (r.ok && (algorithm !== 0 || length === undefined)) r.bad()
+  return r.ok ? length : undefined
+}
+
+const source = (w: Writer, from: Source): Writer =>
+  w.text('SourceAddr').raw(addressBytes(from.address)).text('SourcePort').int(from.port).text('SourceNode').text(from.name)
+
+export const writePing = (seq: number, node: string, from: Source): Buffer =>
+  source(new Writer().u8(TYPE.ping).map(5).text('SeqNo').int(seq).text('Node').text(node), from).done()
+
+export const writeIndirectPing = (ping: IndirectPing): Buffer =>
+  source(
+    new Writer(192)
+      .u8(TYPE.indirectPing).map(8)
+      .text('SeqNo').int(ping.seq)
+      .text('Target').raw(addressBytes(ping.target))
+      .text('Port').int(ping.port)
+      .text('Node').text(ping.node)
+      .text('Nack').bool(ping.nack),
+    ping.source,
+  ).done()
+
+export const writeAck = (seq: number): Buffer =>
+  new Writer(32).u8(TYPE.ack).map(2).text('SeqNo').int(seq).text('Payload').nil().done()
+
+export const writeNack = (seq: number): Buffer =>
+  new Writer(32).u8(TYPE.nack).map(1).text('SeqNo').int(seq).done()
+
+export const writeAccusation = (type: typeof TYPE.suspect | typeof TYPE.dead, a: Accusation): Buffer =>
+  new Writer()
+    .u8(type).map(3)
+    .text('Incarnation').int(a.incarnation)
+    .text('Node').text(a.node)
+    .text('From').text(a.from)
+    .done()
+
+export const writeAlive = (a: Alive): Buffer =>
+  new Writer(192)
+    .u8(TYPE.alive).map(6)
+    .text('Incarnation').int(a.incarnation)
+    .text('Node').text(a.node)
+    .text('Addr').raw(addressBytes(a.address))
+    .text('Port').int(a.port)
+    .text('Meta').raw(a.meta)
+    .text('Vsn').raw(a.versions)
+    .done()
+
+/** One node's state as it stands in a push/pull. */
+export const writeState = (s: NodeState): Buffer =>
+  new Writer(192)
+    .map(7)
+    .text('Name').text(s.node)
+    .text('Addr').raw(addressBytes(s.address))
+    .text('Port').int(s.port)
+    .text('Meta').raw(s.meta)
+    .text('Incarnation').int(s.incarnation)
+    .text('State').int(s.state)
+    .text('Vsn').raw(s.versions)
+    .done()
+
+export const writePushPullHead = (head: PushPullHead): Buffer =>
+  new Writer(64)
+    .u8(TYPE.pushPull).map(3)
+    .text('Nodes').int(head.nodes)
+    .text('UserStateLen').int(head.userLength)
+    .text('Join').bool(head.join)
+    .done()
+
+/** A user message for a stream, with its length before it. */
+export const writeStreamUser = (body: Uint8Array): Buffer =>
+  new Writer(32 + body.length).u8(TYPE.user).map(1).text('UserMsgLen').int(body.length).bytes(body).done()
