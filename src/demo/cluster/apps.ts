@@ -1,0 +1,50 @@
+/**
+ * What runs in the demo's cluster: names one meets in real ones, each network
+ * mode, ports with and without names, VIPs, and a framework that knows no
+ * DiscoveryInfo.
+ */
+import type { App, AppPort, Network } from './world.ts'
+
+const port = (
+  name: string,
+  number: number,
+  vip = '',
+  protocol: 'tcp' | 'udp' = 'tcp',
+): AppPort => ({
+  name,
+  number,
+  protocol,
+  vip,
+})
+
+const app = (
+  name: string,
+  network: Network,
+  ports: readonly AppPort[],
+  more: Partial<App> = {},
+): App => ({
+  name,
+  framework: 'marathon',
+  network,
+  ports,
+  discovery: true,
+  healthCheck: false,
+  ...more,
+})
+
+export const WEB = app('web', 'overlay', [port('http', 8080, '/web:80')], { healthCheck: true })
+export const API = app(
+  'api.shop',
+  'bridge',
+  [port('http', 8080, '/api.shop:8080'), port('metrics', 8125, '', 'udp')],
+  { healthCheck: true },
+)
+export const REDIS = app('redis', 'host', [port('redis', 6379, '/redis:6379')])
+export const CANARY = app('canary', 'overlay', [port('http', 8080, '/canary:80')])
+export const WORKER = app('worker', 'host', [port('', 0)], { discovery: false })
+export const REPORT = app('nightly-report', 'host', [], { framework: 'chronos', discovery: false })
+export const BROKERS: readonly App[] = [0, 1, 2].map(n =>
+  app(`kafka-${n}-broker`, 'host', [port('broker', 9092, 'broker:9092')], { framework: 'kafka' }),
+)
+
+export const FRAMEWORKS = ['marathon', 'kafka', 'chronos'] as const

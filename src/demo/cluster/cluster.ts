@@ -1,0 +1,207 @@
+/**
+ * A small Mesos within the demo: masters of which one leads, agents, and
+ * tasks that come, move and go on a timetable. Seen from outside it is real
+ * HTTP on loopback; nothing of it touches anything else.
+ */
+import type { Endpoint, Milliseconds } from '../../boundary.ts'
+import { FRAMEWORKS } from './apps.ts'
+import { agentAddedJson, agentAnswerJson, eventJson, subscribedJson } from './api-json.ts'
+import { AgentServer, MasterServer } from './server.ts'
+import { stateJson } from './state-json.ts'
+import { populate, timetable } from './timetable.ts'
+import { World, type WorldTask } from './world.ts'
+
+export type ClusterOptions = {
+  /** Where each master listens; the first leads. Port 0 takes a free one. */
+  readonly masters: readonly Endpoint[]
+  /** Where each agent is and its API listens. */
+  readonly agents: readonly Endpoint[]
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** 0 ≤ random() < 1; the same numbers tell the same story. */
+  readonly random: () => number
+  /** Between two steps of the timetable; 0: only when `step` is called. Default 5 s. */
+  readonly stepMs?: Milliseconds
+  /** How long a new leader waits for all agents to register again. Default 2 s; 0: no wait. */
+  readonly reregisterMs?: Milliseconds
+  /** Default 15 s, as Mesos has it. */
+  readonly heartbeatMs?: Milliseconds
+  /** Hears of each step, in a sentence. */
+  readonly onStep?: (what: string) => void
+}
+
+const STEP_MS = 5_000
+const REREGISTER_MS = 2_000
+const HEARTBEAT_MS = 15_000
+
+const shown = ({ address, port }: Endpoint): string => `${address}:${port}`
+
+export class Cluster {
+  readonly #options: ClusterOptions
+  readonly #world: World
+  readonly #masters: readonly MasterServer[]
+  readonly #agents: readonly AgentServer[]
+  readonly #story: Generator<string, never>
+  readonly #missing = new Set<string>()
+  #timers: NodeJS.Timeout[] = []
+  #ticking: NodeJS.Timeout | undefined
+  #leader = 0
+
+  private constructor(options: ClusterOptions, agents: readonly AgentServer[]) {
+    const { now, random, heartbeatMs = HEARTBEAT_MS } = options
+    this.#options = options
+    this.#agents = agents
+    this.#world = new World(
+      {
+        agents: agents.map(({ at }) => at),
+        seconds: () => now() / 1_000,
+        random,
+        onEvent: event => {
+          // a master hears only of agents that have registered with it
+          if (!this.#missing.has(event.task.agent.id))
+            this.#master?.send(eventJson(this.#world, event))
+        },
+      },
+      FRAMEWORKS,
+    )
+    this.#masters = options.masters.map(
+      (at, i) =>
+        new MasterServer(at, {
+          elsewhere: () => (i === this.#leader ? undefined : this.leader ? shown(this.leader) : ''),
+          state: () =>
+            stateJson(this.#world, {
+              self: shown(this.#masters[i]?.at ?? at),
+              leader: this.leader ? shown(this.leader) : '',
+              leading: i === this.#leader,
+              missing: this.#missing,
+            }),
+          subscribed: () => subscribedJson(this.#world, this.#missing, heartbeatMs / 1_000),
+          heartbeatMs,
+        }),
+    )
+    this.#story = timetable(this.#world, random)
+  }
+
+  /** Starts all of it; rejects with EBIND if a place is taken, and leaves nothing running. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    let cluster: Cluster | undefined
+    const agents = options.agents.map(
+      (at, i) => new AgentServer(at, { answer: type => cluster?.agentAnswer(i, type) }),
+    )
+    try {
+      // an agent's id and address are known to all, so its port comes first
+      for (const agent of agents) await agent.start()
+      cluster = new Cluster(options, agents)
+      populate(cluster.#world)
+      for (const master of cluster.#masters) await master.start()
+    } catch (er) {
+      await Promise.all(
+        [...agents, ...(cluster ? cluster.#masters : [])].map(server => server.kill()),
+      )
+      throw er
+    }
+    cluster.#tick()
+    return cluster
+  }
+
+  /** Where each master is, alive or not. */
+  get masters(): readonly Endpoint[] {
+    return this.#masters.map(master => master.at)
+  }
+
+  get agents(): readonly Endpoint[] {
+    return this.#agents.map(agent => agent.at)
+  }
+
+  /** The leading master; undefined while every master is dead. */
+  get leader(): Endpoint | undefined {
+    return this.#master?.at
+  }
+
+  /** Tasks that have not ended, oldest first. */
+  get tasks(): readonly WorldTask[] {
+    return this.#world.tasks
+  }
+
+  /** The timetable's next step, now; what happened. */
+  step(): string {
+    const what = this.#story.next().value
+    this.#options.onStep?.(what)
+    return what
+  }
+
+  /** Ends a master as a crash would. If it led, another one leads. */
+  async killMaster(i: number): Promise<void> {
+    await this.#masters[i]?.kill()
+    if (i === this.#leader) this.#elect()
+  }
+
+  async startMaster(i: number): Promise<void> {
+    await this.#masters[i]?.start()
+    if (!this.#master) this.#elect()
+  }
+
+  /** Another master leads; the old one lives on and follows. */
+  failover(): void {
+    this.#master?.hangUp()
+    this.#elect()
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#ticking)
+    for (const timer of this.#timers) clearTimeout(timer)
+    await Promise.all([...this.#masters, ...this.#agents].map(server => server.kill()))
+  }
+
+  get #master(): MasterServer | undefined {
+    const master = this.#masters[this.#leader]
+    return master?.alive ? master : undefined
+  }
+
+  /** What agent `i` answers to a call of its API. */
+  agentAnswer(i: number, type: unknown): Readonly<Record<string, unknown>> | undefined {
+    const agent = this.#world.agents[i]
+    return agent && agentAnswerJson(this.#world, agent, type)
+  }
+
+  /** The next one alive leads, and waits for the agents. */
+  #elect(): void {
+    const n = this.#masters.length
+    for (let i = 1; i <= n; i++) {
+      const candidate = (this.#leader + i) % n
+      if (!this.#masters[candidate]?.alive) continue
+      this.#leader = candidate
+      this.#recover()
+      return
+    }
+  }
+
+  #recover(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers = []
+    this.#missing.clear()
+    const { reregisterMs = REREGISTER_MS } = this.#options
+    if (reregisterMs === 0) return
+    const { agents } = this.#world
+    agents.forEach((agent, i) => {
+      this.#missing.add(agent.id)
+      const back = (): void => {
+        this.#missing.delete(agent.id)
+        for (const event of agentAddedJson(this.#world, agent)) this.#master?.send(event)
+      }
+      this.#timers.push(setTimeout(back, ((i + 1) * reregisterMs) / agents.length))
+    })
+  }
+
+  #tick(): void {
+    const { stepMs = STEP_MS } = this.#options
+    if (stepMs === 0) return
+    this.#ticking = setTimeout(() => {
+      this.step()
+      this.#tick()
+    }, stepMs)
+  }
+}
+
+/** Starts an embedded Mesos. */
+export const startCluster = (options: ClusterOptions): Promise<Cluster> => Cluster.start(options)

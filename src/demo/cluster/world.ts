@@ -1,0 +1,161 @@
+/**
+ * The demo's Mesos as it would be without HTTP: agents, frameworks, and tasks
+ * that are launched, change state and end. Everything it does is told as an
+ * event; nothing here knows a clock, a socket or JSON.
+ */
+
+export type Network = 'host' | 'overlay' | 'bridge'
+
+/** One kind of task: what Marathon would call an app. */
+export type App = {
+  readonly name: string
+  readonly framework: string
+  readonly network: Network
+  /** In DiscoveryInfo; the number is the container's (the host's on the host network, where it is assigned). */
+  readonly ports: readonly AppPort[]
+  /** False: no DiscoveryInfo at all, as old frameworks have it. */
+  readonly discovery: boolean
+  readonly healthCheck: boolean
+}
+
+export type AppPort = {
+  readonly name: string
+  readonly number: number
+  readonly protocol: 'tcp' | 'udp'
+  /** Value of the VIP label, '' for none. */
+  readonly vip: string
+}
+
+export type WorldAgent = {
+  readonly id: string
+  /** Where it is and where its API listens. */
+  readonly address: string
+  readonly port: number
+}
+
+export type WorldFramework = { readonly id: string; readonly name: string; readonly pid: string }
+
+export type WorldStatus = {
+  readonly state: string
+  /** Seconds since the epoch. */
+  readonly timestamp: number
+  readonly healthy: boolean | undefined
+}
+
+export type WorldTask = {
+  readonly id: string
+  readonly app: App
+  readonly agent: WorldAgent
+  readonly state: string
+  /** Oldest first. */
+  readonly statuses: readonly WorldStatus[]
+  /** One for each port of the app, on the agent. */
+  readonly hostPorts: readonly number[]
+  /** The container's own addresses; the agent's on the host network. */
+  readonly addresses: readonly string[]
+}
+
+export type WorldEvent =
+  | { readonly kind: 'added'; readonly task: WorldTask }
+  | { readonly kind: 'updated'; readonly task: WorldTask }
+
+export type WorldOptions = {
+  readonly agents: readonly { readonly address: string; readonly port: number }[]
+  /** Seconds since the epoch. */
+  readonly seconds: () => number
+  /** 0 ≤ random() < 1; the same numbers give the same cluster. */
+  readonly random: () => number
+  readonly onEvent: (event: WorldEvent) => void
+}
+
+const ENDED = new Set(['TASK_KILLED', 'TASK_FAILED', 'TASK_FINISHED'])
+/** First port that the agents offer. */
+const FIRST_PORT = 31_000
+
+/** `length` hexadecimal digits. */
+export const hex = (random: () => number, length: number): string =>
+  Array.from({ length }, () => Math.floor(random() * 16).toString(16)).join('')
+
+export class World {
+  /** Of the cluster; ids of agents and frameworks begin with it. */
+  readonly id: string
+  readonly agents: readonly WorldAgent[]
+  readonly frameworks: readonly WorldFramework[]
+  readonly #options: WorldOptions
+  readonly #tasks = new Map<string, WorldTask>()
+  #launched = 0
+
+  constructor(options: WorldOptions, frameworks: readonly string[]) {
+    const { random, agents } = options
+    this.#options = options
+    this.id = [8, 4, 4, 4, 12].map(length => hex(random, length)).join('-')
+    this.agents = agents.map(({ address, port }, i) => ({ id: `${this.id}-S${i}`, address, port }))
+    this.frameworks = frameworks.map((name, i) => ({
+      id: `${this.id}-${String(i).padStart(4, '0')}`,
+      name,
+      pid: `scheduler-${hex(random, 8)}@${agents[i % agents.length]?.address ?? '127.0.0.1'}:${15_201 + i}`,
+    }))
+  }
+
+  /** All that have not ended, oldest first. */
+  get tasks(): readonly WorldTask[] {
+    return [...this.#tasks.values()]
+  }
+
+  /** Running tasks of an app, oldest first. */
+  running(app: string): WorldTask[] {
+    return this.tasks.filter(task => task.app.name === app && task.state === 'TASK_RUNNING')
+  }
+
+  /** The agent with the fewest tasks, other than `not` if there is another. */
+  roomiest(not?: WorldAgent): WorldAgent {
+    const load = (agent: WorldAgent): number =>
+      this.tasks.reduce((sum, task) => sum + (task.agent.id === agent.id ? 1 : 0), 0)
+    const others = this.agents.filter(agent => agent.id !== not?.id)
+    const candidates = others.length > 0 ? others : this.agents
+    return candidates.reduce((best, agent) => (load(agent) < load(best) ? agent : best))
+  }
+
+  /** Starts a task of the app: staging, starting, running. */
+  launch(app: App, agent: WorldAgent = this.roomiest()): WorldTask {
+    const { random } = this.#options
+    const n = ++this.#launched
+    const task: WorldTask = {
+      id: `${app.name}.${[8, 4, 4, 4, 12].map(length => hex(random, length)).join('-')}`,
+      app,
+      agent,
+      state: 'TASK_STAGING',
+      statuses: [],
+      hostPorts: app.ports.map((_, i) => FIRST_PORT + ((n * 4 + i) % 1_000)),
+      addresses: addressesOf(app.network, agent, n),
+    }
+    this.#tasks.set(task.id, task)
+    this.#options.onEvent({ kind: 'added', task })
+    this.update(task.id, 'TASK_STARTING')
+    return this.update(task.id, 'TASK_RUNNING', app.healthCheck ? true : undefined) ?? task
+  }
+
+  /** A status of a task; undefined if there is no such task any more. An end removes it. */
+  update(id: string, state: string, healthy?: boolean): WorldTask | undefined {
+    const task = this.#tasks.get(id)
+    if (task === undefined) return undefined
+    const status = { state, timestamp: this.#options.seconds(), healthy }
+    const next = { ...task, state, statuses: [...task.statuses.slice(-3), status] }
+    if (ENDED.has(state)) this.#tasks.delete(id)
+    else this.#tasks.set(id, next)
+    this.#options.onEvent({ kind: 'updated', task: next })
+    return next
+  }
+}
+
+/** Overlay addresses are of the documentation ranges: nothing is there to be hit by mistake. */
+const addressesOf = (network: Network, agent: WorldAgent, n: number): readonly string[] => {
+  switch (network) {
+    case 'host':
+      return [agent.address]
+    case 'bridge':
+      return [`172.17.0.${2 + (n % 250)}`]
+    case 'overlay':
+      return [`192.0.2.${1 + (n % 254)}`, `2001:db8::${(n % 0xffff).toString(16)}`]
+  }
+}
