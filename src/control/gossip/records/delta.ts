@@ -1,0 +1,193 @@
+/**
+ * A delta: what one owner changed after version `from` up to `to`, each key
+ * once with its newest value, in version order. Because of that order any
+ * prefix of a delta is itself one, and a long one can be cut anywhere.
+ *
+ *   delta  name(len8) epoch from to gc flags age  op*         numbers are varints
+ *   op     length  step flags key(len8) value(len)  …         step: version less the one before; key: kind octet, name
+ *
+ * What follows an op's value within its length is skipped: room for later.
+ */
+import { type Reader, type Writer, varintSize } from './octets.ts'
+import type { Owner } from './owner.ts'
+import { DELETED, type Table } from './table.ts'
+
+/** The owner's whole state up to `to`: what is not in it is gone. */
+export const WHOLE = 1
+/** No ops, because they fit no packet: says only that they exist and who has them. */
+export const NOTICE = 2
+
+/** An op's flag: the key is gone, and no value follows. */
+const OP_DELETED = 1
+
+/** Versions are 32 bits, epochs 48: seconds since 1970 at an owner's start, or one more than its last. */
+const MAX_VERSION = 2 ** 32 - 1
+export const MAX_EPOCH = 2 ** 48 - 1
+
+export type Delta = {
+  readonly owner: string
+  readonly epoch: number
+  readonly from: number
+  readonly to: number
+  readonly gc: number
+  readonly flags: number
+  /** How long ago its owner made it, as far as those who passed it on can tell, in ms. */
+  readonly age: number
+  readonly ops: Reader
+}
+
+/** A cursor over a delta's ops; the fields are those of the op `next` stepped to. */
+export class Ops {
+  readonly reader: Reader
+  version: number
+  keyAt = 0
+  keyLength = 0
+  valueAt = 0
+  /** -1: deleted. */
+  valueLength = 0
+  #next: number
+
+  constructor(delta: Delta) {
+    this.reader = delta.ops
+    this.version = delta.flags & WHOLE ? 0 : delta.from
+    this.#next = delta.ops.at
+  }
+
+  /** Step to the next op; false at the end, and when the octets are no op (then `reader.ok` is false). */
+  next(): boolean {
+    const r = this.reader
+    r.at = this.#next
+    if (!r.ok || r.left === 0) return false
+    const length = r.varint()
+    const end = r.at + length
+    this.version += r.varint()
+    const deleted = (r.u8() & OP_DELETED) !== 0
+    this.keyLength = r.u8()
+    this.keyAt = r.skip(this.keyLength)
+    this.valueLength = deleted ? -1 : r.varint()
+    this.valueAt = deleted ? r.at : r.skip(this.valueLength)
+    if (!r.ok || r.at > end || end > r.end) return (r.ok = false)
+    this.#next = end
+    return true
+  }
+}
+
+/** The delta in a field of a message, undefined if it is none; its ops are checked to the last octet. */
+export const readDelta = (r: Reader, valueBytes: number): Delta | undefined => {
+  const owner = r.text(r.u8())
+  const epoch = r.varint()
+  const from = r.varint()
+  const to = r.varint()
+  const gc = r.varint()
+  const flags = r.varint()
+  const age = r.varint()
+  if (!r.ok || owner === '' || epoch < 1 || epoch > MAX_EPOCH || to > MAX_VERSION) return undefined
+  const whole = (flags & WHOLE) !== 0
+  if (from >= to || gc > to || (whole ? from !== 0 : flags === 0 && gc > from)) return undefined
+  const delta: Delta = { owner, epoch, from, to, gc, flags, age, ops: r }
+  const start = r.at
+  const ops = new Ops(delta)
+  let last = from
+  while (ops.next()) {
+    if (ops.version <= last || ops.version > to || ops.keyLength < 2 || ops.valueLength > valueBytes) return undefined
+    last = ops.version
+  }
+  if (!r.ok) return undefined
+  r.at = start
+  return delta
+}
+
+const opSize = (table: Table, e: number, step: number): number => {
+  const deleted = ((table.flags[e] as number) & DELETED) !== 0
+  const length = table.length[e] as number
+  return varintSize(step) + 2 + (table.keyLength[table.key[e] as number] as number) + (deleted ? 0 : varintSize(length) + length)
+}
+
+const writeOp = (w: Writer, table: Table, e: number, step: number): void => {
+  const k = table.key[e] as number
+  const deleted = ((table.flags[e] as number) & DELETED) !== 0
+  const length = table.length[e] as number
+  const keyLength = table.keyLength[k] as number
+  const keyAddress = table.keyAddress[k] as number
+  const keyAt = table.slabs.offset(keyAddress)
+  const key = table.slabs.slab(keyAddress)
+  w.varint(opSize(table, e, step))
+  w.varint(step)
+  w.u8(deleted ? OP_DELETED : 0)
+  w.u8(keyLength)
+  w.raw(key, keyAt, keyAt + keyLength)
+  if (deleted) return
+  w.varint(length)
+  const address = table.address[e] as number
+  const at = table.slabs.offset(address)
+  w.raw(table.slabs.slab(address), at, at + length)
+}
+
+/** First entry of an owner's list above a version, 0 if none. */
+const firstAbove = (table: Table, owner: Owner, version: number): number => {
+  if (version <= 0) return owner.head
+  let e = owner.tail
+  let found = 0
+  while (e !== 0 && (table.version[e] as number) > version) {
+    found = e
+    e = table.before[e] as number
+  }
+  return found
+}
+
+const writeHead = (w: Writer, owner: Owner, from: number, to: number, flags: number, age: number): void => {
+  w.text(owner.name)
+  w.varint(owner.epoch)
+  w.varint(from)
+  w.varint(to)
+  w.varint(owner.gc)
+  w.varint(flags)
+  w.varint(Math.max(0, Math.round(age)))
+}
+
+/**
+ * Append to `w` what an owner changed in (from, to]; whole if `from` is 0 or
+ * lies before its gc. At most about `limit` octets: returns the version it
+ * got to, which is below `to` if it was cut, and 0 if nothing was written
+ * because not even one op (or, if whole, not all of them) fits.
+ */
+export const writeDelta = (w: Writer, table: Table, owner: Owner, from: number, to: number, limit: number, age: number): number => {
+  const whole = from < owner.gc || from === 0
+  if (whole) to = owner.version
+  const headRoom = owner.name.length + 40
+  let end = 0
+  let reached = to
+  let size = headRoom
+  let last = whole ? 0 : from
+  const first = firstAbove(table, owner, last)
+  for (let e = first; e !== 0; e = table.after[e] as number) {
+    const version = table.version[e] as number
+    if (version > to) break
+    const op = opSize(table, e, version - last)
+    size += varintSize(op) + op
+    if (size > limit) {
+      if (whole || end === 0) return 0
+      reached = last
+      break
+    }
+    end = e
+    last = version
+  }
+  writeHead(w, owner, whole ? 0 : from, reached, whole ? WHOLE : 0, age)
+  last = whole ? 0 : from
+  if (end !== 0)
+    for (let e = first; ; e = table.after[e] as number) {
+      const version = table.version[e] as number
+      writeOp(w, table, e, version - last)
+      last = version
+      if (e === end) break
+    }
+  return reached
+}
+
+/** Append the news that an owner changed in (from, to], without the changes. */
+export const writeNotice = (w: Writer, owner: Owner, from: number, to: number, age: number): void =>
+  writeHead(w, owner, from, to, NOTICE, age)
+
+/** Octets of an owner's whole state on the wire, about. */
+export const wholeSize = (owner: Owner): number => owner.name.length + 40 + owner.bytes + (owner.count + owner.tombs) * 8

@@ -1,0 +1,197 @@
+/**
+ * What membership says of the owners, and what follows for their entries:
+ * suspect and gone owners rank behind live ones, gone owners fall silent after
+ * half their grace and are dropped after all of it, and when too many vanish
+ * at once we hold still, because then it is likely us who are cut off.
+ */
+import type { MemberEvent } from '../rider.ts'
+import { isGone, type Owner, type Presence as State, rankOf } from './owner.ts'
+import type { Peers } from './peers.ts'
+import type { Replica, Work } from './replica.ts'
+import type { Counts, Limits } from './types.ts'
+
+/** Vanishing is judged over this time, in ms. */
+const WINDOW_MS = 60_000
+/** Fewer than this many vanished owners is nobody's partition: one of three agents may die. */
+const FEWEST = 3
+/** An owner that no member list names is given this long to appear in one, in ms. */
+const UNKNOWN_MS = 30_000
+const SWEEP_MS = 1_000
+
+type Options = { self: string; replica: () => Replica; peers: Peers; limits: Limits; counts: Counts }
+
+export class Presence {
+  readonly #self: string
+  readonly #replica: () => Replica
+  readonly #peers: Peers
+  readonly #limits: Limits
+  readonly #counts: Counts
+  /** Members that are not alive, whether or not we hold records of theirs. */
+  readonly #absent = new Map<string, { presence: State; since: number }>()
+  /** Owners that are not plainly alive: the only ones a sweep looks at. */
+  readonly #watched = new Set<Owner>()
+  /** Owners that went from alive to suspect or dead, and when. */
+  readonly #vanished = new Map<Owner, number>()
+  /** Until when vanished owners are shown as if alive; 0 when we do not hold still. */
+  #holdUntil = 0
+  #sweepAt = 0
+
+  constructor({ self, replica, peers, limits, counts }: Options) {
+    this.#self = self
+    this.#replica = replica
+    this.#peers = peers
+    this.#limits = limits
+    this.#counts = counts
+  }
+
+  get holding(): boolean {
+    return this.#holdUntil !== 0
+  }
+
+  /** An owner was made: what do we know of it? */
+  onOwner(owner: Owner): void {
+    const absent = this.#absent.get(owner.name)
+    if (absent) {
+      owner.presence = absent.presence
+      owner.since = absent.since
+    } else if (owner.name === this.#self || this.#peers.has(owner.name)) owner.presence = 'alive'
+    if (owner.presence !== 'alive') this.#watched.add(owner)
+  }
+
+  onMember({ type, member }: MemberEvent, now: number): void {
+    const { name } = member
+    if (name === this.#self) return
+    const state: State = type === 'leave' ? 'left' : type === 'dead' || type === 'reap' ? 'dead' : member.state
+    const usable = member.capable && (state === 'alive' || state === 'suspect')
+    if (usable) this.#peers.add(name)
+    else this.#peers.remove(name)
+    if (state === 'alive') {
+      this.#absent.delete(name)
+      const owner = this.#replica().owners.get(name)
+      if (owner) this.#forgive(owner)
+    } else if (type === 'reap') this.#absent.delete(name)
+    else {
+      const known = this.#absent.get(name)
+      if (!known || known.presence !== state) this.#absent.set(name, { presence: state, since: now })
+    }
+    const owner = this.#replica().owners.get(name)
+    if (owner) this.#become(owner, state, now)
+  }
+
+  /** A live owner may come back under an epoch we were told to refuse. */
+  #forgive(owner: Owner): void {
+    this.#replica().dropped.delete(owner.hash)
+  }
+
+  #become(owner: Owner, state: State, now: number): void {
+    const before = owner.presence
+    if (before === state) return
+    const rank = rankOf(owner)
+    const wasGone = isGone(owner)
+    owner.presence = state
+    // A reaped or left owner that was dead before has been gone since then.
+    if (!(wasGone && isGone(owner))) owner.since = now
+    if (state === 'alive') {
+      if (before === 'suspect' || before === 'dead') this.#counts.flaps++
+      this.#watched.delete(owner)
+      this.#vanished.delete(owner)
+      owner.held = false
+      this.#replica().hush(owner, false)
+    } else {
+      this.#watched.add(owner)
+      if (state === 'left') this.#vanished.delete(owner)
+      else if (owner.version > 0 && before === 'alive') this.#vanish(owner, now)
+    }
+    if (rankOf(owner) !== rank) {
+      if (rankOf(owner) > rank) this.#counts.hidden++
+      this.#replica().touch(owner)
+    }
+  }
+
+  #vanish(owner: Owner, now: number): void {
+    for (const [old, at] of this.#vanished) {
+      if (at + WINDOW_MS >= now) break
+      this.#vanished.delete(old)
+    }
+    this.#vanished.set(owner, now)
+    if (this.holding) {
+      owner.held = true
+      return
+    }
+    const { size } = this.#vanished
+    if (size < FEWEST || size <= this.#replica().owners.size * this.#limits.holdShare) return
+    this.#holdUntil = now + this.#limits.holdMs
+    this.#counts.holds++
+    for (const held of this.#vanished.keys()) {
+      held.held = true
+      this.#replica().touch(held)
+    }
+  }
+
+  /** How long an owner has been gone, in ms; -1 if it is not. */
+  goneMs(owner: Owner, now: number): number {
+    return isGone(owner) ? Math.max(0, now - owner.since) : -1
+  }
+
+  /** A peer has an owner gone for longer than we do: the earliest witness is right, so that all let go together. */
+  learnGone(owner: Owner, goneMs: number, left: boolean, now: number): void {
+    if (!isGone(owner) || goneMs < 0) return
+    if (left && owner.presence === 'dead') owner.presence = 'left'
+    owner.since = Math.min(owner.since, now - goneMs)
+  }
+
+  /** An owner that was gone already when we last stopped. */
+  restore(owner: Owner, goneMs: number, left: boolean, now: number): void {
+    owner.presence = left ? 'left' : 'dead'
+    owner.since = now - goneMs
+    this.#watched.add(owner)
+  }
+
+  /** When `sweep` has something to do next. */
+  get sweepAt(): number {
+    return this.#sweepAt
+  }
+
+  /** Look after those who are not alive; what takes long is given to `work`. */
+  sweep(now: number, work: (job: Work) => void): void {
+    if (now < this.#sweepAt) return
+    this.#sweepAt = now + SWEEP_MS
+    const replica = this.#replica()
+    for (const [hash, gone] of replica.dropped) if (gone.until <= now) replica.dropped.delete(hash)
+    if (this.holding) this.#reviewHold(now)
+    for (const owner of this.#watched) {
+      if (replica.owners.get(owner.name) !== owner) this.#watched.delete(owner)
+      else if (!owner.busy) this.#age(owner, now, work)
+    }
+  }
+
+  #age(owner: Owner, now: number, work: (job: Work) => void): void {
+    // With nobody to ask there is nobody to miss it either.
+    if (owner.presence === 'unknown' && now - owner.since > UNKNOWN_MS && this.#peers.count > 0) this.#become(owner, 'dead', now)
+    if (!isGone(owner)) return
+    const grace = owner.presence === 'left' ? this.#limits.leftMs : this.#limits.deadMs
+    const gone = now - owner.since
+    if (gone >= grace / 2) this.#replica().hush(owner, true)
+    if (gone < grace) return
+    this.#watched.delete(owner)
+    this.#vanished.delete(owner)
+    this.#counts.dropped++
+    work(this.#replica().drop(owner, now, true))
+  }
+
+  /** Stop holding still when its time is over or most of the vanished are back. */
+  #reviewHold(now: number): void {
+    const replica = this.#replica()
+    let missing = 0
+    for (const owner of this.#watched) if (owner.held) missing++
+    if (now < this.#holdUntil && missing > replica.owners.size * this.#limits.holdShare) return
+    this.#holdUntil = 0
+    this.#vanished.clear()
+    for (const owner of this.#watched) {
+      if (!owner.held) continue
+      owner.held = false
+      this.#counts.hidden++
+      replica.touch(owner)
+    }
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * The records, put together: what we publish, what others published, how it
+ * travels, and what of it is shown. One object that a membership core carries
+ * as its rider and the control plane reads from and writes to. All of it is
+ * synchronous; work that would take long is done a little at each `poll`.
+ */
+import type { MemberEvent, Rider, RiderSend } from '../rider.ts'
+import { type Delta, NOTICE } from './delta.ts'
+import { HotQueue } from './hot-queue.ts'
+import { DELTAS, readMessage } from './message.ts'
+import { Own } from './own.ts'
+import type { Owner, Presence as State } from './owner.ts'
+import { Peers } from './peers.ts'
+import { Presence } from './presence.ts'
+import { Repair } from './repair.ts'
+import { Replica, type Verdict, type Work } from './replica.ts'
+import { pieces, readSnapshot } from './snapshot.ts'
+import { type Counts, defaultLimits, type Entry, type Key, type Kind, kindOf, type Limits, zeroCounts } from './types.ts'
+import { View } from './view.ts'
+
+/** Entries merged, and changed keys told of, in one poll: about 2 ms of the 5 ms a turn may take. */
+const MERGE_STEPS = 1_500
+const TELL_KEYS = 1_000
+/** A larger packet than any of ours is taken in turns. */
+const LARGE_PACKET = 4_096
+const IDLE_MS = 1_000
+
+export type RecordsOptions = {
+  /** Our name in the member list. */
+  readonly self: string
+  /** Milliseconds that only grow. */
+  readonly now: () => number
+  /** Numbers in [0, 1). */
+  readonly random: () => number
+  /** Seconds since 1970 at start: our first epoch, unless one we had before is higher. */
+  readonly epoch: number
+  readonly limits?: Partial<Limits>
+  /** Whether an owner may fill this name; what is refused is replicated, counted and never shown. Default: all. */
+  readonly allow?: (key: Key, owner: string) => boolean
+  /** Whether there are seeds to wait for before we count as synced; default true. */
+  readonly seeds?: boolean
+  /** Whom to talk to; default: learned from member events. Simulations of many nodes share one. */
+  readonly peers?: Peers
+}
+
+export type OwnerInfo = { readonly name: string; readonly epoch: number; readonly version: number; readonly entries: number; readonly bytes: number; readonly presence: State; readonly held: boolean; readonly stale: boolean }
+
+export type RecordsStats = Counts & {
+  readonly entries: number
+  readonly tombstones: number
+  readonly keys: number
+  readonly owners: number
+  /** Octets of keys and values, and octets held for them. */
+  readonly bytes: number
+  readonly reserved: number
+  readonly peers: number
+  readonly queued: number
+  /** Merges waiting for their turn, and keys whose change was not told yet. */
+  readonly backlog: number
+  readonly untold: number
+  readonly synced: boolean
+  readonly holding: boolean
+}
+
+export class Records implements Rider {
+  readonly #self: string
+  readonly #now: () => number
+  readonly #limits: Limits
+  readonly #counts: Counts = zeroCounts()
+  readonly #replica: Replica
+  readonly #peers: Peers
+  readonly #presence: Presence
+  readonly #own: Own
+  readonly #hot: HotQueue
+  readonly #repair: Repair
+  readonly #view: View
+  #work: Work[] = []
+  #restored = false
+
+  constructor(options: RecordsOptions) {
+    const { self, now, random, epoch, allow } = options
+    const limits = (this.#limits = { ...defaultLimits, ...options.limits })
+    const counts = this.#counts
+    this.#self = self
+    this.#now = now
+    const peers = (this.#peers = options.peers ?? new Peers(random))
+    this.#presence = new Presence({ self, replica: () => this.#replica, peers, limits, counts })
+    this.#replica = new Replica({
+      limits,
+      counts,
+      seed: Math.floor(random() * 2 ** 32),
+      onOwner: owner => this.#presence.onOwner(owner),
+      allow: (code, name, owner) => {
+        const kind = kindOf(code)
+        return kind !== undefined && (!allow || allow({ kind, name }, owner))
+      },
+    })
+    this.#hot = new HotQueue(this.#replica, peers, limits, counts, random)
+    const start = now()
+    this.#own = new Own({
+      name: self,
+      epoch,
+      replica: this.#replica,
+      limits,
+      counts,
+      now: start,
+      onBatch: (owner, from, to) => this.#hot.add(owner, from, to, 0, this.#now()),
+    })
+    this.#repair = new Repair({
+      self,
+      replica: this.#replica,
+      peers,
+      presence: this.#presence,
+      own: this.#own,
+      limits,
+      counts,
+      seeds: options.seeds ?? true,
+      now: start,
+      take: (from, deltas, spread) => void this.#work.push(this.#takeAll(from, deltas, spread)),
+      pending: () => this.#work.length > 0,
+      onDiffer: (peer, now) => this.#hot.offer(peer, now),
+    })
+    this.#view = new View(this.#replica, () => this.synced)
+  }
+
+  // ---- for the control plane
+
+  /** Set one of our keys; goes out within 100 ms together with what else changed. False if it can be no entry. */
+  publish(key: Key, value: Uint8Array): boolean {
+    return this.#own.put(key, value, this.#now())
+  }
+
+  /** Take one of our keys back. */
+  withdraw(key: Key): boolean {
+    return this.#own.put(key, undefined, this.#now())
+  }
+
+  /** All that is shown of a kind, in no order: of each name the entries of its live owners, or of the dead if none lives. */
+  entries(kind: Kind): Generator<Entry> {
+    return this.#view.entries(kind)
+  }
+
+  /** What is shown under one key. */
+  lookup(key: Key): Entry[] {
+    return this.#view.lookup(key)
+  }
+
+  /** Call back with keys that may show something else now, at most 1,000 at a time; the return value ends it. */
+  onChange(listener: (keys: readonly Key[]) => void): () => void {
+    return this.#view.onChange(listener)
+  }
+
+  /** Whether what is not here may be said not to exist. */
+  get synced(): boolean {
+    return this.#repair.sync.done
+  }
+
+  /** Our epoch, to be kept on disk at once; the next life's must be higher. */
+  get epoch(): number {
+    return this.#own.epoch
+  }
+
+  /** Owners with records, in no order. */
+  *owners(): Generator<OwnerInfo> {
+    for (const o of this.#replica.owners.values())
+      if (o.version > 0)
+        yield { name: o.name, epoch: o.epoch, version: o.version, entries: o.count, bytes: o.bytes, presence: o.presence, held: o.held, stale: o.restored && !this.synced }
+  }
+
+  stats(): RecordsStats {
+    const { table, entries, owners } = this.#replica
+    let bytes = 0
+    for (const owner of owners.values()) bytes += owner.bytes
+    return {
+      ...this.#counts,
+      refused: { ...this.#counts.refused },
+      entries,
+      tombstones: table.rows - entries,
+      keys: table.keys,
+      owners: owners.size,
+      bytes,
+      reserved: table.slabs.reserved,
+      peers: this.#peers.count,
+      queued: this.#hot.length,
+      backlog: this.#work.length,
+      untold: this.#view.pending,
+      synced: this.synced,
+      holding: this.#presence.holding,
+    }
+  }
+
+  /** The records for the disk, in pieces of about 32 kB, each a turn's work. `wallMs`: since 1970. */
+  pieces(wallMs: number): Generator<Buffer> {
+    return pieces(this.#self, this.epoch, this.#replica, owner => this.#gone(owner), wallMs)
+  }
+
+  toBytes(wallMs: number): Buffer {
+    return Buffer.concat([...this.pieces(wallMs)])
+  }
+
+  /** Load what an earlier life wrote, before anything else is heard; how many entries came, -1 if the bytes are no snapshot. */
+  fromBytes(bytes: Uint8Array, wallMs: number): number {
+    const now = this.#now()
+    const found = readSnapshot(bytes, this.#limits.valueBytes, wallMs)
+    if (!found) return -1
+    for (const delta of found.deltas) {
+      finish(this.#replica.merge(delta, now))
+      const owner = this.#replica.owners.get(delta.owner)
+      if (owner) owner.restored = true
+    }
+    for (const item of found.gone) {
+      const owner = this.#replica.byHash(item.hash)
+      if (owner) this.#presence.restore(owner, Math.max(0, item.goneMs) + found.ageMs, item.left, now)
+    }
+    this.#restored = true
+    return this.#replica.entries
+  }
+
+  // ---- for the membership core
+
+  digest(): Uint8Array {
+    const { digest, owners, entries } = this.#replica
+    return digest.root(this.synced, owners.size, entries)
+  }
+
+  onDigest(from: string, digest: Uint8Array, now: number): void {
+    this.#repair.onRoot(from, digest, now)
+  }
+
+  onPacket(from: string, body: Uint8Array, now: number): void {
+    this.#counts.packetsIn++
+    this.#counts.bytesIn += body.length
+    const large = body.length > LARGE_PACKET
+    // What waits for its turn must not lie in a buffer that is received into again.
+    const message = readMessage(large ? Buffer.from(body) : body, this.#limits.valueBytes)
+    if (typeof message === 'string') this.#counts.refused[message]++
+    else if (message.type !== DELTAS) this.#repair.onMessage(from, message, now)
+    else if (large) this.#work.push(this.#takeAll(from, message.deltas, true))
+    else for (const delta of message.deltas) finish(this.#take(from, delta, true))
+  }
+
+  onStreamRequest(_from: string, body: Uint8Array, now: number): Uint8Array | undefined {
+    this.#counts.streamsIn++
+    this.#counts.streamBytesIn += body.length
+    const response = this.#repair.onStreamRequest(body, now)
+    this.#counts.streamBytesOut += response?.length ?? 0
+    return response
+  }
+
+  onStreamResponse(_from: string, token: number, body: Uint8Array | undefined, now: number): void {
+    this.#counts.streamBytesIn += body?.length ?? 0
+    this.#repair.onStreamResponse(token, body, now)
+  }
+
+  onMember(event: MemberEvent, now: number): void {
+    this.#presence.onMember(event, now)
+  }
+
+  poll(now: number): { sends: readonly RiderSend[]; nextMs: number } {
+    const sends: RiderSend[] = []
+    this.#own.poll(now)
+    this.#step()
+    this.#presence.sweep(now, job => void this.#work.push(job))
+    this.#replica.forgetOld(now, MERGE_STEPS)
+    this.#hot.poll(now, sends)
+    const repairMs = this.#repair.poll(now, sends)
+    if (this.#restored && this.synced) this.#confirm()
+    if (this.#view.pending > 0) this.#view.tell(TELL_KEYS)
+    for (const send of sends) this.#countSend(send)
+    if (this.#work.length > 0 || this.#view.pending > 0) return { sends, nextMs: 0 }
+    const dueMs = Math.min(this.#own.dueAt, this.#hot.dueAt, this.#presence.sweepAt) - now
+    return { sends, nextMs: Math.max(0, Math.min(IDLE_MS, dueMs, repairMs)) }
+  }
+
+  // ---- inside
+
+  /** Do some of what waits. */
+  #step(): void {
+    for (let steps = MERGE_STEPS; steps > 0 && this.#work.length > 0; steps--) if ((this.#work[0] as Work).next().done) this.#work.shift()
+  }
+
+  *#takeAll(from: string, deltas: readonly Delta[], spread: boolean): Work {
+    for (const delta of deltas) {
+      yield* this.#take(from, delta, spread)
+      yield
+    }
+  }
+
+  /** Merge one delta and do what follows from how that went. */
+  *#take(from: string, delta: Delta, spread: boolean): Work {
+    const now = this.#now()
+    const counts = this.#counts
+    counts.deltasIn++
+    if (delta.owner === this.#self && this.#own.opened) {
+      this.#own.outbid(delta.epoch, delta.to, now)
+      return
+    }
+    const before = this.#replica.owners.get(delta.owner)
+    const since = before?.epoch === delta.epoch ? before.version : 0
+    const verdict: Verdict = yield* this.#replica.merge(delta, now)
+    if (verdict === 'old') counts.deltasOld++
+    else if (verdict === 'gap') {
+      counts.deltasGap++
+      this.#repair.onGap(delta, from, (delta.flags & NOTICE) !== 0, now)
+    } else if (verdict === 'applied' && spread) {
+      const owner = this.#replica.owners.get(delta.owner) as Owner
+      if (!owner.quiet) this.#hot.add(owner, since, owner.version, delta.age, now)
+      if (delta.age === 0) return
+      counts.lagCount++
+      counts.lagSumMs += delta.age
+      counts.lagMaxMs = Math.max(counts.lagMaxMs, delta.age)
+    }
+  }
+
+  #gone(owner: Owner): { goneMs: number; left: boolean } {
+    return { goneMs: this.#presence.goneMs(owner, this.#now()), left: owner.presence === 'left' }
+  }
+
+  /** We are synced: what came from disk is as good as what its owners say now. */
+  #confirm(): void {
+    this.#restored = false
+    for (const owner of this.#replica.owners.values()) {
+      if (!owner.restored) continue
+      owner.restored = false
+      this.#replica.touch(owner)
+    }
+  }
+
+  #countSend(send: RiderSend): void {
+    if (send.via === 'packet') {
+      this.#counts.packetsOut++
+      this.#counts.bytesOut += send.body.length
+    } else {
+      this.#counts.streamsOut++
+      this.#counts.streamBytesOut += send.body.length
+    }
+  }
+}
+
+const finish = <T>(work: Work<T>): T => {
+  for (;;) {
+    const step = work.next()
+    if (step.done) return step.value
+  }
+}
+
+/** The records of one node. */
+export const createRecords = (options: RecordsOptions): Records => new Records(options)

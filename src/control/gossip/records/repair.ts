@@ -1,0 +1,401 @@
+/**
+ * Finding and fetching what pushing missed. One exchange at a time: compare
+ * buckets with a peer whose digest differed for over a second, compare the
+ * owners in the buckets that differ, ask for what we lack, push what it lacks.
+ * Small ones go by packet; one that finds no answer, or too large a one, goes
+ * on by stream. A joiner's first sync is the same exchange, by stream at once.
+ */
+import type { RiderSend } from '../rider.ts'
+import { type Answer, answerBuckets, answerWant, bucketsMessage, largeMessage, listed, masked, type Road, wantMessage } from './answers.ts'
+import { type Delta, writeNotice } from './delta.ts'
+import { BUCKET_COUNT, readRoot } from './digest.ts'
+import { seal, unseal } from './envelope.ts'
+import { ownerHash } from './hash.ts'
+import { begin, BUCKETS, DELTAS, LARGE, type Listed, type Message, OWNERS, PACKET, readMessage, WANT, writeField } from './message.ts'
+import { Writer } from './octets.ts'
+import { isGone, isNewer, type Owner } from './owner.ts'
+import type { Own } from './own.ts'
+import type { Peers } from './peers.ts'
+import type { Presence } from './presence.ts'
+import type { Replica } from './replica.ts'
+import { SyncState } from './sync-state.ts'
+import type { Counts, Limits } from './types.ts'
+
+/** A digest must differ this long before we act: a push may be on its way. */
+const PATIENCE_MS = 1_000
+/** At most one exchange in this time; longer, up to the second number, while exchanges change nothing. */
+const INTERVAL_MS = 1_000
+const INTERVAL_MOST_MS = 16_000
+/** No answer to a packet after this: ask again, and after so many times by stream. */
+const PACKET_WAIT_MS = 150
+const PACKET_TRIES = 3
+const STREAM_WAIT_MS = 5_000
+/** What left a gap may only have been overtaken: wait for it. A notice cannot be completed by anything else. */
+const GAP_MS = 300
+const NOTICE_MS = 30
+const MAX_BEHIND = 1_024
+/** Owners asked for at once. */
+const PACKET_WANTS = 60
+const STREAM_WANTS = 512
+/** Octets of packets a second, and streams a second, that we answer others with. */
+const ANSWER_RATE = 65_536
+const STREAM_RATE = 100
+
+type Target = { readonly epoch: number; readonly version: number }
+type Behind = Target & { readonly peer: string; readonly notice: boolean; readonly at: number }
+
+type Run = {
+  readonly peer: string
+  road: Road
+  stage: 'buckets' | 'want' | 'apply'
+  wants: Map<number, Target>
+  askedAt: number
+  token: number
+  /** Packets that had no answer, and pages that brought nothing. */
+  tries: number
+  stalls: number
+  /** Something was sent or came that changed a side. */
+  moved: boolean
+  peerSynced: boolean
+  /** What comes is news and is to be pushed on; not so when we only catch up. */
+  readonly spread: boolean
+}
+
+type Options = {
+  self: string
+  replica: Replica
+  peers: Peers
+  presence: Presence
+  own: Own
+  limits: Limits
+  counts: Counts
+  seeds: boolean
+  now: number
+  /** Take deltas in, in turns, and push them on if `spread`; `pending` says whether some still wait. */
+  take: (from: string, deltas: readonly Delta[], spread: boolean) => void
+  pending: () => boolean
+  /** A synced peer's digest differs from ours: news may help it. */
+  onDiffer: (peer: string, now: number) => void
+}
+
+export class Repair {
+  readonly #o: Options
+  readonly #selfHash: number
+  readonly #behind = new Map<number, Behind>()
+  readonly sync: SyncState
+  #run: Run | undefined
+  #sends: RiderSend[] = []
+  #token = 0
+  /** Since when digests differed without one that agreed between, and whose did last. */
+  #differsSince = Infinity
+  #differsFrom = ''
+  #startedAt = -Infinity
+  #interval = INTERVAL_MS
+  #answerBytes = ANSWER_RATE
+  #answerStreams = STREAM_RATE
+  #answerAt = 0
+  #wakeAt = Infinity
+
+  constructor(options: Options) {
+    this.#o = options
+    this.#selfHash = ownerHash(options.self)
+    this.sync = new SyncState(options.seeds, options.now)
+  }
+
+  /** A peer's root digest. */
+  onRoot(from: string, octets: Uint8Array, now: number): void {
+    const root = readRoot(octets)
+    if (!root) return
+    const { counts, replica } = this.#o
+    if (root.high === replica.digest.high && root.low === replica.digest.low) {
+      counts.digestsEqual++
+      this.#differsSince = Infinity
+      return
+    }
+    // What a node lacks that has just started it is about to ask for.
+    if (!root.synced || !this.sync.done) return
+    counts.digestMismatches++
+    if (this.#differsSince === Infinity) this.#differsSince = now
+    this.#differsFrom = from
+    this.#o.onDiffer(from, now)
+  }
+
+  /** A delta did not join on to what we hold. */
+  onGap(delta: Delta, from: string, notice: boolean, now: number): void {
+    const hash = ownerHash(delta.owner)
+    const had = this.#behind.get(hash)
+    if (!had && this.#behind.size >= MAX_BEHIND) return
+    this.#behind.set(hash, { peer: from, notice: notice || (had?.notice ?? false), at: had?.at ?? now, epoch: delta.epoch, version: delta.to })
+  }
+
+  /** A message other than deltas, from a packet. */
+  onMessage(from: string, message: Message, now: number): void {
+    switch (message.type) {
+      case BUCKETS:
+      case WANT: {
+        if (!this.#mayAnswer(now, 'packet')) return
+        const to = from || message.sender
+        const answer = this.#answer(message, 'packet', now)
+        const bodies = answer === 'large' ? [largeMessage(this.#o.self, message.type)] : answer
+        for (const body of bodies) {
+          this.#answerBytes -= body.length
+          if (body.length > 2) this.#sends.push({ via: 'packet', to, body })
+        }
+        return
+      }
+      case OWNERS:
+        if (this.#run?.peer === (from || message.sender) && this.#run.stage !== 'apply') this.#compare(this.#run, message, now)
+        return
+      case LARGE:
+        if (this.#run?.peer === (from || message.sender) && this.#run.road === 'packet') this.#ask(this.#run, 'stream', now)
+    }
+  }
+
+  onStreamRequest(body: Uint8Array, now: number): Uint8Array | undefined {
+    const { counts, limits } = this.#o
+    const octets = unseal(body)?.[0]
+    const message = octets ? readMessage(octets, limits.valueBytes) : 'malformed'
+    if (typeof message === 'string') {
+      counts.refused[message]++
+      return undefined
+    }
+    if (!this.#mayAnswer(now, 'stream')) return undefined
+    const answer = this.#answer(message, 'stream', now)
+    return answer === 'large' ? undefined : seal(answer)
+  }
+
+  onStreamResponse(token: number, body: Uint8Array | undefined, now: number): void {
+    const run = this.#run
+    // Tokens are never used twice, so an answer to an older question finds none.
+    if (!run || run.token !== token) return
+    run.token = 0
+    const messages = body && unseal(body)
+    if (!messages) {
+      if (body) this.#o.counts.refused.malformed++
+      this.#finish(run, false, now)
+      return
+    }
+    for (const octets of messages) {
+      const message = readMessage(octets, this.#o.limits.valueBytes)
+      if (typeof message === 'string') this.#o.counts.refused[message]++
+      else if (message.type === DELTAS) this.#o.take(run.peer, message.deltas, run.spread)
+      else if (message.type === OWNERS && run.stage === 'buckets') this.#compare(run, message, now)
+    }
+    // Unless comparing led to the next question.
+    if (run.token === 0) run.stage = 'apply'
+  }
+
+  #mayAnswer(now: number, road: Road): boolean {
+    const seconds = Math.max(0, now - this.#answerAt) / 1_000
+    this.#answerAt = now
+    this.#answerBytes = Math.min(ANSWER_RATE, this.#answerBytes + seconds * ANSWER_RATE)
+    this.#answerStreams = Math.min(STREAM_RATE, this.#answerStreams + seconds * STREAM_RATE)
+    const may = road === 'packet' ? this.#answerBytes > 0 : this.#answerStreams-- >= 1
+    if (!may) this.#o.counts.refused.busy++
+    return may
+  }
+
+  #gone = (now: number) => (owner: Owner) => ({ goneMs: this.#o.presence.goneMs(owner, now), left: owner.presence === 'left' })
+
+  #answer(message: Message, road: Road, now: number): Answer {
+    const { self, replica, presence } = this.#o
+    if (message.type === BUCKETS)
+      return answerBuckets({ self, synced: this.sync.done, replica, gone: this.#gone(now), hashes: message.hashes, road })
+    if (message.type !== WANT) return []
+    for (const item of message.gone) {
+      const owner = replica.byHash(item.hash)
+      if (owner) presence.learnGone(owner, item.goneMs, item.left, now)
+    }
+    const wanted: [Owner, number][] = []
+    for (const item of message.list) {
+      const owner = replica.byHash(item.hash)
+      if (owner && (owner.epoch > item.epoch || (owner.epoch === item.epoch && owner.version > item.version)))
+        wanted.push([owner, owner.epoch === item.epoch ? item.version : 0])
+    }
+    return answerWant(replica, wanted, road)
+  }
+
+  /** What a peer has in buckets that differ, beside what we have: ask for more, push more. */
+  #compare(run: Run, message: Message & { type: typeof OWNERS }, now: number): void {
+    const { replica, presence, own } = this.#o
+    const seen = new Set<number>()
+    const gone: Listed[] = []
+    const ahead: [Owner, number][] = []
+    run.peerSynced = message.synced
+    for (const item of message.list) {
+      seen.add(item.hash)
+      const owner = replica.byHash(item.hash)
+      if (!owner) {
+        const dropped = replica.dropped.get(item.hash)
+        if (dropped && item.epoch <= dropped.epoch) gone.push({ ...item, goneMs: now - dropped.since, left: dropped.left })
+        else run.wants.set(item.hash, item)
+        continue
+      }
+      if (isGone(owner)) presence.learnGone(owner, item.goneMs, item.left, now)
+      if (isNewer(owner, item.epoch, item.version)) {
+        if (item.hash === this.#selfHash && own.opened) own.outbid(item.epoch, item.version, now)
+        else if (owner.blockedUntil <= now) run.wants.set(item.hash, item)
+      } else if (owner.quiet) gone.push(listed(owner, this.#gone(now)))
+      else if (owner.epoch !== item.epoch || owner.version !== item.version) ahead.push([owner, owner.epoch === item.epoch ? item.version : 0])
+    }
+    for (let i = 0; i < BUCKET_COUNT; i++) {
+      if (!masked(message.mask, i)) continue
+      for (const owner of replica.bucket(i)) if (owner.version > 0 && !owner.quiet && !seen.has(owner.hash)) ahead.push([owner, 0])
+    }
+    if (ahead.length > 0) this.#push(run, ahead)
+    if (gone.length > 0) this.#sends.push({ via: 'packet', to: run.peer, body: wantMessage(this.#o.self, [], gone.slice(0, PACKET_WANTS)) })
+    run.stage = 'want'
+    if (run.wants.size === 0) {
+      // More packets of the same answer may follow; by stream there was but one.
+      if (run.road === 'stream') this.#finish(run, true, now)
+      return
+    }
+    this.#ask(run, run.wants.size > PACKET_WANTS ? 'stream' : run.road, now)
+  }
+
+  /** Give a peer what it lacks: by packets, or if that is too much the news of it, so that it asks by stream. */
+  #push(run: Run, ahead: readonly [Owner, number][]): void {
+    run.moved = true
+    let bodies = answerWant(this.#o.replica, ahead, 'packet')
+    if (bodies === 'large') {
+      const w = new Writer()
+      const part = new Writer()
+      begin(w, DELTAS)
+      for (const [owner, from] of ahead) {
+        part.at = 0
+        writeNotice(part, owner, from, owner.version, 0)
+        if (w.at + part.at + 4 > PACKET) break
+        writeField(w, 1, part.bytes.subarray(0, part.at))
+      }
+      bodies = [w.done()]
+    }
+    for (const body of bodies) if (body.length > 2) this.#sends.push({ via: 'packet', to: run.peer, body })
+  }
+
+  #begin(peer: string, road: Road, stage: Run['stage'], now: number, wants = new Map<number, Target>(), spread = false): void {
+    this.#run = { peer, road, stage, wants, askedAt: now, token: 0, tries: 0, stalls: 0, moved: false, peerSynced: false, spread }
+    this.#startedAt = now
+    this.#differsSince = Infinity
+    this.#o.counts.exchanges++
+    this.#ask(this.#run, road, now)
+  }
+
+  /** Send the question of the stage the exchange is at. */
+  #ask(run: Run, road: Road, now: number): void {
+    const { self, replica } = this.#o
+    run.road = road
+    run.askedAt = now
+    let body: Buffer
+    if (run.stage === 'buckets') body = bucketsMessage(self, replica)
+    else {
+      run.stage = 'want'
+      const list: Listed[] = []
+      for (const hash of run.wants.keys()) {
+        const owner = replica.byHash(hash)
+        list.push({ hash, epoch: owner?.epoch ?? 0, version: owner?.version ?? 0, goneMs: -1, left: false })
+        if (list.length >= (road === 'packet' ? PACKET_WANTS : STREAM_WANTS)) break
+      }
+      body = wantMessage(self, list, [])
+    }
+    if (road === 'packet') this.#sends.push({ via: 'packet', to: run.peer, body })
+    else {
+      run.token = ++this.#token
+      this.#sends.push({ via: 'stream', to: run.peer, body: seal([body]), token: run.token })
+    }
+  }
+
+  /** Forget wants that were met; whether some were. */
+  #settle(run: Run, now: number): boolean {
+    const before = run.wants.size
+    for (const [hash, target] of run.wants) {
+      const owner = this.#o.replica.byHash(hash)
+      if (owner && (!isNewer(owner, target.epoch, target.version) || owner.blockedUntil > now)) run.wants.delete(hash)
+    }
+    if (run.wants.size < before) run.moved = true
+    return run.wants.size < before
+  }
+
+  #finish(run: Run, ok: boolean, now: number): void {
+    this.#run = undefined
+    if (!ok) this.#o.counts.exchangesFailed++
+    this.#interval = run.moved ? INTERVAL_MS : Math.min(INTERVAL_MOST_MS, this.#interval * 2)
+    this.sync.onExchange(run.peer, ok, run.peerSynced, now)
+  }
+
+  /** What is to be sent, into `sends`; when to call again, in ms from `now`. */
+  poll(now: number, sends: RiderSend[]): number {
+    this.#wakeAt = Infinity
+    const { peers } = this.#o
+    this.sync.poll(now, peers.count)
+    if (this.#run) this.#continue(this.#run, now)
+    if (!this.#run && !this.#o.pending() && peers.count > 0) this.#start(now)
+    if (this.#sends.length > 0) {
+      sends.push(...this.#sends)
+      this.#sends = []
+    }
+    return this.#wakeAt - now
+  }
+
+  #continue(run: Run, now: number): void {
+    if (run.stage === 'apply') {
+      if (this.#o.pending()) return
+      if (!this.#settle(run, now)) run.stalls++
+      if (run.wants.size === 0) this.#finish(run, true, now)
+      else if (run.stalls > 1) this.#finish(run, false, now)
+      else this.#ask(run, 'stream', now)
+      return
+    }
+    if (run.road === 'packet' && run.stage === 'want') {
+      this.#settle(run, now)
+      if (run.wants.size === 0 && now - run.askedAt >= PACKET_WAIT_MS / 2) return this.#finish(run, true, now)
+    }
+    const deadline = run.askedAt + (run.road === 'packet' ? PACKET_WAIT_MS : STREAM_WAIT_MS)
+    if (now < deadline) this.#wakeAt = Math.min(this.#wakeAt, deadline)
+    else if (run.road === 'packet') this.#ask(run, ++run.tries < PACKET_TRIES ? 'packet' : 'stream', now)
+    else this.#finish(run, false, now)
+  }
+
+  #start(now: number): void {
+    const first = this.sync.wanted(now)
+    if (first) {
+      const peer = this.#o.peers.one(this.sync.lastPeer)
+      if (peer !== undefined) this.#begin(peer, first, 'buckets', now)
+      return
+    }
+    this.#wakeAt = Math.min(this.#wakeAt, this.sync.dueAt)
+    if (this.#behind.size > 0) this.#startBehind(now)
+    if (this.#run || this.#differsSince === Infinity) return
+    const dueAt = Math.max(this.#differsSince + PATIENCE_MS, this.#startedAt + this.#interval)
+    if (now < dueAt) this.#wakeAt = Math.min(this.#wakeAt, dueAt)
+    else this.#begin(this.#differsFrom, 'packet', 'buckets', now)
+  }
+
+  /** Ask for what is known to be missing, of the one who is known to have it. */
+  #startBehind(now: number): void {
+    const wants = new Map<number, Target>()
+    let due: Behind | undefined
+    let dueAt = Infinity
+    for (const [hash, behind] of this.#behind) {
+      const owner = this.#o.replica.byHash(hash)
+      if (owner && !isNewer(owner, behind.epoch, behind.version)) {
+        this.#behind.delete(hash)
+        continue
+      }
+      wants.set(hash, behind)
+      const at = behind.at + (behind.notice ? NOTICE_MS : GAP_MS)
+      if (at < dueAt) {
+        dueAt = at
+        due = behind
+      }
+    }
+    if (!due) return
+    dueAt = Math.max(dueAt, this.#startedAt + INTERVAL_MS)
+    if (now < dueAt) {
+      this.#wakeAt = Math.min(this.#wakeAt, dueAt)
+      return
+    }
+    this.#behind.clear()
+    const peer = this.#o.peers.has(due.peer) ? due.peer : (this.#o.peers.one() as string)
+    this.#begin(peer, due.notice || wants.size > PACKET_WANTS ? 'stream' : 'packet', 'want', now, wants, true)
+  }
+}

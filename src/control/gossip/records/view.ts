@@ -1,0 +1,84 @@
+/**
+ * What the records say to the daemon: for each key the entries of the best
+ * rank of owners that has it (owner.ts), and which keys changed. The rule in
+ * one line: a dead owner's entries are shown only where nobody alive has any.
+ */
+import { rankOf } from './owner.ts'
+import type { Replica } from './replica.ts'
+import { DELETED, REFUSED } from './table.ts'
+import { type Entry, type Key, type Kind, kindCode, kindOf, keyOctets } from './types.ts'
+
+const HIDDEN = DELETED | REFUSED
+
+export class View {
+  readonly #replica: Replica
+  readonly #synced: () => boolean
+  readonly #listeners = new Set<(keys: readonly Key[]) => void>()
+
+  constructor(replica: Replica, synced: () => boolean) {
+    this.#replica = replica
+    this.#synced = synced
+  }
+
+  /** What is shown under a key; empty for nothing. */
+  lookup(key: Key): Entry[] {
+    const octets = keyOctets(key)
+    const k = octets ? this.#replica.table.findKey(octets, 0, octets.length) : 0
+    return k === 0 ? [] : this.#shown(k, key)
+  }
+
+  /** All that is shown of a kind, in no order. Live: changes made while it is read may or may not be seen. */
+  *entries(kind: Kind): Generator<Entry> {
+    const { table } = this.#replica
+    const code = kindCode(kind)
+    for (let k = 1; k < table.keyRows; k++) {
+      if (table.keyFirst[k] === 0 || table.keyOctet(k, 0) !== code) continue
+      yield* this.#shown(k, { kind, name: table.keyName(k) })
+    }
+  }
+
+  #shown(k: number, { kind, name }: Key): Entry[] {
+    const { table } = this.#replica
+    const synced = this.#synced()
+    let best = 3
+    const found: Entry[] = []
+    for (let e = table.keyFirst[k] as number; e !== 0; e = table.chainAfter[e] as number) {
+      if ((table.flags[e] as number) & HIDDEN) continue
+      const owner = this.#replica.byId(table.owner[e] as number)
+      // Dropped, and still being cleared away.
+      if (!owner || this.#replica.owners.get(owner.name) !== owner) continue
+      const rank = rankOf(owner)
+      if (rank > best) continue
+      if (rank < best) {
+        best = rank
+        found.length = 0
+      }
+      const stale = rank === 2 || owner.held || (owner.restored && !synced)
+      found.push({ kind, name, owner: owner.name, value: table.value(e), stale })
+    }
+    return found
+  }
+
+  /** Call back with keys that may show something else now, in batches; the return value ends it. */
+  onChange(listener: (keys: readonly Key[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Keys whose change nobody was told of yet. */
+  get pending(): number {
+    return this.#replica.table.changes
+  }
+
+  /** Tell of up to `most` changed keys. */
+  tell(most: number): void {
+    const { table } = this.#replica
+    const keys: Key[] = []
+    const heard = this.#listeners.size > 0
+    table.takeChanges(most, k => {
+      const kind = heard ? kindOf(table.keyOctet(k, 0)) : undefined
+      if (kind) keys.push({ kind, name: table.keyName(k) })
+    })
+    if (keys.length > 0) for (const listener of this.#listeners) listener(keys)
+  }
+}
