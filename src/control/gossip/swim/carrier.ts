@@ -37,7 +37,7 @@ export class Carrier {
   #allowance: number
   #filledAt: number
   #polling = false
-  /** When the records want to be asked again, at the latest. */
+  /** When the records want to be asked again, at the latest: the rider says in how many milliseconds. */
   nextMs = Infinity
 
   constructor(env: Env, swim: Swim, post: Post, streams: Streams, rider: Rider | undefined, perSecond = RECORDS_PER_SECOND) {
@@ -115,7 +115,7 @@ export class Carrier {
     this.#polling = true
     const { sends, nextMs } = this.#rider.poll(this.#env.now)
     for (const send of sends) this.#send(send)
-    this.nextMs = nextMs
+    this.nextMs = this.#env.now + nextMs
     this.#polling = false
   }
 
