@@ -44,7 +44,7 @@ export type Health = {
 
 /** A data thread silent for this long hangs: it turns at least every 50 ms. Long enough for a stopped and continued process. */
 export const DATA_SILENT_MS = 10_000
-/** Masters are looked for every 120 s; three misses are a fact. */
+/** Masters are looked for every 120 s; three misses are a fact. A list that is old but whose last look succeeded is fine: files seldom change. */
 export const MASTERS_OLD_MS = 6 * 60_000
 
 const same = (a: Endpoint) => (b: Endpoint) => a.address === b.address && a.port === b.port
@@ -81,9 +81,9 @@ export const judge = (input: HealthInput): Health => {
   const trouble = [...notReady]
   if (reloadError !== '') trouble.push({ name: 'configuration', detail: `reload refused: ${reloadError}` })
   if (masters?.count === 0) trouble.push({ name: 'masters', detail: masters.error || 'none known' })
-  else if (masters && masters.age > MASTERS_OLD_MS) {
-    const why = masters.error === '' ? '' : `: ${masters.error}`
-    trouble.push({ name: 'masters', detail: `list is ${Math.round(masters.age / 60_000)} min old${why}` })
+  else if (masters && masters.error !== '' && masters.age > MASTERS_OLD_MS) {
+    const detail = `list is ${Math.round(masters.age / 60_000)} min old: ${masters.error}`
+    trouble.push({ name: 'masters', detail })
   }
   for (const { name, state, lastFailure } of data?.upstreams ?? []) {
     if (state === 'dead') trouble.push({ name, detail: `does not answer: ${lastFailure || 'no reply'}` })

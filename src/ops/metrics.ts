@@ -40,6 +40,8 @@ export type { Family, MetricDef } from './families.ts'
 /** What only the main thread knows, read at each scrape. Anything absent is left out of the text. */
 export type MainReadings = {
   readonly ready: boolean
+  /** Whether there is anything that an operator should look at. */
+  readonly degraded?: boolean | undefined
   /** Unix time in seconds at which the Snapshot in use was made, and its number. */
   readonly snapshot?: { readonly number: number; readonly at: number } | undefined
   /** How many masters are known, and the Unix time in seconds of the last successful look. */
@@ -248,6 +250,8 @@ const TABLE: readonly Family<Source>[] = [
 
   // Ours: what the daemon knows.
   gauge('ready', [], 'Whether every configured address answers', (s, put) => put(s.extra().ready ? 1 : 0)),
+  gauge('degraded', [], 'Whether there is something to look at: /readyz and the status page say what',
+    (s, put) => { const { degraded } = s.extra(); if (degraded !== undefined) put(degraded ? 1 : 0) }),
   gauge('snapshot_number', [], 'Number of the Snapshot that queries are answered from',
     (s, put) => { const { snapshot } = s.extra(); if (snapshot) put(snapshot.number) }),
   gauge('snapshot_timestamp_seconds', [], 'When that Snapshot was made, Unix time',

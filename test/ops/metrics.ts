@@ -37,6 +37,7 @@ const made = (over: Partial<MetricsSource> = {}) => {
     version: '0.1.0',
     extra: () => ({
       ready: true,
+      degraded: true,
       snapshot: { number: 7, at: 1_700_000_000 },
       masters: { count: 3, at: 1_700_000_000 },
       reloads: 4,
@@ -138,6 +139,7 @@ t.test('readings of the main thread are shown, and what it does not know is left
   const value = (name: string, labels = {}) => valueOf(families, `spartan_${name}`, labels)
   t.equal(value('build_info', { version: '0.1.0', goversion: process.version }), 1)
   t.equal(value('ready'), 1)
+  t.equal(value('degraded'), 1)
   t.equal(value('snapshot_number'), 7)
   t.equal(value('masters'), 3)
   t.equal(value('reloads_total'), 4)
@@ -151,6 +153,7 @@ t.test('readings of the main thread are shown, and what it does not know is left
   const extra = () => ({ ready: false, reloads: 0, reloadsFailed: 0, selfQueriesFailed: 0 })
   const bare = await made({ extra }).read()
   t.equal(valueOf(bare, 'spartan_ready'), 0)
+  t.equal(valueOf(bare, 'spartan_degraded'), undefined)
   t.equal(valueOf(bare, 'spartan_snapshot_number'), undefined)
   t.equal(valueOf(bare, 'spartan_io_body_info'), undefined)
 })

@@ -62,6 +62,8 @@ t.test('judge says what is wrong and how much it matters', async t => {
     ['no masters', { masters: { count: 0, age: 0, error: '' } }, 'degraded', [['masters', /none known/]]],
     ['no masters, and why', { masters: { count: 0, age: 0, error: 'ENOENT' } }, 'degraded', [['masters', /ENOENT/]]],
     ['an old list of masters', { masters: { count: 3, age: MASTERS_OLD_MS + 60_000, error: '503' } }, 'degraded', [['masters', /7 min old: 503/]]],
+    ['an old list, read without failure', { masters: { count: 3, age: 10 * MASTERS_OLD_MS, error: '' } }, 'well', []],
+    ['a failed look at the masters', { masters: { count: 3, age: 1_000, error: '503' } }, 'well', []],
     ['no master source at all', { masters: undefined }, 'well', []],
     ['a dead upstream', { data: { ...data, upstreams: [{ ...data.upstreams[0]!, state: 'dead' }] } }, 'degraded', [['192.0.2.5:61053', /does not answer: no reply/]]],
     ['a zone without data', { data: { ...data, zones: [{ ...data.zones[0]!, loaded: false }] } }, 'degraded', [['spartan', /not arrived/]]],

@@ -1,0 +1,41 @@
+#!/bin/sh
+# usage: [DESTDIR=dir] [NODE=/path/to/node] scripts/install.sh
+# Installs a built tree (npm ci && npm run build) as /opt/spartan, the command
+# spartan, the units, and a configuration if there is none. Starts nothing.
+set -eu
+cd "$(dirname "$0")/.."
+root=${DESTDIR:-}
+node=${NODE:-$(command -v node)}
+[ -f dist/main.js ] || { echo "not built yet: npm ci && npm run build" >&2; exit 1; }
+
+home=$root/opt/spartan
+install -d "$home" "$root/usr/local/bin" "$root/usr/local/share/man/man8" "$root/etc/spartan" \
+  "$root/etc/systemd/system" "$root/etc/systemd/network" "$root/etc/NetworkManager/conf.d" "$root/usr/lib/sysusers.d"
+
+# The new tree is complete before it takes the old one's place.
+rm -rf "$home.new"
+mkdir "$home.new"
+cp -R dist package.json package-lock.json deploy "$home.new"
+(cd "$home.new" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent)
+rm -rf "$home.old"
+mv "$home" "$home.old"
+mv "$home.new" "$home"
+rm -rf "$home.old"
+
+printf '#!/bin/sh\nexec %s /opt/spartan/dist/main.js "$@"\n' "$node" > "$root/usr/local/bin/spartan"
+chmod 755 "$root/usr/local/bin/spartan"
+install -m 644 deploy/*.service deploy/*.socket deploy/*.timer "$root/etc/systemd/system"
+install -m 644 deploy/spartan.sysusers "$root/usr/lib/sysusers.d/spartan.conf"
+install -m 644 deploy/network/10-spartan.network "$root/etc/systemd/network"
+install -m 644 deploy/network/spartan-unmanaged.conf "$root/etc/NetworkManager/conf.d"
+[ ! -f deploy/spartan.8 ] || install -m 644 deploy/spartan.8 "$root/usr/local/share/man/man8"
+[ -f "$root/etc/spartan/spartan.yaml" ] || install -m 644 deploy/spartan.yaml "$root/etc/spartan"
+
+[ -z "$root" ] || exit 0
+systemd-sysusers spartan.conf
+systemctl daemon-reload
+cat <<'END'
+Next: edit /etc/spartan/spartan.yaml, then
+  spartan check --config /etc/spartan/spartan.yaml
+  systemctl enable --now spartan spartan-resolvconf.timer
+END
