@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import { FOLD } from '../wire/name.ts'
 import { u16, u8 } from '../wire/octets.ts'
-import { Entry, FAILURE, keyBits, NEGATIVE, POSITIVE, room, store, type Fill } from './entry.ts'
+import { Entry, FAILURE, keyBits, NEGATIVE, POSITIVE, room, sizeOf, store, type Fill } from './entry.ts'
 import { Slab } from './slab.ts'
 
 /** Whole seconds between two notes to lru-cache about the same entry. */
@@ -46,6 +46,7 @@ export class PacketCache {
   readonly #slab = new Slab()
   readonly #table: (Entry | undefined)[]
   readonly #mask: number
+  readonly #maxBytes: number
   #denials = 0
   /** Told of each entry that had to go to stay within the bounds. */
   readonly #evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void
@@ -55,6 +56,7 @@ export class PacketCache {
     evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void = () => {},
   ) {
     this.#evicted = evicted
+    this.#maxBytes = bounds.maxBytes
     let slots = 1024
     while (slots < bounds.maxEntries * 2) slots *= 2
     this.#table = new Array<Entry | undefined>(slots).fill(undefined)
@@ -124,6 +126,8 @@ export class PacketCache {
     const bits = keyBits(fill.dnssecOk, fill.checkingDisabled)
     const old = this.find(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
     if (old) this.#lru.delete(old)
+    // lru-cache would pass over it without a word to dispose, and the table would keep it for ever.
+    if (sizeOf(room(fill)) > this.#maxBytes) return undefined
     const entry = new Entry()
     const hash = hashQuestion(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
     store(entry, fill, this.#slab.take(room(fill)), hash, now)
@@ -133,7 +137,7 @@ export class PacketCache {
     this.#table[slot] = entry
     if (entry.kind !== POSITIVE) this.#denials++
     this.#lru.set(entry, entry)
-    return entry.gone ? undefined : entry
+    return entry
   }
 
   delete(entry: Entry): void {

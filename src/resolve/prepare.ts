@@ -42,7 +42,8 @@ export const prepare = (
   let records = r
   const end = r.opt >= 0 ? r.at[r.opt]! : r.end
   const asItIs =
-    rename === undefined && whole && (r.opt < 0 || r.opt === r.count - 1) && runIsEven(b, r)
+    rename === undefined &&
+    pointsAtQuestion(b, r) && whole && (r.opt < 0 || r.opt === r.count - 1) && runIsEven(b, r)
   if (asItIs) {
     wire = work
     work.set(b.subarray(0, end))
@@ -92,6 +93,10 @@ const findRun = (b: Uint8Array, r: Records, count: number): [number, number] => 
   }
   return [0, 0]
 }
+
+/** The first answer's owner is the question, so that it comes back in the asker's spelling; some servers write it out. */
+const pointsAtQuestion = (b: Uint8Array, r: Records): boolean =>
+  r.count === 0 || r.section[0] !== ANSWER || u16(b, r.at[0]!) === 0xc000 + HEADER
 
 const shortOwner = (b: Uint8Array, r: Records, i: number): boolean => u8(b, r.at[i]!) >= 0xc0
 
