@@ -205,7 +205,7 @@ t.test('a network is CIDR without host bits', async t => {
     ['2001:DB8:1::7/48', '2001:db8:1::/48'],
     ['0.0.0.0/0', '0.0.0.0/0'],
     ['::/0', '::/0'],
-  ]) {
+  ] as const) {
     t.equal(got(parseNetwork(raw)), cidr, raw)
   }
   for (const raw of [
