@@ -18,8 +18,13 @@ import {
 import { Http } from './control/http.ts'
 import { Masters } from './control/masters/masters.ts'
 import { SnapshotBuilder } from './control/snapshot.ts'
-import type { ZoneMap } from './control/zone.ts'
+import type { ZoneChange, ZoneMap } from './control/zone.ts'
 import { ZonePublisher } from './control/zone-publisher.ts'
+import { MESOS_COPY_APEX, mesosCopy } from './control/mesos/mesos-copy.ts'
+import { DCOS_APEX, MesosSource } from './control/mesos/source.ts'
+import { readRoutes } from './control/read-routes.ts'
+import { L4LB_APEX } from './control/vip/record.ts'
+import { VipService } from './control/vip/service.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './ops/health.ts'
 import type { Metrics } from './ops/metrics.ts'
@@ -36,7 +41,9 @@ export type ControlMeans = {
 }
 
 /** Zones fed from outside: what tasks, VIPs and Mesos-DNS say. */
-const FED = [`l4lb.${APEX}`, `dcos.${APEX}`, `mesos.${APEX}`] as const
+const FED = [L4LB_APEX, DCOS_APEX, MESOS_COPY_APEX]
+/** The Mesos master of this host, as `mesos.master: local` means it. */
+const LOCAL_MASTER = 'http://127.0.0.1:5050'
 
 export class ControlPlane {
   readonly zones: ZonePublisher
@@ -45,6 +52,8 @@ export class ControlPlane {
   readonly #at = new Map<string, { at: number; source: string }>()
   #config: Config
   #masters: Masters | undefined
+  #vips: VipService | undefined
+  #mesos: MesosSource | undefined
   #snapshot: Snapshot | undefined
   #snapshotAt = 0
   #mastersAt = 0
@@ -63,17 +72,23 @@ export class ControlPlane {
   start(): void {
     this.#builtIn()
     this.#startMasters()
+    this.#startVips()
+    this.#startMesos()
     this.#publish()
   }
 
   /** Another configuration; listeners, cache and counters are not its business. */
   reload(config: Config): void {
-    const mastersChanged = JSON.stringify(config.masters) !== JSON.stringify(this.#config.masters)
+    const before = this.#config
+    const changed = (key: 'masters' | 'vips' | 'mesos'): boolean =>
+      JSON.stringify(config[key]) !== JSON.stringify(before[key])
     for (const label of Object.keys(this.#config.zones))
       if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
     this.#config = config
     this.#builtIn()
-    if (mastersChanged) this.#startMasters()
+    if (changed('masters')) this.#startMasters()
+    if (changed('vips')) this.#startVips()
+    if (changed('mesos')) this.#startMesos()
     this.#publish()
   }
 
@@ -127,7 +142,15 @@ export class ControlPlane {
 
   /** Trouble that only the parts know of. */
   notes(): Reason[] {
-    return []
+    const notes: Reason[] = []
+    const vips = this.#vips?.status
+    if (vips?.agent && vips.agent.trouble !== '')
+      notes.push({ name: 'Mesos agent', detail: vips.agent.trouble })
+    for (const file of vips?.files ?? [])
+      if (file.problem !== '') notes.push({ name: file.path, detail: file.problem })
+    const mesos = this.#mesos?.status
+    if (mesos && mesos.trouble !== '') notes.push({ name: 'Mesos master', detail: mesos.trouble })
+    return notes
   }
 
   gossipStatus(): GossipStatus | undefined {
@@ -136,7 +159,7 @@ export class ControlPlane {
 
   /** Read APIs over what is published. */
   routes(): Route[] {
-    return []
+    return readRoutes({ zones: this.zones, vips: () => this.#vips?.vips ?? [], nodes: () => [] })
   }
 
   register(_metrics: Metrics): void {}
@@ -148,7 +171,7 @@ export class ControlPlane {
 
   async close(): Promise<void> {
     this.zones.close()
-    await this.#masters?.close()
+    await Promise.all([this.#masters?.close(), this.#vips?.close(), this.#mesos?.close()])
     await this.#http.close()
   }
 
@@ -163,7 +186,11 @@ export class ControlPlane {
     for (const [label, names] of Object.entries(zones))
       this.#zone(`${label}.${APEX}`, staticZone(label, names))
     // Without a source nothing will ever come: an unknown name there does not exist.
-    for (const apex of FED) this.zones.open(apex, {}, true)
+    const awaited = new Set([
+      ...(this.#config.vips ? [L4LB_APEX] : []),
+      ...(this.#config.mesos ? [DCOS_APEX, MESOS_COPY_APEX] : []),
+    ])
+    for (const apex of FED) this.zones.open(apex, {}, !awaited.has(apex))
     if (this.#config.masters) this.zones.open('zk')
     else this.#zone('zk', zkZone([]))
   }
@@ -190,10 +217,64 @@ export class ControlPlane {
       onChange: list => {
         this.#mastersAt = Date.now()
         this.#zone('zk', zkZone(list.map(m => m.address)), 'masters')
+        this.#mesos?.mastersChanged()
         this.#publish()
       },
     })
     void this.#masters.start()
+  }
+
+  #startVips(): void {
+    void this.#vips?.close()
+    this.#vips = undefined
+    const { vips, node } = this.#config
+    if (!vips) return
+    this.#vips = new VipService({
+      http: this.#http,
+      log: this.#means.log.child({ part: 'vips' }),
+      node,
+      answer: vips.answer,
+      agent: vips.agent,
+      nodeIp: '',
+      files: vips.files,
+      graceMs: vips.grace,
+      ipv6: vips.enableIpv6,
+      range4: vips.range,
+      range6: vips.range6,
+      onOwn: () => {},
+      onZone: (apex, change, loaded) => this.#fed(apex, change, loaded, 'agent'),
+      awaitSync: false,
+      now: () => performance.now(),
+      random: this.#means.random,
+    })
+    void this.#vips.start()
+  }
+
+  #startMesos(): void {
+    void this.#mesos?.close()
+    this.#mesos = undefined
+    const { mesos } = this.#config
+    if (!mesos) return
+    const masters = (): string[] => (this.#masters?.masters ?? []).map(m => m.address)
+    const base = mesos.master === 'local' ? LOCAL_MASTER : mesos.master
+    this.#mesos = new MesosSource({
+      http: this.#http,
+      log: this.#means.log.child({ part: 'mesos' }),
+      bases: () => [base],
+      masters,
+      follow: !mesos.leaderOnly,
+      onZone: (apex, change) => this.#fed(apex, change, true, 'master'),
+      copies: [mesosCopy({ masters })],
+      now: () => performance.now(),
+      random: this.#means.random,
+    })
+    this.#mesos.start()
+  }
+
+  /** A zone that somebody else's knowledge fills. */
+  #fed(apex: string, change: ZoneChange, loaded: boolean, source: string): void {
+    this.zones.publish(apex, change, loaded)
+    this.#at.set(apex, { at: Date.now(), source })
   }
 
   #publish(): void {
