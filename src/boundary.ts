@@ -15,8 +15,19 @@ export type Endpoint = { readonly address: string; readonly port: number }
  * given by the control plane and stable while the upstream is configured.
  */
 export type UpstreamSpec =
-  | { readonly protocol: 'udp'; readonly address: string; readonly port: number; readonly slot: number }
-  | { readonly protocol: 'tls'; readonly address: string; readonly port: number; readonly serverName?: string; readonly slot: number }
+  | {
+      readonly protocol: 'udp'
+      readonly address: string
+      readonly port: number
+      readonly slot: number
+    }
+  | {
+      readonly protocol: 'tls'
+      readonly address: string
+      readonly port: number
+      readonly serverName?: string
+      readonly slot: number
+    }
   | { readonly protocol: 'https'; readonly url: string; readonly slot: number }
 
 /**
@@ -24,7 +35,11 @@ export type UpstreamSpec =
  * A '192.0.2.1', SRV '0 1 31000 web.example.org', CNAME 'a.example.org',
  * TXT 'text', names without the final dot.
  */
-export type RRset = { readonly type: string; readonly ttl: Seconds; readonly data: readonly string[] }
+export type RRset = {
+  readonly type: string
+  readonly ttl: Seconds
+  readonly data: readonly string[]
+}
 
 /** Owner name (lower case, no final dot, presentation form) and its RRsets. */
 export type Owner = readonly [name: string, rrsets: readonly RRset[]]
@@ -48,10 +63,36 @@ export type ZoneApex = {
  * patch and is part of the cache key of what the zone answers.
  */
 export type ZoneMessage =
-  | { readonly type: 'zone'; readonly op: 'load'; readonly apex: string; readonly soa: ZoneApex; readonly ns: string; readonly serial: number }
-  | { readonly type: 'zone'; readonly op: 'more'; readonly apex: string; readonly set: readonly Owner[] }
-  | { readonly type: 'zone'; readonly op: 'commit'; readonly apex: string; readonly number: number; readonly loaded: boolean }
-  | { readonly type: 'zone'; readonly op: 'patch'; readonly apex: string; readonly number: number; readonly serial: number; readonly set: readonly Owner[]; readonly drop: readonly string[] }
+  | {
+      readonly type: 'zone'
+      readonly op: 'load'
+      readonly apex: string
+      readonly soa: ZoneApex
+      readonly ns: string
+      readonly serial: number
+    }
+  | {
+      readonly type: 'zone'
+      readonly op: 'more'
+      readonly apex: string
+      readonly set: readonly Owner[]
+    }
+  | {
+      readonly type: 'zone'
+      readonly op: 'commit'
+      readonly apex: string
+      readonly number: number
+      readonly loaded: boolean
+    }
+  | {
+      readonly type: 'zone'
+      readonly op: 'patch'
+      readonly apex: string
+      readonly number: number
+      readonly serial: number
+      readonly set: readonly Owner[]
+      readonly drop: readonly string[]
+    }
   | { readonly type: 'zone'; readonly op: 'remove'; readonly apex: string }
 
 /**
@@ -101,15 +142,37 @@ export type DataThreadStart = {
   readonly io: 'auto' | 'batch' | 'dgram'
   readonly listen: readonly Endpoint[]
   /** Descriptors that systemd passed, by what they are bound to. */
-  readonly inherited: readonly { readonly fd: number; readonly transport: 'udp' | 'tcp'; readonly address: string; readonly port: number }[]
+  readonly inherited: readonly {
+    readonly fd: number
+    readonly transport: 'udp' | 'tcp'
+    readonly address: string
+    readonly port: number
+  }[]
   /** Memory for `fast/counters.ts`, shared with the main thread. */
   readonly counters: SharedArrayBuffer
-  readonly cache: { readonly maxBytes: number; readonly maxEntries: number; readonly serveStale: Seconds; readonly minTtl: Seconds; readonly maxTtl: Seconds; readonly maxNegativeTtl: Seconds }
+  readonly cache: {
+    readonly maxBytes: number
+    readonly maxEntries: number
+    readonly serveStale: Seconds
+    readonly minTtl: Seconds
+    readonly maxTtl: Seconds
+    readonly maxNegativeTtl: Seconds
+  }
   readonly tcp: { readonly maxConnections: number; readonly idle: Milliseconds }
-  readonly race: { readonly grace: Milliseconds; readonly deadline: Milliseconds; readonly retransmit: readonly Milliseconds[] }
+  readonly race: {
+    readonly grace: Milliseconds
+    readonly deadline: Milliseconds
+    readonly retransmit: readonly Milliseconds[]
+  }
   readonly maxInFlight: number
   /** Answer CH TXT version.bind and id.server with our name. */
   readonly identity: boolean
+  /** Answer everything in this local zone as Mesos-DNS does, right or wrong (mesos-dns/compat-wire.ts). */
+  readonly compat?: {
+    readonly apex: string
+    readonly recursionAvailable: boolean
+    readonly setTruncateBit: boolean
+  }
 }
 
 /** One upstream as the data thread sees it; times in milliseconds. */
@@ -127,12 +190,23 @@ export type UpstreamStatus = {
 export type DataStatus = {
   readonly io: 'batch' | 'dgram'
   readonly snapshot: number
-  readonly listening: readonly { readonly address: string; readonly port: number; readonly udp: boolean; readonly tcp: boolean; readonly error: string }[]
+  readonly listening: readonly {
+    readonly address: string
+    readonly port: number
+    readonly udp: boolean
+    readonly tcp: boolean
+    readonly error: string
+  }[]
   readonly cache: { readonly entries: number; readonly bytes: number; readonly maxBytes: number }
   readonly inFlight: number
   readonly tcpConnections: number
   readonly upstreams: readonly UpstreamStatus[]
-  readonly zones: readonly { readonly apex: string; readonly names: number; readonly number: number; readonly loaded: boolean }[]
+  readonly zones: readonly {
+    readonly apex: string
+    readonly names: number
+    readonly number: number
+    readonly loaded: boolean
+  }[]
   /** Names most asked lately, most first; a sample. */
   readonly top: readonly { readonly name: string; readonly type: string; readonly count: number }[]
 }
@@ -145,7 +219,12 @@ export type Down =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | ZoneMessage
   /** Answer this query message as if it came from a client on loopback; the reply is an 'answer'. */
-  | { readonly type: 'ask'; readonly id: number; readonly wire: Uint8Array; readonly trace: boolean }
+  | {
+      readonly type: 'ask'
+      readonly id: number
+      readonly wire: Uint8Array
+      readonly trace: boolean
+    }
   | { readonly type: 'status'; readonly id: number }
   /** Drop cached entries at or below a name; '' drops all. */
   | { readonly type: 'flush'; readonly id: number; readonly name: string }
@@ -169,9 +248,26 @@ export type CacheEntryInfo = {
 
 /** data → main */
 export type Up =
-  | { readonly type: 'listening'; readonly address: string; readonly port: number; readonly transport: 'udp' | 'tcp'; readonly inherited: boolean }
-  | { readonly type: 'bindFailed'; readonly address: string; readonly port: number; readonly transport: 'udp' | 'tcp'; readonly error: string }
-  | { readonly type: 'answer'; readonly id: number; readonly wire: Uint8Array; readonly trace: readonly TraceStep[] }
+  | {
+      readonly type: 'listening'
+      readonly address: string
+      readonly port: number
+      readonly transport: 'udp' | 'tcp'
+      readonly inherited: boolean
+    }
+  | {
+      readonly type: 'bindFailed'
+      readonly address: string
+      readonly port: number
+      readonly transport: 'udp' | 'tcp'
+      readonly error: string
+    }
+  | {
+      readonly type: 'answer'
+      readonly id: number
+      readonly wire: Uint8Array
+      readonly trace: readonly TraceStep[]
+    }
   | { readonly type: 'status'; readonly id: number; readonly status: DataStatus }
   | { readonly type: 'flushed'; readonly id: number; readonly count: number }
   | { readonly type: 'entries'; readonly id: number; readonly entries: readonly CacheEntryInfo[] }
@@ -179,4 +275,9 @@ export type Up =
   | { readonly type: 'restored'; readonly id: number; readonly count: number }
   | { readonly type: 'drained' }
   /** A change of state worth a log line. */
-  | { readonly type: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly msg: string; readonly fields: Record<string, unknown> }
+  | {
+      readonly type: 'log'
+      readonly level: 'debug' | 'info' | 'warn' | 'error'
+      readonly msg: string
+      readonly fields: Record<string, unknown>
+    }

@@ -12,7 +12,7 @@ import { Allow } from './fast/allow.ts'
 import { countersOver, SLOT } from './fast/counters.ts'
 import { FAILURE, POSITIVE, type Entry } from './fast/entry.ts'
 import { PacketCache, seedHash } from './fast/packet-cache.ts'
-import { Front } from './front.ts'
+import { Front, type FrontMeans } from './front.ts'
 import { createPacketIO } from './io/io.ts'
 import type { PacketIO, Peer, UdpSocket } from './io/packet-io.ts'
 import { listenTcp, type TcpListener } from './listen/tcp.ts'
@@ -23,6 +23,7 @@ import { Router } from './resolve/router.ts'
 import { plainQuery } from './resolve/question.ts'
 import { Race, type Watch } from './resolve/race.ts'
 import { StreamUpstream } from './resolve/stream.ts'
+import { compatReply } from './mesos-dns/compat-wire.ts'
 import { Timers, type Timed } from './resolve/timers.ts'
 import { upstreamCounts } from './resolve/upstream-counts.ts'
 import type { Upstream } from './resolve/upstream.ts'
@@ -128,6 +129,7 @@ export class DataPlane {
       now: () => io.now(),
       clock: () => performance.now(),
       onBug: er => this.#bug(er),
+      bypass: this.#compat(),
     })
     this.#listening = start.listen.map(({ address, port }, server) => ({
       address,
@@ -332,6 +334,16 @@ export class DataPlane {
     for (const stream of this.#streams.values()) stream.close()
     this.#io.close()
     this.#means.post({ type: 'drained' })
+  }
+
+  /** Mesos-DNS's own behaviour for one zone, where the configuration wants it. */
+  #compat(): FrontMeans['bypass'] {
+    const { compat } = this.#start
+    if (!compat) return undefined
+    return (query, transport) => {
+      const zone = this.#zones.get(compat.apex)
+      return zone?.loaded ? compatReply(query, transport, zone, compat, Math.random) : 'outside'
+    }
   }
 
   // Upstreams.

@@ -44,6 +44,9 @@ export type FrontMeans = {
   /** A clock that moves within a turn, for latencies. */
   readonly clock: () => number
   readonly onBug: (er: unknown) => void
+  /** A whole response that passes all else by, undefined for none at all, 'outside' to go on as usual. */
+  readonly bypass?:
+    ((query: Buffer, transport: 'udp' | 'tcp') => Buffer | 'outside' | undefined) | undefined
 }
 
 export class Front {
@@ -75,6 +78,7 @@ export class Front {
     for (let i = 0; i < batch.count; i++) {
       const at = rxAt[i]!
       const length = rxLen[i]!
+      if (this.#means.bypass && this.#bypassed(batch, i)) continue
       const verdict = admit(rx, at, length, head)
       const source = batch.source4(i)
       if (verdict !== ACCEPT) {
@@ -142,6 +146,8 @@ export class Front {
     const { counters, now } = this.#means
     const t = now()
     const head = this.#head
+    const direct = this.#means.bypass?.(wire, 'tcp') ?? (this.#means.bypass ? undefined : 'outside')
+    if (direct !== 'outside') return direct && respond(direct)
     const verdict = admit(wire, 0, wire.length, head)
     const family = from?.family === 6 ? 1 : 0
     if (verdict === DROP_RUNT || verdict === DROP_RESPONSE) {
@@ -182,6 +188,15 @@ export class Front {
     watch?.('hit', `${shownTtl(entry, t)} s left`)
     tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
     this.#answer(query, entry, 0)
+  }
+
+  /** Answers datagram i past all else; false if it goes the usual way. */
+  #bypassed(batch: Batch, i: number): boolean {
+    const at = batch.rxAt[i]!
+    const response = this.#means.bypass!(batch.rx.subarray(at, at + batch.rxLen[i]!), 'udp')
+    if (response === 'outside') return false
+    if (response) batch.txLen[i] = response.copy(batch.tx, batch.txAt[i]!, 0, TX_SLOT)
+    return true
   }
 
   /** Names asked most among the samples. */
