@@ -14,10 +14,9 @@ import type { KeyOperation, KeyResult } from './serf/keys.ts'
 import { type Tags, writeTags } from './serf/tags.ts'
 import { CAPABILITY } from './swim/members.ts'
 import type { RingStats } from './swim/env.ts'
-import { NAME_MOST } from './wire/types.ts'
 
 export type RingOptions = {
-  /** This node's name, unique in the ring, at most 255 octets. */
+  /** This node's name, unique in the ring, at most 128 octets. */
   readonly name: string
   readonly bind: Endpoint
   /** Where others reach us, when that is not where we are bound. */
@@ -88,7 +87,9 @@ export interface Ring {
   onEvent(listener: (event: RingEvent) => void): () => void
 }
 
-/** Timers of Node are coarse; this much early or late does not matter. */
+/** Longest name of a node, octets: Serf's limit, and packets of records leave room for it. */
+const NAME_MOST = 128
+/** The timer never waits longer than this; asking the core once more costs nothing. */
 const LONGEST_TIMER_MS = 1_000
 
 const stateIn = (file: string, log: Log): number => {

@@ -17,10 +17,16 @@ import type { Post } from './post.ts'
 import { STREAM_MS, type Streams } from './streams.ts'
 import type { Swim } from './swim.ts'
 
-/** Octets a second the records may send in packets: 15 packets, whatever the membership does (memberlist #299). */
-export const RECORDS_PER_SECOND = 21_000
+/**
+ * Octets a second the records may send in packets, whatever the membership
+ * does (memberlist #299): 21 kB of news, which the records hold to
+ * themselves, and room to answer those who repair.
+ */
+export const RECORDS_PER_SECOND = 32_000
 /** What may be saved up: two seconds. */
 const BURST_SECONDS = 2
+/** Longest datagram for records: theirs come ready at 1,300 octets, and no name of 128 may push one into fragments. */
+const DATAGRAM_MOST = 1472
 const DIGEST_HEAD = 9
 
 /** What a peer's digest says of its table. */
@@ -137,7 +143,7 @@ export class Carrier {
     const node = this.#capable(send.to)
     if (send.via === 'packet') {
       const octets = this.#head.length + send.body.length
-      if (!node || octets + 1 > this.#post.room || !this.#afford(octets)) {
+      if (!node || octets + this.#post.overhead + 1 > DATAGRAM_MOST || !this.#afford(octets)) {
         this.#env.stats.recordsDropped++
         return
       }

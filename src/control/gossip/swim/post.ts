@@ -49,9 +49,9 @@ export class Post {
     this.#room = PACKET_MOST - label - (options.keyring ? ENVELOPE : 0)
   }
 
-  /** Octets one message may have to go out in a packet of its own. */
-  get room(): number {
-    return this.#room
+  /** Octets that label and envelope add to a packet. */
+  get overhead(): number {
+    return PACKET_MOST - this.#room
   }
 
   /** Messages that wait to be told to everybody. */

@@ -93,21 +93,22 @@ export class Swim {
 
   // what is said about a member
 
-  alive(a: Alive, via: Via): void {
+  /** @param tell whether it is passed on if it is news to us */
+  alive(a: Alive, via: Via, tell = true): void {
     if (a.node === '' || a.address === '' || a.port === 0 || a.incarnation > INCARNATION_MOST || !speaks(a.versions)) return
     if (a.node === this.#env.name) return this.#aliveAboutUs(a)
     const had = this.table.get(a.node)
     if (!had) {
       const forgotten = this.#reaped.get(a.node)
       if (forgotten !== undefined && (via === 'sync' || a.incarnation <= forgotten)) this.#verify(a, undefined)
-      else this.#accept(a, had, via)
+      else this.#accept(a, had, tell)
       return
     }
     const moved = had.node.address !== a.address || had.node.port !== a.port
     if (!isGone(had)) {
       if (a.incarnation <= had.incarnation) return
       if (moved) this.#verifyMove(a, had)
-      else this.#accept(a, had, via)
+      else this.#accept(a, had, tell)
       return
     }
     // It still answers for a moment after it said goodbye; only a new life counts then.
@@ -115,7 +116,7 @@ export class Swim {
     // Someone we hold for dead is said to live. A restarted serf counts from 1 again and would stay dead
     // for ever (memberlist #311); an old table would revive a node that is gone (#312). So we ask it.
     if (via === 'sync' || a.incarnation <= had.incarnation || (moved && had.state === DEAD)) this.#verify(a, had)
-    else this.#accept(a, had, via)
+    else this.#accept(a, had, tell)
   }
 
   #aliveAboutUs(a: Alive): void {
@@ -130,13 +131,11 @@ export class Swim {
     this.#refute(a.incarnation)
   }
 
-  #accept(a: Alive, had: Entry | undefined, via: Via): void {
+  #accept(a: Alive, had: Entry | undefined, tell: boolean): void {
     if (!had && this.table.size >= this.#options.membersMost) {
       this.#env.stats.membersRefused++
       return
     }
-    // who was alone learns of a whole ring at once and has nobody to tell
-    const tell = via === 'news' || this.table.living > 2
     this.#clearSuspicion(a.node)
     this.#reaped.delete(a.node)
     const node = this.#nodes.of(a)
@@ -216,9 +215,14 @@ export class Swim {
     this.#hooks.onEvent(state === LEFT ? 'leave' : 'dead', entry, had)
   }
 
-  /** One member of a peer's table. Whom the peer holds for dead we suspect, so that it can refute. */
-  merge(s: NodeState): void {
-    if (s.state === ALIVE) this.alive(s, 'sync')
+  /**
+   * One member of a peer's table. Whom the peer holds for dead we suspect, so
+   * that it can refute.
+   * @param tell whether what is news to us is told on (memberlist always
+   *   does, so that a joiner tells the ring about itself)
+   */
+  merge(s: NodeState, tell: boolean): void {
+    if (s.state === ALIVE) this.alive(s, 'sync', tell)
     else if (s.state === LEFT) this.dead({ incarnation: s.incarnation, node: s.node, from: s.node })
     else this.suspect({ incarnation: s.incarnation, node: s.node, from: this.#env.name })
   }
@@ -302,7 +306,7 @@ export class Swim {
       this.#verified(a.node, ok)
       const held = this.table.get(a.node)
       if (!ok || (held && !isGone(held))) return
-      this.#accept({ ...claim, incarnation: Math.max(claim.incarnation, held?.incarnation ?? 0) }, held, 'news')
+      this.#accept({ ...claim, incarnation: Math.max(claim.incarnation, held?.incarnation ?? 0) }, held, true)
     })
   }
 
@@ -318,7 +322,7 @@ export class Swim {
         this.#env.stats.conflicts++
         this.#verified(a.node, false)
         this.#hooks.onConflict(had, { address: a.address, port: a.port })
-      } else this.#accept(claim, held, 'news')
+      } else this.#accept(claim, held, true)
     })
   }
 

@@ -12,6 +12,9 @@ import type { Swim } from './swim.ts'
 /** Members written or merged in one slice: about a millisecond. */
 export const SLICE = 256
 
+/** A table of so many is told on in any case: two who join at once must hear of each other. */
+const FEW = 16
+
 /** A piece of work that is done a slice at a time. */
 export type Job = {
   /** Does one slice; true when that was the last. */
@@ -84,11 +87,14 @@ export const mergeTable = (
   const head = readPushPullHead(r, NODES_MOST, STREAM_MOST)
   let left = head?.nodes ?? 0
   let failed = head === undefined
+  // who was alone learns of a whole ring at once and has nobody to tell
+  let tell: boolean | undefined
   const mergeStates: Job = {
     step: () => {
+      tell ??= swim.table.living > 1 || left <= FEW
       for (let n = Math.min(left, SLICE); n > 0 && !failed; n--, left--) {
         const state = readState(r)
-        if (state) swim.merge(state)
+        if (state) swim.merge(state, tell)
         else failed = true
       }
       if (failed) left = 0
