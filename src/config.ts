@@ -130,7 +130,7 @@ export const loadConfig = (path: string, text: string, host: Host): Loaded => {
   const problems = [...source.problems]
   if (source.brokenAt === Infinity) {
     for (const issue of read.error?.issues ?? []) problems.push(...described(issue, source))
-    for (const { path: at, message, what } of breaches(given)) {
+    for (const { path: at, message, what } of breaches(given, host.addresses)) {
       problems.push({ ...source.at(at, what), path: showPath(at), message })
     }
   } else if (source.raw !== undefined) {

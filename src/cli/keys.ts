@@ -4,8 +4,9 @@
  */
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
+import type { KeyResult } from '../control/gossip/serf/keys.ts'
 import { fail } from '../error.ts'
-import type { Io } from './io.ts'
+import { DONE, FAILED, type Io } from './io.ts'
 import {
   configOf,
   daemon,
@@ -15,7 +16,7 @@ import {
   type ConfigOption,
   type DaemonOptions,
 } from './options.ts'
-import { cell, pairs, table } from './table.ts'
+import { counted, table } from './table.ts'
 
 /** Where a keyring goes if nothing else is said. */
 const KEYRING = '/etc/spartan/keyring.json'
@@ -57,28 +58,44 @@ const keyFrom = async (io: Io, text: string): Promise<string> => {
   return key
 }
 
-type Said = {
-  readonly keys?: unknown
-  readonly primary?: unknown
-  readonly nodes?: unknown
-  readonly errors?: unknown
+/** What the ring said, whatever is missing of it. */
+const resultOf = (json: unknown): KeyResult => ({
+  members: 0,
+  answered: 0,
+  failed: 0,
+  messages: {},
+  keys: {},
+  primary: {},
+  ...(json as Partial<KeyResult> | undefined),
+})
+
+const showMessages = ({ messages }: KeyResult): string =>
+  table(Object.entries(messages).map(([node, message]) => ({ node, message })))
+
+const showKeys = ({ keys, primary }: KeyResult): string =>
+  table(Object.entries(keys).map(([key, nodes]) => ({ key, nodes, encrypting: primary[key] ?? 0 })))
+
+/** Did every member do it? Silence is no consent: removing the old key would cut such a member off. */
+const unanimous = ({ members, answered, failed }: KeyResult): boolean =>
+  failed === 0 && answered >= members
+
+/** One operation over the whole ring, which takes a while; the exit status says whether all took part. */
+const change = async (
+  io: Io,
+  options: DaemonOptions,
+  path: string,
+  body: unknown,
+  ended: (status: number) => void,
+  text: (result: KeyResult) => string,
+): Promise<void> => {
+  const { json } = await daemon(options, { method: 'POST', path, body, deadlineMs: 30_000 })
+  const result = resultOf(json)
+  io.out(options.json ? `${JSON.stringify(json, null, 2)}\n` : text(result) + showMessages(result))
+  ended(unanimous(result) ? DONE : FAILED)
 }
 
-/** What the ring said: counts of nodes by key, and the nodes that failed. */
-const showAnswer = (json: unknown, done: string): string => {
-  const { keys, nodes, errors } = (json ?? {}) as Said
-  const parts = [done ? `${done}\n` : '']
-  if (keys && typeof keys === 'object' && !Array.isArray(keys)) {
-    parts.push(table(Object.entries(keys).map(([key, count]) => ({ key, nodes: count }))))
-  } else if (Array.isArray(keys)) parts.push(keys.map(key => `${cell(key)}\n`).join(''))
-  if (nodes !== undefined && typeof nodes !== 'object') parts.push(pairs([['nodes', nodes]]))
-  const failed = errors && typeof errors === 'object' ? Object.entries(errors) : []
-  if (failed.length) parts.push(table(failed.map(([node, error]) => ({ node, error }))))
-  return parts.join('')
-}
-
-/** Add the commands to the program. */
-export const addKeys = (program: Command, io: Io): void => {
+/** Add the commands to the program. `ended` takes the exit status. */
+export const addKeys = (program: Command, io: Io, ended: (status: number) => void): void => {
   const keys = program.command('keys').description('the encryption keys of the gossip ring')
   withConfig(keys.command('generate'))
     .description('write a keyring with one new key, mode 0600')
@@ -96,25 +113,22 @@ export const addKeys = (program: Command, io: Io): void => {
       .argument('<key>', "the key in base64, or '-' to read it from standard input")
       .action(async (text: string, options: DaemonOptions) => {
         const key = await keyFrom(io, text)
-        const { json } = await daemon(options, {
-          method: 'POST',
-          path: `/v1/keys/${name}`,
-          body: { key },
-          deadlineMs: 30_000,
-        })
-        io.out(options.json ? `${JSON.stringify(json, null, 2)}\n` : showAnswer(json, done))
+        await change(
+          io,
+          options,
+          `/v1/keys/${name}`,
+          { key },
+          ended,
+          ({ members, answered, failed }) =>
+            `${done} on ${answered - failed} of ${counted(members, 'node', 'nodes')}\n`,
+        )
       })
   }
   withDaemon(keys.command('list'))
-    .description('the keys in the ring, and how many nodes have each')
-    .action(async (options: DaemonOptions) => {
-      const { json } = await daemon(options, {
-        method: 'POST',
-        path: '/v1/keys/list',
-        deadlineMs: 30_000,
-      })
-      io.out(options.json ? `${JSON.stringify(json, null, 2)}\n` : showAnswer(json, ''))
-    })
+    .description('the keys in the ring, and how many nodes have each and encrypt with it')
+    .action((options: DaemonOptions) =>
+      change(io, options, '/v1/keys/list', undefined, ended, showKeys),
+    )
   keys.addHelpText(
     'after',
     examples(

@@ -34,7 +34,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
   addCheck(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
-  addKeys(program, io)
+  addKeys(program, io, ended)
   addResolvconf(program, io, ended)
   return program
 }

@@ -5,8 +5,14 @@
 import { hostname, networkInterfaces } from 'node:os'
 import { canonicalAddress, networkOf } from './address.ts'
 
-/** The host as the configuration sees it: its name, and the networks attached to its interfaces, as CIDR. */
-export type Host = { readonly hostname: string; readonly networks: readonly string[] }
+/** The host as the configuration sees it. */
+export type Host = {
+  readonly hostname: string
+  /** Attached to its interfaces, as CIDR. */
+  readonly networks: readonly string[]
+  /** Its own, for finding loops when we listen on all of them. */
+  readonly addresses?: readonly string[]
+}
 
 type Interfaces = ReturnType<typeof networkInterfaces>
 
@@ -16,13 +22,15 @@ export const readHost = (
   interfaces: Interfaces = networkInterfaces(),
 ): Host => {
   const networks = new Set<string>()
+  const addresses = new Set<string>()
   for (const list of Object.values(interfaces)) {
     for (const { address, cidr } of list ?? []) {
       const bits = Number(cidr?.split('/')[1])
       const plain = canonicalAddress(address)
+      if (plain) addresses.add(plain)
       if (!cidr || !plain || !Number.isInteger(bits) || /^fe80:/i.test(address)) continue
       networks.add(networkOf(plain, bits))
     }
   }
-  return { hostname: name, networks: [...networks] }
+  return { hostname: name, networks: [...networks], addresses: [...addresses] }
 }

@@ -5,6 +5,7 @@
  * value and a broken rule hears of both.
  */
 import { isIP } from 'node:net'
+import { ipToNumber } from '../control/ip.ts'
 import {
   isBelow,
   isLoopback,
@@ -17,9 +18,9 @@ import {
   showUpstream,
   type Upstream,
 } from './address.ts'
-import { ipToNumber } from '../control/ip.ts'
+import { items, keysAt, look, portAt, type Item, type Raw } from './document.ts'
 import type { Path } from './source.ts'
-import { parseTime, type Parsed } from './units.ts'
+import { parseTime } from './units.ts'
 
 /** One broken rule and the value it is about. */
 export type Breach = {
@@ -42,52 +43,23 @@ const OWN_ZONES = ['zk', 'spartan', 'localhost', 'thisdcos.directory', 'thisdcos
 /** Labels below thisdcos.directory that are filled from the cluster. */
 const CLUSTER_LABELS = ['l4lb', 'mesos', 'dcos', 'dclb', 'thisnode']
 
-type Raw = unknown
-/** The value at a path of sections; undefined where there is none. */
-const look = (raw: Raw, ...path: string[]): Raw =>
-  path.reduce<Raw>(
-    (at, step) =>
-      typeof at === 'object' && at !== null && Object.hasOwn(at, step)
-        ? (at as Record<string, Raw>)[step]
-        : undefined,
-    raw,
-  )
-
-type Item<T> = { readonly path: Path; readonly value: T }
-
-/** The elements of the list at `path` that can be read. */
-const items = <T>(raw: Raw, path: readonly string[], parse: (raw: Raw) => Parsed<T>): Item<T>[] => {
-  const list = look(raw, ...path)
-  if (!Array.isArray(list)) return []
-  return list.flatMap((one, i) => {
-    const read = parse(one)
-    return 'value' in read ? [{ path: [...path, i], value: read.value }] : []
-  })
-}
-
-const keysAt = (raw: Raw, ...path: string[]): string[] => {
-  const at = look(raw, ...path)
-  return typeof at === 'object' && at !== null && !Array.isArray(at) ? Object.keys(at) : []
-}
-
-const portAt = (raw: Raw, path: readonly string[], fallback: number): number => {
-  const port = look(raw, ...path)
-  return typeof port === 'number' ? port : fallback
-}
-
 type At = { readonly path: Path; readonly address: string; readonly port: number }
 
 const withPort = (list: Item<{ address: string; port?: number }>[], port: number): At[] =>
   list.map(({ path, value }) => ({ path, address: value.address, port: value.port ?? port }))
 
+/** Does listening on `at` take packets sent to `address`? Our IPv6 sockets take IPv6 only. */
+const covers = (at: string, address: string): boolean =>
+  at === address || (isWildcard(at) && isIP(at) === isIP(address))
+
 /** Would binding one keep the other from being bound? */
 const clash = (a: At, b: At): boolean =>
   a.port === b.port &&
   a.port !== 0 &&
-  (a.address === b.address || isWildcard(a.address) || isWildcard(b.address))
+  (covers(a.address, b.address) || covers(b.address, a.address))
 
-/** Every breach in the file, in the order of the rules. */
-export const breaches = (raw: Raw): Breach[] => {
+/** Every breach in the file, in the order of the rules. `own` are the host's addresses. */
+export const breaches = (raw: Raw, own: readonly string[] = []): Breach[] => {
   const found: Breach[] = []
   const refuse = (path: Path, message: string, what: 'key' | 'value' = 'value'): void =>
     void found.push({ path, message, what })
@@ -100,7 +72,7 @@ export const breaches = (raw: Raw): Breach[] => {
   )
 
   listening(raw, listen, refuse)
-  notOurselves(listen, [...masters, ...upstreams.flat().flatMap(direct)], refuse)
+  notOurselves(listen, own, [...masters, ...upstreams.flat().flatMap(direct)], refuse)
   for (const list of upstreams)
     onlyOnce(
       list.map(({ path, value }) => ({ path, name: showUpstream(value) })),
@@ -181,18 +153,19 @@ const single = (raw: Raw, path: readonly string[], address: string, port: number
 }
 
 /** Rule: forwarding to ourselves is a loop that ends in overload (COPS-4616). A port of another service on our address is not. */
-const notOurselves = (listen: readonly At[], targets: readonly At[], refuse: Refuse): void => {
+const notOurselves = (
+  listen: readonly At[],
+  own: readonly string[],
+  targets: readonly At[],
+  refuse: Refuse,
+): void => {
   for (const to of targets) {
-    const own = listen.find(
-      at =>
-        at.port === to.port &&
-        (at.address === to.address || (isWildcard(at.address) && isLoopback(to.address))),
-    )
-    if (own)
-      refuse(
-        to.path,
-        `${showEndpoint(to)} is our own address in listen.addresses: every query would come back to us`,
-      )
+    const ours = isLoopback(to.address) || own.includes(to.address)
+    const same = ({ address, port }: At): boolean =>
+      port === to.port && (address === to.address || (ours && covers(address, to.address)))
+    if (!listen.some(same)) continue
+    const why = 'is our own address in listen.addresses: every query would come back to us'
+    refuse(to.path, `${showEndpoint(to)} ${why}`)
   }
 }
 

@@ -634,41 +634,46 @@ t.test('keys generate writes a keyring once', async t => {
 
 t.test('keys are installed, used, removed and listed by the daemon', async t => {
   const asked: unknown[] = []
+  const key = Buffer.alloc(32, 7).toString('base64')
+  const all = { members: 3, answered: 3, failed: 0, messages: {}, keys: {}, primary: {} }
+  const said: Record<string, object> = {
+    install: all,
+    use: { ...all, failed: 1, messages: { 'agent-2': 'requested key is not in the keyring' } },
+    remove: { ...all, answered: 2 },
+    list: { ...all, keys: { [key]: 3, abc: 1 }, primary: { [key]: 3 } },
+  }
   const admin = await daemon(
     t,
-    ['install', 'use', 'remove', 'list'].map(name => ({
+    Object.keys(said).map(name => ({
       method: 'POST' as const,
       path: `/v1/keys/${name}`,
-      handle: ({ body }) => (
-        asked.push([name, body]),
-        {
-          json:
-            name === 'list'
-              ? { keys: { abc: 3 }, nodes: 3 }
-              : { nodes: 3, errors: { 'agent-2': 'no such key' } },
-        }
-      ),
+      handle: ({ body }) => (asked.push([name, body]), { json: said[name] }),
     })),
   )
-  const key = Buffer.alloc(32, 7).toString('base64')
-  t.match(await spartan(['keys', 'install', key, '--admin', admin]), {
+  const keys = (args: string[], more: Partial<Io> = {}) =>
+    spartan(['keys', ...args, '--admin', admin], more)
+  t.strictSame(await keys(['install', key]), {
     exit: 0,
-    out: 'installed\nnodes  3\nNODE     ERROR\nagent-2  no such key\n',
+    out: 'installed on 3 of 3 nodes\n',
+    err: '',
+  })
+  t.strictSame(await keys(['use', '-'], { input: async () => `${key}\n` }), {
+    exit: 1,
+    out: 'in use on 2 of 3 nodes\nNODE     MESSAGE\nagent-2  requested key is not in the keyring\n',
+    err: '',
   })
   t.match(
-    await spartan(['keys', 'use', '-', '--admin', admin], { input: async () => `${key}\n` }),
-    { exit: 0, out: /^in use/ },
+    await keys(['remove', key]),
+    { exit: 1, out: 'removed on 2 of 3 nodes\n' },
+    'silence is no consent',
   )
-  t.match(await spartan(['keys', 'remove', key, '--admin', admin, '--json']), { exit: 0 })
-  t.match(await spartan(['keys', 'list', '--admin', admin]), {
+  t.match(await keys(['list']), {
     exit: 0,
-    out: 'KEY  NODES\nabc      3\nnodes  3\n',
+    out: new RegExp(`^KEY +NODES +ENCRYPTING\n${key.replace(/\+/g, '.')} +3 +3\nabc +1 +0\n$`),
   })
-  t.match(await spartan(['keys', 'install', 'short', '--admin', admin]), {
-    exit: 2,
-    err: /a key is 16, 24 or 32 octets/,
-  })
-  t.strictSame(asked, [
+  t.strictSame(JSON.parse((await keys(['list', '--json'])).out), said['list'])
+  t.match(await keys(['install', 'short']), { exit: 2, err: /a key is 16, 24 or 32 octets/ })
+  t.strictSame(asked.slice(0, 4), [
     ['install', { key }],
     ['use', { key }],
     ['remove', { key }],

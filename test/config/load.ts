@@ -15,7 +15,11 @@ import { SERVERS, UPSTREAMS } from '../../src/fast/counters.ts'
 import { MAX_UPSTREAMS } from '../../src/config/rules.ts'
 import { codeOf } from '../../src/error.ts'
 
-const host: Host = { hostname: 'agent-17', networks: ['127.0.0.0/8', '10.0.0.0/24'] }
+const host: Host = {
+  hostname: 'agent-17',
+  networks: ['127.0.0.0/8', '10.0.0.0/24'],
+  addresses: ['10.0.0.17'],
+}
 const load = (text: string) => loadConfig('spartan.yaml', text, host)
 
 /** What is wrong with a file, one line each, without the file's name. */
@@ -255,7 +259,15 @@ t.test('what listens listens once, and on every address only when told to', asyn
     ['listen: { addresses: ["2001:db8::1", "2001:DB8:0::1"] }', /already taken/],
     ['listen: { addresses: [198.51.100.1, "::ffff:198.51.100.1"] }', /already taken/],
     ['listen: { addresses: [0.0.0.0, 198.51.100.1], anyAddress: true }', /already taken/],
-    ['listen: { addresses: ["127.0.0.1:62080"] }', /^.*admin.*127\.0\.0\.1:62080 is already taken/],
+    ['listen: { addresses: [0.0.0.0, "::"], anyAddress: true }'],
+    [
+      'listen: { addresses: ["::", "2001:db8::1", 198.51.100.1], anyAddress: true }',
+      /already taken/,
+    ],
+    [
+      'listen: { addresses: ["127.0.0.1:62080"], port: "53" }',
+      /^.*admin.*127\.0\.0\.1:62080 is already taken/,
+    ],
     ['listen: { addresses: ["127.0.0.1:62080"] }\nadmin: { listen: "" }'],
     [
       'listen: { addresses: ["127.0.0.1:7946"] }\ngossip: { insecure: true }',
@@ -290,10 +302,11 @@ t.test('nothing forwards to itself (COPS-4616)', async t => {
     t.match(problems(withLines(line)), expected, line)
     t.equal(problems(withLines(line)).length, expected.length)
   }
-  t.match(
-    problems('listen: { addresses: [0.0.0.0], anyAddress: true }\nupstreams: [127.0.0.53]\n'),
-    [own],
-  )
+  const any = 'listen: { addresses: [0.0.0.0], anyAddress: true }\n'
+  t.match(problems(any + 'upstreams: [127.0.0.53, 10.0.0.17, "10.0.0.17:5353", 10.0.0.18]\n'), [
+    own,
+    own,
+  ])
 })
 
 t.test('each list names a server once, and there is a counter for each', async t => {

@@ -311,6 +311,7 @@ t.test('the host is its name and its attached networks', async t => {
   t.strictSame(host, {
     hostname: 'agent-17',
     networks: ['127.0.0.0/8', '10.0.0.0/24', '2001:db8::/64'],
+    addresses: ['127.0.0.1', '10.0.0.17', '2001:db8::7', 'fe80::1', '10.0.0.18', '10.0.0.19'],
   })
   t.ok(readHost().hostname)
 })
