@@ -182,7 +182,11 @@ export class Http {
           ...call,
           method: 'POST',
           body: JSON.stringify(body),
-          headers: { 'content-type': 'application/json', accept: 'application/json', ...call.headers },
+          headers: {
+            'content-type': 'application/json',
+            accept: 'application/json',
+            ...call.headers,
+          },
         },
         limit,
       )
@@ -256,8 +260,11 @@ const target = (from: string, headers: Readonly<Record<string, string>>): string
   }
 }
 
-const statusError = (url: string, status: number, headers: Readonly<Record<string, string>>): Coded =>
-  refused(url, `answered ${status}`, 'status', { status, location: target(url, headers) })
+const statusError = (
+  url: string,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+): Coded => refused(url, `answered ${status}`, 'status', { status, location: target(url, headers) })
 
 const broken = (url: string, er: unknown, limit: Limit, reason: HttpReason): Coded => {
   if (limit.late) return refused(url, 'did not answer in time', 'timeout')

@@ -12,7 +12,10 @@ const groupsOf = (text: string): number[] => {
   const dot = text.lastIndexOf('.')
   if (dot >= 0) {
     const colon = text.lastIndexOf(':')
-    const [a = 0, b = 0, c = 0, d = 0] = text.slice(colon + 1).split('.').map(Number)
+    const [a = 0, b = 0, c = 0, d = 0] = text
+      .slice(colon + 1)
+      .split('.')
+      .map(Number)
     tail.push(a * 256 + b, c * 256 + d)
     // 'x::' must stay 'x::', 'x:y:' must lose its colon
     rest = text.slice(0, text[colon - 1] === ':' ? colon + 1 : colon)

@@ -35,7 +35,8 @@ export const vipsJson = (vips: Iterable<VipRecord>, apex: string = L4LB_APEX): V
   }))
 
 /** The entity tag of a JSON text, quoted as RFC 9110 §8.8.3 wants it. */
-export const etagOf = (json: string): string => `"${createHash('sha1').update(json).digest('base64')}"`
+export const etagOf = (json: string): string =>
+  `"${createHash('sha1').update(json).digest('base64')}"`
 
 /** Port and target of an SRV's rdata, '0 1 31000 web.example.org'. */
 const srvOf = (data: string): { port: number; target: string } => {
@@ -61,7 +62,7 @@ export const recordsJson = function* (zones: Zones): Generator<RecordJson> {
 
 /** The RRsets of a name in whichever zone is the closest above it. */
 const find = (zones: Zones, name: string): readonly RRset[] => {
-  for (let suffix = name; suffix !== ''; ) {
+  for (let suffix = name; suffix !== '';) {
     const zone = zones.get(suffix)
     if (zone) return zone.get(name) ?? []
     const dot = suffix.indexOf('.')

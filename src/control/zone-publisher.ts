@@ -36,7 +36,10 @@ export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
     a.every((rrset, i) => {
       const other = b[i]
       return (
-        other !== undefined && rrset.type === other.type && rrset.ttl === other.ttl && sameData(rrset.data, other.data)
+        other !== undefined &&
+        rrset.type === other.type &&
+        rrset.ttl === other.ttl &&
+        sameData(rrset.data, other.data)
       )
     }))
 
@@ -207,13 +210,19 @@ export class ZonePublisher {
     for (const owner of drop) zone.owners.delete(owner)
     // a patch does not carry `loaded`, so the step to loaded is a load
     const whole = !zone.opened || zone.loaded !== zone.sentLoaded
-    if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS) return this.#load(apex, zone)
+    if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS)
+      return this.#load(apex, zone)
     if (set.length === 0 && drop.length === 0) return undefined
     return this.#patch(apex, zone, set, drop)
   }
 
   /** One message if it fits, sent at once; else several. Names appear before others go. */
-  #patch(apex: string, zone: Published, set: readonly Owner[], drop: readonly string[]): Promise<void> | undefined {
+  #patch(
+    apex: string,
+    zone: Published,
+    set: readonly Owner[],
+    drop: readonly string[],
+  ): Promise<void> | undefined {
     const pieces = [...inPieces(set)]
     const send = (part: readonly Owner[], gone: readonly string[]): void =>
       this.#options.send({

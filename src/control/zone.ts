@@ -14,14 +14,15 @@ export type ZoneChange =
   | { readonly kind: 'patch'; readonly set: readonly Owner[]; readonly drop: readonly string[] }
 
 /** Longest name in presentation form, no final dot: 255 octets on the wire (RFC 1035 §2.3.4). */
-const MAX_NAME = 253
+export const MAX_NAME = 253
 
 /** Longest label. */
-const MAX_LABEL = 63
+export const MAX_LABEL = 63
 
 /** Whether this may be an owner or a target: letters, digits, dashes and underscores in labels of proper length. */
 export const isName = (name: string): boolean =>
-  name.length <= MAX_NAME && name.split('.').every(part => part.length <= MAX_LABEL && /^[a-z0-9_-]+$/.test(part))
+  name.length <= MAX_NAME &&
+  name.split('.').every(part => part.length <= MAX_LABEL && /^[a-z0-9_-]+$/.test(part))
 
 /** TTL of every record in the local zones, as the originals had it. */
 export const TTL = 5

@@ -1,7 +1,14 @@
 import t from 'tap'
 import { phash2 } from '../../src/control/hash/phash2.ts'
 import { allocateAddresses, DEFAULT_RANGE_V4 } from '../../src/control/hash/vip-address.ts'
-import { addressType, canonicalIp, familyOf, hostPort, ipToNumber, numberToIp } from '../../src/control/ip.ts'
+import {
+  addressType,
+  canonicalIp,
+  familyOf,
+  hostPort,
+  ipToNumber,
+  numberToIp,
+} from '../../src/control/ip.ts'
 
 t.test('an address has one spelling', async t => {
   for (const [text, canonical] of [
@@ -26,7 +33,8 @@ t.test('an address has one spelling', async t => {
   t.equal(addressType('2001:db8::1'), 'AAAA')
   t.equal(hostPort('2001:db8::1', 80), '[2001:db8::1]:80')
   for (const ip of ['192.0.2.1', '255.255.255.255']) t.equal(numberToIp(ipToNumber(ip), 4), ip)
-  for (const ip of ['fd01:c::', '2001:db8::1:0:0:1', '::']) t.equal(numberToIp(ipToNumber(ip), 6), ip)
+  for (const ip of ['fd01:c::', '2001:db8::1:0:0:1', '::'])
+    t.equal(numberToIp(ipToNumber(ip), 6), ip)
 })
 
 t.test('a VIP has the address running clusters gave it', async t => {
@@ -55,11 +63,18 @@ t.test('colliding names are placed in one order on every node', async t => {
   t.equal(placed.size, 200)
   t.equal(new Set(placed.values()).size, 200, 'each has an address of its own')
   t.same([...allocateAddresses([...names].reverse(), 4, range)].sort(), [...placed].sort())
-  t.same([...allocateAddresses([...names, ...names], 4, range)].sort(), [...placed].sort(), 'a name twice is one')
+  t.same(
+    [...allocateAddresses([...names, ...names], 4, range)].sort(),
+    [...placed].sort(),
+    'a name twice is one',
+  )
 })
 
 t.test('a range that is full leaves names without an address', async t => {
-  const placed = allocateAddresses(['a.x', 'b.x', 'c.x', 'd.x'], 4, { min: '11.0.0.0', max: '11.0.0.2' })
+  const placed = allocateAddresses(['a.x', 'b.x', 'c.x', 'd.x'], 4, {
+    min: '11.0.0.0',
+    max: '11.0.0.2',
+  })
   t.same([...placed.keys()], ['a.x', 'b.x', 'c.x'])
   t.same([...new Set(placed.values())].sort(), ['11.0.0.0', '11.0.0.1', '11.0.0.2'])
   t.equal(allocateAddresses(['a.x'], 4, { min: '11.0.0.2', max: '11.0.0.1' }).size, 0)

@@ -4,7 +4,9 @@ import { Http, httpReason, shownUrl } from '../../src/control/http.ts'
 import { codeOf, messageOf } from '../../src/error.ts'
 import { huge, json, scriptedHttp, silence, status, truncated } from './fixture/scripted-http.ts'
 
-const failure = async (run: Promise<unknown>): Promise<Error & { status?: number; location?: string }> => {
+const failure = async (
+  run: Promise<unknown>,
+): Promise<Error & { status?: number; location?: string }> => {
   try {
     await run
   } catch (er) {
@@ -59,7 +61,10 @@ t.test('a slow body is cut off by the deadline too', async t => {
     response.writeHead(200)
     response.write('[')
   })
-  t.equal(httpReason(await failure(http.getJson(`${server.base}/drip`, { deadlineMs: 100 }))), 'timeout')
+  t.equal(
+    httpReason(await failure(http.getJson(`${server.base}/drip`, { deadlineMs: 100 }))),
+    'timeout',
+  )
 })
 
 t.test('a redirect is followed as often as the caller says and no more', async t => {
@@ -112,7 +117,10 @@ t.test('a stream that is closed or refused says so', async t => {
   t.equal(refused.location, 'http://127.14.0.2:5050/api/v1')
   const abort = new AbortController()
   abort.abort()
-  t.equal(httpReason(await failure(http.getJson(`${server.base}/open`, { signal: abort.signal }))), 'closed')
+  t.equal(
+    httpReason(await failure(http.getJson(`${server.base}/open`, { signal: abort.signal }))),
+    'closed',
+  )
 })
 
 t.test('a URL is shown without its password', async t => {
@@ -122,7 +130,10 @@ t.test('a URL is shown without its password', async t => {
 
 t.test('waits double between their bounds, with jitter', async t => {
   const most = new Backoff({ minMs: 2_000, maxMs: 30_000, random: () => 1 })
-  t.same([1, 2, 3, 4, 5, 6].map(() => most.next()), [2_000, 4_000, 8_000, 16_000, 30_000, 30_000])
+  t.same(
+    [1, 2, 3, 4, 5, 6].map(() => most.next()),
+    [2_000, 4_000, 8_000, 16_000, 30_000, 30_000],
+  )
   most.reset()
   t.equal(most.next(), 2_000)
   t.equal(new Backoff({ minMs: 2_000, maxMs: 30_000, random: () => 0 }).next(), 1_000)

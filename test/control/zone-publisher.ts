@@ -52,12 +52,23 @@ t.test('a zone travels whole once, then as what changed', async t => {
   const data = new Receiver()
   const publisher = new ZonePublisher({ send: data.send, now: () => 1_700_000_000_000 })
   publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', b: '192.0.2.2' }) })
-  t.match(data.messages[0], { op: 'load', ns: 'ns.spartan', serial: 1_700_000_000, soa: { mname: 'ns.spartan', minimum: 1 } })
+  t.match(data.messages[0], {
+    op: 'load',
+    ns: 'ns.spartan',
+    serial: 1_700_000_000,
+    soa: { mname: 'ns.spartan', minimum: 1 },
+  })
   t.same(data.ops(), ['load', 'more', 'commit'])
   publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', b: '192.0.2.2' }) })
   t.same(data.ops(), [], 'nothing changed')
   publisher.publish(APEX, { kind: 'full', zone: zone({ a: '192.0.2.1', c: '192.0.2.3' }) })
-  t.match(data.messages[0], { op: 'patch', number: 2, serial: 1_700_000_001, set: [[`c.${APEX}`, A('192.0.2.3')]], drop: [`b.${APEX}`] })
+  t.match(data.messages[0], {
+    op: 'patch',
+    number: 2,
+    serial: 1_700_000_001,
+    set: [[`c.${APEX}`, A('192.0.2.3')]],
+    drop: [`b.${APEX}`],
+  })
   publisher.publish(APEX, { kind: 'patch', set: [[`a.${APEX}`, A('192.0.2.9')]], drop: [] })
   t.same(data.ops(), ['patch', 'patch'], 'a small change is sent at once')
   t.same(plain(data.zones.get(APEX)), plain(zone({ a: '192.0.2.9', c: '192.0.2.3' })))
@@ -94,21 +105,32 @@ t.test('a large zone comes in pieces, with the loop turning between them', async
       await new Promise(resolve => setImmediate(resolve))
     },
   })
-  const many = zone(Object.fromEntries(Array.from({ length: 1_700 }, (_, i) => [`n${i}`, '192.0.2.1'])))
+  const many = zone(
+    Object.fromEntries(Array.from({ length: 1_700 }, (_, i) => [`n${i}`, '192.0.2.1'])),
+  )
   publisher.publish(APEX, { kind: 'full', zone: many })
-  publisher.publish(APEX, { kind: 'patch', set: [[`x.${APEX}`, A('192.0.2.2')]], drop: [`n0.${APEX}`] })
+  publisher.publish(APEX, {
+    kind: 'patch',
+    set: [[`x.${APEX}`, A('192.0.2.2')]],
+    drop: [`n0.${APEX}`],
+  })
   await publisher.settled()
   t.same(data.ops(), ['load', 'more', 'more', 'more', 'more', 'commit', 'patch'])
   t.equal(breaths, 4)
   t.equal(data.zones.get(APEX)?.size, 1_700)
   const numbers = data.messages.flatMap(m => ('number' in m ? [m.number] : []))
-  t.same([...numbers].sort((a, b) => a - b), numbers, 'numbers only grow')
+  t.same(
+    [...numbers].sort((a, b) => a - b),
+    numbers,
+    'numbers only grow',
+  )
 })
 
 t.test('what is superseded while a zone travels is not sent', async t => {
   const data = new Receiver()
   const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
-  const sized = (ip: string): ZoneMap => zone(Object.fromEntries(Array.from({ length: 1_200 }, (_, i) => [`n${i}`, ip])))
+  const sized = (ip: string): ZoneMap =>
+    zone(Object.fromEntries(Array.from({ length: 1_200 }, (_, i) => [`n${i}`, ip])))
   publisher.publish(APEX, { kind: 'full', zone: sized('192.0.2.1') })
   publisher.publish(APEX, { kind: 'full', zone: sized('192.0.2.2') })
   publisher.publish(APEX, { kind: 'full', zone: zone({ only: '192.0.2.3' }) })
@@ -118,7 +140,9 @@ t.test('what is superseded while a zone travels is not sent', async t => {
 })
 
 t.test('a zone that is removed or a publisher that is closed stops in the middle', async t => {
-  const sized = zone(Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`n${i}`, '192.0.2.1'])))
+  const sized = zone(
+    Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`n${i}`, '192.0.2.1'])),
+  )
   for (const stop of [(p: ZonePublisher) => p.remove(APEX), (p: ZonePublisher) => p.close()]) {
     const data = new Receiver()
     const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
@@ -132,13 +156,24 @@ t.test('a zone that is removed or a publisher that is closed stops in the middle
 
 t.test('pieces are bounded by owners and by records', async t => {
   const owners = (n: number, records: number): Owner[] =>
-    Array.from({ length: n }, (_, i) => [`n${i}`, A(...Array.from({ length: records }, () => '192.0.2.1'))])
-  t.same([...inPieces(owners(1_001, 1))].map(p => p.length), [500, 500, 1])
-  t.same([...inPieces(owners(10, 1_000))].map(p => p.length), [2, 2, 2, 2, 2])
+    Array.from({ length: n }, (_, i) => [
+      `n${i}`,
+      A(...Array.from({ length: records }, () => '192.0.2.1')),
+    ])
+  t.same(
+    [...inPieces(owners(1_001, 1))].map(p => p.length),
+    [500, 500, 1],
+  )
+  t.same(
+    [...inPieces(owners(10, 1_000))].map(p => p.length),
+    [2, 2, 2, 2, 2],
+  )
   t.same([...inPieces([])], [])
 })
 
-const anyZone = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.constantFrom('192.0.2.1', '192.0.2.2')).map(zone)
+const anyZone = fc
+  .dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.constantFrom('192.0.2.1', '192.0.2.2'))
+  .map(zone)
 
 t.test('differences lead from any zone to any other', async () => {
   fc.assert(
@@ -151,17 +186,23 @@ t.test('differences lead from any zone to any other', async () => {
     }),
   )
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.tuple(anyZone, fc.boolean()), { minLength: 1, maxLength: 5 }), async steps => {
-      const data = new Receiver()
-      const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
-      let last: ZoneMap = new Map()
-      for (const [next, patch] of steps) {
-        publisher.publish(APEX, patch ? { kind: 'patch', ...diffZones(last, next) } : { kind: 'full', zone: next })
-        last = next
-      }
-      await publisher.settled()
-      return JSON.stringify(plain(data.zones.get(APEX))) === JSON.stringify(plain(last))
-    }),
+    fc.asyncProperty(
+      fc.array(fc.tuple(anyZone, fc.boolean()), { minLength: 1, maxLength: 5 }),
+      async steps => {
+        const data = new Receiver()
+        const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+        let last: ZoneMap = new Map()
+        for (const [next, patch] of steps) {
+          publisher.publish(
+            APEX,
+            patch ? { kind: 'patch', ...diffZones(last, next) } : { kind: 'full', zone: next },
+          )
+          last = next
+        }
+        await publisher.settled()
+        return JSON.stringify(plain(data.zones.get(APEX))) === JSON.stringify(plain(last))
+      },
+    ),
     { numRuns: 50 },
   )
 })
@@ -178,25 +219,61 @@ t.test('the read API speaks as dcos-net did', async t => {
     [
       APEX,
       new Map<string, RRset[]>([
-        [`redis.marathon.${APEX}`, [...A('11.202.66.36'), { type: 'AAAA', ttl: 5, data: ['fd01:c::1'] }]],
-        [`_80._tcp.redis.marathon.${APEX}`, [{ type: 'SRV', ttl: 5, data: [`0 1 31000 redis.marathon.${APEX}`, '0 1 31001 far.example.org'] }]],
+        [
+          `redis.marathon.${APEX}`,
+          [...A('11.202.66.36'), { type: 'AAAA', ttl: 5, data: ['fd01:c::1'] }],
+        ],
+        [
+          `_80._tcp.redis.marathon.${APEX}`,
+          [
+            {
+              type: 'SRV',
+              ttl: 5,
+              data: [`0 1 31000 redis.marathon.${APEX}`, '0 1 31001 far.example.org'],
+            },
+          ],
+        ],
       ]),
     ],
-    ['component.thisdcos.directory', new Map([['registry.component.thisdcos.directory', [{ type: 'CNAME', ttl: 5, data: [`redis.marathon.${APEX}`] }]]])],
+    [
+      'component.thisdcos.directory',
+      new Map([
+        [
+          'registry.component.thisdcos.directory',
+          [{ type: 'CNAME', ttl: 5, data: [`redis.marathon.${APEX}`] }],
+        ],
+      ]),
+    ],
   ])
-  t.same(hostsJson(zones, `Redis.Marathon.${APEX}.`), [{ host: `redis.marathon.${APEX}`, ip: '11.202.66.36' }])
-  t.same(hostsJson(zones, 'registry.component.thisdcos.directory'), [{ host: `redis.marathon.${APEX}`, ip: '11.202.66.36' }])
+  t.same(hostsJson(zones, `Redis.Marathon.${APEX}.`), [
+    { host: `redis.marathon.${APEX}`, ip: '11.202.66.36' },
+  ])
+  t.same(hostsJson(zones, 'registry.component.thisdcos.directory'), [
+    { host: `redis.marathon.${APEX}`, ip: '11.202.66.36' },
+  ])
   t.same(hostsJson(zones, 'unknown.example.org'), [])
   t.same(servicesJson(zones, `_80._tcp.redis.marathon.${APEX}`), [
-    { service: `_80._tcp.redis.marathon.${APEX}`, host: `redis.marathon.${APEX}`, port: 31000, ip: '11.202.66.36' },
+    {
+      service: `_80._tcp.redis.marathon.${APEX}`,
+      host: `redis.marathon.${APEX}`,
+      port: 31000,
+      ip: '11.202.66.36',
+    },
     { service: `_80._tcp.redis.marathon.${APEX}`, host: 'far.example.org', port: 31001 },
   ])
-  t.same([...recordsJson(zones)], [
-    { name: `redis.marathon.${APEX}`, host: '11.202.66.36', rtype: 'A' },
-    { name: `redis.marathon.${APEX}`, host: 'fd01:c::1', rtype: 'AAAA' },
-    { name: `_80._tcp.redis.marathon.${APEX}`, host: `redis.marathon.${APEX}:31000`, rtype: 'SRV' },
-    { name: `_80._tcp.redis.marathon.${APEX}`, host: 'far.example.org:31001', rtype: 'SRV' },
-  ])
+  t.same(
+    [...recordsJson(zones)],
+    [
+      { name: `redis.marathon.${APEX}`, host: '11.202.66.36', rtype: 'A' },
+      { name: `redis.marathon.${APEX}`, host: 'fd01:c::1', rtype: 'AAAA' },
+      {
+        name: `_80._tcp.redis.marathon.${APEX}`,
+        host: `redis.marathon.${APEX}:31000`,
+        rtype: 'SRV',
+      },
+      { name: `_80._tcp.redis.marathon.${APEX}`, host: 'far.example.org:31001', rtype: 'SRV' },
+    ],
+  )
   const backends = [{ ip: '9.0.0.1', port: 80, weight: 1 }]
   t.same(
     vipsJson([
@@ -204,7 +281,11 @@ t.test('the read API speaks as dcos-net did', async t => {
       { protocol: 'udp', name: '', ip: 'fd01:c::1', port: 53, backends: [] },
     ]),
     [
-      { vip: `redis.marathon.${APEX}:6379`, protocol: 'tcp', backend: [{ ip: '9.0.0.1', port: 80 }] },
+      {
+        vip: `redis.marathon.${APEX}:6379`,
+        protocol: 'tcp',
+        backend: [{ ip: '9.0.0.1', port: 80 }],
+      },
       { vip: '[fd01:c::1]:53', protocol: 'udp', backend: [] },
     ],
   )

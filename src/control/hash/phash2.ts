@@ -27,7 +27,8 @@ export const phash2 = (bytes: Uint8Array): number => {
     c = (c - a - b) ^ (b >>> 15)
   }
   const at = (i: number): number => bytes[i] ?? 0
-  const word = (i: number): number => at(i) | (at(i + 1) << 8) | (at(i + 2) << 16) | (at(i + 3) << 24)
+  const word = (i: number): number =>
+    at(i) | (at(i + 1) << 8) | (at(i + 2) << 16) | (at(i + 3) << 24)
   let i = 0
   for (; bytes.length - i >= 12; i += 12) {
     a = (a + word(i)) | 0

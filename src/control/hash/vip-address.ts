@@ -15,7 +15,10 @@ export type AddressRange = { readonly min: string; readonly max: string }
 
 /** What DC/OS configures; the code's own default ended one address earlier. */
 export const DEFAULT_RANGE_V4: AddressRange = { min: '11.0.0.0', max: '11.255.255.255' }
-export const DEFAULT_RANGE_V6: AddressRange = { min: 'fd01:c::', max: 'fd01:c::ffff:ffff:ffff:ffff' }
+export const DEFAULT_RANGE_V6: AddressRange = {
+  min: 'fd01:c::',
+  max: 'fd01:c::ffff:ffff:ffff:ffff',
+}
 
 const sha1 = (name: string): bigint =>
   BigInt(`0x${createHash('sha1').update(name, 'utf8').digest('hex')}`)

@@ -32,11 +32,14 @@ const distinct = (masters: readonly Endpoint[]): Endpoint[] => [
  */
 export const mastersOf = (value: unknown, port: number): Endpoint[] => {
   if (!Array.isArray(value)) throw fail('the list of masters is no JSON array', 'EDATA')
-  if (value.length > MAX_MASTERS) throw fail(`the list of masters has ${value.length} entries`, 'EDATA')
+  if (value.length > MAX_MASTERS)
+    throw fail(`the list of masters has ${value.length} entries`, 'EDATA')
   const masters = value.map((entry: unknown) => {
-    const said = typeof entry === 'string' ? entry : ((entry as { hostname?: unknown } | null)?.hostname ?? '')
+    const said =
+      typeof entry === 'string' ? entry : ((entry as { hostname?: unknown } | null)?.hostname ?? '')
     const master = typeof said === 'string' ? parseMaster(said, port) : undefined
-    if (!master) throw fail(`'${String(said).slice(0, 60)}' in the list of masters is no address`, 'EDATA')
+    if (!master)
+      throw fail(`'${String(said).slice(0, 60)}' in the list of masters is no address`, 'EDATA')
     return master
   })
   if (masters.length === 0) throw fail('the list of masters is empty', 'EDATA')

@@ -11,7 +11,13 @@ import type { Log } from '../../log.ts'
 import { hostPort } from '../ip.ts'
 import { readText, Watch } from '../watch.ts'
 import { mastersOf } from './list.ts'
-import { afterLook, noMasters, type Look, type MastersState, type ScheduleOptions } from './schedule.ts'
+import {
+  afterLook,
+  noMasters,
+  type Look,
+  type MastersState,
+  type ScheduleOptions,
+} from './schedule.ts'
 import { readMasters, type MasterSource, type SourceNeeds } from './sources.ts'
 
 const FILE = 'masters.json'
@@ -28,7 +34,10 @@ export type MastersOptions = SourceNeeds &
     readonly watchMs?: number
   }
 
-export type MastersStatus = MastersState & { readonly source: MasterSource['source']; readonly looks: number }
+export type MastersStatus = MastersState & {
+  readonly source: MasterSource['source']
+  readonly looks: number
+}
 
 export class Masters {
   readonly #options: MastersOptions
@@ -57,10 +66,15 @@ export class Masters {
   async start(): Promise<void> {
     const { from, watchMs } = this.#options
     // a list in the configuration cannot be out of reach
-    if (from.source !== 'static') await this.#took({ type: 'stored', masters: await this.#stored() })
+    if (from.source !== 'static')
+      await this.#took({ type: 'stored', masters: await this.#stored() })
     if (this.#closing.signal.aborted) return
     if (from.source === 'file') {
-      this.#watch = new Watch([from.file], () => void this.look(), watchMs === undefined ? {} : { everyMs: watchMs })
+      this.#watch = new Watch(
+        [from.file],
+        () => void this.look(),
+        watchMs === undefined ? {} : { everyMs: watchMs },
+      )
     }
     await this.look()
   }
@@ -89,7 +103,10 @@ export class Masters {
   async #ask(): Promise<Look> {
     this.#looks++
     try {
-      return { type: 'good', masters: await readMasters(this.#options.from, this.#options, this.#closing.signal) }
+      return {
+        type: 'good',
+        masters: await readMasters(this.#options.from, this.#options, this.#closing.signal),
+      }
     } catch (er) {
       return { type: 'failed', why: messageOf(er) }
     }
@@ -103,7 +120,10 @@ export class Masters {
     const { state, changed, store, nextMs } = afterLook(before, look, this.#options)
     this.#state = state
     if (state.trouble !== '' && state.trouble !== before.trouble) {
-      log.warn('the list of masters cannot be had, the last good one stays', { source: from.source, err: state.trouble })
+      log.warn('the list of masters cannot be had, the last good one stays', {
+        source: from.source,
+        err: state.trouble,
+      })
     }
     if (changed) {
       log.info('the masters are', {
@@ -126,7 +146,8 @@ export class Masters {
     try {
       return mastersOf(JSON.parse(await readText(join(stateDir, FILE), MAX_BYTES)), from.port)
     } catch (er) {
-      if (codeOf(er) !== 'ENOENT') log.warn('the stored list of masters cannot be used', { err: messageOf(er) })
+      if (codeOf(er) !== 'ENOENT')
+        log.warn('the stored list of masters cannot be used', { err: messageOf(er) })
       return []
     }
   }

@@ -53,7 +53,8 @@ export const afterLook = (state: MastersState, look: Look, options: ScheduleOpti
       return { state: next, changed: use, store: false, nextMs: 0 }
     }
     case 'good': {
-      if (look.masters.length === 0) return afterLook(state, { type: 'failed', why: 'the list is empty' }, options)
+      if (look.masters.length === 0)
+        return afterLook(state, { type: 'failed', why: 'the list is empty' }, options)
       const changed = !sameMasters(look.masters, state.masters)
       return {
         state: { masters: look.masters, origin: 'source', failures: 0, trouble: '' },

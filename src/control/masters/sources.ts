@@ -56,7 +56,12 @@ export const readMasters = async (
   const { port } = source
   const fetched = async (url: string): Promise<Endpoint[]> =>
     mastersOf(
-      await http.getJson(url, { deadlineMs: DEADLINE_MS, maxBytes: MAX_BYTES, redirects: 3, signal }),
+      await http.getJson(url, {
+        deadlineMs: DEADLINE_MS,
+        maxBytes: MAX_BYTES,
+        redirects: 3,
+        signal,
+      }),
       port,
     )
   switch (source.source) {

@@ -34,7 +34,10 @@ const srvData = (value: string, domain: string, apex: string): string => {
  * The zone an AXFR answer holds, below `apex`, and how many of its records
  * could not be used. Throws EDATA if it is no such answer, or an empty one.
  */
-export const zoneFromAxfr = (json: unknown, apex: string = MESOS_COPY_APEX): { zone: ZoneMap; bad: number } => {
+export const zoneFromAxfr = (
+  json: unknown,
+  apex: string = MESOS_COPY_APEX,
+): { zone: ZoneMap; bad: number } => {
   const { Domain: said, Records: records } = object(json)
   const domain = text(said).toLowerCase().replace(/\.$/, '')
   if (domain === '' || !isObject(records)) throw fail('the answer is no zone of Mesos-DNS', 'EDATA')
@@ -43,7 +46,12 @@ export const zoneFromAxfr = (json: unknown, apex: string = MESOS_COPY_APEX): { z
   const read = (from: unknown, type: string, data: (value: string) => string): void => {
     for (const [name, values] of Object.entries(object(from))) {
       const owner = renamed(name, domain, apex)
-      const good = owner === '' ? [] : list(values).map(v => data(text(v))).filter(d => d !== '')
+      const good =
+        owner === ''
+          ? []
+          : list(values)
+              .map(v => data(text(v)))
+              .filter(d => d !== '')
       bad += list(values).length - good.length
       if (good.length === 0) continue
       const rrset: RRset = { type, ttl: TTL, data: [...new Set(good)].sort() }
@@ -52,10 +60,12 @@ export const zoneFromAxfr = (json: unknown, apex: string = MESOS_COPY_APEX): { z
       else zone.set(owner, [rrset])
     }
   }
-  const address = (family: 4 | 6) => (value: string): string => {
-    const ip = canonicalIp(value)
-    return familyOf(ip) === family ? ip : ''
-  }
+  const address =
+    (family: 4 | 6) =>
+    (value: string): string => {
+      const ip = canonicalIp(value)
+      return familyOf(ip) === family ? ip : ''
+    }
   read(records.As, 'A', address(4))
   read(records.AAAAs, 'AAAA', address(6))
   read(records.SRVs, 'SRV', value => srvData(value, domain, apex))
@@ -142,7 +152,8 @@ export class AxfrCopy {
       if (this.#closing.signal.aborted) return
       const reason = httpReason(er) || 'data'
       this.#failures[reason] = (this.#failures[reason] ?? 0) + 1
-      if (this.#trouble === '') log.warn('the zone of Mesos-DNS cannot be had, the copy stays', { err: messageOf(er) })
+      if (this.#trouble === '')
+        log.warn('the zone of Mesos-DNS cannot be had, the copy stays', { err: messageOf(er) })
       this.#trouble = messageOf(er)
     }
   }

@@ -37,4 +37,5 @@ export const missingAgents = (
   recovered: ReadonlySet<string>,
   before: ReadonlyMap<string, unknown>,
   after: ReadonlyMap<string, unknown>,
-): ReadonlySet<string> => (after.size === 0 && before.size > 0 ? new Set([...before.keys(), ...recovered]) : recovered)
+): ReadonlySet<string> =>
+  after.size === 0 && before.size > 0 ? new Set([...before.keys(), ...recovered]) : recovered

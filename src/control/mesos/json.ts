@@ -10,8 +10,7 @@ const NOTHING: Json = Object.freeze({})
 const NONE: readonly unknown[] = Object.freeze([])
 
 /** The value if it is an object (no array), else an empty one. */
-export const object = (value: unknown): Json =>
-  isObject(value) ? value : NOTHING
+export const object = (value: unknown): Json => (isObject(value) ? value : NOTHING)
 
 export const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -26,7 +26,12 @@ export type MesosCopyOptions = {
 const EVERY_MS = 1_000
 
 export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
-  const { masters, ipSources = ['host', 'netinfo'], apex = MESOS_COPY_APEX, everyMs = EVERY_MS } = options
+  const {
+    masters,
+    ipSources = ['host', 'netinfo'],
+    apex = MESOS_COPY_APEX,
+    everyMs = EVERY_MS,
+  } = options
   const records = new ZoneRecords({
     domain: apex,
     ipSources,

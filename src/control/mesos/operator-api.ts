@@ -50,7 +50,12 @@ export type MesosEvent =
 
 /** One message of the stream. */
 export type StreamMessage =
-  | { readonly kind: 'event'; readonly event: MesosEvent; readonly heartbeatMs: number; readonly bad: number }
+  | {
+      readonly kind: 'event'
+      readonly event: MesosEvent
+      readonly heartbeatMs: number
+      readonly bad: number
+    }
   | { readonly kind: 'heartbeat' }
   /** A kind of event we have no use for. */
   | { readonly kind: 'other' }
@@ -82,7 +87,10 @@ const frameworkFromEntry = (item: unknown): Framework | undefined => {
  * A `get_state` object, of a master or of an agent. Pending and finished
  * tasks, which have no address, are left out.
  */
-const stateFromGetState = (value: unknown, leader: string): { state: MesosState; bad: number; recovered: Set<string> } => {
+const stateFromGetState = (
+  value: unknown,
+  leader: string,
+): { state: MesosState; bad: number; recovered: Set<string> } => {
   const { get_tasks: tasksOf, get_frameworks: frameworksOf, get_agents: agentsOf } = object(value)
   // a master says `tasks`, an agent `launched_tasks`
   const { tasks: running, launched_tasks: launched } = object(tasksOf)

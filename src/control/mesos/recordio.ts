@@ -49,7 +49,8 @@ export class RecordReader {
   }
 
   #take(): Buffer {
-    const record = this.#parts.length === 1 ? (this.#parts[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#parts)
+    const record =
+      this.#parts.length === 1 ? (this.#parts[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#parts)
     this.#parts = []
     this.#have = 0
     this.#length = -1

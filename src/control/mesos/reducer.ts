@@ -74,7 +74,8 @@ class Draft<T> {
 const updated = (task: Task, event: MesosEvent & { type: 'status' }): Task => {
   const state = event.state || event.status.state || task.state
   // a health update without container_status does not take the addresses away
-  const addresses = event.status.addresses.length > 0 ? event.status.addresses : (task.running?.addresses ?? [])
+  const addresses =
+    event.status.addresses.length > 0 ? event.status.addresses : (task.running?.addresses ?? [])
   const status = { ...event.status, addresses }
   return {
     ...task,
@@ -89,7 +90,10 @@ const updated = (task: Task, event: MesosEvent & { type: 'status' }): Task => {
  * What is known after these events, and what they touched. Events about what
  * is not known (a task of another leader's time) change nothing.
  */
-export const reduce = (known: Known, events: readonly MesosEvent[]): Known & { readonly changed: Changed } => {
+export const reduce = (
+  known: Known,
+  events: readonly MesosEvent[],
+): Known & { readonly changed: Changed } => {
   let { leader } = known.state
   let { recovered } = known
   let all = false

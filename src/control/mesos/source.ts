@@ -106,7 +106,11 @@ export class MesosSource {
     this.#apex = options.apex ?? DCOS_APEX
     this.#zone = new TaskZone(this.#apex, TTL)
     this.#pace = new Pace(options.paceMs ?? 1_000)
-    this.#copies = (options.copies ?? []).map(copy => ({ copy, pace: new Pace(copy.everyMs), stale: false }))
+    this.#copies = (options.copies ?? []).map(copy => ({
+      copy,
+      pace: new Pace(copy.everyMs),
+      stale: false,
+    }))
     this.#subscription = new Subscription({
       ...options,
       masters: options.bases,
@@ -222,8 +226,10 @@ export class MesosSource {
       this.#hold = holdAfterLoad(recovered, now)
       const { log } = this.#options
       const fields = { leader: state.leader, tasks: state.tasks.size, agents: state.agents.size }
-      if (this.#hold) log.warn('the Mesos leader waits for its agents', { ...fields, missing: recovered.size })
-      else if (state.leader !== this.#leader) log.info('the state of a Mesos leader is loaded', fields)
+      if (this.#hold)
+        log.warn('the Mesos leader waits for its agents', { ...fields, missing: recovered.size })
+      else if (state.leader !== this.#leader)
+        log.info('the state of a Mesos leader is loaded', fields)
       this.#leader = state.leader
     }
   }

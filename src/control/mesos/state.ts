@@ -6,7 +6,14 @@
  */
 import { fail } from '../../error.ts'
 import { list, isObject, text } from './json.ts'
-import { pidEndpoint, taskKey, type Agent, type Framework, type MesosState, type Task } from './model.ts'
+import {
+  pidEndpoint,
+  taskKey,
+  type Agent,
+  type Framework,
+  type MesosState,
+  type Task,
+} from './model.ts'
 import { agentFromJson, frameworkFromJson, taskFromJson } from './task-json.ts'
 
 export type ParsedState = {

@@ -41,13 +41,21 @@ export type SubscriptionOptions = ItineraryOptions & {
 
 export type SubscriptionState = 'streaming' | 'polling' | 'connecting' | 'waiting'
 
-const silent = (): Coded => fail('the stream of the master went silent', 'EHTTP', { reason: 'silence' })
+const silent = (): Coded =>
+  fail('the stream of the master went silent', 'EHTTP', { reason: 'silence' })
 
 export class Subscription {
   readonly #options: SubscriptionOptions
   readonly #itinerary: Itinerary
   readonly #closing = new AbortController()
-  readonly counts: SubscriptionCounts = { subscribed: 0, polls: 0, failures: {}, events: 0, bytes: 0, bad: 0 }
+  readonly counts: SubscriptionCounts = {
+    subscribed: 0,
+    polls: 0,
+    failures: {},
+    events: 0,
+    bytes: 0,
+    bad: 0,
+  }
   #state: SubscriptionState = 'waiting'
   #base = ''
   #trouble = ''
@@ -111,7 +119,10 @@ export class Subscription {
     const reason = httpReason(er) || (codeOf(er) === 'EDATA' ? 'data' : 'other')
     this.counts.failures[reason] = (this.counts.failures[reason] ?? 0) + 1
     this.#trouble = messageOf(er)
-    this.#options.log.warn('the Mesos master gives no state', { master: this.#base, err: messageOf(er) })
+    this.#options.log.warn('the Mesos master gives no state', {
+      master: this.#base,
+      err: messageOf(er),
+    })
     const unsupported = [401, 403, 404, 405, 501].includes(status ?? 0) && this.#state !== 'polling'
     return unsupported ? { kind: 'unsupported' } : { kind: 'failed', reached: reason !== 'connect' }
   }
@@ -150,7 +161,11 @@ export class Subscription {
   }
 
   /** Reads until the stream ends; whether it had brought the state. `alive` hears of every chunk. */
-  async #read(base: string, stream: HttpStream, alive: (heartbeatMs: number) => void): Promise<boolean> {
+  async #read(
+    base: string,
+    stream: HttpStream,
+    alive: (heartbeatMs: number) => void,
+  ): Promise<boolean> {
     const reader = new RecordReader(this.#options.maxBytes)
     const leader = new URL(base).host
     let subscribed = false

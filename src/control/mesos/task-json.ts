@@ -6,7 +6,16 @@
  */
 import { canonicalIp } from '../ip.ts'
 import { id, isObject, list, number, object, port, text, type Json } from './json.ts'
-import type { Agent, Discovery, DiscoveryPort, Framework, Label, PortMapping, Task, TaskStatus } from './model.ts'
+import type {
+  Agent,
+  Discovery,
+  DiscoveryPort,
+  Framework,
+  Label,
+  PortMapping,
+  Task,
+  TaskStatus,
+} from './model.ts'
 
 /** Ranges of one ports resource that are read; agents offer a handful. */
 const MAX_RANGES = 1_000
@@ -47,7 +56,13 @@ const rangesOfList = (resources: readonly unknown[]): Ranges => {
     for (const range of list(object(of).range).slice(0, MAX_RANGES)) {
       const { begin, end } = object(range)
       const [from, to] = [number(begin), number(end)]
-      if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to < 65_536) {
+      if (
+        Number.isInteger(from) &&
+        Number.isInteger(to) &&
+        from >= 0 &&
+        from <= to &&
+        to < 65_536
+      ) {
         ranges.push([from, to])
       }
     }
@@ -56,7 +71,9 @@ const rangesOfList = (resources: readonly unknown[]): Ranges => {
 }
 
 const portsOf = (resources: unknown): Ranges =>
-  Array.isArray(resources) ? rangesOfList(list(resources)) : rangesOfText(text(object(resources).ports))
+  Array.isArray(resources)
+    ? rangesOfList(list(resources))
+    : rangesOfText(text(object(resources).ports))
 
 const discoveryPorts = (value: unknown): DiscoveryPort[] => {
   const ports: DiscoveryPort[] = []
@@ -64,7 +81,12 @@ const discoveryPorts = (value: unknown): DiscoveryPort[] => {
     if (!isObject(item)) continue
     const { number: n, name, protocol, labels } = item
     // 0 stays: Mesos-DNS publishes it, others leave it out
-    ports.push({ number: port(n), name: text(name), protocol: text(protocol), labels: labelsOf(labels) })
+    ports.push({
+      number: port(n),
+      name: text(name),
+      protocol: text(protocol),
+      labels: labelsOf(labels),
+    })
   }
   return ports
 }
@@ -127,7 +149,10 @@ export const joinMappings = (
   const fresh = more.filter(
     m =>
       !known.some(
-        k => k.hostPort === m.hostPort && k.containerPort === m.containerPort && k.protocol === m.protocol,
+        k =>
+          k.hostPort === m.hostPort &&
+          k.containerPort === m.containerPort &&
+          k.protocol === m.protocol,
       ),
   )
   return fresh.length === 0 ? known : [...known, ...fresh]

@@ -17,34 +17,26 @@
  *   autoip       the host port if mapped, else the port within the container
  */
 import { addressType, canonicalIp } from '../ip.ts'
-import { isName } from '../zone.ts'
+import { MAX_LABEL, MAX_NAME } from '../zone.ts'
 import { label } from './label.ts'
-import { pidEndpoint, type Agent, type DiscoveryPort, type Framework, type MesosState, type Task } from './model.ts'
+import {
+  pidEndpoint,
+  type Agent,
+  type DiscoveryPort,
+  type Framework,
+  type MesosState,
+  type Task,
+} from './model.ts'
+import type { Kind, NameBook, TaskNames } from './task-names.ts'
 import { taskHash } from './zbase32.ts'
 
-/** One record's share of a zone: owner, type, rdata in presentation form. */
-export type Share = readonly [owner: string, type: 'A' | 'AAAA' | 'SRV', data: string]
+const KINDS = ['agentip', 'containerip', 'autoip'] as const
 
-/** Caches that make a full rebuild cheap: thousands of tasks share a few names. */
-export type Labels = { readonly one: (name: string) => string }
-
-/** Label normalisation with a memory of at most this many names. */
-const REMEMBERED = 20_000
-
-/** `label` that remembers; give one to a rebuild or keep one for long, it stays bounded. */
-export const rememberedLabels = (): Labels => {
-  const known = new Map<string, string>()
-  return {
-    one: name => {
-      const had = known.get(name)
-      if (had !== undefined) return had
-      const made = label(name)
-      if (known.size >= REMEMBERED) known.clear()
-      known.set(name, made)
-      return made
-    },
-  }
-}
+/**
+ * One record's share of a zone: its owner, and type and rdata in presentation
+ * form as one string, 'A 192.0.2.1', which is how they are counted.
+ */
+export type Share = readonly [owner: string, record: string]
 
 /**
  * The agent's own address: its host name where that is a literal, as dcos-net
@@ -53,14 +45,20 @@ export const rememberedLabels = (): Labels => {
 export const agentAddress = (agent: Agent): string =>
   canonicalIp(agent.hostname) || canonicalIp(pidEndpoint(agent.pid)?.host ?? '')
 
+const addressRecord = (ip: string): string => `${addressType(ip)} ${ip}`
+
 /** Only running tasks have records; killing ones have lost theirs (facts 3.2). */
 export const isNamed = (task: Task): boolean => task.state === 'TASK_RUNNING'
 
+const TCP = ['tcp'] as const
+const BOTH = ['tcp', 'udp'] as const
+
 /** Protocols of a discovery port: 'udp,tcp' is two, none is both, as in Mesos-DNS. */
 const protocolsOf = ({ protocol }: DiscoveryPort): readonly ('tcp' | 'udp')[] => {
-  if (protocol === '') return ['tcp', 'udp']
+  if (protocol === 'tcp') return TCP
+  if (protocol === '') return BOTH
   const parts = protocol.toLowerCase().split(/[,\s]+/)
-  return (['tcp', 'udp'] as const).filter(p => parts.includes(p))
+  return BOTH.filter(p => parts.includes(p))
 }
 
 const scopeOf = (port: DiscoveryPort): 'host' | 'container' =>
@@ -76,7 +74,11 @@ const portNumbers = (
   const own = task.portMappings.filter(m => m.protocol === protocol)
   if (scopeOf(port) === 'host') {
     const mapping = own.find(m => m.hostPort === port.number)
-    return { host: port.number, container: mapping?.containerPort ?? port.number, mapped: mapping !== undefined }
+    return {
+      host: port.number,
+      container: mapping?.containerPort ?? port.number,
+      mapped: mapping !== undefined,
+    }
   }
   const mapping = own.find(m => m.containerPort === port.number)
   if (mapping) return { host: mapping.hostPort, container: port.number, mapped: true }
@@ -84,71 +86,90 @@ const portNumbers = (
 }
 
 /**
- * Everything this task adds to the zone at `apex`. Nothing if it does not run,
- * if its agent or framework is not known, or if nothing is left of its name
- * after normalisation; names too long for DNS are left out.
+ * Everything this task adds to the zone. Nothing if it does not run, if its
+ * agent or framework is not known, or if nothing is left of its name after
+ * normalisation; names too long for DNS are left out.
  */
 export const taskShares = (
   task: Task,
   framework: Framework | undefined,
   agent: Agent | undefined,
-  apex: string,
-  labels: Labels,
+  book: NameBook,
 ): Share[] => {
-  if (!isNamed(task) || !framework || !agent) return []
-  const taskLabel = labels.one(task.discovery?.name || task.name)
-  const frameworkLabel = labels.one(framework.name)
-  if (taskLabel === '' || frameworkLabel === '') return []
+  const shares: Share[] = []
+  if (!isNamed(task) || !framework || !agent) return shares
+  const names = book.names(framework.name, task.discovery?.name || task.name)
+  if (names.label === '') return shares
   const host = agentAddress(agent)
   const container = (task.running ?? task.latest)?.addresses ?? []
-  const agentIps = host === '' ? [] : [host]
-  const auto = task.portMappings.length > 0 || container.length === 0 ? agentIps : container
-
-  const shares: Share[] = []
-  const add = (owner: string, type: Share[1], data: string): void => {
-    if (isName(owner)) shares.push([owner, type, data])
+  const agentRecords = host === '' ? [] : [addressRecord(host)]
+  const containerRecords = container.map(addressRecord)
+  const onAgent = task.portMappings.length > 0 || container.length === 0
+  const records: { readonly [kind in Kind]: readonly string[] } = {
+    agentip: agentRecords,
+    containerip: containerRecords,
+    autoip: onAgent ? agentRecords : containerRecords,
   }
-  const ports = task.discovery?.ports.filter(p => p.number > 0) ?? []
-  const instance = ports.length === 0 ? '' : instanceLabel(taskLabel, task, agent)
-  const onHost = container.length === 0 || container.includes(host)
+  for (const kind of KINDS) {
+    const { owner } = names.kinds[kind]
+    if (owner !== '') for (const record of records[kind]) shares.push([owner, record])
+  }
+  const ports = task.discovery?.ports ?? []
+  if (ports.some(port => port.number > 0)) {
+    const onHost = container.length === 0 || container.includes(host)
+    addServices(shares, task, agent, onHost, names, records, book)
+  }
+  return shares
+}
 
-  for (const [kind, ips] of [['agentip', agentIps], ['containerip', container], ['autoip', auto]] as const) {
-    if (ips.length === 0) continue
-    const parent = `${frameworkLabel}.${kind}.${apex}`
-    for (const ip of ips) add(`${taskLabel}.${parent}`, addressType(ip), ip)
-    if (instance === '') continue
-    const target = `${instance}.${parent}`
-    for (const ip of ips) add(target, addressType(ip), ip)
-    for (const port of ports) {
+/** The task's own names and, pointing to them, its ports. */
+const addServices = (
+  shares: Share[],
+  task: Task,
+  agent: Agent,
+  onHost: boolean,
+  names: TaskNames,
+  records: { readonly [kind in Kind]: readonly string[] },
+  book: NameBook,
+): void => {
+  const instance = instanceLabel(names.label, task, agent)
+  for (const kind of KINDS) {
+    const target = `${instance}.${names.kinds[kind].parent}`
+    if (records[kind].length === 0 || target.length > MAX_NAME) continue
+    for (const record of records[kind]) shares.push([target, record])
+    for (const port of task.discovery?.ports ?? []) {
+      if (port.number === 0) continue
       for (const protocol of protocolsOf(port)) {
-        const { host: hostPort, container: inside, mapped } = portNumbers(task, port, protocol, onHost)
-        const n = kind === 'agentip' || (kind === 'autoip' && mapped) ? hostPort : inside
-        if (n === 0 || !isName(target)) continue
-        const data = `0 1 ${n} ${target}`
-        add(`_${taskLabel}._${protocol}.${parent}`, 'SRV', data)
-        const name = labels.one(port.name)
-        if (name !== '') add(`_${name}._${taskLabel}._${protocol}.${parent}`, 'SRV', data)
+        const { host, container, mapped } = portNumbers(task, port, protocol, onHost)
+        const n = kind === 'agentip' || (kind === 'autoip' && mapped) ? host : container
+        if (n === 0) continue
+        const record = `SRV 0 1 ${n} ${target}`
+        for (const owner of book.services(names, port.name, protocol)[kind])
+          shares.push([owner, record])
       }
     }
   }
-  return shares
 }
 
 /** `<task>-<hash>-<agent>` as one label: the task's part gives way where the three are too long. */
 const instanceLabel = (taskLabel: string, task: Task, agent: Agent): string => {
   const end = label(agent.id.slice(agent.id.lastIndexOf('-') + 1)).slice(0, 20)
   const tail = `-${taskHash(task.id)}${end === '' ? '' : `-${end}`}`
-  return `${taskLabel.slice(0, 63 - tail.length)}${tail}`
+  return `${taskLabel.slice(0, MAX_LABEL - tail.length)}${tail}`
 }
 
 /** `master` and `leader` of the zone: all masters, and the leading one. */
-export const masterShares = (state: MesosState, masters: readonly string[], apex: string): Share[] => {
+export const masterShares = (
+  state: MesosState,
+  masters: readonly string[],
+  apex: string,
+): Share[] => {
   const shares: Share[] = []
   for (const address of masters) {
     const ip = canonicalIp(address)
-    if (ip !== '') shares.push([`master.${apex}`, addressType(ip), ip])
+    if (ip !== '') shares.push([`master.${apex}`, addressRecord(ip)])
   }
   const leader = canonicalIp(pidEndpoint(state.leader)?.host ?? '')
-  if (leader !== '') shares.push([`leader.${apex}`, addressType(leader), leader])
+  if (leader !== '') shares.push([`leader.${apex}`, addressRecord(leader)])
   return shares
 }

@@ -9,7 +9,8 @@ import type { ZoneMap } from '../zone.ts'
 import type { MesosState } from './model.ts'
 import { RecordIndex } from './record-index.ts'
 import type { Changed } from './reducer.ts'
-import { masterShares, rememberedLabels, taskShares } from './task-records.ts'
+import { NameBook } from './task-names.ts'
+import { masterShares, taskShares } from './task-records.ts'
 
 /** No task has this key: theirs have a space in it. */
 const MASTERS = 'masters'
@@ -17,12 +18,13 @@ const MASTERS = 'masters'
 export class TaskZone {
   readonly #apex: string
   readonly #index: RecordIndex
-  readonly #labels = rememberedLabels()
+  readonly #book: NameBook
   /** Tasks in the zone that the state does not know, until the hold ends. */
   readonly #held = new Set<string>()
 
   constructor(apex: string, ttl: number) {
     this.#apex = apex
+    this.#book = new NameBook(apex)
     this.#index = new RecordIndex(ttl)
   }
 
@@ -70,6 +72,6 @@ export class TaskZone {
     if (task === undefined) return this.#index.set(key, [])
     const framework = state.frameworks.get(task.frameworkId)
     const agent = state.agents.get(task.agentId)
-    this.#index.set(key, taskShares(task, framework, agent, this.#apex, this.#labels))
+    this.#index.set(key, taskShares(task, framework, agent, this.#book))
   }
 }

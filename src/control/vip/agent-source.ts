@@ -123,7 +123,8 @@ export class AgentVips {
       this.#loads++
       this.#tasks = state.tasks.size
       this.#bad = bad
-      if (this.#trouble !== '') this.#options.log.info('the Mesos agent answers again', { agent: this.#options.agent })
+      if (this.#trouble !== '')
+        this.#options.log.info('the Mesos agent answers again', { agent: this.#options.agent })
       this.#trouble = ''
       this.#tell(labels)
       // the first word counts also if it is that there are none
@@ -136,7 +137,9 @@ export class AgentVips {
       const reason = httpReason(er) || 'data'
       this.#failures[reason] = (this.#failures[reason] ?? 0) + 1
       if (this.#trouble === '') {
-        this.#options.log.warn('the Mesos agent gives no tasks, its VIPs stay as they are', { err: messageOf(er) })
+        this.#options.log.warn('the Mesos agent gives no tasks, its VIPs stay as they are', {
+          err: messageOf(er),
+        })
       }
       this.#trouble = messageOf(er)
       return false

@@ -67,7 +67,11 @@ export class VipFiles {
   }
 
   get status(): VipFileStatus[] {
-    const files = [...this.#files].map(([path, { records, problem }]) => ({ path, vips: records.length, problem }))
+    const files = [...this.#files].map(([path, { records, problem }]) => ({
+      path,
+      vips: records.length,
+      problem,
+    }))
     return [...files, ...[...this.#missing].map(([path, problem]) => ({ path, vips: 0, problem }))]
   }
 
@@ -98,7 +102,8 @@ export class VipFiles {
     }
     for (const path of this.#files.keys()) if (!present.has(path)) this.#files.delete(path)
     const collector = new VipCollector()
-    for (const { records } of this.#files.values()) for (const vip of records) collector.add(vip, vip.backends)
+    for (const { records } of this.#files.values())
+      for (const vip of records) collector.add(vip, vip.backends)
     const records = collector.records()
     if (this.#closed || sameVips(records, this.#records)) return
     this.#records = records
@@ -136,7 +141,10 @@ export class VipFiles {
     if ('records' in parsed) {
       entry.records = parsed.records
       entry.problem = ''
-      this.#options.log.info('a file of VIPs is in use', { file: path, vips: parsed.records.length })
+      this.#options.log.info('a file of VIPs is in use', {
+        file: path,
+        vips: parsed.records.length,
+      })
     } else {
       const { line, column, why } = parsed.problem
       this.#complain(path, entry, `line ${line}, column ${column}: ${why}`)
@@ -150,6 +158,9 @@ export class VipFiles {
     this.#files.set(path, entry)
     if (entry.problem === problem) return
     entry.problem = problem
-    this.#options.log.warn('a file of VIPs cannot be used, its last good content stays', { file: path, problem })
+    this.#options.log.warn('a file of VIPs cannot be used, its last good content stays', {
+      file: path,
+      problem,
+    })
   }
 }

@@ -22,7 +22,8 @@ import { MAX_WEIGHT, VipCollector, type Backend, type Protocol, type VipRecord }
 /** Why a file cannot be used, where its first mistake is; lines and columns from 1. */
 export type FileProblem = { readonly line: number; readonly column: number; readonly why: string }
 
-export type ParsedFile = { readonly records: readonly VipRecord[] } | { readonly problem: FileProblem }
+export type ParsedFile =
+  { readonly records: readonly VipRecord[] } | { readonly problem: FileProblem }
 
 /** Longest file that is read. */
 export const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -42,7 +43,8 @@ const stringOf = (map: YAMLMap, key: string): { value: string; node: unknown } |
 const onlyKeys = (map: YAMLMap, allowed: readonly string[]): void => {
   for (const { key } of map.items) {
     const name = isScalar(key) ? String(key.value) : ''
-    if (!allowed.includes(name)) throw mistake(`'${name}' is no key here; there are ${allowed.join(', ')}`, key)
+    if (!allowed.includes(name))
+      throw mistake(`'${name}' is no key here; there are ${allowed.join(', ')}`, key)
   }
 }
 
@@ -62,12 +64,25 @@ const parseEndpoint = (text: string): { ip: string; port: number } | undefined =
 const backendOf = (node: unknown): Backend => {
   const entry = isMap(node) ? node : undefined
   if (entry) onlyKeys(entry, ['address', 'weight'])
-  const address = entry ? stringOf(entry, 'address')?.value : isScalar(node) ? node.value : undefined
+  const address = entry
+    ? stringOf(entry, 'address')?.value
+    : isScalar(node)
+      ? node.value
+      : undefined
   const endpoint = typeof address === 'string' ? parseEndpoint(address) : undefined
-  if (!endpoint) throw mistake('a backend is address:port, as 10.0.0.11:31000 or "[fd01::1]:31000"', node)
+  if (!endpoint)
+    throw mistake('a backend is address:port, as 10.0.0.11:31000 or "[fd01::1]:31000"', node)
   const weight: unknown = entry?.get('weight') ?? 1
-  if (typeof weight !== 'number' || !Number.isInteger(weight) || weight < 0 || weight > MAX_WEIGHT) {
-    throw mistake(`weight must be a whole number from 0 to ${MAX_WEIGHT}`, entry?.get('weight', true) ?? node)
+  if (
+    typeof weight !== 'number' ||
+    !Number.isInteger(weight) ||
+    weight < 0 ||
+    weight > MAX_WEIGHT
+  ) {
+    throw mistake(
+      `weight must be a whole number from 0 to ${MAX_WEIGHT}`,
+      entry?.get('weight', true) ?? node,
+    )
   }
   return { ...endpoint, weight }
 }
@@ -75,7 +90,8 @@ const backendOf = (node: unknown): Backend => {
 const protocolOf = (map: YAMLMap): Protocol => {
   const said = stringOf(map, 'protocol')
   const protocol = said?.value.toLowerCase() ?? 'tcp'
-  if (protocol !== 'tcp' && protocol !== 'udp') throw mistake('protocol must be tcp or udp', said?.node)
+  if (protocol !== 'tcp' && protocol !== 'udp')
+    throw mistake('protocol must be tcp or udp', said?.node)
   return protocol
 }
 
@@ -106,7 +122,11 @@ export const parseVipFile = (text: string): ParsedFile => {
     const { line, col } = lines.linePos(at)
     return { problem: { line: Math.max(1, line), column: Math.max(1, col), why } }
   }
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+  })
   const error = document.errors[0]
   if (error) return problem(error.message, error.pos[0])
   const root: unknown = document.contents

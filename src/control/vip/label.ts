@@ -9,8 +9,7 @@ import { vipName, type Protocol } from './record.ts'
 
 /** A VIP as a label or a file names it, or why it cannot be one. */
 export type ParsedVip =
-  | { readonly name: string; readonly ip: string; readonly port: number }
-  | { readonly wrong: string }
+  { readonly name: string; readonly ip: string; readonly port: number } | { readonly wrong: string }
 
 export const parseVip = (value: string, framework: string): ParsedVip => {
   const colon = value.lastIndexOf(':')
@@ -23,7 +22,9 @@ export const parseVip = (value: string, framework: string): ParsedVip => {
   const ip = canonicalIp(bare)
   if (ip !== '') return { name: '', ip, port }
   const name = vipName(vip, framework)
-  return name === '' ? { wrong: 'nothing is left of its name, or it is too long' } : { name, ip: '', port }
+  return name === ''
+    ? { wrong: 'nothing is left of its name, or it is too long' }
+    : { name, ip: '', port }
 }
 
 /** Whether a port's label declares a VIP: exactly these two spellings, whatever follows. */

@@ -56,7 +56,10 @@ export const byBackend = (a: Backend, b: Backend): number => byText(a.ip, b.ip) 
 
 /** Collects backends by VIP; of one backend said twice the greater weight counts. */
 export class VipCollector {
-  readonly #vips = new Map<string, { vip: Omit<VipRecord, 'backends'>; backends: Map<string, Backend> }>()
+  readonly #vips = new Map<
+    string,
+    { vip: Omit<VipRecord, 'backends'>; backends: Map<string, Backend> }
+  >()
 
   add(vip: Omit<VipRecord, 'backends'>, backends: readonly Backend[]): void {
     const key = vipKey(vip)
@@ -94,7 +97,12 @@ export const sameVips = (a: readonly VipRecord[], b: readonly VipRecord[]): bool
       vip.backends.length === other.backends.length &&
       vip.backends.every((backend, j) => {
         const its = other.backends[j]
-        return its !== undefined && backend.ip === its.ip && backend.port === its.port && backend.weight === its.weight
+        return (
+          its !== undefined &&
+          backend.ip === its.ip &&
+          backend.port === its.port &&
+          backend.weight === its.weight
+        )
       })
     )
   })

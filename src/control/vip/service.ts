@@ -92,7 +92,11 @@ export class VipService {
         this.#heard = true
         onChange()
       }
-      this.#agent = new AgentVips({ ...options, onChange: heard, ...(pollMs === undefined ? {} : { pollMs }) })
+      this.#agent = new AgentVips({
+        ...options,
+        onChange: heard,
+        ...(pollMs === undefined ? {} : { pollMs }),
+      })
     }
     if (files.length > 0) {
       const everyMs = watchMs === undefined ? {} : { everyMs: watchMs }

@@ -45,7 +45,8 @@ const shown = ({ key, value }: Label): string => {
 }
 
 /** Draining tasks keep their backends at weight 0, so that connections end and do not break. */
-const isServing = (task: Task): boolean => task.state === 'TASK_RUNNING' || task.state === 'TASK_KILLING'
+const isServing = (task: Task): boolean =>
+  task.state === 'TASK_RUNNING' || task.state === 'TASK_KILLING'
 
 /** A health check without a result yet counts as failed (DCOS_OSS-1954: traffic came before the task was up). */
 const weightOf = (task: Task): 0 | 1 => {
@@ -73,11 +74,14 @@ const declaredPorts = (task: Task, bad: (label: Label, why: string) => void): De
   const declared: DeclaredPort[] = []
   for (const port of task.discovery?.ports ?? []) {
     if (port.number === 0) continue
-    const vips = port.labels.filter(l => isVipKey(l.key)).map(label => ({ label, value: label.value }))
+    const vips = port.labels
+      .filter(l => isVipKey(l.key))
+      .map(label => ({ label, value: label.value }))
     if (vips.length === 0) continue
     const host = port.labels.some(l => l.key === 'network-scope' && l.value === 'host')
     const protocols = protocolsOf(port.protocol)
-    if (protocols.length === 0) for (const { label } of vips) bad(label, `its port is neither tcp nor udp`)
+    if (protocols.length === 0)
+      for (const { label } of vips) bad(label, `its port is neither tcp nor udp`)
     for (const protocol of protocols) declared.push({ protocol, number: port.number, host, vips })
   }
   for (const label of task.labels) {
@@ -94,7 +98,9 @@ const declaredPorts = (task: Task, bad: (label: Label, why: string) => void): De
       continue
     }
     // the network-scope of the discovery port with the same number holds for this label too
-    const port = task.discovery?.ports.find(p => p.number === number && protocolsOf(p.protocol).includes(url.protocol))
+    const port = task.discovery?.ports.find(
+      p => p.number === number && protocolsOf(p.protocol).includes(url.protocol),
+    )
     const host = port?.labels.some(l => l.key === 'network-scope' && l.value === 'host') ?? true
     declared.push({ protocol: url.protocol, number, host, vips: [{ label, value: url.rest }] })
   }
@@ -102,7 +108,11 @@ const declaredPorts = (task: Task, bad: (label: Label, why: string) => void): De
 }
 
 /** Where a declared port of the task is reached. */
-const endpoints = (task: Task, port: DeclaredPort, agentIp: string): { ip: string; port: number }[] => {
+const endpoints = (
+  task: Task,
+  port: DeclaredPort,
+  agentIp: string,
+): { ip: string; port: number }[] => {
   const mapping = task.portMappings.find(
     m => m.protocol === port.protocol && (port.host ? m.hostPort : m.containerPort) === port.number,
   )
@@ -125,7 +135,13 @@ export const vipsOfState = (
     const framework = state.frameworks.get(task.frameworkId)?.name ?? ''
     const complain = (label: Label, why: string): void => {
       if (bad.length >= MAX_BAD) return
-      bad.push({ taskId: taskKey(task.frameworkId, task.id), task: task.name, framework, label: shown(label), why })
+      bad.push({
+        taskId: taskKey(task.frameworkId, task.id),
+        task: task.name,
+        framework,
+        label: shown(label),
+        why,
+      })
     }
     const weight = weightOf(task)
     for (const port of declaredPorts(task, complain)) {

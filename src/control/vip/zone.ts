@@ -15,7 +15,12 @@
  * where backends are answered, exists without data.
  */
 import type { RRset } from '../../boundary.ts'
-import { allocateAddresses, DEFAULT_RANGE_V4, DEFAULT_RANGE_V6, type AddressRange } from '../hash/vip-address.ts'
+import {
+  allocateAddresses,
+  DEFAULT_RANGE_V4,
+  DEFAULT_RANGE_V6,
+  type AddressRange,
+} from '../hash/vip-address.ts'
 import { addressType, familyOf } from '../ip.ts'
 import { isName, TTL, type ZoneMap } from '../zone.ts'
 import { L4LB_APEX, type Backend } from './record.ts'
@@ -52,17 +57,35 @@ const rrset = (type: string, data: Iterable<string>): RRset => ({ type, ttl: TTL
 /** Addresses by name of every named VIP, for those families its backends have. */
 export const vipAddresses = (
   vips: readonly ServedVip[],
-  { range4 = DEFAULT_RANGE_V4, range6 = DEFAULT_RANGE_V6, ipv6 = true }: Omit<VipZoneOptions, 'answer'> = {},
+  {
+    range4 = DEFAULT_RANGE_V4,
+    range6 = DEFAULT_RANGE_V6,
+    ipv6 = true,
+  }: Omit<VipZoneOptions, 'answer'> = {},
 ): { v4: Map<string, string>; v6: Map<string, string> } => {
   const named = vips.filter(vip => vip.name !== '')
   const of = (has: (vip: ServedVip) => boolean): string[] => named.filter(has).map(vip => vip.name)
   return {
-    v4: allocateAddresses(of(vip => vip.v4), 4, range4),
-    v6: ipv6 ? allocateAddresses(of(vip => vip.v6), 6, range6) : new Map(),
+    v4: allocateAddresses(
+      of(vip => vip.v4),
+      4,
+      range4,
+    ),
+    v6: ipv6
+      ? allocateAddresses(
+          of(vip => vip.v6),
+          6,
+          range6,
+        )
+      : new Map(),
   }
 }
 
-const addressZone = (vips: readonly ServedVip[], apex: string, options: VipZoneOptions): ZoneMap => {
+const addressZone = (
+  vips: readonly ServedVip[],
+  apex: string,
+  options: VipZoneOptions,
+): ZoneMap => {
   const zone = new Map<string, readonly RRset[]>()
   const { v4, v6 } = vipAddresses(vips, options)
   for (const name of byName(vips).keys()) {
@@ -80,7 +103,8 @@ const addressZone = (vips: readonly ServedVip[], apex: string, options: VipZoneO
 const addressLabel = (ip: string): string => {
   if (familyOf(ip) === 4) return ip.replaceAll('.', '-')
   const [head = '', tail = ''] = ip.split('::')
-  const groups = (part: string): string[] => (part === '' ? [] : part.split(':').map(g => g.padStart(4, '0')))
+  const groups = (part: string): string[] =>
+    part === '' ? [] : part.split(':').map(g => g.padStart(4, '0'))
   const [before, after] = [groups(head), groups(tail)]
   const zeros = new Array<string>(8 - before.length - after.length).fill('0000')
   return [...before, ...zeros, ...after].join('')
@@ -89,7 +113,12 @@ const addressLabel = (ip: string): string => {
 const addressSets = (ips: Iterable<string>): RRset[] => {
   const sorted = [...new Set(ips)].sort()
   return (['A', 'AAAA'] as const)
-    .map(type => rrset(type, sorted.filter(ip => addressType(ip) === type)))
+    .map(type =>
+      rrset(
+        type,
+        sorted.filter(ip => addressType(ip) === type),
+      ),
+    )
     .filter(({ data }) => data.length > 0)
 }
 
@@ -109,7 +138,10 @@ const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): Z
         targets.push(`0 ${Math.max(1, weight)} ${port} ${target}`)
         zone.set(target, addressSets([ip]))
       }
-      zone.set(`_${vip.port}._${vip.protocol}.${owner}`, targets.length > 0 ? [rrset('SRV', targets)] : [])
+      zone.set(
+        `_${vip.port}._${vip.protocol}.${owner}`,
+        targets.length > 0 ? [rrset('SRV', targets)] : [],
+      )
     }
   }
   return zone
@@ -118,7 +150,9 @@ const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): Z
 /** The zone of a table that already has its grace names (VipTable). */
 export const servedVipZone = (vips: readonly ServedVip[], options: VipZoneOptions): ZoneMap => {
   const apex = options.apex ?? L4LB_APEX
-  return options.answer === 'vip' ? addressZone(vips, apex, options) : backendZone(vips, apex, options.ipv6 ?? true)
+  return options.answer === 'vip'
+    ? addressZone(vips, apex, options)
+    : backendZone(vips, apex, options.ipv6 ?? true)
 }
 
 /** The zone of what all nodes say, without grace. */

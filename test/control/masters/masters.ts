@@ -38,32 +38,72 @@ t.test('a list is taken whole or not at all', async t => {
     { code: 1, description: 'down', hostname: '192.0.2.2', isLeader: false },
   ]
   t.same(mastersOf(status_, 61053), list('192.0.2.1', '192.0.2.2'))
-  for (const wrong of [null, {}, 'x', [], ['192.0.2.1', 'x'], [null], [7], [{}], Array.from({ length: 65 }, () => '192.0.2.1')]) {
+  for (const wrong of [
+    null,
+    {},
+    'x',
+    [],
+    ['192.0.2.1', 'x'],
+    [null],
+    [7],
+    [{}],
+    Array.from({ length: 65 }, () => '192.0.2.1'),
+  ]) {
     t.throws(() => mastersOf(wrong, 61053), { code: 'EDATA' }, JSON.stringify(wrong)?.slice(0, 40))
   }
 })
 
 t.test('a good list is used and looked at again late, a failed look changes nothing', async t => {
-  const good = (state: MastersState, ...of: string[]) => afterLook(state, { type: 'good', masters: list(...of) }, options)
+  const good = (state: MastersState, ...of: string[]) =>
+    afterLook(state, { type: 'good', masters: list(...of) }, options)
   const first = good(noMasters, '192.0.2.1')
-  t.match(first, { changed: true, store: true, nextMs: 120_000, state: { origin: 'source', failures: 0 } })
+  t.match(first, {
+    changed: true,
+    store: true,
+    nextMs: 120_000,
+    state: { origin: 'source', failures: 0 },
+  })
   const failed = afterLook(first.state, { type: 'failed', why: 'no answer' }, options)
-  t.match(failed, { changed: false, store: false, nextMs: 5_000, state: { masters: list('192.0.2.1'), failures: 1, trouble: 'no answer' } })
-  t.match(good(failed.state), { changed: false, state: { failures: 2, masters: list('192.0.2.1') } }, 'an empty list is a failed look')
-  t.match(good(failed.state, '192.0.2.1'), { changed: false, store: false, state: { failures: 0, trouble: '' } })
+  t.match(failed, {
+    changed: false,
+    store: false,
+    nextMs: 5_000,
+    state: { masters: list('192.0.2.1'), failures: 1, trouble: 'no answer' },
+  })
+  t.match(
+    good(failed.state),
+    { changed: false, state: { failures: 2, masters: list('192.0.2.1') } },
+    'an empty list is a failed look',
+  )
+  t.match(good(failed.state, '192.0.2.1'), {
+    changed: false,
+    store: false,
+    state: { failures: 0, trouble: '' },
+  })
   t.match(good(failed.state, '192.0.2.2'), { changed: true, store: true })
-  const jitter = [0, 1].map(r => afterLook(noMasters, { type: 'failed', why: '' }, { ...options, random: () => r }).nextMs)
+  const jitter = [0, 1].map(
+    r => afterLook(noMasters, { type: 'failed', why: '' }, { ...options, random: () => r }).nextMs,
+  )
   t.same(jitter, [4_000, 6_000])
 })
 
 t.test('a stored list serves until the source has one', async t => {
   const stored = afterLook(noMasters, { type: 'stored', masters: list('192.0.2.1') }, options)
   t.match(stored, { changed: true, store: false, state: { origin: 'disk' } })
-  t.match(afterLook(stored.state, { type: 'good', masters: list('192.0.2.1') }, options), { changed: false, store: true })
-  t.match(afterLook(noMasters, { type: 'stored', masters: [] }, options), { changed: false, state: { origin: 'none' } })
+  t.match(afterLook(stored.state, { type: 'good', masters: list('192.0.2.1') }, options), {
+    changed: false,
+    store: true,
+  })
+  t.match(afterLook(noMasters, { type: 'stored', masters: [] }, options), {
+    changed: false,
+    state: { origin: 'none' },
+  })
 })
 
-const started = async (t: { teardown(fn: () => unknown): unknown }, more: Partial<MastersOptions> & Pick<MastersOptions, 'from'>) => {
+const started = async (
+  t: { teardown(fn: () => unknown): unknown },
+  more: Partial<MastersOptions> & Pick<MastersOptions, 'from'>,
+) => {
   const http = new Http()
   const told: string[] = []
   const masters = new Masters({
@@ -86,22 +126,39 @@ const started = async (t: { teardown(fn: () => unknown): unknown }, more: Partia
 }
 
 t.test('a list in the configuration is there at once', async t => {
-  const { masters, told } = await started(t, { from: { source: 'static', addresses: ['192.0.2.1', '192.0.2.2:5353'], port: 61053 } })
+  const { masters, told } = await started(t, {
+    from: { source: 'static', addresses: ['192.0.2.1', '192.0.2.2:5353'], port: 61053 },
+  })
   t.same(told, ['192.0.2.1 192.0.2.2'])
-  t.same(masters.masters, [{ address: '192.0.2.1', port: 61053 }, { address: '192.0.2.2', port: 5353 }])
+  t.same(masters.masters, [
+    { address: '192.0.2.1', port: 61053 },
+    { address: '192.0.2.2', port: 5353 },
+  ])
 })
 
 t.test('a list at a URL is followed, and bad answers keep the last good one', async t => {
   const server = await scriptedHttp(t, '127.14.3.1')
   const dir = t.testdir({})
-  server.on('/list', json(['192.0.2.1']), json([]), json('nonsense'), truncated('["192'), huge, json(['x']), status(500), json(['192.0.2.2']))
+  server.on(
+    '/list',
+    json(['192.0.2.1']),
+    json([]),
+    json('nonsense'),
+    truncated('["192'),
+    huge,
+    json(['x']),
+    status(500),
+    json(['192.0.2.2']),
+  )
   const from = { source: 'url', url: `${server.base}/list`, port: 61053 } as const
   const { masters, told } = await started(t, { from, stateDir: join(dir, 'state') })
   await until(() => told.length === 2)
   t.same(told, ['192.0.2.1', '192.0.2.2'])
   t.match(masters.status, { source: 'url', origin: 'source', failures: 0, trouble: '' })
   await until(() => masters.status.looks > 9)
-  t.same(JSON.parse(await readFile(join(dir, 'state', 'masters.json'), 'utf8')), ['192.0.2.2:61053'])
+  t.same(JSON.parse(await readFile(join(dir, 'state', 'masters.json'), 'utf8')), [
+    '192.0.2.2:61053',
+  ])
 
   await masters.close()
   server.on('/list', status(503))
@@ -112,19 +169,39 @@ t.test('a list at a URL is followed, and bad answers keep the last good one', as
 
 t.test('a stored list that cannot be used is passed over', async t => {
   const dir = t.testdir({ 'masters.json': '["192.0' })
-  const { told } = await started(t, { from: { source: 'static', addresses: ['192.0.2.1'], port: 1 }, stateDir: dir })
+  const { told } = await started(t, {
+    from: { source: 'static', addresses: ['192.0.2.1'], port: 1 },
+    stateDir: dir,
+  })
   t.same(told, ['192.0.2.1'])
   const server = await scriptedHttp(t, '127.14.3.1')
   server.on('/list', status(503))
-  t.same((await started(t, { from: { source: 'url', url: `${server.base}/list`, port: 1 }, stateDir: dir })).told, [])
+  t.same(
+    (
+      await started(t, {
+        from: { source: 'url', url: `${server.base}/list`, port: 1 },
+        stateDir: dir,
+      })
+    ).told,
+    [],
+  )
 })
 
 t.test('Exhibitor is asked for its cluster status', async t => {
   const server = await scriptedHttp(t, '127.14.3.1')
   server.on('/exhibitor/v1/cluster/status', json([{ hostname: '192.0.2.1' }]))
   const base = { port: 61053, source: 'exhibitor' } as const
-  t.same((await started(t, { from: { ...base, exhibitor: `${server.base}/` } })).told, ['192.0.2.1'])
-  t.same((await started(t, { from: { ...base, exhibitor: `${server.base}/exhibitor/v1/cluster/status` } })).told, ['192.0.2.1'])
+  t.same((await started(t, { from: { ...base, exhibitor: `${server.base}/` } })).told, [
+    '192.0.2.1',
+  ])
+  t.same(
+    (
+      await started(t, {
+        from: { ...base, exhibitor: `${server.base}/exhibitor/v1/cluster/status` },
+      })
+    ).told,
+    ['192.0.2.1'],
+  )
 })
 
 t.test('a name’s addresses are the masters, in one order', async t => {
@@ -141,13 +218,20 @@ t.test('a name’s addresses are the masters, in one order', async t => {
   answer = undefined
   await masters.look()
   t.equal(told.length, 1)
-  t.match((await started(t, { from })).masters.status, { origin: 'none', trouble: /nothing to resolve/ })
+  t.match((await started(t, { from })).masters.status, {
+    origin: 'none',
+    trouble: /nothing to resolve/,
+  })
 })
 
 t.test('a file is watched', async t => {
   const dir = t.testdir({ list: '["192.0.2.1"]' })
   const file = join(dir, 'list')
-  const { masters, told } = await started(t, { from: { source: 'file', file, port: 61053 }, refreshMs: 60_000, retryMs: 60_000 })
+  const { masters, told } = await started(t, {
+    from: { source: 'file', file, port: 61053 },
+    refreshMs: 60_000,
+    retryMs: 60_000,
+  })
   await writeFile(file, '["192.0.2.1", "192.0.2.2"]')
   await until(() => told.length === 2)
   await writeFile(file, '[')

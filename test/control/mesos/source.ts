@@ -6,13 +6,33 @@ import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'
 import { MesosSource, type MesosSourceOptions } from '../../../src/control/mesos/source.ts'
 import type { ZoneChange } from '../../../src/control/zone.ts'
 import { silent } from '../../../src/log.ts'
-import { added, agentAdded, masterState, records, subscribed, updated, type Cluster, type TaskSpec } from '../fixture/mesos.ts'
-import { huge, json, scriptedHttp, silence, status, truncated, until, type Act } from '../fixture/scripted-http.ts'
+import {
+  added,
+  agentAdded,
+  masterState,
+  records,
+  subscribed,
+  updated,
+  type Cluster,
+  type TaskSpec,
+} from '../fixture/mesos.ts'
+import {
+  huge,
+  json,
+  scriptedHttp,
+  silence,
+  status,
+  truncated,
+  until,
+  type Act,
+} from '../fixture/scripted-http.ts'
 
 type T = { teardown(fn: () => unknown): unknown }
 
 /** A stream that begins with these events and stays open; later ones go through `send`. */
-const streaming = (...first: object[]): { act: Act; send: (...events: object[]) => void; end: () => void; open: () => number } => {
+const streaming = (
+  ...first: object[]
+): { act: Act; send: (...events: object[]) => void; end: () => void; open: () => number } => {
   const responses: ServerResponse[] = []
   return {
     act: response => {
@@ -39,10 +59,14 @@ const following = (t: T, bases: readonly string[], more: Partial<MesosSourceOpti
     follow: true,
     onZone: (apex, change) => {
       changes.push([apex, change.kind])
-      const zone = change.kind === 'full' ? new Map<string, string>() : (zones.get(apex) ?? new Map<string, string>())
+      const zone =
+        change.kind === 'full'
+          ? new Map<string, string>()
+          : (zones.get(apex) ?? new Map<string, string>())
       zones.set(apex, zone)
       const set = change.kind === 'full' ? change.zone : change.set
-      for (const [name, rrsets] of set) zone.set(name, rrsets.map(r => `${r.type} ${r.data.join(' ')}`).join('; '))
+      for (const [name, rrsets] of set)
+        zone.set(name, rrsets.map(r => `${r.type} ${r.data.join(' ')}`).join('; '))
       if (change.kind === 'patch') for (const name of change.drop) zone.delete(name)
     },
     now: () => performance.now(),
@@ -58,7 +82,8 @@ const following = (t: T, bases: readonly string[], more: Partial<MesosSourceOpti
     await http.close()
   })
   source.start()
-  const name = (of: string): string | undefined => zones.get('dcos.thisdcos.directory')?.get(`${of}.dcos.thisdcos.directory`)
+  const name = (of: string): string | undefined =>
+    zones.get('dcos.thisdcos.directory')?.get(`${of}.dcos.thisdcos.directory`)
   return { source, zones, changes, name }
 }
 
@@ -77,8 +102,19 @@ t.test('a task that starts has its name, and loses it when it ends', async t => 
   await until(() => name(autoip(2)) === 'A 9.0.0.2')
   stream.send({ type: 'HEARTBEAT' }, updated({ ...web(1, '9.0.0.1'), state: 'TASK_FINISHED' }))
   await until(() => name(autoip(1)) === undefined)
-  t.same(changes, [['dcos.thisdcos.directory', 'full'], ['dcos.thisdcos.directory', 'patch'], ['dcos.thisdcos.directory', 'patch']])
-  t.match(source.status, { state: 'streaming', hearing: true, trouble: '', tasks: 1, agents: 1, counts: { subscribed: 1, bad: 0 } })
+  t.same(changes, [
+    ['dcos.thisdcos.directory', 'full'],
+    ['dcos.thisdcos.directory', 'patch'],
+    ['dcos.thisdcos.directory', 'patch'],
+  ])
+  t.match(source.status, {
+    state: 'streaming',
+    hearing: true,
+    trouble: '',
+    tasks: 1,
+    agents: 1,
+    counts: { subscribed: 1, bad: 0 },
+  })
 })
 
 t.test('a storm of events is published together', async t => {
@@ -118,7 +154,15 @@ t.test('names stay while the stream is away, and are right again when it is back
   const master = await scriptedHttp(t, '127.14.1.1')
   const first = streaming(subscribed({ tasks: [web(1, '9.0.0.1'), web(2, '9.0.0.2')] }))
   const second = streaming(subscribed({ tasks: [web(2, '9.0.0.7')] }))
-  master.on('/api/v1', first.act, json('<html>'), status(503), truncated('5\n{"ty'), silence, second.act)
+  master.on(
+    '/api/v1',
+    first.act,
+    json('<html>'),
+    status(503),
+    truncated('5\n{"ty'),
+    silence,
+    second.act,
+  )
   const { name, source } = following(t, [master.base], { deadlineMs: 100 })
   await until(() => name(autoip(1)) !== undefined)
   first.end()
@@ -161,9 +205,18 @@ t.test('a stream that cannot be had is replaced by polling', async t => {
     if (source.status.counts.polls > 0) seen.push(name(autoip(1)))
     return name(autoip(2)) !== undefined
   })
-  t.ok(seen.every(data => data === 'A 9.0.0.1'), 'the last good state stayed all the time')
+  t.ok(
+    seen.every(data => data === 'A 9.0.0.1'),
+    'the last good state stayed all the time',
+  )
   t.ok(source.status.counts.polls >= 2)
-  t.match(source.status.counts.failures, { status: Number, data: 2, truncated: 1, json: 1, size: 1 })
+  t.match(source.status.counts.failures, {
+    status: Number,
+    data: 2,
+    truncated: 1,
+    json: 1,
+    size: 1,
+  })
 })
 
 t.test('a polled follower leads to the leader as well', async t => {
@@ -172,7 +225,10 @@ t.test('a polled follower leads to the leader as well', async t => {
   const at = `127.14.1.1:${leader.port}`
   for (const { on } of [leader, follower]) on('/api/v1', status(404))
   leader.on('/state', json(masterState({ tasks: [web(1, '9.0.0.1')] }, at)))
-  follower.on('/state', json(masterState({ frameworks: {}, agents: {} }, at, `127.14.1.2:${follower.port}`)))
+  follower.on(
+    '/state',
+    json(masterState({ frameworks: {}, agents: {} }, at, `127.14.1.2:${follower.port}`)),
+  )
   const { name } = following(t, [follower.base])
   await until(() => name(autoip(1)) !== undefined)
   t.pass('published')
@@ -218,9 +274,14 @@ t.test('the copy of the Mesos-DNS zone follows the same events', async t => {
   const master = await scriptedHttp(t, '127.14.1.1')
   const stream = streaming(subscribed({ tasks: [web(1, '9.0.0.1')] }))
   master.on('/api/v1', stream.act)
-  const copy = mesosCopy({ masters: () => ['127.14.1.1'], ipSources: ['netinfo', 'host'], everyMs: 10 })
+  const copy = mesosCopy({
+    masters: () => ['127.14.1.1'],
+    ipSources: ['netinfo', 'host'],
+    everyMs: 10,
+  })
   const { zones } = following(t, [master.base], { copies: [copy] })
-  const name = (of: string): string | undefined => zones.get('mesos.thisdcos.directory')?.get(`${of}.mesos.thisdcos.directory`)
+  const name = (of: string): string | undefined =>
+    zones.get('mesos.thisdcos.directory')?.get(`${of}.mesos.thisdcos.directory`)
   await until(() => name('web1.marathon') === 'A 9.0.0.1')
   t.equal(name('leader'), 'A 127.14.1.1')
   stream.send(added(web(2, '9.0.0.2')), updated({ ...web(1, '9.0.0.1'), state: 'TASK_KILLED' }))
@@ -232,9 +293,15 @@ t.test('a zone is taken over from a Mesos-DNS beside us', async t => {
   const axfr = {
     Domain: 'mesos.',
     Records: {
-      As: { 'leader.mesos.': ['192.0.2.1', '192.0.2.1'], 'Web.marathon.mesos.': ['9.0.0.1', 'nonsense'], 'other.example.org.': ['9.0.0.9'] },
+      As: {
+        'leader.mesos.': ['192.0.2.1', '192.0.2.1'],
+        'Web.marathon.mesos.': ['9.0.0.1', 'nonsense'],
+        'other.example.org.': ['9.0.0.9'],
+      },
       AAAAs: { 'web.marathon.mesos.': ['FD01::1', '192.0.2.1'] },
-      SRVs: { '_leader._tcp.mesos.': ['leader.mesos.:5050', 'leader.mesos.', 'leader.example.org.:1'] },
+      SRVs: {
+        '_leader._tcp.mesos.': ['leader.mesos.:5050', 'leader.mesos.', 'leader.example.org.:1'],
+      },
     },
   }
   const { zone, bad } = zoneFromAxfr(axfr)
@@ -242,8 +309,17 @@ t.test('a zone is taken over from a Mesos-DNS beside us', async t => {
     [...zone].map(([name, rrsets]) => [name, rrsets.map(r => [r.type, ...r.data])]),
     [
       ['leader.mesos.thisdcos.directory', [['A', '192.0.2.1']]],
-      ['web.marathon.mesos.thisdcos.directory', [['A', '9.0.0.1'], ['AAAA', 'fd01::1']]],
-      ['_leader._tcp.mesos.thisdcos.directory', [['SRV', '0 1 5050 leader.mesos.thisdcos.directory']]],
+      [
+        'web.marathon.mesos.thisdcos.directory',
+        [
+          ['A', '9.0.0.1'],
+          ['AAAA', 'fd01::1'],
+        ],
+      ],
+      [
+        '_leader._tcp.mesos.thisdcos.directory',
+        [['SRV', '0 1 5050 leader.mesos.thisdcos.directory']],
+      ],
     ],
   )
   t.equal(bad, 5)
@@ -254,7 +330,13 @@ t.test('a zone is taken over from a Mesos-DNS beside us', async t => {
   server.on('/v1/axfr', json(axfr), json({ Domain: 'mesos', Records: {} }), truncated('{'))
   const http = new Http()
   let published = 0
-  const copy = new AxfrCopy({ http, log: silent, base: server.base, onZone: () => published++, everyMs: 5 })
+  const copy = new AxfrCopy({
+    http,
+    log: silent,
+    base: server.base,
+    onZone: () => published++,
+    everyMs: 5,
+  })
   t.teardown(async () => {
     await copy.close()
     await http.close()

@@ -1,38 +1,66 @@
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { agentInfoFromJson, agentStateFromJson, agentTasksFromJson, messageFromJson } from '../../../src/control/mesos/operator-api.ts'
+import {
+  agentInfoFromJson,
+  agentStateFromJson,
+  agentTasksFromJson,
+  messageFromJson,
+} from '../../../src/control/mesos/operator-api.ts'
 import { agentHost, pidEndpoint, taskKey } from '../../../src/control/mesos/model.ts'
 import { framed, RecordReader } from '../../../src/control/mesos/recordio.ts'
 import { parseState } from '../../../src/control/mesos/state.ts'
 import { taskFromJson } from '../../../src/control/mesos/task-json.ts'
-import { masterShares, rememberedLabels, taskShares } from '../../../src/control/mesos/task-records.ts'
+import { NameBook } from '../../../src/control/mesos/task-names.ts'
+import { masterShares, taskShares } from '../../../src/control/mesos/task-records.ts'
 import { isName } from '../../../src/control/zone.ts'
-import { added, agentJson, agentState, masterState, subscribed, taskJson } from '../fixture/mesos.ts'
+import {
+  added,
+  agentJson,
+  agentState,
+  masterState,
+  subscribed,
+  taskJson,
+} from '../fixture/mesos.ts'
 
 const recorded = (): Record<string, unknown> =>
   JSON.parse(
-    readFileSync(new URL('../../fixture-data/mesos-dns/mesos-master-state.json', import.meta.url), 'utf8'),
+    readFileSync(
+      new URL('../../fixture-data/mesos-dns/mesos-master-state.json', import.meta.url),
+      'utf8',
+    ),
   ) as Record<string, unknown>
 
 t.test('a recorded state is read whole', async t => {
   const { state, self, bad, recovered } = parseState(recorded())
   t.equal(self, '127.0.1.1:5050')
   t.equal(state.leader, '127.0.1.1:5050')
-  t.same([state.agents.size, state.frameworks.size, state.tasks.size, bad, recovered.size], [3, 2, 49, 0, 0])
+  t.same(
+    [state.agents.size, state.frameworks.size, state.tasks.size, bad, recovered.size],
+    [3, 2, 49, 0, 0],
+  )
   const task = [...state.tasks.values()].find(one => one.name === 'six')
   t.match(task, {
     state: 'TASK_RUNNING',
     containerType: 'MESOS',
     ports: [[20300, 20300]],
     hasHealthCheck: false,
-    running: { addresses: ['9.0.3.150', 'fd01:b::3:8000:2'], timestamp: 1700000007.25, healthy: undefined },
+    running: {
+      addresses: ['9.0.3.150', 'fd01:b::3:8000:2'],
+      timestamp: 1700000007.25,
+      healthy: undefined,
+    },
   })
   const web = [...state.tasks.values()].find(one => one.name === 'web.shop')
   t.same(web?.discovery, {
     name: 'web.shop',
     ports: [
-      { number: 8080, name: 'http', protocol: 'tcp', labels: [{ key: 'VIP_0', value: '/shop:80' }] },
+      {
+        number: 8080,
+        name: 'http',
+        protocol: 'tcp',
+        labels: [{ key: 'VIP_0', value: '/shop:80' }],
+      },
       { number: 8125, name: 'metrics', protocol: 'udp', labels: [] },
     ],
   })
@@ -62,14 +90,20 @@ t.test('both dialects of a task say the same', async t => {
     healthCheck: true,
     labels: { a: 'b' },
     mappings: [[31000, 80]] as const,
-    resourcePorts: [[31000, 31001], [31005, 31005]] as const,
+    resourcePorts: [
+      [31000, 31001],
+      [31005, 31005],
+    ] as const,
     ports: [{ number: 80, name: 'http', protocol: 'tcp', labels: { VIP_0: '/web:80' } }],
   }
   const api = taskFromJson(taskJson(spec))
   const { state } = parseState(masterState({ tasks: [spec] }, '192.0.2.1:5050'))
   t.same(state.tasks.get(taskKey('F0', 'web.1')), api)
   t.match(api, {
-    ports: [[31000, 31001], [31005, 31005]],
+    ports: [
+      [31000, 31001],
+      [31005, 31005],
+    ],
     portMappings: [{ hostPort: 31000, containerPort: 80, protocol: 'tcp' }],
     hasHealthCheck: true,
     labels: [{ key: 'a', value: 'b' }],
@@ -84,12 +118,25 @@ t.test('the oldest form of an address and the container’s mappings are read', 
     slave_id: 'S',
     container: {
       type: 'DOCKER',
-      docker: { port_mappings: [{ host_port: 1, container_port: 2 }, { host_port: 70000, container_port: 2 }] },
+      docker: {
+        port_mappings: [
+          { host_port: 1, container_port: 2 },
+          { host_port: 70000, container_port: 2 },
+        ],
+      },
       network_infos: [{ port_mappings: [{ host_port: 3, container_port: 4, protocol: 'UDP' }] }],
     },
     statuses: [
-      { state: 'TASK_RUNNING', timestamp: 2, container_status: { network_infos: [{ ip_address: '9.0.0.2' }] } },
-      { state: 'TASK_RUNNING', timestamp: 1, container_status: { network_infos: [{ ip_address: '9.0.0.1' }] } },
+      {
+        state: 'TASK_RUNNING',
+        timestamp: 2,
+        container_status: { network_infos: [{ ip_address: '9.0.0.2' }] },
+      },
+      {
+        state: 'TASK_RUNNING',
+        timestamp: 1,
+        container_status: { network_infos: [{ ip_address: '9.0.0.1' }] },
+      },
     ],
   })
   t.same(task?.running?.addresses, ['9.0.0.2'], 'the newest status counts')
@@ -112,27 +159,51 @@ t.test('a PID gives its endpoint', async t => {
   ] as const) {
     t.same(pidEndpoint(pid), endpoint, pid)
   }
-  t.equal(agentHost({ id: 'S', hostname: 'agent.example.org', pid: '', active: true }), 'agent.example.org')
+  t.equal(
+    agentHost({ id: 'S', hostname: 'agent.example.org', pid: '', active: true }),
+    'agent.example.org',
+  )
 })
 
 t.test('the stream’s messages are told apart', async t => {
   const kind = (json: unknown): string => messageFromJson(json, 'l:1').kind
   t.equal(kind({ type: 'HEARTBEAT' }), 'heartbeat')
   t.equal(kind({ type: 'MAINTENANCE_SOMETHING' }), 'other')
-  for (const bad of [null, [], {}, 'x', { type: 'TASK_ADDED' }, { type: 'SUBSCRIBED' }, { type: 'AGENT_REMOVED', agent_removed: 7 }]) {
+  for (const bad of [
+    null,
+    [],
+    {},
+    'x',
+    { type: 'TASK_ADDED' },
+    { type: 'SUBSCRIBED' },
+    { type: 'AGENT_REMOVED', agent_removed: 7 },
+  ]) {
     t.equal(kind(bad), 'bad', JSON.stringify(bad))
   }
   const first = messageFromJson(subscribed({ tasks: [{ id: 'a' }], recovered: ['A-S9'] }, 3), 'l:1')
-  t.match(first, { kind: 'event', heartbeatMs: 3_000, bad: 0, event: { type: 'load', state: { leader: 'l:1' } } })
-  t.match(messageFromJson(subscribed({}, 0.001), 'l:1'), { heartbeatMs: 15_000 }, 'a senseless interval is not believed')
-  t.match(messageFromJson(added({ id: 'a' }), 'l:1'), { event: { type: 'task', task: { id: 'a', name: 'web' } } })
+  t.match(first, {
+    kind: 'event',
+    heartbeatMs: 3_000,
+    bad: 0,
+    event: { type: 'load', state: { leader: 'l:1' } },
+  })
+  t.match(
+    messageFromJson(subscribed({}, 0.001), 'l:1'),
+    { heartbeatMs: 15_000 },
+    'a senseless interval is not believed',
+  )
+  t.match(messageFromJson(added({ id: 'a' }), 'l:1'), {
+    event: { type: 'task', task: { id: 'a', name: 'web' } },
+  })
 })
 
 t.test('an agent’s answers are read, and anything else refused', async t => {
   const { state, bad } = agentStateFromJson(agentState({ tasks: [{ id: 'a' }, { id: 'b' }] }))
   t.same([state.tasks.size, state.frameworks.size, bad], [2, 1, 0])
   t.equal(agentTasksFromJson({ get_tasks: { launched_tasks: [taskJson({ id: 'a' }), 7] } }).bad, 1)
-  t.match(agentInfoFromJson({ type: 'GET_AGENT', get_agent: agentJson('S0', '192.0.2.7') }), { hostname: '192.0.2.7' })
+  t.match(agentInfoFromJson({ type: 'GET_AGENT', get_agent: agentJson('S0', '192.0.2.7') }), {
+    hostname: '192.0.2.7',
+  })
   t.throws(() => agentStateFromJson({ get_state: {} }), { code: 'EDATA' })
   t.throws(() => agentTasksFromJson([]), { code: 'EDATA' })
   t.throws(() => agentInfoFromJson({ get_agent: {} }), { code: 'EDATA' })
@@ -158,7 +229,11 @@ t.test('RecordIO is read however it is cut', async () => {
 
 t.test('RecordIO that is none, or too long, is refused', async t => {
   for (const text of ['x', '\n', '12x\n', '99999999999\n', '-1\n', '101\n']) {
-    t.throws(() => new RecordReader(100).push(Buffer.from(text)), { code: 'EDATA' }, JSON.stringify(text))
+    t.throws(
+      () => new RecordReader(100).push(Buffer.from(text)),
+      { code: 'EDATA' },
+      JSON.stringify(text),
+    )
   }
 })
 
@@ -169,15 +244,40 @@ const odd = fc.oneof(
   fc.integer(),
   fc.constantFrom('TASK_RUNNING', '192.0.2.1', '2001:db8::1', '', null, undefined),
 )
-const port = fc.record({ number: fc.oneof(fc.integer({ min: 0, max: 70_000 }), odd), name: odd, protocol: fc.oneof(fc.constantFrom('tcp', 'udp', 'udp,tcp', ''), odd), labels: odd }, { requiredKeys: [] })
+const port = fc.record(
+  {
+    number: fc.oneof(fc.integer({ min: 0, max: 70_000 }), odd),
+    name: odd,
+    protocol: fc.oneof(fc.constantFrom('tcp', 'udp', 'udp,tcp', ''), odd),
+    labels: odd,
+  },
+  { requiredKeys: [] },
+)
 const anyTask = fc.record(
   {
     id: odd,
     name: odd,
     slave_id: fc.constantFrom('S-1', 'S-2'),
     state: fc.constantFrom('TASK_RUNNING', 'TASK_KILLING', 7),
-    discovery: fc.oneof(odd, fc.record({ name: odd, ports: fc.record({ ports: fc.array(port, { maxLength: 3 }) }) })),
-    container: fc.oneof(odd, fc.record({ type: odd, docker: fc.record({ port_mappings: fc.array(fc.record({ host_port: fc.integer(), container_port: fc.integer({ min: 0, max: 99_999 }), protocol: odd })) }) })),
+    discovery: fc.oneof(
+      odd,
+      fc.record({ name: odd, ports: fc.record({ ports: fc.array(port, { maxLength: 3 }) }) }),
+    ),
+    container: fc.oneof(
+      odd,
+      fc.record({
+        type: odd,
+        docker: fc.record({
+          port_mappings: fc.array(
+            fc.record({
+              host_port: fc.integer(),
+              container_port: fc.integer({ min: 0, max: 99_999 }),
+              protocol: odd,
+            }),
+          ),
+        }),
+      }),
+    ),
     resources: odd,
     labels: odd,
     statuses: fc.oneof(
@@ -186,7 +286,11 @@ const anyTask = fc.record(
         fc.record({
           state: fc.constantFrom('TASK_RUNNING', 'TASK_STAGING'),
           timestamp: odd,
-          container_status: fc.record({ network_infos: fc.array(fc.record({ ip_addresses: fc.array(fc.record({ ip_address: odd })) })) }),
+          container_status: fc.record({
+            network_infos: fc.array(
+              fc.record({ ip_addresses: fc.array(fc.record({ ip_address: odd })) }),
+            ),
+          }),
         }),
         { maxLength: 3 },
       ),
@@ -198,8 +302,21 @@ const anyState = fc.record({
   leader: odd,
   pid: odd,
   recovered_slaves: odd,
-  slaves: fc.array(fc.oneof(odd, fc.record({ id: fc.constantFrom('S-1', 'S-2'), hostname: odd, pid: odd })), { maxLength: 4 }),
-  frameworks: fc.array(fc.oneof(odd, fc.record({ id: fc.constantFrom('F-1', 'F-2'), name: odd, tasks: fc.array(anyTask, { maxLength: 4 }) })), { maxLength: 3 }),
+  slaves: fc.array(
+    fc.oneof(odd, fc.record({ id: fc.constantFrom('S-1', 'S-2'), hostname: odd, pid: odd })),
+    { maxLength: 4 },
+  ),
+  frameworks: fc.array(
+    fc.oneof(
+      odd,
+      fc.record({
+        id: fc.constantFrom('F-1', 'F-2'),
+        name: odd,
+        tasks: fc.array(anyTask, { maxLength: 4 }),
+      }),
+    ),
+    { maxLength: 3 },
+  ),
 })
 
 t.test('no state makes the reader throw or gives an invalid name', async () => {
@@ -207,26 +324,44 @@ t.test('no state makes the reader throw or gives an invalid name', async () => {
   fc.assert(
     fc.property(anyState, json => {
       const { state } = parseState(json)
-      const labels = rememberedLabels()
+      const book = new NameBook(apex)
       const shares = [...state.tasks.values()].flatMap(task =>
-        taskShares(task, state.frameworks.get(task.frameworkId), state.agents.get(task.agentId), apex, labels),
+        taskShares(
+          task,
+          state.frameworks.get(task.frameworkId),
+          state.agents.get(task.agentId),
+          book,
+        ),
       )
       shares.push(...masterShares(state, ['192.0.2.1', 'x', ''], apex))
-      for (const [owner, type, data] of shares) {
+      for (const [owner, record] of shares) {
         if (!isName(owner) || !owner.endsWith(`.${apex}`)) return false
-        if (type === 'SRV' && !/^0 1 \d+ [a-z0-9-]+(\.[a-z0-9-]+)+$/.test(data)) return false
+        const [type, , , , target] = record.split(' ')
+        if (type === 'SRV' ? !isName(target ?? '') : !/^A(AAA)? [0-9a-f.:]+$/.test(record))
+          return false
       }
       return true
     }),
     { numRuns: 400 },
   )
   fc.assert(
-    fc.property(fc.constantFrom('TASK_ADDED', 'TASK_UPDATED', 'SUBSCRIBED', 'AGENT_ADDED', 'FRAMEWORK_ADDED', 'FRAMEWORK_REMOVED'), fc.jsonValue(), (type, body) => {
-      const key = type.toLowerCase()
-      messageFromJson({ type, [key]: body }, '192.0.2.1:5050')
-      messageFromJson(body, '')
-      return true
-    }),
+    fc.property(
+      fc.constantFrom(
+        'TASK_ADDED',
+        'TASK_UPDATED',
+        'SUBSCRIBED',
+        'AGENT_ADDED',
+        'FRAMEWORK_ADDED',
+        'FRAMEWORK_REMOVED',
+      ),
+      fc.jsonValue(),
+      (type, body) => {
+        const key = type.toLowerCase()
+        messageFromJson({ type, [key]: body }, '192.0.2.1:5050')
+        messageFromJson(body, '')
+        return true
+      },
+    ),
     { numRuns: 200 },
   )
 })

@@ -9,14 +9,29 @@ import { VipService } from '../../../src/control/vip/service.ts'
 import type { Log } from '../../../src/log.ts'
 import { silent } from '../../../src/log.ts'
 import { agentJson, agentState, type TaskSpec } from '../fixture/mesos.ts'
-import { huge, json, scriptedHttp, silence, status, truncated, until, type Act } from '../fixture/scripted-http.ts'
+import {
+  huge,
+  json,
+  scriptedHttp,
+  silence,
+  status,
+  truncated,
+  until,
+  type Act,
+} from '../fixture/scripted-http.ts'
 
-const names = (records: readonly VipRecord[]): string[] => records.map(r => `${r.name || r.ip}:${r.port}`)
+const names = (records: readonly VipRecord[]): string[] =>
+  records.map(r => `${r.name || r.ip}:${r.port}`)
 
 /** Remembers what was warned of. */
 const listening = (): Log & { readonly warned: string[] } => {
   const warned: string[] = []
-  const log = { ...silent, warned, warn: (msg: string, fields: object = {}) => void warned.push(`${msg} ${JSON.stringify(fields)}`) }
+  const log = {
+    ...silent,
+    warned,
+    warn: (msg: string, fields: object = {}) =>
+      void warned.push(`${msg} ${JSON.stringify(fields)}`),
+  }
   return { ...log, child: () => log }
 }
 
@@ -44,7 +59,17 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
   server.on(
     '/api/v1',
     agent({
-      GET_STATE: [state(web('/redis:6379')), json('<html>'), truncated('{"type'), huge, silence, json({}), status(500), json([]), state(web('/redis:6379'), web('/other:80', { id: 'o' }))],
+      GET_STATE: [
+        state(web('/redis:6379')),
+        json('<html>'),
+        truncated('{"type'),
+        huge,
+        silence,
+        json({}),
+        status(500),
+        json([]),
+        state(web('/redis:6379'), web('/other:80', { id: 'o' })),
+      ],
       GET_AGENT: [json({ get_agent: agentJson('S0', '192.0.2.17') })],
     }),
   )
@@ -70,13 +95,22 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
   source.start()
   await until(() => told.length > 1)
   t.same(told, [['redis.marathon:6379'], ['other.marathon:80', 'redis.marathon:6379']])
-  t.match(source.status, { trouble: '', failures: { json: 1, truncated: 1, size: 1, timeout: 1, status: 1, data: 2 } })
-  t.equal(server.bodies.filter(b => b.includes('GET_AGENT')).length, 1, 'the agent’s address is asked for once')
+  t.match(source.status, {
+    trouble: '',
+    failures: { json: 1, truncated: 1, size: 1, timeout: 1, status: 1, data: 2 },
+  })
+  t.equal(
+    server.bodies.filter(b => b.includes('GET_AGENT')).length,
+    1,
+    'the agent’s address is asked for once',
+  )
 })
 
 t.test('an agent that permits less is asked for less', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
-  const { get_state: whole } = agentState({ tasks: [web('/redis:6379')] }) as { get_state: { get_tasks: object; get_frameworks: object } }
+  const { get_state: whole } = agentState({ tasks: [web('/redis:6379')] }) as {
+    get_state: { get_tasks: object; get_frameworks: object }
+  }
   server.on(
     '/api/v1',
     agent({
@@ -87,7 +121,16 @@ t.test('an agent that permits less is asked for less', async t => {
   )
   const http = new Http()
   const told: string[][] = []
-  const source = new AgentVips({ http, log: silent, agent: server.base, nodeIp: '192.0.2.17', ipv6: true, onChange: r => told.push(names(r)), random: () => 0, pollMs: 5 })
+  const source = new AgentVips({
+    http,
+    log: silent,
+    agent: server.base,
+    nodeIp: '192.0.2.17',
+    ipv6: true,
+    onChange: r => told.push(names(r)),
+    random: () => 0,
+    pollMs: 5,
+  })
   t.teardown(async () => {
     await source.close()
     await http.close()
@@ -100,11 +143,30 @@ t.test('an agent that permits less is asked for less', async t => {
 
 t.test('a bad label is told of once, and listed while it is there', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
-  server.on('/api/v1', agent({ GET_STATE: [state(web('/redis')), state(web('/redis')), state(web('/redis')), state(web('/redis:1'))] }))
+  server.on(
+    '/api/v1',
+    agent({
+      GET_STATE: [
+        state(web('/redis')),
+        state(web('/redis')),
+        state(web('/redis')),
+        state(web('/redis:1')),
+      ],
+    }),
+  )
   const http = new Http()
   const log = listening()
   let listed = 0
-  const source = new AgentVips({ http, log, agent: server.base, nodeIp: '192.0.2.17', ipv6: true, onChange: () => (listed = Math.max(listed, source.status.badLabels.length)), random: () => 0, pollMs: 5 })
+  const source = new AgentVips({
+    http,
+    log,
+    agent: server.base,
+    nodeIp: '192.0.2.17',
+    ipv6: true,
+    onChange: () => (listed = Math.max(listed, source.status.badLabels.length)),
+    random: () => 0,
+    pollMs: 5,
+  })
   t.teardown(async () => {
     await source.close()
     await http.close()
@@ -117,13 +179,24 @@ t.test('a bad label is told of once, and listed while it is there', async t => {
   t.same(source.status.badLabels, [])
 })
 
-const file = (name: string, address = '192.0.2.1:80'): string => `framework: f\nvips:\n  - vip: ${name}:80\n    backends: ["${address}"]\n`
+const file = (name: string, address = '192.0.2.1:80'): string =>
+  `framework: f\nvips:\n  - vip: ${name}:80\n    backends: ["${address}"]\n`
 
 t.test('files of VIPs are followed, each keeping its last good content', async t => {
-  const dir = t.testdir({ 'a.yaml': file('a'), 'b.yml': file('b'), 'ignored.txt': file('c'), '.hidden.yaml': file('d') })
+  const dir = t.testdir({
+    'a.yaml': file('a'),
+    'b.yml': file('b'),
+    'ignored.txt': file('c'),
+    '.hidden.yaml': file('d'),
+  })
   const log = listening()
   const told: string[][] = []
-  const files = new VipFiles({ paths: [dir], log, onChange: records => told.push(names(records)), everyMs: 20 })
+  const files = new VipFiles({
+    paths: [dir],
+    log,
+    onChange: records => told.push(names(records)),
+    everyMs: 20,
+  })
   t.teardown(() => files.close())
   await files.start()
   t.same(told, [['a.f:80', 'b.f:80']])
@@ -132,7 +205,10 @@ t.test('files of VIPs are followed, each keeping its last good content', async t
   await until(() => log.warned.length > 0)
   t.match(log.warned[0], /last good content stays.*line 3, column 10: 'broken' is no VIP/)
   t.same(names(files.records), ['a.f:80', 'b.f:80'])
-  t.match(files.status.find(s => s.path.endsWith('a.yaml')), { vips: 1, problem: /line 3/ })
+  t.match(
+    files.status.find(s => s.path.endsWith('a.yaml')),
+    { vips: 1, problem: /line 3/ },
+  )
 
   await writeFile(join(dir, 'new'), file('a2'))
   await rename(join(dir, 'new'), join(dir, 'a.yaml'))
@@ -148,7 +224,12 @@ t.test('files of VIPs are followed, each keeping its last good content', async t
 t.test('a single file, one that is missing, and one that is a folder', async t => {
   const dir = t.testdir({ 'one.yaml': file('one'), sub: { 'dir.yaml': {} } })
   const log = listening()
-  const files = new VipFiles({ paths: [join(dir, 'one.yaml'), join(dir, 'later.yaml'), join(dir, 'sub')], log, onChange: () => {}, everyMs: 20 })
+  const files = new VipFiles({
+    paths: [join(dir, 'one.yaml'), join(dir, 'later.yaml'), join(dir, 'sub')],
+    log,
+    onChange: () => {},
+    everyMs: 20,
+  })
   t.teardown(() => files.close())
   await files.start()
   t.same(names(files.records), ['one.f:80'])
@@ -158,14 +239,20 @@ t.test('a single file, one that is missing, and one that is a folder', async t =
   await until(() => names(files.records).length === 2)
   await rm(join(dir, 'sub'), { recursive: true })
   await mkdir(join(dir, 'sub'))
-  await writeFile(join(dir, 'sub', 'x.json'), '{"framework":"f","vips":[{"vip":"x:80","backends":[]}]}')
+  await writeFile(
+    join(dir, 'sub', 'x.json'),
+    '{"framework":"f","vips":[{"vip":"x:80","backends":[]}]}',
+  )
   await until(() => names(files.records).includes('x.f:80'))
   t.pass('followed')
 })
 
 type Told = { own: string[][]; zones: string[][]; loaded: boolean[] }
 
-const service = (t: { teardown(fn: () => unknown): unknown }, more: Partial<ConstructorParameters<typeof VipService>[0]>) => {
+const service = (
+  t: { teardown(fn: () => unknown): unknown },
+  more: Partial<ConstructorParameters<typeof VipService>[0]>,
+) => {
   const http = new Http()
   const told: Told = { own: [], zones: [], loaded: [] }
   const made = new VipService({
@@ -181,7 +268,9 @@ const service = (t: { teardown(fn: () => unknown): unknown }, more: Partial<Cons
     awaitSync: false,
     onOwn: records => told.own.push(names(records)),
     onZone: (_, change, loaded) => {
-      told.zones.push(change.kind === 'full' ? [...change.zone.keys()].map(n => n.split('.l4lb')[0] ?? '') : [])
+      told.zones.push(
+        change.kind === 'full' ? [...change.zone.keys()].map(n => n.split('.l4lb')[0] ?? '') : [],
+      )
       told.loaded.push(loaded)
     },
     now: () => performance.now(),
@@ -197,25 +286,47 @@ const service = (t: { teardown(fn: () => unknown): unknown }, more: Partial<Cons
   return { made, told }
 }
 
-const record = (name: string): VipRecord => ({ protocol: 'tcp', name, ip: '', port: 80, backends: [{ ip: '9.0.0.9', port: 80, weight: 1 }] })
+const record = (name: string): VipRecord => ({
+  protocol: 'tcp',
+  name,
+  ip: '',
+  port: 80,
+  backends: [{ ip: '9.0.0.9', port: 80, weight: 1 }],
+})
 
 t.test('own records and those of others become one zone', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
   server.on('/api/v1', agent({ GET_STATE: [state(web('/redis:6379'))] }))
   const dir = t.testdir({ 'a.yaml': file('a') })
   const { made, told } = service(t, { agent: server.base, files: [dir], awaitSync: true })
-  made.setOthers([{ owner: 'other', records: [record('x.y')] }, { owner: 'me', records: [record('remembered.f')] }])
+  made.setOthers([
+    { owner: 'other', records: [record('x.y')] },
+    { owner: 'me', records: [record('remembered.f')] },
+  ])
   await made.start()
   await until(() => told.zones.at(-1)?.includes('redis.marathon') === true)
-  t.same(told.zones.at(-1), ['a.f', 'redis.marathon', 'x.y'], 'what others remember of us is replaced by what we know')
+  t.same(
+    told.zones.at(-1),
+    ['a.f', 'redis.marathon', 'x.y'],
+    'what others remember of us is replaced by what we know',
+  )
   t.ok(told.zones[0]?.includes('remembered.f'), 'and stood in for it before')
   t.same(told.own, [['a.f:80', 'redis.marathon:6379']], 'half of what we have is never told')
   t.equal(told.loaded.at(-1), false, 'gossip has not synced')
   made.markSynced()
   made.markSynced()
   await until(() => told.loaded.at(-1) === true)
-  t.match(made.status, { vips: 3, backends: 3, leaving: 0, agent: { vips: 1 }, files: [{ vips: 1 }] })
-  t.match(made.vips.find(v => v.name === 'x.y'), { address4: /^11\./, address6: '' })
+  t.match(made.status, {
+    vips: 3,
+    backends: 3,
+    leaving: 0,
+    agent: { vips: 1 },
+    files: [{ vips: 1 }],
+  })
+  t.match(
+    made.vips.find(v => v.name === 'x.y'),
+    { address4: /^11\./, address6: '' },
+  )
 })
 
 t.test('a node without sources serves what others say', async t => {
