@@ -82,23 +82,24 @@ export class ApiServer {
     this.#server.maxConnections = CONNECTIONS
     this.#server.timeout = IDLE_MS
     this.#server.on('request', (req, res) => this.#serve(req, res))
+    this.#server.on('error', er => this.#log.warn('the HTTP API met an error', { err: er.message }))
   }
 
   /** Listens, and tells where: the kernel chooses the port if 0 was asked. Rejects with EBIND. */
   async listen({ address, port }: Endpoint): Promise<Endpoint> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', er =>
+      const refuse = (er: Error): void =>
         reject(
-          fail(`cannot listen for HTTP on ${address}:${port}: ${messageOf(er)}`, 'EBIND', {
+          fail(`cannot listen for HTTP on ${address}:${port}: ${er.message}`, 'EBIND', {
             cause: er,
           }),
-        ),
-      )
-      this.#server.listen(port, address, resolve)
+        )
+      this.#server.once('error', refuse)
+      this.#server.listen(port, address, () => {
+        this.#server.off('error', refuse)
+        resolve()
+      })
     })
-    this.#server.on('error', er =>
-      this.#log.warn('the HTTP API met an error', { err: messageOf(er) }),
-    )
     const bound = this.#server.address()
     return { address, port: typeof bound === 'object' && bound !== null ? bound.port : port }
   }

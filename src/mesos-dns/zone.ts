@@ -1,38 +1,21 @@
 /**
- * The records as what crosses to the data thread: owners with RRsets, and the
- * messages that load the zone or change it. Here records get their TTL, SRV
- * its priority and weight.
+ * The records as a local zone: owners with RRsets, and what changes of them.
+ * Here records get their TTL, and SRV its priority and weight.
  */
-import type { Owner, RRset, Seconds, ZoneApex, ZoneMessage } from '../boundary.ts'
+import type { Owner, RRset, Seconds } from '../boundary.ts'
+import type { ZoneChange } from '../control/zone.ts'
 import type { NameRecords, ZoneRecords } from './records.ts'
 
 export type ZoneOptions = {
-  /** Lower case, no final dot. */
-  readonly apex: string
   readonly ttl: Seconds
   /** Weight of every SRV record; the priority is 0. */
   readonly srvWeight: number
-  readonly soa: ZoneApex
-  /** Name of the server, no final dot. */
-  readonly ns: string
 }
 
-/** Owners in one `more`: about a millisecond's work for the data thread. */
-const PER_MESSAGE = 500
-/** Above this share of changed names a zone is loaded anew rather than patched. */
-const PATCH_SHARE = 0.5
-/** A patch is one message, so that it takes effect at once; a larger one is a load. */
-const MAX_PATCH = 2_000
-
-/** 'web.example.org:8080' as 'target port' for the rdata. */
-const srvParts = (data: string): { target: string; port: string } => {
-  const colon = data.lastIndexOf(':')
-  return { target: data.slice(0, colon), port: data.slice(colon + 1) }
-}
-
+/** 'web.example.org:8080' as rdata. */
 const srvData = (data: string, weight: number): string => {
-  const { target, port } = srvParts(data)
-  return `0 ${weight} ${port} ${target}`
+  const colon = data.lastIndexOf(':')
+  return `0 ${weight} ${data.slice(colon + 1)} ${data.slice(0, colon)}`
 }
 
 /** The RRsets of one name. */
@@ -50,38 +33,19 @@ export const rrsetsOf = (
   return rrsets
 }
 
-/** Opens a new copy of the zone, fills it and puts it in place. */
-export const loadMessages = function* (
-  records: ZoneRecords,
-  options: ZoneOptions,
-  serial: number,
-  number: number,
-): Generator<ZoneMessage> {
-  const { apex, soa, ns } = options
-  yield { type: 'zone', op: 'load', apex, soa, ns, serial }
-  let set: Owner[] = []
-  for (const [name, of] of records.names) {
-    set.push([name, rrsetsOf(of, options)])
-    if (set.length < PER_MESSAGE) continue
-    yield { type: 'zone', op: 'more', apex, set }
-    set = []
-  }
-  if (set.length > 0) yield { type: 'zone', op: 'more', apex, set }
-  yield { type: 'zone', op: 'commit', apex, number, loaded: true }
+/** All of the zone. */
+export const wholeZone = (records: ZoneRecords, options: ZoneOptions): ZoneChange => {
+  const zone = new Map<string, readonly RRset[]>()
+  for (const [name, of] of records.names) zone.set(name, rrsetsOf(of, options))
+  return { kind: 'full', zone }
 }
 
-/** What makes the zone in place the one of `records`, which differ in `changed` names. */
-export const changeMessages = function* (
+/** The names that an update said have changed, as they are now. */
+export const changedZone = (
   records: ZoneRecords,
   changed: ReadonlySet<string>,
   options: ZoneOptions,
-  serial: number,
-  number: number,
-): Generator<ZoneMessage> {
-  if (changed.size > Math.min(MAX_PATCH, records.names.size * PATCH_SHARE)) {
-    yield* loadMessages(records, options, serial, number)
-    return
-  }
+): ZoneChange => {
   const set: Owner[] = []
   const drop: string[] = []
   for (const name of changed) {
@@ -89,5 +53,5 @@ export const changeMessages = function* (
     if (of === undefined) drop.push(name)
     else set.push([name, rrsetsOf(of, options)])
   }
-  yield { type: 'zone', op: 'patch', apex: options.apex, number, serial, set, drop }
+  return { kind: 'patch', set, drop }
 }

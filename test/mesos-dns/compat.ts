@@ -40,7 +40,7 @@ const zoneOf = (state: MesosState, listener = '127.0.1.1'): CompatZone => {
     listenerAddresses: [listener],
   })
   const owners = new Map<string, readonly RRset[]>()
-  const options = { apex: 'mesos', ttl: 60, srvWeight: 1, soa: SOA, ns: 'ns1.mesos' }
+  const options = { ttl: 60, srvWeight: 1 }
   for (const [name, of] of records.names) owners.set(name, rrsetsOf(of, options))
   return {
     apex: 'mesos',

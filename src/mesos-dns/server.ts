@@ -1,0 +1,286 @@
+/**
+ * Mesos-DNS as a server: follows the leading master, keeps the records, gives
+ * them to the data thread as a zone, and shows them over HTTP. Nothing listens
+ * before the first state is there; after that, whatever fails, the last good
+ * state is served.
+ */
+import { hostname, networkInterfaces } from 'node:os'
+import type { DataThreadStart, Endpoint, Milliseconds, Up, ZoneMessage } from '../boundary.ts'
+import { hostAddresses } from '../control/host-addresses.ts'
+import type { Http } from '../control/http.ts'
+import type { MesosState } from '../control/mesos/model.ts'
+import { ZonePublisher } from '../control/zone-publisher.ts'
+import { DataThread } from '../data-thread-host.ts'
+import { messageOf } from '../error.ts'
+import { countersMemory } from '../fast/counters.ts'
+import type { Log } from '../log.ts'
+import { apiFacts } from './api.ts'
+import { hostsToLookUp } from './cluster-records.ts'
+import { Follower } from './follower.ts'
+import { ApiServer } from './http.ts'
+import { Lookups } from './lookups.ts'
+import type { MasterList } from './master-list.ts'
+import { ZoneRecords } from './records.ts'
+import type { Settings } from './settings.ts'
+import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
+import { changedZone, wholeZone } from './zone.ts'
+
+export type ServerMeans = {
+  readonly log: Log
+  /** Of this program. */
+  readonly version: string
+  /** Talks to the masters, with their certificates and credentials; the server closes it. */
+  readonly http: Http
+  /** Who the masters are; the server closes it. */
+  readonly masters: MasterList
+  /** All addresses of a host. */
+  readonly resolve: (host: string) => Promise<readonly string[]>
+  readonly random: () => number
+  readonly io?: DataThreadStart['io']
+  readonly inherited?: DataThreadStart['inherited']
+  /** Waits between rounds of masters that give nothing; for tests and the demo. */
+  readonly minMs?: Milliseconds
+  readonly maxMs?: Milliseconds
+}
+
+/** Between two attempts at an HTTP address that is taken. */
+const RETRY_MS = 5_000
+/** Problems of one update that are logged by name. */
+const MAX_LOGGED = 5
+
+export class MesosDnsServer {
+  readonly #settings: Settings
+  readonly #means: ServerMeans
+  readonly #records: ZoneRecords
+  readonly #publisher: ZonePublisher
+  readonly #follower: Follower
+  readonly #lookups: Lookups
+  readonly #api: ApiServer
+  readonly #thread: DataThread | undefined
+  readonly #listen: readonly Endpoint[]
+  readonly #bound = new Map<string, Endpoint>()
+  #httpBound: Endpoint | undefined
+  #serial = 0
+  #version = 0
+  #state: MesosState | undefined
+  #whole = false
+  #problems = ''
+  #retry: NodeJS.Timeout | undefined
+  #closed = false
+  #becomeReady: () => void = () => {}
+  /** Resolves when DNS answers on every address and HTTP on its own. */
+  readonly ready: Promise<void>
+  /** Resolves when the data thread has ended; with a reason if nobody had asked it to. */
+  readonly ended: Promise<string | undefined>
+
+  constructor(settings: Settings, means: ServerMeans) {
+    this.#settings = settings
+    this.#means = means
+    this.#listen = settings.dnsOn ? hostAddresses(settings.listen) : []
+    this.ready = new Promise(resolve => (this.#becomeReady = resolve))
+    this.#records = new ZoneRecords({
+      ...settings,
+      soaMname: settings.soa.mname,
+      listenerAddresses: ownAddresses(settings.listen.address),
+    })
+    this.#publisher = new ZonePublisher({ send: message => this.#send(message), now: Date.now })
+    this.#lookups = new Lookups({
+      resolve: means.resolve,
+      log: means.log,
+      everyMs: settings.refreshMs,
+      onChange: () => this.#state && this.#update(this.#state, this.#whole),
+    })
+    const scheme = settings.mesosHttps ? 'https' : 'http'
+    this.#follower = new Follower({
+      ...means,
+      bases: () => means.masters.list.map(master => `${scheme}://${master}`),
+      refreshMs: settings.refreshMs,
+      deadlineMs: settings.stateTimeoutMs,
+      now: () => performance.now(),
+      onState: (state, whole) => this.#update(state, whole),
+    })
+    this.#api = new ApiServer(
+      apiFacts({
+        settings,
+        records: this.#records,
+        serial: () => this.#serial,
+        version: () => this.#version,
+        release: means.version,
+      }),
+      means.log,
+    )
+    this.#thread = settings.dnsOn
+      ? new DataThread(this.#start(), message => this.#receive(message))
+      : undefined
+    this.ended = this.#thread?.ended ?? new Promise(() => {})
+  }
+
+  /** Begins to follow the masters. */
+  start(): void {
+    const { masters } = this.#means
+    masters.onChange = leaderChanged => {
+      if (this.#state) this.#update(this.#state, this.#whole)
+      // a stream notices by itself; a poll would come up to a refresh later
+      if (leaderChanged && this.#follower.status.state !== 'streaming')
+        void this.#follower.restart()
+    }
+    masters.start()
+    this.#follower.start()
+  }
+
+  /** Where DNS and HTTP are served now. */
+  get endpoints(): { readonly dns: readonly Endpoint[]; readonly http: Endpoint | undefined } {
+    const dns = [...this.#bound].filter(([key]) => key.endsWith(' udp')).map(([, at]) => at)
+    return { dns, http: this.#httpBound }
+  }
+
+  /** For status and tests. */
+  get status(): {
+    readonly follower: Follower['status']
+    readonly names: number
+    readonly serial: number
+    readonly problems: ZoneRecords['problems']
+  } {
+    return {
+      follower: this.#follower.status,
+      names: this.#records.names.size,
+      serial: this.#serial,
+      problems: this.#records.problems,
+    }
+  }
+
+  /** The data thread's answer to a query message. Rejects with ESTATE when there is none. */
+  async ask(wire: Uint8Array): Promise<Buffer> {
+    return this.#thread ? (await this.#thread.ask(wire)).wire : Buffer.alloc(0)
+  }
+
+  /** Lets queries finish for up to `drainMs`, then ends all of it. */
+  async close(drainMs: Milliseconds = 0): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    this.#lookups.close()
+    this.#publisher.close()
+    await this.#means.masters.close()
+    await this.#follower.close()
+    await this.#thread?.close(drainMs)
+    await this.#api.close()
+    await this.#means.http.close()
+  }
+
+  #start(): ReturnType<typeof serverStart> {
+    const { version, io = 'auto', inherited = [] } = this.#means
+    return serverStart(this.#settings, {
+      version,
+      node: hostname(),
+      listen: this.#listen,
+      inherited,
+      counters: countersMemory(),
+      io,
+    })
+  }
+
+  #update(state: MesosState, whole: boolean): void {
+    if (this.#closed) return
+    const first = this.#state === undefined
+    this.#state = state
+    this.#whole = whole
+    const { domain, ttl, srvWeight, soa } = this.#settings
+    const { masters, log } = this.#means
+    const changed = this.#records.update(state, masters.list, this.#lookups.addressesOf)
+    const options = { ttl, srvWeight }
+    const change = first
+      ? wholeZone(this.#records, options)
+      : changedZone(this.#records, changed, options)
+    if (first || changed.size > 0) this.#version++
+    this.#publisher.publish(domain, change, whole, { soa: zoneApex(this.#settings), ns: soa.mname })
+    this.#tellProblems()
+    this.#lookups.want(hostsToLookUp(state, masters.list))
+    if (!first) return
+    log.info('the first state is loaded', {
+      leader: state.leader,
+      tasks: state.tasks.size,
+      agents: state.agents.size,
+      names: this.#records.names.size,
+    })
+    void this.#serve()
+  }
+
+  /** What cannot be published is told when it is another than before. */
+  #tellProblems(): void {
+    const { problems } = this.#records
+    const told = JSON.stringify(problems)
+    if (told === this.#problems) return
+    this.#problems = told
+    if (problems.length > 0)
+      this.#means.log.warn('some of the cluster has no names', {
+        count: problems.length,
+        some: problems.slice(0, MAX_LOGGED),
+      })
+  }
+
+  async #serve(): Promise<void> {
+    // the zone is in place before anyone can ask
+    await this.#publisher.settled()
+    this.#thread?.send({ type: 'snapshot', snapshot: serverSnapshot(this.#settings) })
+    if (this.#settings.httpOn) await this.#openHttp()
+    this.#lookReady()
+  }
+
+  async #openHttp(): Promise<void> {
+    if (this.#closed) return
+    const { log } = this.#means
+    try {
+      this.#httpBound = await this.#api.listen(this.#settings.httpListen)
+      log.info('listening', { ...this.#httpBound, transport: 'http' })
+      this.#lookReady()
+    } catch (er) {
+      log.error('the HTTP API cannot listen, will try again', { err: messageOf(er) })
+      this.#retry = setTimeout(() => void this.#openHttp(), RETRY_MS)
+    }
+  }
+
+  #lookReady(): void {
+    const dns = this.#bound.size >= this.#listen.length * 2
+    if (dns && this.#state && (!this.#settings.httpOn || this.#httpBound)) this.#becomeReady()
+  }
+
+  #send(message: ZoneMessage): void {
+    if (message.op === 'load' || message.op === 'patch') this.#serial = message.serial
+    this.#thread?.send(message)
+  }
+
+  #receive(message: Up): void {
+    const { log } = this.#means
+    switch (message.type) {
+      case 'listening': {
+        const { address, port, transport, inherited } = message
+        this.#bound.set(`${address} ${transport}`, { address, port })
+        log.info('listening', { address, port, transport, inherited })
+        this.#lookReady()
+        break
+      }
+      case 'bindFailed':
+        log.warn('cannot bind, will try again', {
+          address: message.address,
+          port: message.port,
+          transport: message.transport,
+          err: message.error,
+        })
+        break
+      case 'log':
+        log[message.level](message.msg, message.fields)
+        break
+      default:
+    }
+  }
+}
+
+/** Addresses that the server's own name has: the one it listens on, or all of the host but loopback. */
+const ownAddresses = (listener: string): readonly string[] => {
+  if (listener !== '0.0.0.0' && listener !== '::') return [listener]
+  const all = Object.values(networkInterfaces()).flatMap(list => list ?? [])
+  // a link-local address means nothing without the link
+  return all
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+    .map(({ address }) => address)
+}

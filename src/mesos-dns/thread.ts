@@ -1,0 +1,100 @@
+/**
+ * What the data thread is told when it serves as Mesos-DNS: how to start, and
+ * the routes. It is the forwarder's own thread, with one local zone and the
+ * configured resolvers for everything else.
+ */
+import type {
+  DataThreadStart,
+  Endpoint,
+  RouteSpec,
+  Snapshot,
+  UpstreamSpec,
+  ZoneApex,
+} from '../boundary.ts'
+import { UPSTREAMS, ZONES } from '../fast/counters.ts'
+import type { Settings } from './settings.ts'
+
+/** Answers of the zone as the original's, byte for byte; see compat-wire.ts. */
+export type CompatStart = {
+  readonly apex: string
+  readonly recursionAvailable: boolean
+  readonly setTruncateBit: boolean
+}
+
+export type ServerStart = DataThreadStart & { readonly compat?: CompatStart }
+
+export type StartFacts = {
+  readonly version: string
+  readonly node: string
+  readonly listen: readonly Endpoint[]
+  readonly inherited: DataThreadStart['inherited']
+  readonly counters: SharedArrayBuffer
+  readonly io: DataThreadStart['io']
+}
+
+/** Only external names are cached here, so a little is enough. */
+const CACHE_BYTES = 16 * 1024 * 1024
+const CACHE_ENTRIES = 50_000
+const DAY = 86_400
+/** A client of ours gives up on us about then; a resolver's own `timeout` may be shorter. */
+const DEADLINE_MS = 1_800
+
+export const serverStart = (settings: Settings, facts: StartFacts): ServerStart => {
+  const { domain, recurseOn, setTruncateBit, compat, timeoutMs } = settings
+  return {
+    ...facts,
+    cache: {
+      maxBytes: CACHE_BYTES,
+      maxEntries: CACHE_ENTRIES,
+      serveStale: DAY,
+      minTtl: 0,
+      maxTtl: DAY,
+      maxNegativeTtl: 300,
+    },
+    tcp: { maxConnections: 1_024, idle: 10_000 },
+    race: { grace: 20, deadline: Math.min(timeoutMs, DEADLINE_MS), retransmit: [250, 750] },
+    maxInFlight: 4_096,
+    identity: true,
+    ...(compat ? { compat: { apex: domain, recursionAvailable: recurseOn, setTruncateBit } } : {}),
+  }
+}
+
+/** The SOA of the zone. The original takes `ttl` for MINIMUM, whatever SOAMinttl says. */
+export const zoneApex = ({ soa, compat, ttl }: Settings): ZoneApex =>
+  compat ? { ...soa, minimum: ttl } : soa
+
+/** The routes, which never change: the zone is ours, the rest is the resolvers'. */
+export const serverSnapshot = ({ domain, resolvers, zoneResolvers, allow }: Settings): Snapshot => {
+  const slots = new Map<string, number>()
+  const upstream = ({ address, port }: Endpoint): UpstreamSpec => {
+    const key = `${address} ${port}`
+    const slot = slots.get(key) ?? Math.min(slots.size, UPSTREAMS - 1)
+    slots.set(key, slot)
+    return { protocol: 'udp', address, port, slot }
+  }
+  const labels = [domain]
+  const forward = (zone: string, to: readonly Endpoint[], number: number): RouteSpec => {
+    const label = labels.length < ZONES - 1 ? labels.push(zone === '' ? '.' : zone) - 1 : ZONES - 1
+    return {
+      kind: 'forward',
+      zone,
+      label,
+      number,
+      policy: 'hedge',
+      ttl: 'external',
+      upstreams: to.map(upstream),
+    }
+  }
+  const rest = forward('', resolvers, -1)
+  const zones = Object.entries(zoneResolvers).map(([zone, to], i) => forward(zone, to, -2 - i))
+  while (labels.length < ZONES - 1) labels.push('')
+  return Object.freeze({
+    number: 1,
+    own: [{ kind: 'local', zone: domain, label: 0 } as const],
+    forward: zones,
+    special: [],
+    rest,
+    labels: [...labels, 'other'],
+    allow,
+  })
+}

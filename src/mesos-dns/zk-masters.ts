@@ -1,0 +1,208 @@
+/**
+ * The masters as ZooKeeper knows them: each keeps a node of its own, and the
+ * one with the lowest number leads. Watched, so that a change is known at
+ * once; while ZooKeeper is away the last list stays, or the configured one.
+ */
+import type { Milliseconds } from '../boundary.ts'
+import { Backoff } from '../control/backoff.ts'
+import { fail, messageOf } from '../error.ts'
+import type { Log } from '../log.ts'
+import type { MasterList } from './master-list.ts'
+import { hostPort } from '../control/ip.ts'
+import { plainIp } from './record.ts'
+import { parseZkUrl, type ZkTarget } from './zk-wire.ts'
+import { ZkSession } from './zookeeper.ts'
+
+export type ZkMastersOptions = {
+  readonly url: string
+  /** 'host:port' each, for as long as ZooKeeper has told nothing. */
+  readonly fallback: readonly string[]
+  /** No leader for longer than this is worth an error in the log; 0 never is. */
+  readonly detectionMs: Milliseconds
+  readonly log: Log
+  readonly random: () => number
+  readonly timeoutMs?: Milliseconds
+  readonly minMs?: Milliseconds
+  readonly maxMs?: Milliseconds
+}
+
+/** Silence that ends a session; as short as ZooKeeper's usual tickTime allows and still calm. */
+const TIMEOUT_MS = 10_000
+const MIN_MS = 500
+const MAX_MS = 10_000
+/** Nodes of masters that are read; there are five at most. */
+const MAX_MASTERS = 64
+
+/** Since Mesos 0.24; 'info_…' beside it holds the same in another encoding. */
+const MASTER_NODE = /^json\.info_(\d+)$/
+
+/** 'address:port' of what a master's node holds; '' if it cannot be used. */
+export const masterOf = (data: Buffer): string => {
+  let json: unknown
+  try {
+    json = JSON.parse(data.toString('utf8'))
+  } catch {
+    return ''
+  }
+  const { address } = (json ?? {}) as {
+    address?: { ip?: unknown; hostname?: unknown; port?: unknown } | null
+  }
+  const { ip, hostname, port } = address ?? {}
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return ''
+  const plain = typeof ip === 'string' ? plainIp(ip) : ''
+  if (plain !== '') return hostPort(plain, port)
+  return typeof hostname === 'string' && /^[A-Za-z0-9_.-]{1,253}$/.test(hostname)
+    ? `${hostname}:${port}`
+    : ''
+}
+
+export class ZkMasters implements MasterList {
+  readonly #options: ZkMastersOptions
+  readonly #target: ZkTarget
+  readonly #backoff: Backoff
+  readonly #known = new Map<string, string>()
+  #list: readonly string[]
+  #session: ZkSession | undefined
+  #next = 0
+  #reading = false
+  #again = false
+  #timer: NodeJS.Timeout | undefined
+  #detection: NodeJS.Timeout | undefined
+  #closed = false
+  onChange: (leaderChanged: boolean) => void = () => {}
+
+  /** Throws ECONFIG if the URL is none. */
+  constructor(options: ZkMastersOptions) {
+    const { url, fallback, random, minMs = MIN_MS, maxMs = MAX_MS } = options
+    const target = parseZkUrl(url)
+    if (!target)
+      throw fail('zk must have the form zk://host:port,host:port/path', 'ECONFIG', { key: 'zk' })
+    this.#options = options
+    this.#target = target
+    this.#list = fallback
+    this.#backoff = new Backoff({ minMs, maxMs, random })
+    // a thousand clients shall not all begin with the first
+    this.#next = Math.floor(random() * target.servers.length)
+  }
+
+  get list(): readonly string[] {
+    return this.#list
+  }
+
+  start(): void {
+    this.#watchForLeader()
+    void this.#connect()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#detection)
+    this.#session?.close()
+  }
+
+  async #connect(): Promise<void> {
+    const { servers, credentials } = this.#target
+    const server = servers[this.#next++ % servers.length]
+    if (this.#closed || !server) return
+    const session = new ZkSession({
+      ...server,
+      credentials,
+      timeoutMs: this.#options.timeoutMs ?? TIMEOUT_MS,
+      onChange: () => void this.#read(session),
+      onEnd: why => this.#ended(session, why),
+    })
+    this.#session = session
+    try {
+      await session.open()
+    } catch {
+      // onEnd has said why
+      return
+    }
+    this.#backoff.reset()
+    this.#options.log.info('connected to ZooKeeper', server)
+    // numbers start again in an ensemble that was set up anew
+    this.#known.clear()
+    await this.#read(session)
+  }
+
+  #ended(session: ZkSession, why: string): void {
+    if (this.#closed || session !== this.#session) return
+    this.#session = undefined
+    this.#reading = this.#again = false
+    this.#watchForLeader()
+    const afterMs = this.#backoff.next()
+    this.#options.log.warn('no session with ZooKeeper', { err: why, afterMs })
+    this.#timer = setTimeout(() => void this.#connect(), afterMs)
+  }
+
+  /** Reads the masters; what changes meanwhile is read once more after it. */
+  async #read(session: ZkSession): Promise<void> {
+    if (session !== this.#session) return
+    this.#again = true
+    if (this.#reading) return
+    this.#reading = true
+    try {
+      while (this.#again && session === this.#session) {
+        this.#again = false
+        await this.#readOnce(session)
+      }
+    } catch (er) {
+      if (session === this.#session) {
+        this.#options.log.warn('ZooKeeper does not tell the masters', { err: messageOf(er) })
+        session.close()
+        this.#ended(session, messageOf(er))
+      }
+    } finally {
+      if (session === this.#session) this.#reading = false
+    }
+  }
+
+  async #readOnce(session: ZkSession): Promise<void> {
+    const { path } = this.#target
+    const nodes = ((await session.children(path)) ?? [])
+      .filter(name => MASTER_NODE.test(name))
+      .sort((a, b) => sequence(a) - sequence(b))
+      .slice(0, MAX_MASTERS)
+    const masters: string[] = []
+    for (const node of nodes) {
+      // a node's content never changes: a master that comes back makes a new one
+      let master = this.#known.get(node)
+      if (master === undefined) {
+        const data = await session.data(path === '/' ? `/${node}` : `${path}/${node}`)
+        master = data === undefined ? '' : masterOf(data)
+        if (data !== undefined && master === '')
+          this.#options.log.warn('a master in ZooKeeper cannot be used', { node })
+        if (data !== undefined) this.#known.set(node, master)
+      }
+      if (master !== '') masters.push(master)
+    }
+    for (const node of this.#known.keys()) if (!nodes.includes(node)) this.#known.delete(node)
+    this.#take([...new Set(masters)])
+  }
+
+  #take(masters: readonly string[]): void {
+    // no master at all is no reason to forget those that were
+    if (masters.length === 0) return this.#watchForLeader()
+    clearTimeout(this.#detection)
+    this.#detection = undefined
+    if (masters.join() === this.#list.join()) return
+    const leaderChanged = masters[0] !== this.#list[0]
+    this.#list = masters
+    this.#options.log.info('the masters are', { leader: masters[0], masters })
+    this.onChange(leaderChanged)
+  }
+
+  /** The original exits after this; here what was known is served on. */
+  #watchForLeader(): void {
+    const { detectionMs, log } = this.#options
+    if (this.#detection || detectionMs === 0 || this.#closed) return
+    this.#detection = setTimeout(() => {
+      this.#detection = undefined
+      log.error('ZooKeeper has named no leading master', { forMs: detectionMs, using: this.#list })
+    }, detectionMs)
+    this.#detection.unref()
+  }
+}
+
+const sequence = (node: string): number => Number(MASTER_NODE.exec(node)?.[1] ?? Infinity)

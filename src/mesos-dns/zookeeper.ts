@@ -1,0 +1,161 @@
+/**
+ * One session with one ZooKeeper server: children and data of a path, and
+ * word when the children change. It ends when anything is not as it should
+ * be; the owner opens the next one (zk-masters.ts).
+ */
+import { connect, type Socket } from 'node:net'
+import type { Milliseconds } from '../boundary.ts'
+import { fail } from '../error.ts'
+import {
+  authFrame,
+  childrenFrame,
+  closeFrame,
+  connectFrame,
+  dataFrame,
+  existsFrame,
+  Frames,
+  NO_NODE,
+  pingFrame,
+  Reader,
+  XID,
+} from './zk-wire.ts'
+
+export type SessionOptions = {
+  readonly host: string
+  readonly port: number
+  /** 'user:password', '' for none. */
+  readonly credentials: string
+  /** Silence after which either side gives the other up. */
+  readonly timeoutMs: Milliseconds
+  /** Something below a watched path has changed. */
+  readonly onChange: () => void
+  /** The session is over; `why` is '' if it was closed. */
+  readonly onEnd: (why: string) => void
+}
+
+type Waiting = {
+  readonly resolve: (reply: Reader | undefined) => void
+  readonly reject: (er: Error) => void
+}
+
+export class ZkSession {
+  readonly #options: SessionOptions
+  readonly #frames = new Frames()
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #socket: Socket
+  #open: (() => void) | undefined
+  #refuse: ((er: Error) => void) | undefined
+  #xid = 0
+  #ping: NodeJS.Timeout | undefined
+  #silence: NodeJS.Timeout | undefined
+  #ended = false
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    this.#socket = connect({ host: options.host, port: options.port, noDelay: true })
+  }
+
+  /** Resolves when the session is open; rejects with EDATA or the system's error. */
+  open(): Promise<void> {
+    const { timeoutMs, host, port } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#open = resolve
+      this.#refuse = reject
+      this.#hear()
+      this.#socket.on('connect', () => this.#socket.write(connectFrame(timeoutMs)))
+      this.#socket.on('data', chunk => this.#read(chunk))
+      this.#socket.on('error', er => this.#end(`${host}:${port} ${er.message}`))
+      this.#socket.on('close', () => this.#end(`${host}:${port} closed the connection`))
+    })
+  }
+
+  /** Names of the children, which are watched from now on; undefined if there is no such path, which is watched then. */
+  async children(path: string): Promise<readonly string[] | undefined> {
+    const reply = await this.#ask(xid => childrenFrame(xid, path))
+    if (reply !== undefined) return reply.strings()
+    await this.#ask(xid => existsFrame(xid, path))
+    return undefined
+  }
+
+  /** What a path holds; undefined if there is no such path. */
+  async data(path: string): Promise<Buffer | undefined> {
+    return (await this.#ask(xid => dataFrame(xid, path)))?.buffer()
+  }
+
+  close(): void {
+    if (!this.#ended && this.#socket.writable) this.#socket.write(closeFrame(++this.#xid))
+    this.#end('')
+  }
+
+  /** The reply behind its header; undefined for NO_NODE. */
+  #ask(make: (xid: number) => Buffer): Promise<Reader | undefined> {
+    if (this.#ended) return Promise.reject(fail('the session with ZooKeeper is over', 'ESTATE'))
+    const xid = ++this.#xid
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(xid, { resolve, reject })
+      this.#socket.write(make(xid))
+    })
+  }
+
+  #read(chunk: Buffer): void {
+    this.#hear()
+    try {
+      for (const message of this.#frames.push(chunk)) {
+        if (this.#ended) return
+        if (this.#open) this.#opened(new Reader(message))
+        else this.#reply(new Reader(message))
+      }
+    } catch (er) {
+      this.#end(er instanceof Error ? er.message : String(er))
+    }
+  }
+
+  #opened(reader: Reader): void {
+    reader.int()
+    const timeoutMs = reader.int()
+    if (timeoutMs <= 0) throw fail('ZooKeeper opened no session', 'EDATA')
+    const { credentials } = this.#options
+    if (credentials !== '') this.#socket.write(authFrame(credentials))
+    this.#ping = setInterval(() => this.#socket.write(pingFrame()), Math.max(10, timeoutMs / 3))
+    this.#open?.()
+    this.#open = this.#refuse = undefined
+  }
+
+  #reply(reader: Reader): void {
+    const xid = reader.int()
+    reader.long()
+    const error = reader.int()
+    if (xid === XID.watch) return this.#options.onChange()
+    if (xid === XID.ping) return
+    if (xid === XID.auth) {
+      if (error !== 0) throw fail('ZooKeeper refused the user and password', 'EDATA')
+      return
+    }
+    const waiting = this.#waiting.get(xid)
+    this.#waiting.delete(xid)
+    if (error === 0 || error === NO_NODE) waiting?.resolve(error === 0 ? reader : undefined)
+    else waiting?.reject(fail(`ZooKeeper answered with error ${error}`, 'EDATA'))
+  }
+
+  /** The server was heard: it has until the time-out to speak again. Pings make it. */
+  #hear(): void {
+    clearTimeout(this.#silence)
+    if (this.#ended) return
+    const { host, port, timeoutMs } = this.#options
+    this.#silence = setTimeout(() => this.#end(`${host}:${port} went silent`), timeoutMs)
+  }
+
+  #end(why: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    clearTimeout(this.#silence)
+    clearInterval(this.#ping)
+    // what close() wrote still leaves
+    this.#socket.destroySoon()
+    const er = fail(why || 'the session was closed', 'ESTATE')
+    this.#refuse?.(er)
+    for (const { reject } of this.#waiting.values()) reject(er)
+    this.#waiting.clear()
+    this.#options.onEnd(why)
+  }
+}
