@@ -1,0 +1,45 @@
+/**
+ * The world outside the demo's cluster: a resolver that knows example.org and
+ * refuses the rest, so that the demo needs no network and sends nothing to it.
+ */
+import { createSocket, type Socket } from 'node:dgram'
+import type { Endpoint } from '../boundary.ts'
+import { encodeLocal, type OwnedRrset } from '../resolve/message.ts'
+import { reply } from '../wire/reply.ts'
+import { ACCEPT, admit, Head } from '../fast/admit.ts'
+import { RCODE, TYPE } from '../wire/codes.ts'
+import { HEADER, RD } from '../wire/header.ts'
+import { foldedText } from '../wire/name.ts'
+
+const TTL = 300
+
+export const startResolver = ({ address, port }: Endpoint): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = createSocket('udp4')
+    const head = new Head()
+    socket.once('error', reject)
+    socket.on('message', (query, from) => {
+      if (admit(query, 0, query.length, head) !== ACCEPT) return
+      socket.send(answer(query, head), from.port, from.address)
+    })
+    socket.bind(port, address, () => resolve(socket))
+  })
+
+const answer = (query: Buffer, head: Head): Buffer => {
+  const name = foldedText(query, HEADER)
+  const ours = name === 'example.org' || name.endsWith('.example.org')
+  const records: OwnedRrset[] =
+    ours && head.qtype === TYPE.A
+      ? [{ name, rrset: { type: 'A', ttl: TTL, data: ['203.0.113.80'] } }]
+      : []
+  if (records.length === 0)
+    return reply(query, { ...head, edns: false }, ours ? RCODE.NOERROR : RCODE.REFUSED)
+  const response = encodeLocal(query.subarray(HEADER, head.questionEnd), RCODE.NOERROR, {
+    answer: records,
+    authority: [],
+    additional: [],
+  })
+  query.copy(response, 0, 0, 2)
+  response[2] = 0x80 | (query[2]! & RD)
+  return response
+}
