@@ -71,10 +71,12 @@ export class ZkSession {
 
   /** Names of the children, which are watched from now on; undefined if there is no such path, which is watched then. */
   async children(path: string): Promise<readonly string[] | undefined> {
-    const reply = await this.#ask(xid => childrenFrame(xid, path))
-    if (reply !== undefined) return reply.strings()
-    await this.#ask(xid => existsFrame(xid, path))
-    return undefined
+    let reply = await this.#ask(xid => childrenFrame(xid, path))
+    // it may come between the two, and then its children are not watched yet
+    if (reply === undefined && (await this.#ask(xid => existsFrame(xid, path))) !== undefined) {
+      reply = await this.#ask(xid => childrenFrame(xid, path))
+    }
+    return reply?.strings()
   }
 
   /** What a path holds; undefined if there is no such path. */
