@@ -1,0 +1,78 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { KEYS } from '../src/config/schema.ts'
+import { METRICS } from '../src/ops/metrics.ts'
+
+const root = new URL('..', import.meta.url).pathname
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const readme = read('README.md')
+const block = (name: string): string[] =>
+  readme
+    .slice(readme.indexOf(`<!-- ${name} -->`), readme.indexOf(`<!-- /${name} -->`))
+    .split('\n')
+    .filter(line => line.startsWith('| `'))
+const plain = (text: string): string => text.replaceAll('\\|', '|')
+
+t.test('the configuration table has every key of the code, its default and what it does, and no other', async t => {
+  const rows = block('configuration')
+  t.equal(rows.length, KEYS.length)
+  KEYS.forEach((key, i) => t.equal(plain(rows[i] ?? ''), `| \`${key.path}\` | ${key.type} | \`${key.default}\` | ${key.description} |`))
+})
+
+t.test('the metrics table has every metric of the code and no other', async t => {
+  const rows = block('metrics')
+  t.equal(rows.length, METRICS.length)
+  METRICS.forEach((m, i) => t.equal(plain(rows[i] ?? ''), `| \`${m.name}\` | ${m.type} | ${m.labels.map(l => `\`${l}\``).join(' ')} | ${m.help} |`))
+})
+
+t.test('every metric that the README speaks of exists', async t => {
+  const prose = readme.replace(/<!-- metrics -->[^]*<!-- \/metrics -->/, '')
+  const named = [...prose.matchAll(/`([a-z_]+_total)`/g)].map(m => m[1]!)
+  t.ok(named.length > 0)
+  for (const name of named) t.ok(METRICS.some(m => m.name === name), name)
+})
+
+t.test('relative links lead somewhere', async t => {
+  const pages = ['README.md', 'CHANGELOG.md', 'src/README.md', 'src/control/gossip/README.md', 'test/README.md'].filter(p => existsSync(join(root, p)))
+  for (const page of pages) {
+    for (const [, link] of read(page).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+      t.ok(existsSync(join(root, dirname(page), link!)), `${page}: ${link}`)
+    }
+  }
+})
+
+t.test('npm scripts that the documents name exist', async t => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const named = new Set([...`${readme}${read('src/README.md')}`.matchAll(/npm run ([a-z]+)/g)].map(m => m[1]!))
+  for (const name of named) t.ok(scripts[name], name)
+})
+
+t.test('folders and files that the map names exist', async t => {
+  const map = read('src/README.md')
+  for (const [, path] of map.matchAll(/`((?:[a-z-]+\/)*[a-z-]+\.ts|(?:[a-z-]+\/)+)`/g)) {
+    const found = existsSync(join(root, 'src', path!)) || readdirSync(join(root, 'src'), { recursive: true }).some(file => String(file).endsWith(path!))
+    t.ok(found, path)
+  }
+})
+
+t.test('no package is imported outside its home', async t => {
+  const homes: Record<string, RegExp> = {
+    'dns-packet': /^resolve\/message\.ts$/,
+    'lru-cache': /^fast\/packet-cache\.ts$/,
+    undici: /^control\/http\.ts$/,
+    'p-any': /^resolve\/hedge\.ts$/,
+    'prom-client': /^ops\//,
+    koffi: /^(io\/libc|ops\/socket-calls)\.ts$/,
+    zod: /^config/,
+    pino: /^log\.ts$/,
+    commander: /^cli\//,
+  }
+  for (const file of readdirSync(join(root, 'src'), { recursive: true }).map(String)) {
+    if (!file.endsWith('.ts')) continue
+    for (const [, from] of read(join('src', file)).matchAll(/^(?:import|export)[^;]*? from '([^.][^']*)'/gm)) {
+      const home = homes[from!]
+      if (home) t.match(file, home, `${from} in ${file}`)
+    }
+  }
+})
