@@ -18,6 +18,8 @@ const SLOTS = 1024
 const SLOTS_PER_SOCKET = 512
 /** How long a socket may be without room before its datagrams are given up; clients ask again after a second or more. */
 const GIVE_UP_MS = 250
+/** And how often it must have been tried by then: we may just have been kept from running. */
+const GIVE_UP_TRIES = 20
 /** Room for one pktinfo control message, and its alignment. */
 export const CONTROL_BYTES = 64
 
@@ -33,6 +35,8 @@ export class Sender {
   dirty = false
   /** When the kernel first had no room, 0 while it has. */
   blockedSince = 0
+  /** Failed tries since. */
+  tries = 0
 
   constructor(fd: number, reportsErrors: boolean) {
     this.fd = fd
@@ -156,7 +160,7 @@ export class Outbox {
       if (sent > 0) {
         this.#stats.sent += sent
         this.#release(sender, sent)
-        sender.blockedSince = 0
+        unblock(sender)
         again = sender.reportsErrors
         continue
       }
@@ -164,8 +168,9 @@ export class Outbox {
       if (errno === EINTR) continue
       if (isFull(errno)) {
         this.#stats.sendRetried++
-        if (sender.blockedSince === 0) sender.blockedSince = now
-        if (now - sender.blockedSince > GIVE_UP_MS) this.forget(sender)
+        if (sender.tries++ === 0) sender.blockedSince = now
+        const long = now - sender.blockedSince > GIVE_UP_MS
+        if (long && sender.tries > GIVE_UP_TRIES) this.forget(sender)
         return
       }
       if (again) {
@@ -211,6 +216,11 @@ export class Outbox {
       this.#stats.sendDropped++
       this.#release(sender, 1)
     }
-    sender.blockedSince = 0
+    unblock(sender)
   }
+}
+
+const unblock = (sender: Sender): void => {
+  sender.blockedSince = 0
+  sender.tries = 0
 }

@@ -50,15 +50,6 @@ t.test('framing survives any segmentation', async t => {
   t.equal(framed(Buffer.alloc(65_535)).length, 65_537)
 })
 
-type Listening = {
-  events: TcpEvent[]
-  count: (kind: TcpEvent) => number
-  until: (kind: TcpEvent, n?: number) => Promise<void>
-  client: () => Promise<Socket>
-  asked: From[]
-  held: (() => void)[]
-}
-
 /** A listener that echoes messages; with `hold` the answers wait in `held`. */
 const listening = async (t: Test, more: Partial<TcpOptions> & { hold?: boolean } = {}) => {
   const events: TcpEvent[] = []

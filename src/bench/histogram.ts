@@ -1,0 +1,46 @@
+/**
+ * Latencies in buckets that grow with the value: 64 to every doubling, so a
+ * percentile is right to 1.6 % whatever its size, and a million samples cost
+ * 16 KB and no allocation.
+ */
+const STEPS = 64
+const STEP_BITS = 6
+const BUCKETS = STEPS * 27
+
+export class Histogram {
+  readonly #buckets = new Uint32Array(BUCKETS)
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Adds one latency in milliseconds. */
+  add(ms: number): void {
+    const us = ms > 0 ? Math.min(Math.round(ms * 1000), 0x7fffffff) : 0
+    const doublings = us < STEPS ? 0 : 31 - Math.clz32(us) - STEP_BITS + 1
+    const bucket =
+      doublings === 0 ? us : doublings * STEPS + ((us >> (doublings - 1)) & (STEPS - 1))
+    this.#buckets[bucket]!++
+    this.#count++
+  }
+
+  /** The latency in microseconds that a share of the samples does not pass; NaN without samples. */
+  percentile(share: number): number {
+    if (this.#count === 0) return NaN
+    let left = Math.max(1, Math.ceil(this.#count * share))
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      left -= this.#buckets[bucket]!
+      if (left > 0) continue
+      if (bucket < STEPS) return bucket
+      const doublings = Math.floor(bucket / STEPS)
+      return ((bucket & (STEPS - 1)) + STEPS) * 2 ** (doublings - 1)
+    }
+    return NaN
+  }
+
+  clear(): void {
+    this.#buckets.fill(0)
+    this.#count = 0
+  }
+}

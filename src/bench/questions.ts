@@ -1,0 +1,88 @@
+/**
+ * The questions of a load: names of one length that differ in their digits,
+ * so that making a query is copying a template and checking an answer is
+ * comparing octets. Type A, class IN, RD set.
+ */
+
+const HEADER = 12
+/** Where the digits of a name begin: after the header, the label's length and its letter. */
+const DIGITS_AT = HEADER + 2
+const DIGITS = 9
+
+/** What a load asks for. */
+export type Mix = {
+  /** Names that repeat. */
+  readonly names: number
+  /** Share of the queries, 0 to 1, that ask for a name never asked before. */
+  readonly fresh: number
+  /** Zone of the repeated names; 'bench.example.org' is external, as most hits are. */
+  readonly zone: string
+  /** Zone of the fresh ones; below `mesos` they go to the masters and are raced. */
+  readonly freshZone: string
+}
+
+/** A query without its digits; no OPT, as a plain stub resolver asks. */
+const template = (letter: string, zone: string): Buffer => {
+  const labels = [letter + '0'.repeat(DIGITS), ...zone.split('.')]
+  const name = Buffer.concat(labels.map(l => Buffer.from([l.length, ...Buffer.from(l)])))
+  return Buffer.concat([
+    Buffer.from([0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+    name,
+    Buffer.from([0, 0, 1, 0, 1]),
+  ])
+}
+
+/** Number of the next fresh name: no two runs of a process share any. */
+let next = 0
+
+/** Makes queries: the choice of names is a fixed pseudo-random walk, the same in every run. */
+export class Questions {
+  readonly #hit: Buffer
+  readonly #fresh: Buffer
+  readonly #mix: Mix
+  #seed = 0x9e3779b9
+  constructor(mix: Mix) {
+    this.#mix = mix
+    this.#hit = template('h', mix.zone)
+    this.#fresh = template('f', mix.freshZone)
+  }
+
+  /** How many names repeat. */
+  get names(): number {
+    return this.#mix.names
+  }
+
+  /** Writes the next query of the mix without an ID; returns its length. */
+  write(to: Uint8Array, at: number): number {
+    const { names, fresh } = this.#mix
+    if (fresh > 0 && (fresh === 1 || this.#random() < fresh * 0x1_0000_0000)) {
+      return put(this.#fresh, next++, to, at)
+    }
+    return put(this.#hit, this.#random() % names, to, at)
+  }
+
+  /** Writes the query for one of the repeated names. */
+  writeName(n: number, to: Uint8Array, at: number): number {
+    return put(this.#hit, n, to, at)
+  }
+
+  /** xorshift32: cheap, and good enough to visit names evenly. */
+  #random(): number {
+    let x = this.#seed
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    this.#seed = x
+    return x >>> 0
+  }
+}
+
+const put = (from: Buffer, n: number, to: Uint8Array, at: number): number => {
+  const length = from.length
+  for (let i = 0; i < length; i++) to[at + i] = from[i]!
+  for (let i = at + DIGITS_AT + DIGITS - 1; n > 0; i--) {
+    to[i] = 0x30 + (n % 10)
+    n = Math.floor(n / 10)
+  }
+  return length
+}
