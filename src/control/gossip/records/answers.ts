@@ -18,8 +18,8 @@ const PACKET_ANSWER = 8_192
 const PAGE = 131_072
 /** One owner's whole state at its caps, with what the ops add to it. */
 const WHOLE_MOST = 524_288
-/** Type, version, sender, mask, tags and lengths. */
-const LIST_HEAD = 300
+/** Type, version, mask, tags and lengths. */
+const LIST_HEAD = 40
 
 export type Answer = Buffer[] | 'large'
 
@@ -31,33 +31,31 @@ export const listed = (owner: Owner, gone: Gone): Listed => ({ hash: owner.hash,
 const inDigest = (owner: Owner): boolean => owner.version > 0 && !owner.quiet
 
 /** The message that says what we have in all buckets. */
-export const bucketsMessage = (self: string, replica: Replica): Buffer => {
+export const bucketsMessage = (replica: Replica): Buffer => {
   const w = new Writer()
   begin(w, BUCKETS)
-  writeField(w, 1, Buffer.from(self).subarray(0, 255))
-  writeField(w, 2, replica.digest.buckets())
+  writeField(w, 1, replica.digest.buckets())
   return w.done()
 }
 
-const ownersMessage = (self: string, synced: boolean, mask: Buffer, list: readonly Listed[]): Buffer => {
+const ownersMessage = (synced: boolean, mask: Buffer, list: readonly Listed[]): Buffer => {
   const w = new Writer(LIST_HEAD + list.length * LIST_ITEM)
   begin(w, OWNERS)
-  writeField(w, 1, Buffer.from(self).subarray(0, 255))
-  writeField(w, 2, mask)
-  writeNested(w, 3, () => list.forEach(item => writeListed(w, item)))
-  writeField(w, 4, Buffer.of(synced ? 1 : 0))
+  writeField(w, 1, mask)
+  writeNested(w, 2, () => list.forEach(item => writeListed(w, item)))
+  writeField(w, 3, Buffer.of(synced ? 1 : 0))
   return w.done()
 }
 
 /** Our owners in the buckets that differ from these 1,024 octets. */
-export const answerBuckets = (options: { self: string; synced: boolean; replica: Replica; gone: Gone; hashes: Buffer; road: Road }): Answer => {
-  const { self, synced, replica, gone, hashes, road } = options
+export const answerBuckets = (options: { synced: boolean; replica: Replica; gone: Gone; hashes: Buffer; road: Road }): Answer => {
+  const { synced, replica, gone, hashes, road } = options
   const room = road === 'stream' ? Infinity : Math.floor((PACKET - LIST_HEAD) / 16)
   const messages: Buffer[] = []
   let mask = Buffer.alloc(16)
   let list: Listed[] = []
   const close = (): void => {
-    messages.push(ownersMessage(self, synced, mask, list))
+    messages.push(ownersMessage(synced, mask, list))
     mask = Buffer.alloc(16)
     list = []
   }
@@ -78,21 +76,19 @@ export const answerBuckets = (options: { self: string; synced: boolean; replica:
 export const masked = (mask: Buffer, bucket: number): boolean => ((mask[bucket >> 3] as number) & (1 << (bucket & 7))) !== 0
 
 /** The message that asks for what these owners have above what is listed, and tells of owners gone. */
-export const wantMessage = (self: string, list: readonly Listed[], gone: readonly Listed[]): Buffer => {
+export const wantMessage = (list: readonly Listed[], gone: readonly Listed[]): Buffer => {
   const w = new Writer(LIST_HEAD + (list.length + gone.length) * LIST_ITEM)
   begin(w, WANT)
-  writeField(w, 1, Buffer.from(self).subarray(0, 255))
-  writeNested(w, 3, () => list.forEach(item => writeListed(w, item)))
-  if (gone.length > 0) writeNested(w, 4, () => gone.forEach(item => writeListed(w, item)))
+  writeNested(w, 1, () => list.forEach(item => writeListed(w, item)))
+  if (gone.length > 0) writeNested(w, 2, () => gone.forEach(item => writeListed(w, item)))
   return w.done()
 }
 
 /** The message that says: the answer to your message of type `asked` fits no packets. */
-export const largeMessage = (self: string, asked: number): Buffer => {
+export const largeMessage = (asked: number): Buffer => {
   const w = new Writer()
   begin(w, LARGE)
-  writeField(w, 1, Buffer.from(self).subarray(0, 255))
-  writeField(w, 2, Buffer.of(asked))
+  writeField(w, 1, Buffer.of(asked))
   return w.done()
 }
 

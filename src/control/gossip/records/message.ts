@@ -6,10 +6,10 @@
  *
  *   message  type version field*        field  tag length octets
  *   deltas   1: delta (delta.ts), repeated
- *   buckets  1: sender  2: 128 hashes of 8 octets
- *   owners   1: sender  2: mask of the buckets told of, 16 octets  3: list  4: 1 if the sender is synced
- *   want     1: sender  3: list of what the sender has  4: list of owners gone
- *   large    1: sender  2: type of the message whose answer fits no packets
+ *   buckets  1: 128 hashes of 8 octets
+ *   owners   1: mask of the buckets told of, 16 octets  2: list  3: 1 if the sender is synced
+ *   want     1: list of what the sender has  2: list of owners gone
+ *   large    1: type of the message whose answer fits no packets
  *   list     (hash7 epoch version status)*      status: 0, or 1 + (seconds gone × 2 + left)
  */
 import { Reader, type Writer } from './octets.ts'
@@ -34,10 +34,10 @@ export type Listed = { readonly hash: number; readonly epoch: number; readonly v
 
 export type Message =
   | { readonly type: typeof DELTAS; readonly deltas: readonly Delta[] }
-  | { readonly type: typeof BUCKETS; readonly sender: string; readonly hashes: Buffer }
-  | { readonly type: typeof OWNERS; readonly sender: string; readonly mask: Buffer; readonly list: readonly Listed[]; readonly synced: boolean }
-  | { readonly type: typeof WANT; readonly sender: string; readonly list: readonly Listed[]; readonly gone: readonly Listed[] }
-  | { readonly type: typeof LARGE; readonly sender: string; readonly asked: number }
+  | { readonly type: typeof BUCKETS; readonly hashes: Buffer }
+  | { readonly type: typeof OWNERS; readonly mask: Buffer; readonly list: readonly Listed[]; readonly synced: boolean }
+  | { readonly type: typeof WANT; readonly list: readonly Listed[]; readonly gone: readonly Listed[] }
+  | { readonly type: typeof LARGE; readonly asked: number }
 
 /** A message, or why it is none. */
 export type Parsed = Message | 'malformed' | 'version'
@@ -63,7 +63,6 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
   const version = r.u8()
   if (!r.ok || type < DELTAS || type > LARGE) return 'malformed'
   if (version !== VERSION) return 'version'
-  let sender = ''
   let octets: Buffer | undefined
   let list: readonly Listed[] | undefined = []
   let gone: readonly Listed[] | undefined = []
@@ -78,24 +77,24 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
       const delta = deltas.length < MAX_DELTAS ? readDelta(field, valueBytes) : undefined
       if (!delta) return 'malformed'
       deltas.push(delta)
-    } else if (tag === 1) sender = field.text(Math.min(255, field.left))
-    else if (tag === 2) octets = field.bytes.subarray(field.at, field.end)
-    else if (tag === 3) list = readList(field)
-    else if (tag === 4 && type === OWNERS) synced = field.u8() === 1
-    else if (tag === 4) gone = readList(field)
+    } else if (tag === 1 && type === WANT) list = readList(field)
+    else if (tag === 2 && type === WANT) gone = readList(field)
+    else if (tag === 1) octets = field.bytes.subarray(field.at, field.end)
+    else if (tag === 2 && type === OWNERS) list = readList(field)
+    else if (tag === 3 && type === OWNERS) synced = field.u8() === 1
     if (!list || !gone) return 'malformed'
   }
   switch (type) {
     case DELTAS:
       return { type, deltas }
     case BUCKETS:
-      return octets?.length === 1_024 ? { type, sender, hashes: octets } : 'malformed'
+      return octets?.length === 1_024 ? { type, hashes: octets } : 'malformed'
     case OWNERS:
-      return octets?.length === 16 ? { type, sender, mask: octets, list, synced } : 'malformed'
+      return octets?.length === 16 ? { type, mask: octets, list, synced } : 'malformed'
     case WANT:
-      return { type, sender, list, gone }
+      return { type, list, gone }
     default:
-      return octets?.length === 1 ? { type: LARGE, sender, asked: octets[0] as number } : 'malformed'
+      return octets?.length === 1 ? { type: LARGE, asked: octets[0] as number } : 'malformed'
   }
 }
 

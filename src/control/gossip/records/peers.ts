@@ -3,30 +3,47 @@
  * and whom to ask. Picking is uniform, which is what the convergence formulas
  * assume and what spreads a mass restart over the whole ring.
  */
+
+/** Names many nodes of a simulation begin with and share; each then keeps only what differs. */
+export type PeerRoster = { readonly names: readonly string[]; readonly index: ReadonlyMap<string, number> }
+
+export const peerRosterOf = (names: readonly string[]): PeerRoster => ({ names, index: new Map(names.map((name, i) => [name, i])) })
+
+const nobody = peerRosterOf([])
+
 export class Peers {
-  #names: string[] = []
-  #at = new Map<string, number>()
   readonly #random: () => number
+  readonly #self: string
+  readonly #roster: PeerRoster
+  /** Names of the roster that are not peers now; ourselves are never one. */
+  readonly #without = new Set<string>()
+  readonly #names: string[] = []
+  readonly #at = new Map<string, number>()
 
   /** `random` gives numbers in [0, 1). */
-  constructor(random: () => number) {
+  constructor(random: () => number, self: string, roster: PeerRoster = nobody) {
     this.#random = random
+    this.#self = self
+    this.#roster = roster
+    if (roster.index.has(self)) this.#without.add(self)
   }
 
   get count(): number {
-    return this.#names.length
+    return this.#roster.names.length - this.#without.size + this.#names.length
   }
 
   has(name: string): boolean {
-    return this.#at.has(name)
+    return this.#at.has(name) || (this.#roster.index.has(name) && !this.#without.has(name))
   }
 
   add(name: string): void {
-    if (this.#at.has(name)) return
-    this.#at.set(name, this.#names.push(name) - 1)
+    if (name === this.#self || this.#at.has(name)) return
+    if (this.#roster.index.has(name)) this.#without.delete(name)
+    else this.#at.set(name, this.#names.push(name) - 1)
   }
 
   remove(name: string): void {
+    if (this.#roster.index.has(name)) this.#without.add(name)
     const at = this.#at.get(name)
     if (at === undefined) return
     const last = this.#names.pop() as string
@@ -39,22 +56,34 @@ export class Peers {
 
   /** One at random, not `except` if there is another; undefined if there is none. */
   one(except = ''): string | undefined {
-    const n = this.#names.length
-    if (n === 0) return undefined
-    const i = Math.floor(this.#random() * n)
-    const name = this.#names[i]
-    return name === except ? this.#names[(i + 1) % n] : name
+    const two = this.some(2)
+    return two[0] === except ? (two[1] ?? two[0]) : two[0]
   }
 
   /** Up to `count` different ones at random. */
   some(count: number): string[] {
-    const n = this.#names.length
-    if (n <= count) return this.#names.slice()
+    const roster = this.#roster.names
+    const all = roster.length + this.#names.length
+    const wanted = Math.min(count, this.count)
     const picked: string[] = []
-    while (picked.length < count) {
-      const name = this.#names[Math.floor(this.#random() * n)] as string
-      if (!picked.includes(name)) picked.push(name)
+    // Few, or hardly any left of the roster: chance would take long to find them.
+    if (all <= 2 * count || this.count * 8 < all) return this.#walk(wanted)
+    while (picked.length < wanted) {
+      const i = Math.floor(this.#random() * all)
+      const name = (i < roster.length ? roster[i] : this.#names[i - roster.length]) as string
+      if (!picked.includes(name) && this.has(name)) picked.push(name)
     }
     return picked
+  }
+
+  #walk(wanted: number): string[] {
+    const left = [...this.#roster.names.filter(name => !this.#without.has(name)), ...this.#names]
+    for (let i = 0; i < wanted; i++) {
+      const j = i + Math.floor(this.#random() * (left.length - i))
+      const name = left[j] as string
+      left[j] = left[i] as string
+      left[i] = name
+    }
+    return left.slice(0, wanted)
   }
 }

@@ -10,7 +10,7 @@ import { HotQueue } from './hot-queue.ts'
 import { DELTAS, readMessage } from './message.ts'
 import { Own } from './own.ts'
 import type { Owner, Presence as State } from './owner.ts'
-import { Peers } from './peers.ts'
+import { type PeerRoster, Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { Repair } from './repair.ts'
 import { Replica, type Verdict, type Work } from './replica.ts'
@@ -39,8 +39,8 @@ export type RecordsOptions = {
   readonly allow?: (key: Key, owner: string) => boolean
   /** Whether there are seeds to wait for before we count as synced; default true. */
   readonly seeds?: boolean
-  /** Whom to talk to; default: learned from member events. Simulations of many nodes share one. */
-  readonly peers?: Peers
+  /** Peers to begin with, shared between simulated nodes; default: none, they are learned from member events. */
+  readonly roster?: PeerRoster
 }
 
 export type OwnerInfo = { readonly name: string; readonly epoch: number; readonly version: number; readonly entries: number; readonly bytes: number; readonly presence: State; readonly held: boolean; readonly stale: boolean }
@@ -83,7 +83,7 @@ export class Records implements Rider {
     const counts = this.#counts
     this.#self = self
     this.#now = now
-    const peers = (this.#peers = options.peers ?? new Peers(random))
+    const peers = (this.#peers = new Peers(random, self, options.roster))
     this.#presence = new Presence({ self, replica: () => this.#replica, peers, limits, counts })
     this.#replica = new Replica({
       limits,

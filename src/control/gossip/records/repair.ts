@@ -134,20 +134,19 @@ export class Repair {
       case BUCKETS:
       case WANT: {
         if (!this.#mayAnswer(now, 'packet')) return
-        const to = from || message.sender
         const answer = this.#answer(message, 'packet', now)
-        const bodies = answer === 'large' ? [largeMessage(this.#o.self, message.type)] : answer
+        const bodies = answer === 'large' ? [largeMessage(message.type)] : answer
         for (const body of bodies) {
           this.#answerBytes -= body.length
-          if (body.length > 2) this.#sends.push({ via: 'packet', to, body })
+          if (body.length > 2) this.#sends.push({ via: 'packet', to: from, body })
         }
         return
       }
       case OWNERS:
-        if (this.#run?.peer === (from || message.sender) && this.#run.stage !== 'apply') this.#compare(this.#run, message, now)
+        if (this.#run?.peer === from && this.#run.stage !== 'apply') this.#compare(this.#run, message, now)
         return
       case LARGE:
-        if (this.#run?.peer === (from || message.sender) && this.#run.road === 'packet') this.#ask(this.#run, 'stream', now)
+        if (this.#run?.peer === from && this.#run.road === 'packet') this.#ask(this.#run, 'stream', now)
     }
   }
 
@@ -198,9 +197,9 @@ export class Repair {
   #gone = (now: number) => (owner: Owner) => ({ goneMs: this.#o.presence.goneMs(owner, now), left: owner.presence === 'left' })
 
   #answer(message: Message, road: Road, now: number): Answer {
-    const { self, replica, presence } = this.#o
+    const { replica, presence } = this.#o
     if (message.type === BUCKETS)
-      return answerBuckets({ self, synced: this.sync.done, replica, gone: this.#gone(now), hashes: message.hashes, road })
+      return answerBuckets({ synced: this.sync.done, replica, gone: this.#gone(now), hashes: message.hashes, road })
     if (message.type !== WANT) return []
     for (const item of message.gone) {
       const owner = replica.byHash(item.hash)
@@ -243,7 +242,7 @@ export class Repair {
       for (const owner of replica.bucket(i)) if (owner.version > 0 && !owner.quiet && !seen.has(owner.hash)) ahead.push([owner, 0])
     }
     if (ahead.length > 0) this.#push(run, ahead)
-    if (gone.length > 0) this.#sends.push({ via: 'packet', to: run.peer, body: wantMessage(this.#o.self, [], gone.slice(0, PACKET_WANTS)) })
+    if (gone.length > 0) this.#sends.push({ via: 'packet', to: run.peer, body: wantMessage([], gone.slice(0, PACKET_WANTS)) })
     run.stage = 'want'
     if (run.wants.size === 0) {
       // More packets of the same answer may follow; by stream there was but one.
@@ -282,11 +281,11 @@ export class Repair {
 
   /** Send the question of the stage the exchange is at. */
   #ask(run: Run, road: Road, now: number): void {
-    const { self, replica } = this.#o
+    const { replica } = this.#o
     run.road = road
     run.askedAt = now
     let body: Buffer
-    if (run.stage === 'buckets') body = bucketsMessage(self, replica)
+    if (run.stage === 'buckets') body = bucketsMessage(replica)
     else {
       run.stage = 'want'
       const list: Listed[] = []
@@ -295,7 +294,7 @@ export class Repair {
         list.push({ hash, epoch: owner?.epoch ?? 0, version: owner?.version ?? 0, goneMs: -1, left: false })
         if (list.length >= (road === 'packet' ? PACKET_WANTS : STREAM_WANTS)) break
       }
-      body = wantMessage(self, list, [])
+      body = wantMessage(list, [])
     }
     if (road === 'packet') this.#sends.push({ via: 'packet', to: run.peer, body })
     else {

@@ -49,7 +49,7 @@ export function* pieces(self: string, epoch: number, replica: Replica, gone: (ow
     begin(w, DELTAS)
   }
   yield frame(w.done())
-  yield frame(wantMessage(self, list, []))
+  yield frame(wantMessage(list, []))
 }
 
 /** What a file held: whose it was, its epoch, how old it is, and what to merge. */
