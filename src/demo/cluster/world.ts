@@ -121,7 +121,8 @@ export class World {
     const { random } = this.#options
     const n = ++this.#launched
     const task: WorldTask = {
-      id: `${app.name}.${[8, 4, 4, 4, 12].map(length => hex(random, length)).join('-')}`,
+      // the count keeps ids apart whatever the random numbers are
+      id: `${app.name}.${[8, 4, 4, 4].map(length => hex(random, length)).join('-')}-${n.toString(16).padStart(12, '0')}`,
       app,
       agent,
       state: 'TASK_STAGING',
