@@ -5,7 +5,14 @@
  */
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
-import type { CacheEntryInfo, DataStatus, DataThreadStart, Down, TraceStep, Up } from './boundary.ts'
+import type {
+  CacheEntryInfo,
+  DataStatus,
+  DataThreadStart,
+  Down,
+  TraceStep,
+  Up,
+} from './boundary.ts'
 import { fail } from './error.ts'
 
 export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
@@ -30,8 +37,14 @@ export class DataThread {
     this.#worker.on('message', (message: Up) => this.#receive(message))
     this.ended = new Promise(resolve => {
       let why: string | undefined
-      this.#worker.once('error', er => (why = `the data thread failed: ${er instanceof Error ? er.stack ?? er.message : String(er)}`))
-      this.#worker.once('exit', code => resolve(this.#closing ? undefined : (why ?? `the data thread ended with code ${code}`)))
+      this.#worker.once(
+        'error',
+        er =>
+          (why = `the data thread failed: ${er instanceof Error ? (er.stack ?? er.message) : String(er)}`),
+      )
+      this.#worker.once('exit', code =>
+        resolve(this.#closing ? undefined : (why ?? `the data thread ended with code ${code}`)),
+      )
     })
   }
 

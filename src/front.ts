@@ -9,25 +9,24 @@ import { BLOCK, countTime, SLOT, TIME_CELLS, ZONES } from './fast/counters.ts'
 import { FAILURE, keyBits, POSITIVE, type Entry } from './fast/entry.ts'
 import { hitLength, putHit, shownTtl } from './fast/hit.ts'
 import { rcodeOf, type PacketCache } from './fast/packet-cache.ts'
+import { Sampler, type TopName } from './fast/sampler.ts'
 import { cell, tally, tallyLookup } from './fast/tally.ts'
+import { chaosReply } from './resolve/chaos.ts'
 import type { Batch, Peer } from './io/packet-io.ts'
 import { TX_SLOT } from './io/packet-io.ts'
 import { keepHead, type Query, type Question } from './resolve/query.ts'
 import type { Watch } from './resolve/race.ts'
 import type { Resolver } from './resolve/resolver.ts'
-import { CLASS, EDE, RCODE, TYPE } from './wire/codes.ts'
+import { CLASS, EDE, RCODE } from './wire/codes.ts'
 import { addOption, hasOption, OPT_LENGTH, PAYLOAD } from './wire/edns.ts'
-import { HEADER, RA } from './wire/header.ts'
-import { foldedText, nameText } from './wire/name.ts'
-import { put16, put32 } from './wire/octets.ts'
+import { HEADER } from './wire/header.ts'
+import { foldedText } from './wire/name.ts'
+import { put16 } from './wire/octets.ts'
 import { putReply, reply } from './wire/reply.ts'
 import { truncate } from './wire/truncate.ts'
 
 /** Hits since its fill that make a name worth refreshing before its end. */
 const LIKED = 2
-/** One query in this many is noted for the list of busiest names. */
-const SAMPLE = 64
-const SAMPLES = 2048
 /** Largest response: a TCP frame. */
 const MOST = 65_535
 
@@ -59,9 +58,7 @@ export class Front {
   readonly #head = new Head()
   readonly #scratch = Buffer.allocUnsafeSlow(MOST + 512)
   readonly #hitsByZone = new Int32Array(ZONES)
-  readonly #samples: string[] = []
-  #sampleAt = 0
-  #countdown = SAMPLE
+  readonly #sampler = new Sampler()
 
   constructor(allow: Allow, means: FrontMeans) {
     this.allow = allow
@@ -199,18 +196,9 @@ export class Front {
     return true
   }
 
-  /** Names asked most among the samples. */
-  top(limit: number): { name: string; type: string; count: number }[] {
-    const counts = new Map<string, number>()
-    for (const sample of this.#samples) counts.set(sample, (counts.get(sample) ?? 0) + SAMPLE)
-    return [...counts]
-      .sort((a, b) => b[1] - a[1])
-      .slice(0, limit)
-      .map(([key, count]) => ({
-        name: key.slice(0, key.lastIndexOf(' ')),
-        type: key.slice(key.lastIndexOf(' ') + 1),
-        count,
-      }))
+  /** The names asked most lately. */
+  top(limit: number): TopName[] {
+    return this.#sampler.top(limit)
   }
 
   /** A fresh entry that still answers for its question. */
@@ -224,7 +212,7 @@ export class Front {
       head.qtype,
       keyBits(head.dnssecOk, head.checkingDisabled),
     )
-    if (--this.#countdown === 0) this.#sample(b, at, head)
+    this.#sampler.see(b, at + HEADER, head.qtype)
     if (entry === undefined || t >= entry.expiresAt) return undefined
     if (entry.epoch !== this.epoch && !this.#stillHolds(entry)) return undefined
     entry.hits++
@@ -354,53 +342,18 @@ export class Front {
     return end
   }
 
-  /** CH TXT: who we are, for the person who asks which server this is. */
   #chaos(query: Query): void {
+    const { node, identity } = this.#means
     const { head, wire } = query
-    const name = foldedText(wire, HEADER)
-    const text =
-      !this.#means.identity || head.qtype !== TYPE.TXT
-        ? undefined
-        : name === 'version.bind' || name === 'version.server'
-          ? 'spartan'
-          : name === 'id.server' || name === 'hostname.bind'
-            ? this.#means.node.slice(0, 255)
-            : undefined
-    if (text === undefined) {
-      const response = reply(wire, head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
-      this.#count(
-        query.server,
-        this.otherZone,
-        query.proto,
-        query.family === 0 ? 0 : -1,
-        head,
-        RCODE.REFUSED,
-        wire.length,
-        response.length,
-      )
-      return query.respond(response)
-    }
-    const bare = reply(wire, head, RCODE.NOERROR)
-    const opt = bare.subarray(head.questionEnd)
-    const words = Buffer.from(text)
-    const record = Buffer.alloc(13 + words.length)
-    put16(record, 0, 0xc00c)
-    put16(record, 2, TYPE.TXT)
-    put16(record, 4, CLASS.CH)
-    put32(record, 6, 0)
-    put16(record, 10, words.length + 1)
-    record[12] = words.length
-    words.copy(record, 13)
-    const response = Buffer.concat([bare.subarray(0, head.questionEnd), record, opt])
-    put16(response, 6, 1)
-    response[3] = RA
+    const { rcode, response } = chaosReply(wire, head, node, identity)
+    const source = query.family === 0 ? 0 : -1
     this.#count(
       query.server,
       this.otherZone,
       query.proto,
-      query.family === 0 ? 0 : -1,
+      source,
       head,
-      RCODE.NOERROR,
+      rcode,
       wire.length,
       response.length,
     )
@@ -441,12 +394,6 @@ export class Front {
       countTime(counters, BLOCK.duration + cell(server, zone) * TIME_CELLS, seconds, n)
       this.#hitsByZone[zone] = 0
     }
-  }
-
-  #sample(b: Uint8Array, at: number, head: Head): void {
-    this.#countdown = SAMPLE
-    this.#samples[this.#sampleAt] = `${nameText(b, at + HEADER).toLowerCase()} ${head.qtype}`
-    this.#sampleAt = (this.#sampleAt + 1) % SAMPLES
   }
 }
 

@@ -9,7 +9,17 @@
 import { LRUCache } from 'lru-cache'
 import { FOLD } from '../wire/name.ts'
 import { u16, u8 } from '../wire/octets.ts'
-import { Entry, FAILURE, keyBits, NEGATIVE, POSITIVE, room, sizeOf, store, type Fill } from './entry.ts'
+import {
+  Entry,
+  FAILURE,
+  keyBits,
+  NEGATIVE,
+  POSITIVE,
+  room,
+  sizeOf,
+  store,
+  type Fill,
+} from './entry.ts'
 import { Slab } from './slab.ts'
 
 /** Whole seconds between two notes to lru-cache about the same entry. */

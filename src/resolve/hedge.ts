@@ -20,15 +20,6 @@ const MOST_HEAD_START_MS = 400
 /** More than this many are never asked for one question. */
 const MOST_LANES = 4
 
-export type HedgeMeans = RaceMeans & {
-  /** The same question by DNS over TLS or HTTPS. */
-  readonly overStream: (
-    upstream: Upstream,
-    question: Buffer,
-    signal: AbortSignal,
-  ) => Promise<Buffer>
-}
-
 /** Upstreams in the order they are asked: well before sick, then by latency; the unknown count as fast so that they get known. */
 export const hedgeOrder = (upstreams: readonly Upstream[], now: Milliseconds): Upstream[] => {
   const well = upstreams.filter(u => !u.dead || u.takeProbe(now))
@@ -53,7 +44,7 @@ type Failed = Extract<Outcome, { kind: 'failed' }>
 export const hedge = async (
   question: Buffer,
   upstreams: readonly Upstream[],
-  means: HedgeMeans,
+  means: RaceMeans,
   watch?: Watch,
 ): Promise<Outcome> => {
   const order = hedgeOrder(upstreams, means.now())
@@ -105,7 +96,7 @@ const mine = new Records()
 const attempt = async (
   question: Buffer,
   upstream: Upstream,
-  means: HedgeMeans,
+  means: RaceMeans,
   signal: AbortSignal,
   watch?: Watch,
 ): Promise<Outcome> => {

@@ -43,7 +43,10 @@ export const prepare = (
   const end = r.opt >= 0 ? r.at[r.opt]! : r.end
   const asItIs =
     rename === undefined &&
-    pointsAtQuestion(b, r) && whole && (r.opt < 0 || r.opt === r.count - 1) && runIsEven(b, r)
+    pointsAtQuestion(b, r) &&
+    whole &&
+    (r.opt < 0 || r.opt === r.count - 1) &&
+    runIsEven(b, r)
   if (asItIs) {
     wire = work
     work.set(b.subarray(0, end))

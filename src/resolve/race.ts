@@ -50,8 +50,12 @@ export type RaceMeans = {
   readonly exchanges: Exchanges
   readonly timers: Timers
   readonly rules: RaceRules
-  /** The same question to one upstream over TCP. */
-  readonly overTcp: (upstream: Upstream, question: Buffer, signal: AbortSignal) => Promise<Buffer>
+  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. */
+  readonly overStream: (
+    upstream: Upstream,
+    question: Buffer,
+    signal: AbortSignal,
+  ) => Promise<Buffer>
   readonly peerOf: (upstream: Upstream) => Peer
   readonly counts: UpstreamCounts
   readonly now: () => Milliseconds
@@ -355,7 +359,7 @@ export class Race implements Exchange, Timed {
     const upstream = this.#lanes[lane]!
     this.#state[lane] = TCP
     this.#means.counts.add(upstream.slot, 'tcpRetries')
-    this.#means.overTcp(upstream, this.#question, this.#stop.signal()).then(
+    this.#means.overStream(upstream, this.#question, this.#stop.signal()).then(
       wire => {
         const now = this.#means.now()
         if (this.#state[lane] !== TCP || this.#done) return

@@ -18,7 +18,7 @@ import { foldedText } from '../wire/name.ts'
 import { Records, scan } from '../wire/scan.ts'
 import { failureEntry, keep, metaOf } from './entries.ts'
 import { Flight, flightKey, type Asker } from './flight.ts'
-import { hedge, type HedgeMeans } from './hedge.ts'
+import { hedge } from './hedge.ts'
 import {
   answerLocal,
   anyEntry,
@@ -30,7 +30,7 @@ import {
 import { bareFill, kindOf, prepare, type FillMeta } from './prepare.ts'
 import type { Question } from './query.ts'
 import { upstreamQuery } from './question.ts'
-import { Race, type Outcome, type Watch } from './race.ts'
+import { Race, type Outcome, type RaceMeans, type Watch } from './race.ts'
 import { renamed } from './rename.ts'
 import type { Route, Router } from './router.ts'
 import {
@@ -47,7 +47,7 @@ const STALE_AFTER_MS = 500
 /** Prefetches as a share of all questions sent upstream. */
 const PREFETCH_SHARE = 0.25
 
-export type ResolverMeans = HedgeMeans &
+export type ResolverMeans = RaceMeans &
   LocalMeans & {
     readonly clamps: TtlClamps
     readonly maxInFlight: number
