@@ -65,7 +65,9 @@ export interface UdpSocket {
 
 /** What a socket is made of. `fd` adopts a bound descriptor (systemd's), which is ours to close from then on. */
 export type SocketSpec = {
+  /** 0.0.0.0 and :: are every address; replies then leave from the one that was asked (batch body, port not 0). */
   readonly address: string
+  /** 0: any free one. */
   readonly port: number
   readonly fd?: number
   /** SO_RCVBUF asked for, bytes. Default 1 MiB (as dcos-net's udp_recbuf), 256 KiB for upstream sockets. */

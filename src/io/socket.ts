@@ -57,7 +57,7 @@ export const specPeer = (spec: SocketSpec): InetPeer => {
 export type Opened = {
   readonly fd: number
   readonly bound: InetPeer
-  /** Bound to every address: replies must name the one that was asked (IP_PKTINFO). */
+  /** A listener on every address: replies must name the one that was asked (IP_PKTINFO). */
   readonly wildcard: boolean
 }
 

@@ -556,7 +556,9 @@ t.test('batch: a reply leaves from the address that was asked', onLinux, async t
     ['::', ['::1']],
   ] as const) {
     if (any === '::' && !six) continue
-    const server = await io.open({ address: any, port: 0, onBatch: echo })
+    const free = await io.open({ address: any, port: 0, onBatch: echo })
+    free.close()
+    const server = await io.open({ address: any, port: free.port, onBatch: echo })
     const plain = await io.open({ address: asked[0], port: 0, onBatch: echo })
     const from: string[] = []
     const client = await inbox(io, any === '::' ? '::1' : '127.10.2.9', {
