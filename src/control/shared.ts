@@ -1,0 +1,263 @@
+/**
+ * Between the control plane and the gossip's records: our VIPs, the zones the
+ * leading master's node makes, and facts of this node go out; everybody's
+ * come back as owners and zones.
+ *
+ * A zone travels in pieces, names sorted into them by hash, so that a change
+ * sends one piece. Its `head` says since when its owner has been making it:
+ * after a failover two nodes may claim one zone, and the later one counts.
+ */
+import type { Owner, RRset } from '../boundary.ts'
+import type { Log } from '../log.ts'
+import type { Entry, Key } from './gossip/records/types.ts'
+import {
+  decodeNode,
+  decodeOwners,
+  decodeVip,
+  encodeNode,
+  encodeOwners,
+  encodeVip,
+  type NodeFacts,
+} from './shared-codec.ts'
+import type { OwnerVips } from './vip/table.ts'
+import { vipKey, type VipRecord } from './vip/record.ts'
+import type { ZoneChange, ZoneMap } from './zone.ts'
+
+/** The records of the gossip, as far as they are needed here. */
+export interface SharedRecords {
+  publish(key: Key, value: Uint8Array): boolean
+  withdraw(key: Key): boolean
+  entries(kind: Key['kind']): Iterable<Entry>
+  lookup(key: Key): readonly Entry[]
+  onChange(listener: (keys: readonly Key[]) => void): () => void
+}
+
+export type SharedOptions = {
+  readonly records: SharedRecords
+  readonly node: string
+  /** Zones that may come from the gossip. */
+  readonly apexes: readonly string[]
+  readonly log: Log
+  readonly onVips: (owners: readonly OwnerVips[]) => void
+  /** A zone as another node makes it. */
+  readonly onZone: (apex: string, change: ZoneChange) => void
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+const PIECES = 256
+/** VIPs are merged anew at most this often while changes come in. */
+const PACE_MS = 50
+
+type OwnZone = { readonly pieces: Map<number, Map<string, readonly RRset[]>>; since: number }
+
+export class Shared {
+  readonly #options: SharedOptions
+  readonly #ownVips = new Map<string, string>()
+  readonly #ownZones = new Map<string, OwnZone>()
+  /** Who makes each zone, as last served. */
+  readonly #makers = new Map<string, string>()
+  readonly #served = new Map<string, Map<number, readonly Owner[]>>()
+  readonly #stop: () => void
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: SharedOptions) {
+    this.#options = options
+    this.#stop = options.records.onChange(keys => this.#changed(keys))
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    this.#stop()
+  }
+
+  /** This node's own VIPs, all of them. */
+  publishVips(vips: readonly VipRecord[]): void {
+    const { records } = this.#options
+    const gone = new Set(this.#ownVips.keys())
+    for (const vip of vips) {
+      const name = vipKey(vip)
+      gone.delete(name)
+      const value = encodeVip(vip)
+      const text = Buffer.from(value).toString('latin1')
+      if (this.#ownVips.get(name) === text) continue
+      this.#ownVips.set(name, text)
+      this.#publish({ kind: 'vip', name }, value)
+    }
+    for (const name of gone) {
+      this.#ownVips.delete(name)
+      records.withdraw({ kind: 'vip', name })
+    }
+  }
+
+  /** What this node makes of the leading master's state. It is the zone's maker until another is, later. */
+  publishZone(apex: string, change: ZoneChange): void {
+    const zone = this.#own(apex)
+    const dirty = new Set<number>()
+    const put = (name: string, rrsets: readonly RRset[] | undefined): void => {
+      const piece = pieceOf(name)
+      const names = zone.pieces.get(piece) ?? new Map<string, readonly RRset[]>()
+      if (rrsets) names.set(name, rrsets)
+      else names.delete(name)
+      zone.pieces.set(piece, names)
+      dirty.add(piece)
+    }
+    if (change.kind === 'full') {
+      for (const names of zone.pieces.values())
+        for (const name of names.keys()) if (!change.zone.has(name)) put(name, undefined)
+      for (const [name, rrsets] of change.zone) put(name, rrsets)
+    } else {
+      for (const [name, rrsets] of change.set) put(name, rrsets)
+      for (const name of change.drop) put(name, undefined)
+    }
+    for (const piece of dirty) {
+      const names = zone.pieces.get(piece)!
+      if (names.size > 0) this.#publish(pieceKey(apex, piece), encodeOwners(names))
+      else this.#options.records.withdraw(pieceKey(apex, piece))
+    }
+  }
+
+  publishNode(facts: NodeFacts): void {
+    this.#publish({ kind: 'node', name: this.#options.node.toLowerCase() }, encodeNode(facts))
+  }
+
+  /** Facts of every node that is known. */
+  nodes(): NodeFacts[] {
+    return Array.from(this.#options.records.entries('node'), entry =>
+      decodeNode(entry.value),
+    ).filter(facts => facts !== undefined)
+  }
+
+  /** Whether this node is the one that makes a zone now. */
+  makes(apex: string): boolean {
+    return this.#ownZones.has(apex)
+  }
+
+  #own(apex: string): OwnZone {
+    const had = this.#ownZones.get(apex)
+    if (had) return had
+    const zone: OwnZone = { pieces: new Map(), since: this.#options.now() }
+    this.#ownZones.set(apex, zone)
+    this.#publish(headKey(apex), Buffer.from(String(zone.since)))
+    return zone
+  }
+
+  #publish(key: Key, value: Uint8Array): void {
+    if (this.#options.records.publish(key, value)) return
+    this.#options.log.warn('gossip does not take a record of ours', {
+      kind: key.kind,
+      name: key.name,
+      octets: value.length,
+    })
+  }
+
+  #changed(keys: readonly Key[]): void {
+    if (this.#closed) return
+    if (keys.some(key => key.kind === 'vip'))
+      this.#timer ??= setTimeout(() => this.#mergeVips(), PACE_MS)
+    for (const apex of this.#options.apexes) {
+      const touched = keys
+        .flatMap(key => (key.kind === 'zone' ? [pieceIn(key.name, apex)] : []))
+        .filter(piece => piece !== undefined)
+      if (touched.length > 0) this.#follow(apex, touched)
+    }
+  }
+
+  #mergeVips(): void {
+    this.#timer = undefined
+    if (this.#closed) return
+    const byOwner = new Map<string, VipRecord[]>()
+    for (const { owner, value } of this.#options.records.entries('vip')) {
+      const vip = decodeVip(value)
+      if (!vip) continue
+      const of = byOwner.get(owner)
+      if (of) of.push(vip)
+      else byOwner.set(owner, [vip])
+    }
+    this.#options.onVips(Array.from(byOwner, ([owner, records]) => ({ owner, records })))
+  }
+
+  /** Serves what the zone's maker says; -1 among the pieces is its head. */
+  #follow(apex: string, pieces: readonly number[]): void {
+    const { node, onZone } = this.#options
+    const maker = this.#makerOf(apex)
+    if (maker === undefined) return
+    if (maker === node) {
+      // We serve it from its source, not by way of the gossip.
+      this.#makers.set(apex, maker)
+      return
+    }
+    this.#yield(apex)
+    const taken = this.#makers.get(apex) !== maker
+    this.#makers.set(apex, maker)
+    const served = taken
+      ? new Map<number, readonly Owner[]>()
+      : (this.#served.get(apex) ?? new Map<number, readonly Owner[]>())
+    this.#served.set(apex, served)
+    const set: Owner[] = []
+    const drop: string[] = []
+    for (const piece of taken ? Array.from({ length: PIECES }, (_, i) => i) : pieces) {
+      if (piece < 0) continue
+      const entry = this.#options.records.lookup(pieceKey(apex, piece)).find(e => e.owner === maker)
+      const owners = (entry && decodeOwners(entry.value, apex)) ?? []
+      const names = new Set(owners.map(([name]) => name))
+      for (const [name] of served.get(piece) ?? []) if (!names.has(name)) drop.push(name)
+      set.push(...owners)
+      if (owners.length > 0) served.set(piece, owners)
+      else served.delete(piece)
+    }
+    if (taken) onZone(apex, { kind: 'full', zone: wholeOf(served) })
+    else onZone(apex, { kind: 'patch', set, drop })
+  }
+
+  /** The owner of the latest head; by name between equals, so that all nodes agree. */
+  #makerOf(apex: string): string | undefined {
+    let best: { owner: string; since: number } | undefined
+    for (const { owner, value } of this.#options.records.lookup(headKey(apex))) {
+      const since = Number(Buffer.from(value).toString())
+      if (!Number.isFinite(since)) continue
+      if (!best || since > best.since || (since === best.since && owner > best.owner))
+        best = { owner, since }
+    }
+    return best?.owner
+  }
+
+  /** Another makes it now: what we said of it goes. */
+  #yield(apex: string): void {
+    const zone = this.#ownZones.get(apex)
+    if (!zone) return
+    this.#ownZones.delete(apex)
+    const { records } = this.#options
+    for (const piece of zone.pieces.keys()) records.withdraw(pieceKey(apex, piece))
+    records.withdraw(headKey(apex))
+  }
+}
+
+const wholeOf = (served: ReadonlyMap<number, readonly Owner[]>): ZoneMap =>
+  new Map([...served.values()].flat())
+
+const headKey = (apex: string): Key => ({ kind: 'zone', name: `${apex} head` })
+const pieceKey = (apex: string, piece: number): Key => ({ kind: 'zone', name: `${apex} ${piece}` })
+
+/** The piece of `apex` that a key is, -1 for its head, undefined for another's. */
+const pieceIn = (name: string, apex: string): number | undefined => {
+  if (!name.startsWith(`${apex} `)) return undefined
+  const rest = name.slice(apex.length + 1)
+  if (rest === 'head') return -1
+  const piece = Number(rest)
+  return Number.isInteger(piece) && piece >= 0 && piece < PIECES ? piece : undefined
+}
+
+/** Whether gossip may fill a key: VIPs and nodes, and pieces of the zones named. */
+export const mayShare =
+  (apexes: readonly string[]) =>
+  (key: Key): boolean =>
+    key.kind !== 'zone' || apexes.some(apex => pieceIn(key.name, apex) !== undefined)
+
+const pieceOf = (name: string): number => {
+  let h = 0x811c9dc5
+  for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193)
+  return (h ^ (h >>> 16)) & (PIECES - 1)
+}

@@ -1,0 +1,128 @@
+import fc from 'fast-check'
+import t from 'tap'
+import type { Entry, Key } from '../../src/control/gossip/records/types.ts'
+import { mayShare, Shared, type SharedRecords } from '../../src/control/shared.ts'
+import { decodeNode, decodeOwners, decodeVip, encodeOwners, encodeVip } from '../../src/control/shared-codec.ts'
+import type { OwnerVips } from '../../src/control/vip/table.ts'
+import type { VipRecord } from '../../src/control/vip/record.ts'
+import { isName, type ZoneChange } from '../../src/control/zone.ts'
+import { silent } from '../../src/log.ts'
+
+const APEX = 'dcos.thisdcos.directory'
+
+/** Records that every node sees at once. */
+class Bus {
+  readonly all = new Map<string, Entry>()
+  readonly #listeners = new Set<(keys: readonly Key[]) => void>()
+  node(owner: string): SharedRecords {
+    const id = (key: Key): string => `${owner}|${key.kind}|${key.name}`
+    const tell = (key: Key): void => this.#listeners.forEach(listener => listener([key]))
+    return {
+      publish: (key, value) => {
+        this.all.set(id(key), { ...key, owner, value, stale: false })
+        tell(key)
+        return true
+      },
+      withdraw: key => {
+        this.all.delete(id(key))
+        tell(key)
+        return true
+      },
+      entries: kind => [...this.all.values()].filter(e => e.kind === kind),
+      lookup: key => [...this.all.values()].filter(e => e.kind === key.kind && e.name === key.name),
+      onChange: listener => {
+        this.#listeners.add(listener)
+        return () => void this.#listeners.delete(listener)
+      },
+    }
+  }
+}
+
+class Node {
+  readonly shared: Shared
+  readonly zone = new Map<string, readonly string[]>()
+  vips: readonly OwnerVips[] = []
+  constructor(bus: Bus, name: string, now: () => number) {
+    this.shared = new Shared({
+      records: bus.node(name),
+      node: name,
+      apexes: [APEX],
+      log: silent,
+      onVips: owners => (this.vips = owners),
+      onZone: (_apex, change) => this.apply(change),
+      now,
+    })
+  }
+  apply(change: ZoneChange): void {
+    if (change.kind === 'full') this.zone.clear()
+    else for (const name of change.drop) this.zone.delete(name)
+    for (const [name, rrsets] of change.kind === 'full' ? change.zone : change.set) this.zone.set(name, rrsets.flatMap(r => r.data))
+  }
+}
+const owner = (name: string, ip: string) => [`${name}.${APEX}`, [{ type: 'A', ttl: 5, data: [ip] }]] as const
+const vip = (name: string, ip: string): VipRecord => ({ protocol: 'tcp', name, ip: '', port: 80, backends: [{ ip, port: 8080, weight: 1 }] })
+
+t.test('a zone made on one node is served on another, change by change', async t => {
+  const bus = new Bus()
+  const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
+  a.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('x', '192.0.2.1'), owner('y', '192.0.2.2')]) })
+  t.same([...b.zone].sort(), [[`x.${APEX}`, ['192.0.2.1']], [`y.${APEX}`, ['192.0.2.2']]])
+  a.shared.publishZone(APEX, { kind: 'patch', set: [owner('x', '192.0.2.9')], drop: [`y.${APEX}`] })
+  t.same([...b.zone], [[`x.${APEX}`, ['192.0.2.9']]])
+  t.ok(a.shared.makes(APEX) && !b.shared.makes(APEX))
+})
+
+t.test('after a failover the later maker counts and the earlier takes back what it said', async t => {
+  const bus = new Bus()
+  const [a, b, c] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 2), new Node(bus, 'c', () => 3)]
+  a.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('old', '192.0.2.1')]) })
+  b.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('new', '192.0.2.2')]) })
+  t.same([...c.zone], [[`new.${APEX}`, ['192.0.2.2']]])
+  t.same([...a.zone], [[`new.${APEX}`, ['192.0.2.2']]])
+  t.notOk(a.shared.makes(APEX))
+  t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
+})
+
+t.test('VIPs of all nodes come together by owner', async t => {
+  const bus = new Bus()
+  const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
+  a.shared.publishVips([vip('web.marathon', '192.0.2.1')])
+  b.shared.publishVips([vip('web.marathon', '192.0.2.2'), vip('api.marathon', '192.0.2.2')])
+  await new Promise(resolve => setTimeout(resolve, 80))
+  t.same(a.vips.map(o => [o.owner, o.records.length]), [['a', 1], ['b', 2]])
+  b.shared.publishVips([])
+  await new Promise(resolve => setTimeout(resolve, 80))
+  t.same(a.vips.map(o => o.owner), ['a'])
+  a.shared.close()
+  b.shared.close()
+})
+
+t.test('only keys of the zones that gossip may fill are taken', async t => {
+  const may = mayShare([APEX])
+  t.ok(may({ kind: 'vip', name: 'web.marathon 80 tcp' }))
+  t.ok(may({ kind: 'zone', name: `${APEX} head` }))
+  t.ok(may({ kind: 'zone', name: `${APEX} 255` }))
+  for (const name of ['mesos head', `${APEX} 256`, `${APEX} x`, APEX, `evil.${APEX} 1`]) t.notOk(may({ kind: 'zone', name }), name)
+})
+
+t.test('what is encoded comes back', async t => {
+  const one = vip('web.marathon', '192.0.2.1')
+  t.same(decodeVip(encodeVip(one)), one)
+  const owners = [owner('x', '192.0.2.1')]
+  t.same(decodeOwners(encodeOwners(owners), APEX), owners)
+})
+
+t.test('no value of a peer makes a decoder throw, or brings a name or an address that is none', async t => {
+  const text = fc.oneof(fc.json(), fc.constantFrom('{"p":"tcp","n":"a b","o":80,"b":[]}', '{"p":"tcp","n":"a","i":"","o":80,"b":[["x",1,1],["192.0.2.1",99999,1],["192.0.2.1",1,1]]}'))
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), text.map(json => new Uint8Array(Buffer.from(json)))), bytes => {
+      const v = decodeVip(bytes)
+      decodeNode(bytes)
+      const z = decodeOwners(bytes, APEX) ?? []
+      return (v === undefined || v.name === '' || isName(v.name)) && z.every(([name]) => isName(name) && name.endsWith(APEX))
+    }),
+    { numRuns: 2000 },
+  )
+  const foreign = encodeOwners([['web.mesos', [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]], [`ok.${APEX}`, [{ type: 'TXT', ttl: 5, data: ['x'] }, { type: 'A', ttl: 5, data: ['999.1.1.1', '192.0.2.1'] }]]])
+  t.same(decodeOwners(foreign, APEX), [[`ok.${APEX}`, [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]]])
+})
