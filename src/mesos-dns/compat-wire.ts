@@ -22,6 +22,8 @@ export type CompatOptions = {
   readonly recursionAvailable: boolean
   /** False hides that an answer was cut: the original's setTruncateBit. */
   readonly setTruncateBit: boolean
+  /** True refuses names outside the zone: the original without resolvers. */
+  readonly refuseOutside?: boolean
 }
 
 /** Octets of a UDP answer that reach it are too many; whatever EDNS says. */
@@ -193,6 +195,15 @@ const fitted = (
 const bare = (query: Uint8Array, third: number, rcode: number): Buffer =>
   Buffer.from([u8(query, 0), u8(query, 1), third, rcode, 0, 0, 0, 0, 0, 0, 0, 0])
 
+const refused = (query: Uint8Array, questionEnd: number, third: number): Buffer => {
+  const out = Buffer.concat([
+    bare(query, third, RCODE.REFUSED),
+    query.subarray(HEADER, questionEnd),
+  ])
+  out[5] = 1
+  return out
+}
+
 /**
  * The response to a query over UDP or TCP; undefined if there is none to
  * give (a response, a cut-off header), 'outside' if the name is not in the
@@ -214,7 +225,9 @@ export const compatReply = (
   if (nameEnd < 0 || nameEnd + 4 > query.length)
     return bare(query, QR | (second & 0x78), RCODE.FORMERR)
   const folded = foldedText(query, HEADER)
-  if (folded !== zone.apex && !folded.endsWith(`.${zone.apex}`)) return 'outside'
+  if (folded !== zone.apex && !folded.endsWith(`.${zone.apex}`)) {
+    return options.refuseOutside ? refused(query, nameEnd + 4, echoed) : 'outside'
+  }
   const of = compatAnswer(nameText(query, HEADER), u16(query, nameEnd), zone, random)
   const fourth =
     (options.recursionAvailable ? RA : 0) | (isQuery ? u8(query, 3) & CD : 0) | of.rcode

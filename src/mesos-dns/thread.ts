@@ -12,14 +12,11 @@ import type {
   ZoneApex,
 } from '../boundary.ts'
 import { UPSTREAMS, ZONES } from '../fast/counters.ts'
+import type { CompatOptions } from './compat-wire.ts'
 import type { Settings } from './settings.ts'
 
 /** Answers of the zone as the original's, byte for byte; see compat-wire.ts. */
-export type CompatStart = {
-  readonly apex: string
-  readonly recursionAvailable: boolean
-  readonly setTruncateBit: boolean
-}
+export type CompatStart = CompatOptions & { readonly apex: string }
 
 export type ServerStart = DataThreadStart & { readonly compat?: CompatStart }
 
@@ -40,7 +37,8 @@ const DAY = 86_400
 const DEADLINE_MS = 1_800
 
 export const serverStart = (settings: Settings, facts: StartFacts): ServerStart => {
-  const { domain, recurseOn, setTruncateBit, compat, timeoutMs } = settings
+  const { domain, recurseOn, setTruncateBit, compat, timeoutMs, resolvers, zoneResolvers } =
+    settings
   return {
     ...facts,
     cache: {
@@ -55,7 +53,16 @@ export const serverStart = (settings: Settings, facts: StartFacts): ServerStart 
     race: { grace: 20, deadline: Math.min(timeoutMs, DEADLINE_MS), retransmit: [250, 750] },
     maxInFlight: 4_096,
     identity: true,
-    ...(compat ? { compat: { apex: domain, recursionAvailable: recurseOn, setTruncateBit } } : {}),
+    ...(compat
+      ? {
+          compat: {
+            apex: domain,
+            recursionAvailable: recurseOn,
+            setTruncateBit,
+            refuseOutside: resolvers.length === 0 && Object.keys(zoneResolvers).length === 0,
+          },
+        }
+      : {}),
   }
 }
 

@@ -302,6 +302,31 @@ t.test('a name outside the zone is left to whoever answers those', async t => {
   }
 })
 
+t.test('a name outside the zone is refused where there are no resolvers', async t => {
+  const zone = zoneOf(recorded)
+  let asked = 0
+  for (const block of blocksOf(live)) {
+    if (/(^|\.)mesos$/i.test(block.name)) continue
+    const [want] = printed(block.lines)
+    const got = compatReply(
+      queryOf(block.name, block.type),
+      'udp',
+      zone,
+      { ...OPTIONS, refuseOutside: true },
+      Math.random,
+    )
+    if (!want || !Buffer.isBuffer(got)) continue
+    asked++
+    const { status, flags, size } = shown(got)
+    t.strictSame(
+      { status, flags, size },
+      { status: want.status, flags: want.flags, size: want.size },
+      block.name,
+    )
+  }
+  t.equal(asked, 3)
+})
+
 t.test('answers are shuffled and setTruncateBit can hide that they were cut', async t => {
   const zone = zoneOf(recorded)
   const orders = new Set<string>()
