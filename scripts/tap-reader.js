@@ -53,7 +53,8 @@ export class TapReader {
   }
 
   end() {
-    for (const { name } of this.#open.slice(0, 1)) this.failures.push({ at: [], name, detail: ['  its result is missing'] })
+    for (const { name } of this.#open.slice(0, 1))
+      this.failures.push({ at: [], name, detail: ['  its result is missing'] })
   }
 
   #diagnostic(line) {
@@ -93,7 +94,9 @@ export class TapReader {
     if (depth === 0) {
       this.filesSeen++
       const count = this.passed - (closed?.passed ?? 0)
-      this.#say(`${ok ? 'ok    ' : 'NOT OK'} ${name}  ${count} passed${time ? `, ${time[1]} ${time[2]}` : ''}`)
+      this.#say(
+        `${ok ? 'ok    ' : 'NOT OK'} ${name}  ${count} passed${time ? `, ${time[1]} ${time[2]}` : ''}`,
+      )
     }
   }
 
@@ -106,7 +109,8 @@ export class TapReader {
     // `t.skip('SKIPPED: why')` puts the reason into the name.
     const reason = (directive[2] || at.pop() || 'no reason given').replace(/^SKIPPED:\s*/i, '')
     // A file without a single test is a mistake, not a wish.
-    if (/^no tests found/i.test(reason)) this.failures.push({ at, name: 'no tests found', detail: [] })
+    if (/^no tests found/i.test(reason))
+      this.failures.push({ at, name: 'no tests found', detail: [] })
     else this.skips.push({ at, reason })
   }
 }

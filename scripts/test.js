@@ -6,7 +6,7 @@
  * full and every skip with its reason, and closes with one plain line that
  * counts assertions: `N passed, N failed, N skipped`. Fails when something
  * failed, and when nothing ran. The whole TAP output is kept in
- * .tap/report.tap. Plain JavaScript, because Node 20 cannot run TypeScript
+ * .tap/report.tap (of some files: report-part.tap). Plain JavaScript, because Node 20 cannot run TypeScript
  * and this must work before anything is built.
  */
 import { spawn } from 'node:child_process'
@@ -28,20 +28,32 @@ const testFiles = folder =>
     .flatMap(entry => {
       const path = join(folder, entry.name)
       if (entry.isDirectory()) return NOT_TESTS.has(entry.name) ? [] : testFiles(path)
-      return entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts') ? [relative(root, path)] : []
+      return entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts')
+        ? [relative(root, path)]
+        : []
     })
 
 const asked = process.argv.slice(2)
-const files = asked.length > 0 ? asked.map(file => relative(root, file)) : testFiles(join(root, 'test'))
+const files =
+  asked.length > 0 ? asked.map(file => relative(root, file)) : testFiles(join(root, 'test'))
 
 mkdirSync(join(root, '.tap'), { recursive: true })
-const report = createWriteStream(join(root, '.tap', 'report.tap'))
+const reportPath = join('.tap', asked.length > 0 ? 'report-part.tap' : 'report.tap')
+const report = createWriteStream(join(root, reportPath))
 const started = Date.now()
 const reader = new TapReader(line => process.stdout.write(`${line}\n`))
 
 const tap = spawn(
   process.execPath,
-  [join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'), '-R', 'tap', '--disable-coverage', '--jobs=2', '--timeout=180', ...files],
+  [
+    join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'),
+    '-R',
+    'tap',
+    '--disable-coverage',
+    '--jobs=2',
+    '--timeout=180',
+    ...files,
+  ],
   { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
 )
 const ended = new Promise(resolve => {
@@ -60,7 +72,7 @@ const { passed, failures, skips, filesSeen } = reader
 let failed = failures.length
 if (failed === 0 && status !== 0) {
   failed = 1
-  console.log(`tap itself ended with ${status}: see .tap/report.tap`)
+  console.log(`tap itself ended with ${status}: see ${reportPath}`)
 }
 if (filesSeen < files.length) {
   failed++
@@ -70,8 +82,16 @@ if (passed + failed === 0) {
   failed = 1
   console.log('no test ran')
 }
-for (const { at, name, detail } of failures) console.log(`\nFAILED  ${[...at, name].join(' > ')}\n${detail.join('\n')}`)
-if (skips.length > 0) console.log(`\n${skips.map(({ at, reason }) => `SKIPPED ${at.join(' > ')}: ${reason}`).join('\n')}`)
-console.log(`\n${filesSeen} files, ${Math.round((Date.now() - started) / 1000)} s; counted are assertions`)
-console.log(`${passed} passed, ${failed} failed${skips.length > 0 ? `, ${skips.length} skipped` : ''}`)
+for (const { at, name, detail } of failures)
+  console.log(`\nFAILED  ${[...at, name].join(' > ')}\n${detail.join('\n')}`)
+if (skips.length > 0)
+  console.log(
+    `\n${skips.map(({ at, reason }) => `SKIPPED ${at.join(' > ')}: ${reason}`).join('\n')}`,
+  )
+console.log(
+  `\n${filesSeen} files, ${Math.round((Date.now() - started) / 1000)} s; counted are assertions`,
+)
+console.log(
+  `${passed} passed, ${failed} failed${skips.length > 0 ? `, ${skips.length} skipped` : ''}`,
+)
 process.exitCode = failed > 0 ? 1 : 0
