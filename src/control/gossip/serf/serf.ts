@@ -247,19 +247,18 @@ export class Serf implements UserState {
   // our part of a push/pull
 
   write(entries: readonly Entry[], done: (bytes: Uint8Array) => void): Job {
-    const w = new SerfStateWriter(this.#clock.time, entries.length)
-    const left: string[] = []
+    const left = entries.filter(entry => entry.state === LEFT).map(entry => entry.node.name)
+    const w = new SerfStateWriter(this.clocks, this.#events.groups(), left, entries.length)
     let at = 0
     return {
       step: () => {
         const end = Math.min(entries.length, at + SLICE)
         for (; at < end; at++) {
-          const { node, state } = entries[at]!
-          w.member(node.name, this.intents.timeOf(node.name))
-          if (state === LEFT) left.push(node.name)
+          const { name } = entries[at]!.node
+          w.member(name, this.intents.timeOf(name))
         }
         if (at < entries.length) return false
-        done(w.tail(left, this.#eventClock.time, this.#events.groups(), this.#queryClock.time))
+        done(w.done())
         return true
       },
     }

@@ -165,26 +165,28 @@ export const readCompressHead = (r: Reader, most: number): number | undefined =>
   return r.ok ? length : undefined
 }
 
+// Fields are written in alphabetical order, as go-msgpack does: the bytes are then the same as a serf's.
+
 const source = (w: Writer, from: Source): Writer =>
-  w.text('SourceAddr').raw(addressBytes(from.address)).text('SourcePort').int(from.port).text('SourceNode').text(from.name)
+  w.text('SourceAddr').raw(addressBytes(from.address)).text('SourceNode').text(from.name).text('SourcePort').int(from.port)
 
 export const writePing = (seq: number, node: string, from: Source): Buffer =>
-  source(new Writer().u8(TYPE.ping).map(5).text('SeqNo').int(seq).text('Node').text(node), from).done()
+  source(new Writer().u8(TYPE.ping).map(5).text('Node').text(node).text('SeqNo').int(seq), from).done()
 
 export const writeIndirectPing = (ping: IndirectPing): Buffer =>
   source(
     new Writer(192)
       .u8(TYPE.indirectPing).map(8)
-      .text('SeqNo').int(ping.seq)
-      .text('Target').raw(addressBytes(ping.target))
-      .text('Port').int(ping.port)
+      .text('Nack').bool(ping.nack)
       .text('Node').text(ping.node)
-      .text('Nack').bool(ping.nack),
+      .text('Port').int(ping.port)
+      .text('SeqNo').int(ping.seq),
     ping.source,
-  ).done()
+  ).text('Target').raw(addressBytes(ping.target)).done()
 
+/** Without a payload: serf takes that for a member that has no network coordinates. */
 export const writeAck = (seq: number): Buffer =>
-  new Writer(32).u8(TYPE.ack).map(2).text('SeqNo').int(seq).text('Payload').nil().done()
+  new Writer(32).u8(TYPE.ack).map(2).text('Payload').nil().text('SeqNo').int(seq).done()
 
 export const writeNack = (seq: number): Buffer =>
   new Writer(32).u8(TYPE.nack).map(1).text('SeqNo').int(seq).done()
@@ -192,19 +194,19 @@ export const writeNack = (seq: number): Buffer =>
 export const writeAccusation = (type: typeof TYPE.suspect | typeof TYPE.dead, a: Accusation): Buffer =>
   new Writer()
     .u8(type).map(3)
+    .text('From').text(a.from)
     .text('Incarnation').int(a.incarnation)
     .text('Node').text(a.node)
-    .text('From').text(a.from)
     .done()
 
 export const writeAlive = (a: Alive): Buffer =>
   new Writer(192)
     .u8(TYPE.alive).map(6)
-    .text('Incarnation').int(a.incarnation)
-    .text('Node').text(a.node)
     .text('Addr').raw(addressBytes(a.address))
-    .text('Port').int(a.port)
+    .text('Incarnation').int(a.incarnation)
     .text('Meta').raw(a.meta)
+    .text('Node').text(a.node)
+    .text('Port').int(a.port)
     .text('Vsn').raw(a.versions)
     .done()
 
@@ -212,11 +214,11 @@ export const writeAlive = (a: Alive): Buffer =>
 export const writeState = (s: NodeState): Buffer =>
   new Writer(192)
     .map(7)
-    .text('Name').text(s.node)
     .text('Addr').raw(addressBytes(s.address))
-    .text('Port').int(s.port)
-    .text('Meta').raw(s.meta)
     .text('Incarnation').int(s.incarnation)
+    .text('Meta').raw(s.meta)
+    .text('Name').text(s.node)
+    .text('Port').int(s.port)
     .text('State').int(s.state)
     .text('Vsn').raw(s.versions)
     .done()
@@ -224,9 +226,9 @@ export const writeState = (s: NodeState): Buffer =>
 export const writePushPullHead = (head: PushPullHead): Buffer =>
   new Writer(64)
     .u8(TYPE.pushPull).map(3)
+    .text('Join').bool(head.join)
     .text('Nodes').int(head.nodes)
     .text('UserStateLen').int(head.userLength)
-    .text('Join').bool(head.join)
     .done()
 
 /** A user message for a stream, with its length before it. */

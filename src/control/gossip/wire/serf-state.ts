@@ -13,34 +13,40 @@ const GROUPS_MOST = 4096
 const EVENTS_MOST = 256
 const LTIME = Number.MAX_SAFE_INTEGER
 
-/** Writes the state: `head`, `member` for each, then `tail`. */
+/** Writes the state: everything short at once, then `member` for each member, in alphabetical order as in messages.ts. */
 export class SerfStateWriter {
   #w: Writer
 
-  constructor(ltime: LamportTime, members: number) {
-    this.#w = new Writer(64 + members * 24).u8(SERF.pushPull).map(6).text('LTime').int(ltime).text('StatusLTimes').map(members)
+  /**
+   * @param groups events of one Lamport time each
+   * @param members how many will follow
+   */
+  constructor(
+    clocks: { readonly member: LamportTime; readonly event: LamportTime; readonly query: LamportTime },
+    groups: Iterable<readonly UserEvent[]>,
+    left: readonly string[],
+    members: number,
+  ) {
+    const kept = [...groups]
+    const w = new Writer(256 + members * 24).u8(SERF.pushPull).map(6)
+    w.text('EventLTime').int(clocks.event).text('Events').array(kept.length)
+    for (const events of kept) {
+      w.map(2).text('Events').array(events.length)
+      for (const event of events) w.map(2).text('Name').text(event.name).text('Payload').raw(event.payload)
+      w.text('LTime').int(events[0]?.ltime ?? 0)
+    }
+    w.text('LTime').int(clocks.member).text('LeftMembers').array(left.length)
+    for (const name of left) w.text(name)
+    this.#w = w.text('QueryLTime').int(clocks.query).text('StatusLTimes').map(members)
   }
 
   member(name: string, ltime: LamportTime): void {
     this.#w.text(name).int(ltime)
   }
 
-  /** The rest; `groups` are events of one Lamport time each. */
-  tail(
-    left: readonly string[],
-    eventTime: LamportTime,
-    groups: Iterable<readonly UserEvent[]>,
-    queryTime: LamportTime,
-  ): Buffer {
-    const w = this.#w.text('LeftMembers').array(left.length)
-    for (const name of left) w.text(name)
-    const kept = [...groups]
-    w.text('EventLTime').int(eventTime).text('Events').array(kept.length)
-    for (const events of kept) {
-      w.map(2).text('LTime').int(events[0]?.ltime ?? 0).text('Events').array(events.length)
-      for (const event of events) w.map(2).text('Name').text(event.name).text('Payload').raw(event.payload)
-    }
-    return w.text('QueryLTime').int(queryTime).done()
+  /** All of it, once every member is written. */
+  done(): Buffer {
+    return this.#w.done()
   }
 }
 

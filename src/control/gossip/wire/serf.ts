@@ -81,10 +81,10 @@ export const readUserEvent = (body: Uint8Array): UserEvent | undefined => {
 export const writeUserEvent = (event: UserEvent): Buffer =>
   new Writer(64 + event.payload.length)
     .u8(SERF.userEvent).map(4)
+    .text('CC').bool(event.coalesce)
     .text('LTime').int(event.ltime)
     .text('Name').text(event.name)
     .text('Payload').raw(event.payload)
-    .text('CC').bool(event.coalesce)
     .done()
 
 export const readQuery = (body: Uint8Array): Query | undefined => {
@@ -112,21 +112,18 @@ export const readQuery = (body: Uint8Array): Query | undefined => {
 }
 
 export const writeQuery = (q: Query): Buffer => {
-  const w = new Writer(256)
-    .u8(SERF.query).map(11)
-    .text('LTime').int(q.ltime)
-    .text('ID').int(q.id)
-    .text('Addr').raw(addressBytes(q.address))
-    .text('Port').int(q.port)
-    .text('SourceNode').text(q.source)
-    .text('Filters').array(q.filters.length)
+  const w = new Writer(256).u8(SERF.query).map(11).text('Addr').raw(addressBytes(q.address)).text('Filters')
+  if (q.filters.length === 0) w.nil()
+  else w.array(q.filters.length)
   for (const filter of q.filters) w.raw(filter)
+  w.text('Flags').int(q.flags).text('ID').int(q.id).text('LTime').int(q.ltime).text('Name').text(q.name).text('Payload')
+  if (q.payload.length === 0) w.nil()
+  else w.raw(q.payload)
   return w
-    .text('Flags').int(q.flags)
+    .text('Port').int(q.port)
     .text('RelayFactor').int(q.relayFactor)
+    .text('SourceNode').text(q.source)
     .text('Timeout').int(Math.round(q.timeout) * 1e6)
-    .text('Name').text(q.name)
-    .text('Payload').raw(q.payload)
     .done()
 }
 
@@ -149,10 +146,10 @@ export const readQueryResponse = (body: Uint8Array): QueryResponse | undefined =
 export const writeQueryResponse = (q: QueryResponse): Buffer =>
   new Writer(96 + q.payload.length)
     .u8(SERF.queryResponse).map(5)
-    .text('LTime').int(q.ltime)
-    .text('ID').int(q.id)
-    .text('From').text(q.from)
     .text('Flags').int(q.flags)
+    .text('From').text(q.from)
+    .text('ID').int(q.id)
+    .text('LTime').int(q.ltime)
     .text('Payload').raw(q.payload)
     .done()
 
@@ -211,9 +208,9 @@ export const readKeyResponse = (bytes: Uint8Array): KeyResponse | undefined => {
 }
 
 export const writeKeyResponse = (k: KeyResponse): Buffer => {
-  const w = new Writer(256).u8(SERF.keyResponse).map(4).text('Result').bool(k.result).text('Message').text(k.message).text('Keys').array(k.keys.length)
+  const w = new Writer(256).u8(SERF.keyResponse).map(4).text('Keys').array(k.keys.length)
   for (const one of k.keys) w.text(one)
-  return w.text('PrimaryKey').text(k.primary).done()
+  return w.text('Message').text(k.message).text('PrimaryKey').text(k.primary).text('Result').bool(k.result).done()
 }
 
 /** A message wrapped for another member: where it goes, and its bytes. */
@@ -239,7 +236,7 @@ export const readRelay = (body: Uint8Array): { address: string; port: number; na
 export const writeMember = (node: { name: string; address: string; port: number }): Buffer =>
   new Writer()
     .u8(SERF.conflictResponse).map(3)
-    .text('Name').text(node.name)
     .text('Addr').raw(addressBytes(node.address))
+    .text('Name').text(node.name)
     .text('Port').int(node.port)
     .done()
