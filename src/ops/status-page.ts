@@ -90,12 +90,15 @@ const verdict = ({ health, listening }: Status): Html => {
   }</section>`
 }
 
-/** Ten minutes of queries per second as an area; the words beside it say the same. */
+/** Samples that ten minutes have. */
+const SLOTS = 120
+
+/** Queries per second over ten minutes as an area that ends at its right edge now; the words beside it say the same. */
 const spark = (qps: readonly number[]): Html => {
   const top = Math.max(1, ...qps)
-  const step = 600 / Math.max(1, qps.length - 1)
-  const line = qps.map((n, i) => `${(i * step).toFixed(1)},${(79 - (n / top) * 76).toFixed(1)}`).join(' ')
-  return html`<svg class="spark" viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label="Queries per second, peak ${count(top)}"><polygon class="area" points="0,80 ${line} 600,80"/><polyline class="stroke" points="${line}"/></svg>`
+  const x = (i: number): string => (600 - ((qps.length - 1 - i) * 600) / (SLOTS - 1)).toFixed(1)
+  const line = qps.map((n, i) => `${x(i)},${(79 - (n / top) * 76).toFixed(1)}`).join(' ')
+  return html`<svg class="spark" viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label="Queries per second, peak ${count(top)}"><polygon class="area" points="${x(0)},80 ${line} 600,80"/><polyline class="stroke" points="${line}"/></svg>`
 }
 
 /** A share in percent; what happened at all is never 0. */
