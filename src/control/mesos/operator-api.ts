@@ -4,8 +4,10 @@
  * parsing; what an event does to the state is in reducer.ts.
  */
 import { fail } from '../../error.ts'
-import { id, isObject, list, number, object, text, type Json } from './json.ts'
+import { canonicalIp, hostPort } from '../ip.ts'
+import { id, isObject, list, number, object, port, text, type Json } from './json.ts'
 import {
+  pidEndpoint,
   taskKey,
   type Agent,
   type Framework,
@@ -215,4 +217,14 @@ export const agentInfoFromJson = (json: unknown): Agent => {
   const agent = agentFromJson(object(json).get_agent)
   if (agent === undefined) throw fail('the answer is no GET_AGENT of a Mesos agent', 'EDATA')
   return agent
+}
+
+/** A master's answer to GET_MASTER: its 'ip:port'; '' if it does not say. Never throws. */
+export const masterFromJson = (json: unknown): string => {
+  const { address, pid } = object(object(object(json).get_master).master_info)
+  const { ip: said, port: n } = object(address)
+  const [ip, at] = [canonicalIp(text(said)), port(n)]
+  if (ip !== '' && at !== 0) return hostPort(ip, at)
+  const endpoint = pidEndpoint(text(pid))
+  return endpoint === undefined ? '' : hostPort(endpoint.host, endpoint.port)
 }

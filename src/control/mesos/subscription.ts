@@ -8,7 +8,7 @@ import { codeOf, fail, messageOf, type Coded } from '../../error.ts'
 import type { Log } from '../../log.ts'
 import { httpReason, type Http, type HttpStream } from '../http.ts'
 import { Itinerary, type ItineraryOptions, type Outcome, type Step } from './itinerary.ts'
-import { HEARTBEAT_MS, messageFromJson, type MesosEvent } from './operator-api.ts'
+import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from './operator-api.ts'
 import { RecordReader } from './recordio.ts'
 import { parseState } from './state.ts'
 
@@ -40,6 +40,9 @@ export type SubscriptionOptions = ItineraryOptions & {
 }
 
 export type SubscriptionState = 'streaming' | 'polling' | 'connecting' | 'waiting'
+
+const GET_MASTER_MS = 5_000
+const GET_MASTER_BYTES = 256 * 1024
 
 const silent = (): Coded =>
   fail('the stream of the master went silent', 'EHTTP', { reason: 'silence' })
@@ -167,7 +170,7 @@ export class Subscription {
     alive: (heartbeatMs: number) => void,
   ): Promise<boolean> {
     const reader = new RecordReader(this.#options.maxBytes)
-    const leader = new URL(base).host
+    const leader = await this.#leader(base)
     let subscribed = false
     for await (const chunk of stream.chunks) {
       this.counts.bytes += chunk.length
@@ -194,6 +197,28 @@ export class Subscription {
       if (events.length > 0) this.#options.onEvents(events)
     }
     return subscribed
+  }
+
+  /**
+   * 'ip:port' of the master that streams: by its own word, because it may have
+   * been asked at 127.0.0.1, which is nobody's leader; else as it was asked.
+   */
+  async #leader(base: string): Promise<string> {
+    const { http } = this.#options
+    const call = {
+      deadlineMs: GET_MASTER_MS,
+      maxBytes: GET_MASTER_BYTES,
+      signal: this.#closing.signal,
+    }
+    const { host } = new URL(base)
+    try {
+      return (
+        masterFromJson(await http.postJson(`${base}/api/v1`, { type: 'GET_MASTER' }, call)) || host
+      )
+    } catch {
+      // not permitted, or an older Mesos: the stream is what matters
+      return host
+    }
   }
 
   #message(record: Buffer, leader: string): ReturnType<typeof messageFromJson> {

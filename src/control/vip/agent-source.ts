@@ -167,9 +167,10 @@ export class AgentVips {
     if (nodeIp !== '') return nodeIp
     if (this.#agentIp !== '') return this.#agentIp
     const agent = agentInfoFromJson(await this.#call('GET_AGENT'))
-    // an agent that registered under a name is reached where we reach it
-    const asked = new URL(this.#options.agent).hostname.replace(/^\[|\]$/g, '')
-    this.#agentIp = canonicalIp(agentHost(agent)) || canonicalIp(asked)
+    // an agent that registered under a name is where we reach it, unless that is this host's inside
+    const asked = canonicalIp(new URL(this.#options.agent).hostname.replace(/^\[|\]$/g, ''))
+    const outside = asked === '127.0.0.1' || asked === '::1' ? '' : asked
+    this.#agentIp = canonicalIp(agentHost(agent)) || outside
     return this.#agentIp
   }
 

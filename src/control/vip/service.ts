@@ -36,6 +36,8 @@ export type VipServiceOptions = {
   readonly onZone: (apex: string, change: ZoneChange, loaded: boolean) => void
   /** True while gossip has not synced: until `markSynced` the zone does not count as loaded. */
   readonly awaitSync: boolean
+  /** What a service before this one had as its own (a reload): stands in until the agent is heard. */
+  readonly remembered?: readonly VipRecord[]
   readonly now: () => number
   readonly random: () => number
   readonly pollMs?: number
@@ -189,16 +191,23 @@ export class VipService {
     this.#serve()
   }
 
+  /** Everybody's word; for ourselves, until the agent is heard, also what was known before. */
+  #owners(): OwnerVips[] {
+    const { node, remembered = [] } = this.#options
+    const own = { owner: node, records: this.#own }
+    if (this.#heard) return [own, ...this.#others.filter(({ owner }) => owner !== node)]
+    return [own, { owner: node, records: remembered }, ...this.#others]
+  }
+
   #serve(): void {
     if (this.#closed) return
-    const { node, answer, now: clock, onZone } = this.#options
+    const { answer, now: clock, onZone } = this.#options
     const now = clock()
     clearTimeout(this.#timer)
     let next = this.#pace.wait(now)
     if (next === 0) {
       this.#pace.done(now)
-      const others = this.#heard ? this.#others.filter(({ owner }) => owner !== node) : this.#others
-      const vips = this.#table.update([{ owner: node, records: this.#own }, ...others], now)
+      const vips = this.#table.update(this.#owners(), now)
       const zone = servedVipZone(vips, { answer, ...this.#ranges })
       onZone(L4LB_APEX, { kind: 'full', zone }, this.#synced && (this.#heard || this.#late))
       next = this.#table.nextMs(now)

@@ -3,6 +3,7 @@ import t from 'tap'
 import { Http } from '../../../src/control/http.ts'
 import { AxfrCopy, zoneFromAxfr } from '../../../src/control/mesos/axfr.ts'
 import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'
+import { masterFromJson } from '../../../src/control/mesos/operator-api.ts'
 import { MesosSource, type MesosSourceOptions } from '../../../src/control/mesos/source.ts'
 import type { ZoneChange } from '../../../src/control/zone.ts'
 import { silent } from '../../../src/log.ts'
@@ -126,6 +127,23 @@ t.test('a storm of events is published together', async t => {
   for (let n = 0; n < 300; n++) stream.send(added(web(n, '9.0.0.1')))
   await until(() => name(autoip(299)) !== undefined && name(autoip(0)) !== undefined)
   t.ok(changes.length < 50, `${changes.length} publications`)
+})
+
+t.test('a master asked at this host’s inside says itself where it is', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({}))
+  master.on('/api/v1', stream.act)
+  const address = { ip: '192.0.2.5', port: 5050 }
+  master.on('/api/v1#GET_MASTER', json({ get_master: { master_info: { address } } }))
+  const { name, source } = following(t, [master.base])
+  await until(() => name('leader') === 'A 192.0.2.5')
+  t.equal(source.status.leader, '192.0.2.5:5050')
+  t.same(
+    [{ pid: 'master@192.0.2.6:5050' }, { pid: 7 }, { address: { ip: 'x', port: 1 } }].map(
+      master_info => masterFromJson({ get_master: { master_info } }),
+    ),
+    ['192.0.2.6:5050', '', ''],
+  )
 })
 
 t.test('a follower’s redirect leads to the leader', async t => {

@@ -348,3 +348,17 @@ t.test('an agent that is down does not keep names from being denied for ever', a
   await until(() => told.loaded.at(-1) === true)
   t.same(told.own, [], 'what others remember of us is not overwritten')
 })
+
+t.test('a reload keeps what was known until the agent is heard again', async t => {
+  const server = await scriptedHttp(t, '127.14.2.1')
+  server.on('/api/v1', agent({ GET_STATE: [status(503), state(web('/redis:6379'))] }))
+  const { made, told } = service(t, {
+    agent: server.base,
+    remembered: [record('old.f'), record('redis.marathon')],
+  })
+  await made.start()
+  await until(() => told.own.length > 0)
+  t.same(told.zones[0], ['old.f', 'redis.marathon'])
+  await until(() => told.zones.at(-1)?.length === 1)
+  t.same(told.zones.at(-1), ['redis.marathon'])
+})
