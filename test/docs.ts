@@ -52,7 +52,7 @@ t.test('folders and files that the map names exist', async t => {
   const map = read('src/README.md')
   for (const [, path] of map.matchAll(/`((?:[a-z-]+\/)*[a-z-]+\.ts|(?:[a-z-]+\/)+)`/g)) {
     const found = existsSync(join(root, 'src', path!)) || readdirSync(join(root, 'src'), { recursive: true }).some(file => String(file).endsWith(path!))
-    t.ok(found, path)
+    t.ok(found, path!)
   }
 })
 

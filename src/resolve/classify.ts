@@ -71,9 +71,13 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
       const matches = type === r.qtype || r.qtype === TYPE.ANY
       if (!matches && !CHAIN_TYPES.has(type) && type !== TYPE.RRSIG) continue
       if (type === TYPE.DNAME) {
-        if (expandName(b, r.at[i]!, r.end, owner, budget) > 0 && isBelow(current, owner))
+        if (expandName(b, r.at[i]!, r.end, owner, budget) < 0) continue
+        if (isBelow(current, owner)) taken[i] = 1
+        else if (matches && sameName(owner, 0, current, 0)) {
           taken[i] = 1
-        else if (matches && sameName(owner, 0, current, 0)) ((taken[i] = 1), (found = true))
+          found = true
+        }
+        if (taken[i]) ttl = Math.min(ttl, ttlOf(b, r, i))
         continue
       }
       if (!ownerIs(i, current)) continue

@@ -89,7 +89,7 @@ t.test('a head holds what the query said, wherever it lies', async t => {
   t.match(head, { edns: false, dnssecOk: false, checkingDisabled: false, payload: 512, optionsEnd: 0 })
 })
 
-t.test('no octets make admission throw or read past their end', async t => {
+t.test('no octets make admission throw or read past their end', async () => {
   const seeds = [query({}), query({ counts: one, extra: opt(1232, 0, Buffer.of(0, 10, 0, 2, 1, 2)) })]
   fc.assert(
     fc.property(fc.constantFrom(...seeds), fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 6 }), fc.nat(60), (seed, edits, cut) => {

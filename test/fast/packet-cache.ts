@@ -163,7 +163,7 @@ t.test('kinds are counted', async t => {
   t.same([cache.entries, cache.denials, cache.bytes], [0, 0, 0])
 })
 
-t.test('the table and lru-cache agree after any fills, look-ups, deletions and evictions', async t => {
+t.test('the table and lru-cache agree after any fills, look-ups, deletions and evictions', async () => {
   const names = Array.from({ length: 40 }, (_, i) => `n${i}.example.org`)
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.constantFrom('fill', 'delete', 'touch', 'clear'), fc.nat(39), fc.nat(4)), { maxLength: 200 }), ops => {
@@ -186,7 +186,7 @@ t.test('the table and lru-cache agree after any fills, look-ups, deletions and e
   )
 })
 
-t.test('slab blocks of living owners never overlap', async t => {
+t.test('slab blocks of living owners never overlap', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 70_000 })), { maxLength: 120 }), ops => {
       const slab = new Slab()
