@@ -14,19 +14,22 @@ export type Road = 'packet' | 'stream'
 
 /** Octets of packets one answer may take. */
 const PACKET_ANSWER = 8_192
-/** Octets of deltas after which a stream's answer ends; what is left is asked for again. 3 ms to make, 3 to take. */
-const PAGE = 131_072
+/** Octets of deltas after which a stream's answer ends; what is left is asked for again. 1 ms to make, 1 to take. */
+const PAGE = 65_536
 /** One owner's whole state at its caps, with what the ops add to it. */
 const WHOLE_MOST = 524_288
+/** Owners told of in one answer on a stream, about: 1 ms to list, 1 to compare. */
+const LIST_MOST = 2_000
 /** Type, version, mask, tags and lengths. */
 const LIST_HEAD = 40
 
 export type Answer = Buffer[] | 'large'
 
-type Gone = (owner: Owner) => { goneMs: number; left: boolean }
+/** How long an owner has been gone, in ms, -1 if it is not; and whether it said good-bye. */
+export type Gone = { readonly goneMs: number; readonly left: boolean }
 
 /** An owner as it is told of in lists. */
-export const listed = (owner: Owner, gone: Gone): Listed => ({ hash: owner.hash, epoch: owner.epoch, version: owner.version, ...gone(owner) })
+export const listed = ({ hash, epoch, version }: Owner, { goneMs, left }: Gone): Listed => ({ hash, epoch, version, goneMs, left })
 
 const inDigest = (owner: Owner): boolean => owner.version > 0 && !owner.quiet
 
@@ -38,24 +41,24 @@ export const bucketsMessage = (replica: Replica): Buffer => {
   return w.done()
 }
 
-const ownersMessage = (synced: boolean, mask: Buffer, list: readonly Listed[]): Buffer => {
+const ownersMessage = (flags: number, mask: Buffer, list: readonly Listed[]): Buffer => {
   const w = new Writer(LIST_HEAD + list.length * LIST_ITEM)
   begin(w, OWNERS)
   writeField(w, 1, mask)
   writeNested(w, 2, () => list.forEach(item => writeListed(w, item)))
-  writeField(w, 3, Buffer.of(synced ? 1 : 0))
+  writeField(w, 3, Buffer.of(flags))
   return w.done()
 }
 
 /** Our owners in the buckets that differ from these 1,024 octets. */
-export const answerBuckets = (options: { synced: boolean; replica: Replica; gone: Gone; hashes: Buffer; road: Road }): Answer => {
+export const answerBuckets = (options: { synced: boolean; replica: Replica; gone: (owner: Owner) => Gone; hashes: Buffer; road: Road }): Answer => {
   const { synced, replica, gone, hashes, road } = options
   const room = road === 'stream' ? Infinity : Math.floor((PACKET - LIST_HEAD) / 16)
   const messages: Buffer[] = []
   let mask = Buffer.alloc(16)
   let list: Listed[] = []
-  const close = (): void => {
-    messages.push(ownersMessage(synced, mask, list))
+  const close = (more = false): void => {
+    messages.push(ownersMessage((synced ? 1 : 0) | (more ? 2 : 0), mask, list))
     mask = Buffer.alloc(16)
     list = []
   }
@@ -63,9 +66,13 @@ export const answerBuckets = (options: { synced: boolean; replica: Replica; gone
     const owners = replica.bucket(i).filter(inDigest)
     // A bucket's owners go together, else the peer would take those in the other half for missing.
     if (owners.length > room || messages.length * PACKET > PACKET_ANSWER) return 'large'
+    if (road === 'stream' && list.length >= LIST_MOST) {
+      close(true)
+      return messages
+    }
     if (list.length + owners.length > room) close()
     mask[i >> 3] = (mask[i >> 3] as number) | (1 << (i & 7))
-    for (const owner of owners) list.push(listed(owner, gone))
+    for (const owner of owners) list.push(listed(owner, gone(owner)))
   }
   // Sent even when nothing differs: it says so.
   close()

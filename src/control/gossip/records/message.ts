@@ -7,7 +7,8 @@
  *   message  type version field*        field  tag length octets
  *   deltas   1: delta (delta.ts), repeated
  *   buckets  1: 128 hashes of 8 octets
- *   owners   1: mask of the buckets told of, 16 octets  2: list  3: 1 if the sender is synced
+ *   owners   1: mask of the buckets told of, 16 octets  2: list
+ *            3: flags: 1 the sender is synced, 2 more buckets differ than are told of
  *   want     1: list of what the sender has  2: list of owners gone
  *   large    1: type of the message whose answer fits no packets
  *   list     (hash7 epoch version status)*      status: 0, or 1 + (seconds gone × 2 + left)
@@ -35,7 +36,7 @@ export type Listed = { readonly hash: number; readonly epoch: number; readonly v
 export type Message =
   | { readonly type: typeof DELTAS; readonly deltas: readonly Delta[] }
   | { readonly type: typeof BUCKETS; readonly hashes: Buffer }
-  | { readonly type: typeof OWNERS; readonly mask: Buffer; readonly list: readonly Listed[]; readonly synced: boolean }
+  | { readonly type: typeof OWNERS; readonly mask: Buffer; readonly list: readonly Listed[]; readonly synced: boolean; readonly more: boolean }
   | { readonly type: typeof WANT; readonly list: readonly Listed[]; readonly gone: readonly Listed[] }
   | { readonly type: typeof LARGE; readonly asked: number }
 
@@ -66,7 +67,7 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
   let octets: Buffer | undefined
   let list: readonly Listed[] | undefined = []
   let gone: readonly Listed[] | undefined = []
-  let synced = false
+  let flags = 0
   const deltas: Delta[] = []
   while (r.left > 0) {
     const tag = r.u8()
@@ -81,7 +82,7 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
     else if (tag === 2 && type === WANT) gone = readList(field)
     else if (tag === 1) octets = field.bytes.subarray(field.at, field.end)
     else if (tag === 2 && type === OWNERS) list = readList(field)
-    else if (tag === 3 && type === OWNERS) synced = field.u8() === 1
+    else if (tag === 3 && type === OWNERS) flags = field.u8()
     if (!list || !gone) return 'malformed'
   }
   switch (type) {
@@ -90,7 +91,7 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
     case BUCKETS:
       return octets?.length === 1_024 ? { type, hashes: octets } : 'malformed'
     case OWNERS:
-      return octets?.length === 16 ? { type, mask: octets, list, synced } : 'malformed'
+      return octets?.length === 16 ? { type, mask: octets, list, synced: (flags & 1) !== 0, more: (flags & 2) !== 0 } : 'malformed'
     case WANT:
       return { type, list, gone }
     default:

@@ -5,6 +5,8 @@
  * at once we hold still, because then it is likely us who are cut off.
  */
 import type { MemberEvent } from '../rider.ts'
+import type { Gone } from './answers.ts'
+import { ownerHash } from './hash.ts'
 import { isGone, type Owner, type Presence as State, rankOf } from './owner.ts'
 import type { Peers } from './peers.ts'
 import type { Replica, Work } from './replica.ts'
@@ -12,7 +14,7 @@ import type { Counts, Limits } from './types.ts'
 
 /** Vanishing is judged over this time, in ms. */
 const WINDOW_MS = 60_000
-/** Fewer than this many vanished owners is nobody's partition: one of three agents may die. */
+/** Fewer than this many vanished members are nobody's partition: one of three agents may die. */
 const FEWEST = 3
 /** An owner that no member list names is given this long to appear in one, in ms. */
 const UNKNOWN_MS = 30_000
@@ -30,8 +32,11 @@ export class Presence {
   readonly #absent = new Map<string, { presence: State; since: number }>()
   /** Owners that are not plainly alive: the only ones a sweep looks at. */
   readonly #watched = new Set<Owner>()
-  /** Owners that went from alive to suspect or dead, and when. */
-  readonly #vanished = new Map<Owner, number>()
+  /**
+   * Members that went from alive to suspect or dead, and when. All members
+   * count, with records or without: were we cut off, all would vanish alike.
+   */
+  readonly #vanished = new Map<string, number>()
   /** Until when vanished owners are shown as if alive; 0 when we do not hold still. */
   #holdUntil = 0
   #sweepAt = 0
@@ -65,22 +70,18 @@ export class Presence {
     const usable = member.capable && (state === 'alive' || state === 'suspect')
     if (usable) this.#peers.add(name)
     else this.#peers.remove(name)
+    const wasHere = !this.#absent.has(name)
     if (state === 'alive') {
       this.#absent.delete(name)
-      const owner = this.#replica().owners.get(name)
-      if (owner) this.#forgive(owner)
+      this.#vanished.delete(name)
+      // It may come back under the epoch we were told to refuse.
+      this.#replica().dropped.delete(ownerHash(name))
     } else if (type === 'reap') this.#absent.delete(name)
-    else {
-      const known = this.#absent.get(name)
-      if (!known || known.presence !== state) this.#absent.set(name, { presence: state, since: now })
-    }
+    else if (this.#absent.get(name)?.presence !== state) this.#absent.set(name, { presence: state, since: now })
     const owner = this.#replica().owners.get(name)
     if (owner) this.#become(owner, state, now)
-  }
-
-  /** A live owner may come back under an epoch we were told to refuse. */
-  #forgive(owner: Owner): void {
-    this.#replica().dropped.delete(owner.hash)
+    if (state === 'left') this.#vanished.delete(name)
+    else if (state !== 'alive' && type !== 'join' && wasHere) this.#vanish(name, now)
   }
 
   #become(owner: Owner, state: State, now: number): void {
@@ -94,13 +95,11 @@ export class Presence {
     if (state === 'alive') {
       if (before === 'suspect' || before === 'dead') this.#counts.flaps++
       this.#watched.delete(owner)
-      this.#vanished.delete(owner)
       owner.held = false
       this.#replica().hush(owner, false)
     } else {
       this.#watched.add(owner)
-      if (state === 'left') this.#vanished.delete(owner)
-      else if (owner.version > 0 && before === 'alive') this.#vanish(owner, now)
+      if (state === 'left') owner.held = false
     }
     if (rankOf(owner) !== rank) {
       if (rankOf(owner) > rank) this.#counts.hidden++
@@ -108,29 +107,40 @@ export class Presence {
     }
   }
 
-  #vanish(owner: Owner, now: number): void {
+  #vanish(name: string, now: number): void {
+    this.#vanished.set(name, now)
+    if (this.holding) {
+      this.#hold(name)
+      return
+    }
     for (const [old, at] of this.#vanished) {
       if (at + WINDOW_MS >= now) break
       this.#vanished.delete(old)
     }
-    this.#vanished.set(owner, now)
-    if (this.holding) {
-      owner.held = true
-      return
-    }
     const { size } = this.#vanished
-    if (size < FEWEST || size <= this.#replica().owners.size * this.#limits.holdShare) return
+    if (size < FEWEST || size <= this.#members() * this.#limits.holdShare) return
     this.#holdUntil = now + this.#limits.holdMs
     this.#counts.holds++
-    for (const held of this.#vanished.keys()) {
-      held.held = true
-      this.#replica().touch(held)
-    }
+    for (const vanished of this.#vanished.keys()) this.#hold(vanished)
   }
 
-  /** How long an owner has been gone, in ms; -1 if it is not. */
-  goneMs(owner: Owner, now: number): number {
-    return isGone(owner) ? Math.max(0, now - owner.since) : -1
+  /** Members there were before the latest vanished, ourselves included. */
+  #members(): number {
+    let gone = 0
+    for (const name of this.#vanished.keys()) if (!this.#peers.has(name)) gone++
+    return this.#peers.count + gone + 1
+  }
+
+  #hold(name: string): void {
+    const owner = this.#replica().owners.get(name)
+    if (!owner || owner.presence === 'alive' || owner.presence === 'left') return
+    owner.held = true
+    this.#replica().touch(owner)
+  }
+
+  /** How long an owner has been gone, in ms, -1 if it is not; and whether it said good-bye. */
+  gone(owner: Owner, now: number): Gone {
+    return { goneMs: isGone(owner) ? Math.max(0, now - owner.since) : -1, left: owner.presence === 'left' }
   }
 
   /** A peer has an owner gone for longer than we do: the earliest witness is right, so that all let go together. */
@@ -174,7 +184,6 @@ export class Presence {
     if (gone >= grace / 2) this.#replica().hush(owner, true)
     if (gone < grace) return
     this.#watched.delete(owner)
-    this.#vanished.delete(owner)
     this.#counts.dropped++
     work(this.#replica().drop(owner, now, true))
   }
@@ -182,9 +191,7 @@ export class Presence {
   /** Stop holding still when its time is over or most of the vanished are back. */
   #reviewHold(now: number): void {
     const replica = this.#replica()
-    let missing = 0
-    for (const owner of this.#watched) if (owner.held) missing++
-    if (now < this.#holdUntil && missing > replica.owners.size * this.#limits.holdShare) return
+    if (now < this.#holdUntil && this.#vanished.size > this.#members() * this.#limits.holdShare) return
     this.#holdUntil = 0
     this.#vanished.clear()
     for (const owner of this.#watched) {

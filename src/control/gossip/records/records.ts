@@ -191,7 +191,7 @@ export class Records implements Rider {
 
   /** The records for the disk, in pieces of about 32 kB, each a turn's work. `wallMs`: since 1970. */
   pieces(wallMs: number): Generator<Buffer> {
-    return pieces(this.#self, this.epoch, this.#replica, owner => this.#gone(owner), wallMs)
+    return pieces(this.#self, this.epoch, this.#replica, owner => this.#presence.gone(owner, this.#now()), wallMs)
   }
 
   toBytes(wallMs: number): Buffer {
@@ -242,7 +242,7 @@ export class Records implements Rider {
   onStreamRequest(_from: string, body: Uint8Array, now: number): Uint8Array | undefined {
     this.#counts.streamsIn++
     this.#counts.streamBytesIn += body.length
-    const response = this.#repair.onStreamRequest(body, now)
+    const response = this.#repair.responder.stream(body, now)
     this.#counts.streamBytesOut += response?.length ?? 0
     return response
   }
@@ -310,10 +310,6 @@ export class Records implements Rider {
       counts.lagSumMs += delta.age
       counts.lagMaxMs = Math.max(counts.lagMaxMs, delta.age)
     }
-  }
-
-  #gone(owner: Owner): { goneMs: number; left: boolean } {
-    return { goneMs: this.#presence.goneMs(owner, this.#now()), left: owner.presence === 'left' }
   }
 
   /** We are synced: what came from disk is as good as what its owners say now. */

@@ -6,7 +6,7 @@
  * on by stream. A joiner's first sync is the same exchange, by stream at once.
  */
 import type { RiderSend } from '../rider.ts'
-import { type Answer, answerBuckets, answerWant, bucketsMessage, largeMessage, listed, masked, type Road, wantMessage } from './answers.ts'
+import { answerWant, bucketsMessage, listed, masked, type Road, wantMessage } from './answers.ts'
 import { type Delta, writeNotice } from './delta.ts'
 import { BUCKET_COUNT, readRoot } from './digest.ts'
 import { seal, unseal } from './envelope.ts'
@@ -18,6 +18,7 @@ import type { Own } from './own.ts'
 import type { Peers } from './peers.ts'
 import type { Presence } from './presence.ts'
 import type { Replica } from './replica.ts'
+import { Responder } from './responder.ts'
 import { SyncState } from './sync-state.ts'
 import type { Counts, Limits } from './types.ts'
 
@@ -37,9 +38,6 @@ const MAX_BEHIND = 1_024
 /** Owners asked for at once. */
 const PACKET_WANTS = 60
 const STREAM_WANTS = 512
-/** Octets of packets a second, and streams a second, that we answer others with. */
-const ANSWER_RATE = 65_536
-const STREAM_RATE = 100
 
 type Target = { readonly epoch: number; readonly version: number }
 type Behind = Target & { readonly peer: string; readonly notice: boolean; readonly at: number }
@@ -54,9 +52,12 @@ type Run = {
   /** Packets that had no answer, and pages that brought nothing. */
   tries: number
   stalls: number
+  rounds: number
   /** Something was sent or came that changed a side. */
   moved: boolean
   peerSynced: boolean
+  /** The peer has more buckets to tell of when these are settled. */
+  more: boolean
   /** What comes is news and is to be pushed on; not so when we only catch up. */
   readonly spread: boolean
 }
@@ -83,6 +84,7 @@ export class Repair {
   readonly #selfHash: number
   readonly #behind = new Map<number, Behind>()
   readonly sync: SyncState
+  readonly responder: Responder
   #run: Run | undefined
   #sends: RiderSend[] = []
   #token = 0
@@ -91,15 +93,13 @@ export class Repair {
   #differsFrom = ''
   #startedAt = -Infinity
   #interval = INTERVAL_MS
-  #answerBytes = ANSWER_RATE
-  #answerStreams = STREAM_RATE
-  #answerAt = 0
   #wakeAt = Infinity
 
   constructor(options: Options) {
     this.#o = options
     this.#selfHash = ownerHash(options.self)
     this.sync = new SyncState(options.seeds, options.now)
+    this.responder = new Responder({ ...options, synced: () => this.sync.done })
   }
 
   /** A peer's root digest. */
@@ -132,35 +132,16 @@ export class Repair {
   onMessage(from: string, message: Message, now: number): void {
     switch (message.type) {
       case BUCKETS:
-      case WANT: {
-        if (!this.#mayAnswer(now, 'packet')) return
-        const answer = this.#answer(message, 'packet', now)
-        const bodies = answer === 'large' ? [largeMessage(message.type)] : answer
-        for (const body of bodies) {
-          this.#answerBytes -= body.length
-          if (body.length > 2) this.#sends.push({ via: 'packet', to: from, body })
-        }
+      case WANT:
+        // A body of two octets is an empty list of deltas.
+        for (const body of this.responder.packets(message, now)) if (body.length > 2) this.#sends.push({ via: 'packet', to: from, body })
         return
-      }
       case OWNERS:
         if (this.#run?.peer === from && this.#run.stage !== 'apply') this.#compare(this.#run, message, now)
         return
       case LARGE:
         if (this.#run?.peer === from && this.#run.road === 'packet') this.#ask(this.#run, 'stream', now)
     }
-  }
-
-  onStreamRequest(body: Uint8Array, now: number): Uint8Array | undefined {
-    const { counts, limits } = this.#o
-    const octets = unseal(body)?.[0]
-    const message = octets ? readMessage(octets, limits.valueBytes) : 'malformed'
-    if (typeof message === 'string') {
-      counts.refused[message]++
-      return undefined
-    }
-    if (!this.#mayAnswer(now, 'stream')) return undefined
-    const answer = this.#answer(message, 'stream', now)
-    return answer === 'large' ? undefined : seal(answer)
   }
 
   onStreamResponse(token: number, body: Uint8Array | undefined, now: number): void {
@@ -184,36 +165,6 @@ export class Repair {
     if (run.token === 0) run.stage = 'apply'
   }
 
-  #mayAnswer(now: number, road: Road): boolean {
-    const seconds = Math.max(0, now - this.#answerAt) / 1_000
-    this.#answerAt = now
-    this.#answerBytes = Math.min(ANSWER_RATE, this.#answerBytes + seconds * ANSWER_RATE)
-    this.#answerStreams = Math.min(STREAM_RATE, this.#answerStreams + seconds * STREAM_RATE)
-    const may = road === 'packet' ? this.#answerBytes > 0 : this.#answerStreams-- >= 1
-    if (!may) this.#o.counts.refused.busy++
-    return may
-  }
-
-  #gone = (now: number) => (owner: Owner) => ({ goneMs: this.#o.presence.goneMs(owner, now), left: owner.presence === 'left' })
-
-  #answer(message: Message, road: Road, now: number): Answer {
-    const { replica, presence } = this.#o
-    if (message.type === BUCKETS)
-      return answerBuckets({ synced: this.sync.done, replica, gone: this.#gone(now), hashes: message.hashes, road })
-    if (message.type !== WANT) return []
-    for (const item of message.gone) {
-      const owner = replica.byHash(item.hash)
-      if (owner) presence.learnGone(owner, item.goneMs, item.left, now)
-    }
-    const wanted: [Owner, number][] = []
-    for (const item of message.list) {
-      const owner = replica.byHash(item.hash)
-      if (owner && (owner.epoch > item.epoch || (owner.epoch === item.epoch && owner.version > item.version)))
-        wanted.push([owner, owner.epoch === item.epoch ? item.version : 0])
-    }
-    return answerWant(replica, wanted, road)
-  }
-
   /** What a peer has in buckets that differ, beside what we have: ask for more, push more. */
   #compare(run: Run, message: Message & { type: typeof OWNERS }, now: number): void {
     const { replica, presence, own } = this.#o
@@ -221,6 +172,7 @@ export class Repair {
     const gone: Listed[] = []
     const ahead: [Owner, number][] = []
     run.peerSynced = message.synced
+    run.more = message.more
     for (const item of message.list) {
       seen.add(item.hash)
       const owner = replica.byHash(item.hash)
@@ -234,7 +186,7 @@ export class Repair {
       if (isNewer(owner, item.epoch, item.version)) {
         if (item.hash === this.#selfHash && own.opened) own.outbid(item.epoch, item.version, now)
         else if (owner.blockedUntil <= now) run.wants.set(item.hash, item)
-      } else if (owner.quiet) gone.push(listed(owner, this.#gone(now)))
+      } else if (owner.quiet) gone.push(listed(owner, presence.gone(owner, now)))
       else if (owner.epoch !== item.epoch || owner.version !== item.version) ahead.push([owner, owner.epoch === item.epoch ? item.version : 0])
     }
     for (let i = 0; i < BUCKET_COUNT; i++) {
@@ -246,7 +198,7 @@ export class Repair {
     run.stage = 'want'
     if (run.wants.size === 0) {
       // More packets of the same answer may follow; by stream there was but one.
-      if (run.road === 'stream') this.#finish(run, true, now)
+      if (run.road === 'stream') this.#next(run, now)
       return
     }
     this.#ask(run, run.wants.size > PACKET_WANTS ? 'stream' : run.road, now)
@@ -272,7 +224,7 @@ export class Repair {
   }
 
   #begin(peer: string, road: Road, stage: Run['stage'], now: number, wants = new Map<number, Target>(), spread = false): void {
-    this.#run = { peer, road, stage, wants, askedAt: now, token: 0, tries: 0, stalls: 0, moved: false, peerSynced: false, spread }
+    this.#run = { peer, road, stage, wants, askedAt: now, token: 0, tries: 0, stalls: 0, rounds: 0, moved: false, peerSynced: false, more: false, spread }
     this.#startedAt = now
     this.#differsSince = Infinity
     this.#o.counts.exchanges++
@@ -314,6 +266,16 @@ export class Repair {
     return run.wants.size < before
   }
 
+  /** All that was told of is settled: on to the rest of the buckets, if there is one. */
+  #next(run: Run, now: number): void {
+    // Each round settles some buckets; more rounds than buckets would mean that the peer leads us in circles.
+    if (!run.more || ++run.rounds > BUCKET_COUNT) return this.#finish(run, true, now)
+    run.more = false
+    run.stalls = 0
+    run.stage = 'buckets'
+    this.#ask(run, 'stream', now)
+  }
+
   #finish(run: Run, ok: boolean, now: number): void {
     this.#run = undefined
     if (!ok) this.#o.counts.exchangesFailed++
@@ -339,7 +301,7 @@ export class Repair {
     if (run.stage === 'apply') {
       if (this.#o.pending()) return
       if (!this.#settle(run, now)) run.stalls++
-      if (run.wants.size === 0) this.#finish(run, true, now)
+      if (run.wants.size === 0) this.#next(run, now)
       else if (run.stalls > 1) this.#finish(run, false, now)
       else this.#ask(run, 'stream', now)
       return

@@ -8,7 +8,7 @@
  *   the messages are deltas with all owners, then one `want` that lists the gone
  */
 import { crc32 } from 'node:zlib'
-import { listed, wantMessage } from './answers.ts'
+import { type Gone, listed, wantMessage } from './answers.ts'
 import { type Delta, writeDelta } from './delta.ts'
 import { begin, DELTAS, type Listed, readMessage, WANT, writeField } from './message.ts'
 import { Reader, Writer } from './octets.ts'
@@ -29,7 +29,7 @@ const frame = (message: Buffer): Buffer => {
 }
 
 /** All we hold, piece by piece. Between pieces the records may change; each owner is whole in one. */
-export function* pieces(self: string, epoch: number, replica: Replica, gone: (owner: Owner) => { goneMs: number; left: boolean }, wallMs: number): Generator<Buffer> {
+export function* pieces(self: string, epoch: number, replica: Replica, gone: (owner: Owner) => Gone, wallMs: number): Generator<Buffer> {
   const w = new Writer(PIECE + 4_096)
   w.text(self)
   w.varint(epoch)
@@ -40,7 +40,7 @@ export function* pieces(self: string, epoch: number, replica: Replica, gone: (ow
   const list: Listed[] = []
   for (const owner of [...replica.owners.values()]) {
     if (owner.version === 0 || owner.busy || replica.byId(owner.id) !== owner) continue
-    if (isGone(owner)) list.push(listed(owner, gone))
+    if (isGone(owner)) list.push(listed(owner, gone(owner)))
     part.at = 0
     if (writeDelta(part, replica.table, owner, 0, owner.version, WHOLE_MOST, 0) === 0) continue
     writeField(w, 1, part.bytes.subarray(0, part.at))

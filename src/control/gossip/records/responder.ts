@@ -1,0 +1,85 @@
+/**
+ * Answers peers that repair themselves with us, within a budget: octets of
+ * packets and a number of streams a second, so that a thousand nodes that
+ * start at once cannot keep one of them from its own work.
+ */
+import { type Answer, answerBuckets, answerWant, largeMessage, type Road } from './answers.ts'
+import { seal, unseal } from './envelope.ts'
+import { BUCKETS, type Message, readMessage, WANT } from './message.ts'
+import type { Owner } from './owner.ts'
+import type { Presence } from './presence.ts'
+import type { Replica } from './replica.ts'
+import type { Counts, Limits } from './types.ts'
+
+/** Octets of packets a second, and streams a second, that we answer others with; a joiner of 200,000 entries takes 200. */
+const PACKET_RATE = 65_536
+const STREAM_RATE = 300
+
+type Options = { replica: Replica; presence: Presence; limits: Limits; counts: Counts; synced: () => boolean }
+
+export class Responder {
+  readonly #o: Options
+  #octets = PACKET_RATE
+  #streams = STREAM_RATE
+  #filledAt = 0
+
+  constructor(options: Options) {
+    this.#o = options
+  }
+
+  /** The packets that answer a message; none if it is no question, or if we answered enough for now. */
+  packets(message: Message, now: number): Buffer[] {
+    if (message.type !== BUCKETS && message.type !== WANT) return []
+    this.#fill(now)
+    if (this.#octets <= 0) {
+      this.#o.counts.refused.busy++
+      return []
+    }
+    const answer = this.#answer(message, 'packet', now)
+    const bodies = answer === 'large' ? [largeMessage(message.type)] : answer
+    for (const body of bodies) this.#octets -= body.length
+    return bodies
+  }
+
+  /** The envelope that answers one; undefined if it is none, or if we answered enough for now. */
+  stream(envelope: Uint8Array, now: number): Uint8Array | undefined {
+    const { counts, limits } = this.#o
+    const octets = unseal(envelope)?.[0]
+    const message = octets ? readMessage(octets, limits.valueBytes) : 'malformed'
+    if (typeof message === 'string') {
+      counts.refused[message]++
+      return undefined
+    }
+    this.#fill(now)
+    if (this.#streams < 1) {
+      counts.refused.busy++
+      return undefined
+    }
+    this.#streams--
+    const answer = this.#answer(message, 'stream', now)
+    return answer === 'large' || answer.length === 0 ? undefined : seal(answer)
+  }
+
+  #fill(now: number): void {
+    const seconds = Math.max(0, now - this.#filledAt) / 1_000
+    this.#filledAt = now
+    this.#octets = Math.min(PACKET_RATE, this.#octets + seconds * PACKET_RATE)
+    this.#streams = Math.min(STREAM_RATE, this.#streams + seconds * STREAM_RATE)
+  }
+
+  #answer(message: Message, road: Road, now: number): Answer {
+    const { replica, presence } = this.#o
+    if (message.type === BUCKETS) return answerBuckets({ synced: this.#o.synced(), replica, gone: owner => presence.gone(owner, now), hashes: message.hashes, road })
+    if (message.type !== WANT) return []
+    for (const item of message.gone) {
+      const owner = replica.byHash(item.hash)
+      if (owner) presence.learnGone(owner, item.goneMs, item.left, now)
+    }
+    const wanted: [Owner, number][] = []
+    for (const { hash, epoch, version } of message.list) {
+      const owner = replica.byHash(hash)
+      if (owner && (owner.epoch > epoch || (owner.epoch === epoch && owner.version > version))) wanted.push([owner, owner.epoch === epoch ? version : 0])
+    }
+    return answerWant(replica, wanted, road)
+  }
+}
