@@ -32,7 +32,7 @@ export type FollowerOptions = {
   /** Between two polls. */
   readonly refreshMs: Milliseconds
   readonly deadlineMs: Milliseconds
-  /** Waits between rounds of masters that give nothing; 2 s growing to 30 s unless told otherwise. */
+  /** Waits between rounds of masters that give nothing; see below. */
   readonly minMs?: Milliseconds
   readonly maxMs?: Milliseconds
   /** Milliseconds, monotonic. */
@@ -42,6 +42,9 @@ export type FollowerOptions = {
   readonly onState: (state: MesosState, whole: boolean) => void
 }
 
+/** A leader that is gone has a successor within seconds, and `leader` must follow it. */
+const MIN_MS = 250
+const MAX_MS = 10_000
 /** A storm of events is worked off this often; the first of a calm at once. */
 const PACE_MS = 100
 
@@ -93,6 +96,8 @@ export class Follower {
   #subscribe(): Subscription {
     const { bases, refreshMs, ...rest } = this.#options
     return new Subscription({
+      minMs: MIN_MS,
+      maxMs: MAX_MS,
       ...rest,
       masters: bases,
       follow: true,

@@ -55,7 +55,8 @@ export const runMesosDns = async (options: MesosDnsOptions): Promise<number> => 
   }
   const notifier = await Notifier.open(process.env)
   let stop = (): void => {}
-  const told = new Promise<void>(resolve => (stop = resolve))
+  // a signal's name is no reason to have died
+  const told = new Promise<void>(resolve => (stop = () => resolve()))
   const signals = ['SIGTERM', 'SIGINT'] as const
   if (options.until) void options.until.then(stop, stop)
   else for (const signal of signals) process.on(signal, stop)

@@ -326,6 +326,18 @@ t.test('a program run from a file is ready, answers, and ends with 0', async t =
   t.ok(lines.includes('starting') && lines.includes('stopping'))
 })
 
+t.test('a signal ends a program with 0', async t => {
+  const dir = t.testdir({
+    'c.json': JSON.stringify({ ...BASE, masters: ['127.15.6.5:5050'], dnsOn: false }),
+  })
+  const lines: string[] = []
+  const log: Log = { ...silent, info: msg => void lines.push(msg), child: () => log }
+  const ended = runMesosDns({ configPath: join(dir, 'c.json'), log })
+  while (!lines.includes('starting')) await new Promise(resolve => setTimeout(resolve, 5))
+  process.emit('SIGTERM', 'SIGTERM')
+  t.equal(await ended, 0)
+})
+
 t.test('a configuration that cannot be used ends with 2 and says why', async t => {
   const dir = t.testdir({ 'bad.json': '{"masters": ["203.0.113.1:5050"], "port": 0}' })
   const said: string[] = []
