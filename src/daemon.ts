@@ -6,7 +6,7 @@
  */
 import { closeSync, readFileSync } from 'node:fs'
 import type { DataStatus, DataThreadStart, Endpoint, Up } from './boundary.ts'
-import { loadConfig, readHost, type Config, type Problem } from './config.ts'
+import { loadConfig, readHost, showEndpoint, type Config, type Problem } from './config.ts'
 import { ControlPlane } from './control-plane.ts'
 import { CacheSnapshot } from './control/cache-snapshot.ts'
 import { resolveBy } from './control/resolve-by.ts'
@@ -16,15 +16,15 @@ import { countersMemory, countersOver } from './fast/counters.ts'
 import { createLog, type Log } from './log.ts'
 import { AdminServer } from './ops/admin.ts'
 import { daemonRoutes } from './ops/daemon-routes.ts'
-import { judge, type Health, type SelfQuery } from './ops/health.ts'
+import { judge, type Health } from './ops/health.ts'
 import { createMetrics, serverLabel } from './ops/metrics.ts'
 import { opsRoutes } from './ops/ops-routes.ts'
 import { Events, Recent, SAMPLE_MS } from './ops/recent.ts'
-import { askSelf } from './ops/self-query.ts'
 import { gatherStatus, type Status } from './ops/status.ts'
 import { inheritedSockets, matchInherited, type Inherited } from './ops/listen-fds.ts'
 import { Notifier } from './ops/systemd.ts'
 import { hostAddresses } from './control/host-addresses.ts'
+import { Readiness } from './readiness.ts'
 import { version } from './version.ts'
 
 export type RunOptions = {
@@ -37,9 +37,6 @@ export type RunOptions = {
 
 /** How long queries may go on after SIGTERM. */
 const DRAIN_MS = 2_000
-/** Between self-queries: before all addresses have answered once, and after. */
-const EAGER_MS = 50
-const CALM_MS = 2_000
 const RETRANSMIT_MS = [250, 750]
 const STATUS_MS = 1_000
 
@@ -105,22 +102,18 @@ class Daemon {
   readonly #recent = new Recent(this.#counters, performance.now())
   readonly #notifier: Notifier
   readonly #inherited: readonly Inherited[]
-  readonly #listen: Endpoint[]
-  readonly #bound = new Map<string, { udp: boolean; tcp: boolean; inherited: boolean }>()
+  readonly #readiness: Readiness
   readonly #control: ControlPlane
   readonly #thread: DataThread
   readonly #admin: AdminServer
   readonly #cacheSnapshot: CacheSnapshot
   readonly #timers: NodeJS.Timeout[] = []
-  #self: SelfQuery[] = []
-  #selfFailed = 0
   #data: DataStatus | undefined
   #dataAt = performance.now()
   #configAt = Date.now()
   #reloads = 0
   #reloadsFailed = 0
   #reloadError = ''
-  #ready = false
   #stopping = false
   #stop: () => void = () => {}
 
@@ -137,10 +130,18 @@ class Daemon {
     this.#until = options.until
     this.#log = log
     this.#notifier = notifier
-    this.#listen = listen
+    this.#readiness = new Readiness(listen, {
+      watchdogMs: notifier.watchdogMs,
+      onReady: () => {
+        const took = Math.round(process.uptime() * 1000)
+        this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
+        void this.#notifier.ready(this.#answering())
+      },
+      onAnswer: () => void this.#notifier.watchdog(),
+    })
     this.#inherited = inherited
-    this.#thread = new DataThread(this.#dataStart(), message => this.#receive(message))
-    this.#control = new ControlPlane(config, this.#listen, {
+    this.#thread = new DataThread(this.#dataStart(listen), message => this.#receive(message))
+    this.#control = new ControlPlane(config, listen, {
       log: this.#log,
       random: Math.random,
       send: message => this.#thread.send(message),
@@ -150,7 +151,7 @@ class Daemon {
     const metrics = createMetrics({
       prefix: config.metrics.prefix,
       counters: this.#counters,
-      servers: this.#listen.map(l => serverLabel(l.address, l.port)),
+      servers: listen.map(l => serverLabel(l.address, l.port)),
       zones: () => this.#control.snapshot?.labels ?? [],
       upstreams: () => this.#control.upstreams,
       version: version(),
@@ -181,7 +182,7 @@ class Daemon {
     await this.#openAdmin()
     this.#every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
     this.#every(STATUS_MS, () => this.#look())
-    void this.#watchSelf()
+    this.#readiness.start()
     const died = await Promise.race([stopped, this.#thread.ended])
     return typeof died === 'string' ? this.#die(died) : this.#shutDown()
   }
@@ -191,6 +192,7 @@ class Daemon {
   async #shutDown(): Promise<number> {
     this.#stopping = true
     this.#log.info('stopping')
+    this.#readiness.close()
     void this.#notifier.stopping('answering the last queries')
     for (const timer of this.#timers) clearInterval(timer)
     await this.#cacheSnapshot.save()
@@ -217,18 +219,13 @@ class Daemon {
   #receive(message: Up): void {
     switch (message.type) {
       case 'listening': {
-        const at = this.#listen.find(
-          l => l.address === message.address && (l.port === message.port || l.port === 0),
-        )
-        if (at && at.port === 0) Object.assign(at, { port: message.port })
-        const key = `${message.address} ${message.port}`
-        const bound = this.#bound.get(key) ?? { udp: false, tcp: false, inherited: false }
-        this.#bound.set(key, { ...bound, [message.transport]: true, inherited: message.inherited })
+        const { address, port, transport, inherited } = message
+        this.#readiness.bound(message)
         this.#say('info', 'listening', {
-          address: message.address,
-          port: message.port,
-          transport: message.transport,
-          ...(message.inherited ? { inherited: true } : {}),
+          address,
+          port,
+          transport,
+          ...(inherited ? { inherited } : {}),
         })
         break
       }
@@ -261,39 +258,10 @@ class Daemon {
     this.#events.add(Date.now(), level, [msg, ...words].join(', '))
   }
 
-  // Readiness, and the watchdog that is fed by answers only.
-
-  async #watchSelf(): Promise<void> {
-    const watchdog = this.#notifier.watchdogMs
-    for (;;) {
-      if (this.#stopping) return
-      const bound = this.#listen.filter(l => this.#bound.get(`${l.address} ${l.port}`)?.udp)
-      this.#self = await Promise.all(bound.map(at => askSelf(at)))
-      for (const one of this.#self) if (!one.ok) this.#selfFailed++
-      const all =
-        bound.length === this.#listen.length &&
-        this.#self.every(one => one.ok) &&
-        bound.every(l => this.#bound.get(`${l.address} ${l.port}`)?.tcp)
-      if (all && !this.#ready) {
-        this.#ready = true
-        this.#log.info('ready', {
-          addresses: this.#listen.map(l => serverLabel(l.address, l.port).slice(6)),
-          took: Math.round(process.uptime() * 1000),
-        })
-        void this.#notifier.ready(this.#answering())
-      }
-      if (watchdog > 0 && this.#self.some(one => one.ok)) void this.#notifier.watchdog()
-      const pause = !this.#ready
-        ? EAGER_MS
-        : watchdog > 0
-          ? Math.min(CALM_MS, watchdog / 3)
-          : CALM_MS
-      await new Promise(resolve => setTimeout(resolve, pause).unref())
-    }
-  }
+  // What is known of ourselves.
 
   #answering(): string {
-    return `answering on ${this.#listen.map(l => l.address).join(' ')}`
+    return `answering on ${this.#readiness.listen.map(l => l.address).join(' ')}`
   }
 
   async #look(): Promise<void> {
@@ -308,10 +276,10 @@ class Daemon {
   #health(data: DataStatus | undefined): Health {
     const masters = this.#control.mastersStatus()
     return judge({
-      listen: this.#listen,
+      listen: this.#readiness.listen,
       data,
       dataAge: performance.now() - this.#dataAt,
-      selfQueries: this.#self,
+      selfQueries: this.#readiness.latest,
       stopping: this.#stopping,
       reloadError: this.#reloadError,
       masters: masters && {
@@ -339,14 +307,7 @@ class Daemon {
           number: this.#control.snapshot?.number ?? 0,
           at: this.#control.snapshot?.at ?? 0,
         }),
-        listen: () =>
-          this.#listen.map(l => ({
-            ...l,
-            inherited: this.#bound.get(`${l.address} ${l.port}`)?.inherited ?? false,
-            answers: this.#self.some(
-              one => one.ok && one.address === l.address && one.port === l.port,
-            ),
-          })),
+        listen: () => this.#readiness.addresses(),
         masters: () => this.#control.mastersStatus(),
         routes: () => this.#control.routeList(),
         zones: () => this.#control.zoneSources(),
@@ -368,7 +329,7 @@ class Daemon {
       ...(masters ? { masters: { count: masters.list.length, at: masters.at / 1000 } } : {}),
       reloads: this.#reloads,
       reloadsFailed: this.#reloadsFailed,
-      selfQueriesFailed: this.#selfFailed,
+      selfQueriesFailed: this.#readiness.failed,
       data: this.#data,
     }
   }
@@ -450,13 +411,13 @@ class Daemon {
     this.#timers.push(setInterval(work, ms).unref())
   }
 
-  #dataStart(): DataThreadStart {
+  #dataStart(listen: readonly Endpoint[]): DataThreadStart {
     const { cache, race, limits, io, node, identity } = this.#config
     return {
       node,
       version: version(),
       io,
-      listen: this.#listen,
+      listen,
       inherited: this.#inherited,
       counters: this.#memory,
       cache,
