@@ -78,6 +78,11 @@ t.test('a redirect is followed as often as the caller says and no more', async t
   const er = await failure(http.getJson(`${server.base}/state`))
   t.equal(er.status, 307)
   t.equal(er.location, `${server.base}/here`)
+  for (const location of ['http://[', 'ftp://192.0.2.1/', '']) {
+    server.on('/nowhere', status(302, location === '' ? {} : { location }))
+    const lost = await failure(http.getJson(`${server.base}/nowhere`, { redirects: 1 }))
+    t.equal(lost.location, '', location)
+  }
   t.equal((await failure(http.getJson(`${server.base}/loop`, { redirects: 3 }))).status, 302)
   t.equal(server.seen.filter(s => s === 'GET /loop').length, 4)
 })

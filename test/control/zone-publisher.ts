@@ -154,6 +154,37 @@ t.test('a zone that is removed or a publisher that is closed stops in the middle
   }
 })
 
+t.test(
+  'a large patch of a larger zone comes in pieces, names before the going of others',
+  async t => {
+    const data = new Receiver()
+    const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+    const named = (from: number, to: number, ip: string): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: to - from }, (_, i) => [`n${from + i}`, ip]))
+    publisher.publish(APEX, { kind: 'full', zone: zone(named(0, 10_000, '192.0.2.1')) })
+    await publisher.settled()
+    data.ops()
+    const set = [...zone(named(0, 1_100, '192.0.2.2'))]
+    const drop = [...zone(named(2_000, 2_700, '')).keys()]
+    publisher.publish(APEX, { kind: 'patch', set, drop })
+    publisher.publish(APEX, { kind: 'patch', set: [], drop: [`n9999.${APEX}`] })
+    await publisher.settled()
+    const patches = data.messages.map(m =>
+      m.op === 'patch' ? [m.set.length, m.drop.length] : m.op,
+    )
+    t.same(patches, [
+      [500, 0],
+      [500, 0],
+      [100, 0],
+      [0, 500],
+      [0, 200],
+      [0, 1],
+    ])
+    t.same(plain(data.zones.get(APEX)), plain(publisher.zone(APEX)))
+    t.same(publisher.apexes, [APEX])
+  },
+)
+
 t.test('pieces are bounded by owners and by records', async t => {
   const owners = (n: number, records: number): Owner[] =>
     Array.from({ length: n }, (_, i) => [

@@ -77,6 +77,8 @@ export class VipService {
   #late = false
   /** Whether our records were given to gossip. */
   #told = false
+  /** Made when somebody asks, of the table as it is. */
+  #shown: readonly ShownVip[] | undefined
   readonly #pace = new Pace(PACE_MS)
   #timer: NodeJS.Timeout | undefined
   #agentTimer: NodeJS.Timeout | undefined
@@ -159,7 +161,12 @@ export class VipService {
   }
 
   /** All VIPs as served, for `/v1/vips`, the status page and `spartan vips`. */
-  get vips(): ShownVip[] {
+  get vips(): readonly ShownVip[] {
+    this.#shown ??= this.#show()
+    return this.#shown
+  }
+
+  #show(): ShownVip[] {
     const { vips } = this.#table
     const { v4, v6 } = vipAddresses(vips, this.#ranges)
     return vips.map(vip => ({
@@ -208,6 +215,7 @@ export class VipService {
     if (next === 0) {
       this.#pace.done(now)
       const vips = this.#table.update(this.#owners(), now)
+      this.#shown = undefined
       const zone = servedVipZone(vips, { answer, ...this.#ranges })
       onZone(L4LB_APEX, { kind: 'full', zone }, this.#synced && (this.#heard || this.#late))
       next = this.#table.nextMs(now)

@@ -13,6 +13,8 @@ import { emptyState, taskKey, type MesosState } from '../../../src/control/mesos
 import { messageFromJson, type MesosEvent } from '../../../src/control/mesos/operator-api.ts'
 import { Pace } from '../../../src/control/mesos/pace.ts'
 import { reduce, type Known } from '../../../src/control/mesos/reducer.ts'
+import { RecordIndex } from '../../../src/control/mesos/record-index.ts'
+import { NameBook } from '../../../src/control/mesos/task-names.ts'
 import { TaskZone } from '../../../src/control/mesos/task-zone.ts'
 import {
   added,
@@ -287,6 +289,44 @@ t.test('namesakes share a name until the last of them goes', async t => {
     'agentip is the other’s as well',
   )
   t.same(follower.take(event(updated({ ...web(1), state: 'TASK_FAILED' }))).drop.length, 3)
+})
+
+t.test('what many say goes with the last of them, whichever said it first', async t => {
+  const index = new RecordIndex(5)
+  const say = (who: string, ...ips: string[]): void =>
+    index.set(
+      who,
+      ips.map(ip => ['web', `A ${ip}`]),
+    )
+  const now = (): string[] => lines(index.take().set)
+  say('1', '9.0.0.1', '9.0.0.1')
+  say('2', '9.0.0.2')
+  say('3', '9.0.0.2')
+  t.same(now(), ['web A 9.0.0.1', 'web A 9.0.0.2'])
+  say('2')
+  t.same(now(), [])
+  say('1')
+  t.same(now(), ['web A 9.0.0.2'])
+  say('4', '9.0.0.4')
+  say('3', '9.0.0.3')
+  t.same(now(), ['web A 9.0.0.3', 'web A 9.0.0.4'])
+  say('3')
+  say('4')
+  t.same(index.take(), { set: [], drop: ['web'] })
+  t.equal(index.size, 0)
+})
+
+t.test('remembered names are bounded and the same each time', async t => {
+  const book = new NameBook(APEX)
+  const first = book.names('marathon', 'web')
+  t.equal(book.names('marathon', 'web'), first)
+  for (let i = 0; i < 20_001; i++) book.names('marathon', `n${i}`)
+  t.not(book.names('marathon', 'web'), first)
+  t.same(book.names('marathon', 'web'), first)
+  const long = 'x'.repeat(63)
+  const services = book.services(book.names('marathon', long), 'http', 'tcp')
+  t.same(services.autoip, [], 'a label of 63 octets has no room for an underscore')
+  t.same(book.services(first, long, 'tcp').autoip, [`_web._tcp.marathon.autoip.${APEX}`])
 })
 
 t.test('a task waits for its framework and its agent', async t => {

@@ -4,6 +4,7 @@ import { Http } from '../../../src/control/http.ts'
 import { AxfrCopy, zoneFromAxfr } from '../../../src/control/mesos/axfr.ts'
 import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'
 import { masterFromJson } from '../../../src/control/mesos/operator-api.ts'
+import { framed } from '../../../src/control/mesos/recordio.ts'
 import { MesosSource, type MesosSourceOptions } from '../../../src/control/mesos/source.ts'
 import type { ZoneChange } from '../../../src/control/zone.ts'
 import { silent } from '../../../src/log.ts'
@@ -286,6 +287,49 @@ t.test('a node that starts during a failover publishes nothing before it knows',
   stream.send(added(web(2, '9.0.0.2')))
   await until(() => name(autoip(1)) !== undefined && name(autoip(2)) !== undefined)
   t.equal(changes[0]?.[1], 'full')
+})
+
+t.test('the names of the masters follow their list', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  master.on('/api/v1', streaming(subscribed({})).act)
+  let list = ['192.0.2.1']
+  const { name, source } = following(t, [master.base], { masters: () => list })
+  source.mastersChanged()
+  await until(() => name('master') === 'A 192.0.2.1')
+  list = ['192.0.2.1', '192.0.2.2']
+  source.mastersChanged()
+  await until(() => name('master') === 'A 192.0.2.1 192.0.2.2')
+  t.pass('followed')
+})
+
+t.test('a copy that cannot be made costs itself', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const stream = streaming(subscribed({}))
+  master.on('/api/v1', stream.act)
+  const change = (): never => {
+    throw new Error('no copy')
+  }
+  const { name } = following(t, [master.base], {
+    copies: [{ apex: 'copy.example.org', everyMs: 1, change }],
+  })
+  await until(() => name('leader') !== undefined)
+  stream.send(added(web(1, '9.0.0.1')))
+  await until(() => name(autoip(1)) !== undefined)
+  t.pass('the task has its name')
+})
+
+t.test('a record that is no JSON, and events before the state, are passed over', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const early: Act = response => {
+    response.writeHead(200)
+    response.end(records(added(web(1, '9.0.0.1')), { type: 'TASK_ADDED' }) + framed('{'))
+  }
+  const stream = streaming(subscribed({}))
+  master.on('/api/v1', early, stream.act)
+  const { name, source } = following(t, [master.base])
+  await until(() => name('leader') !== undefined)
+  t.equal(name(autoip(1)), undefined)
+  t.match(source.status.counts, { bad: 1, failures: { data: 1 } })
 })
 
 t.test('the copy of the Mesos-DNS zone follows the same events', async t => {
