@@ -4,25 +4,10 @@
  * pay for the daemon.
  */
 import type { Command } from 'commander'
+import type { BenchOptions } from '../bench/bench.ts'
 import { CONFIG_FILE } from '../config.ts'
-import type { Io } from './io.ts'
+import type { DemoOptions } from '../demo/demo.ts'
 import { examples, number } from './options.ts'
-
-/** A program's entry: it reports its exit status when it has ended. */
-type Entry<O> = (options: O) => Promise<number>
-
-/** Options of bench, as the program in bench/ takes them; what is left out is its own choice. */
-export type BenchOptions = {
-  /** Names of cases and of servers to compare; all if empty. */
-  readonly cases: readonly string[]
-  readonly servers: readonly string[]
-  /** Of each measurement. */
-  readonly seconds?: number
-  readonly runs?: number
-  /** Put the table into the README. */
-  readonly write: boolean
-  readonly json: boolean
-}
 
 const words = (text: string): string[] => text.split(',').filter(word => word !== '')
 
@@ -49,28 +34,25 @@ export const addDaemons = (program: Command, _io: Io, ended: (status: number) =>
       number(1),
     )
     .option(
-      '-p, --base-port <number>',
-      'first of the unprivileged ports it uses',
-      number(1024, 65_000),
+      '--offset <number>',
+      'use other loopback addresses, 127.53+number.*, beside a demo that is running',
+      number(0, 200),
     )
     .addHelpText('after', examples('spartan demo', 'spartan demo --seconds 30'))
-    .action(async (options: { seconds?: number; basePort?: number }) =>
-      ended(await entry<typeof options>('../demo/demo.ts', 'runDemo')(options)),
-    )
+    .action(async (options: DemoOptions) => {
+      const { runDemo } = await import('../demo/demo.ts')
+      ended(await runDemo(options))
+    })
 
   program
     .command('mesos-dns')
     .description("serve the zone mesos on a master; takes Mesos-DNS's own configuration file")
     .requiredOption('-c, --config <file>', "configuration in Mesos-DNS's JSON")
     .addHelpText('after', examples('spartan mesos-dns --config /opt/mesosphere/etc/mesos-dns.json'))
-    .action(async ({ config }: { config: string }) =>
-      ended(
-        await entry<{ configPath: string }>(
-          '../mesos-dns/main.ts',
-          'runMesosDns',
-        )({ configPath: config }),
-      ),
-    )
+    .action(async ({ config }: { config: string }) => {
+      const { runMesosDns } = await import('../mesos-dns/main.ts')
+      ended(await runMesosDns({ configPath: config }))
+    })
 
   program
     .command('bench')
@@ -85,18 +67,11 @@ export const addDaemons = (program: Command, _io: Io, ended: (status: number) =>
       'measurements of each, of which the median counts',
       number(1, 100),
     )
-    .option('--write', 'put the table into the README', false)
+    .option('--write', 'put the table into the README of the current folder', false)
     .option('--json', 'print the measurements as JSON', false)
     .addHelpText('after', examples('spartan bench', 'spartan bench --cases hit,miss --runs 5'))
-    .action(async (options: BenchOptions) =>
-      ended(await entry<BenchOptions>('../bench/bench.ts', 'bench')(options)),
-    )
+    .action(async (options: BenchOptions) => {
+      const { bench } = await import('../bench/bench.ts')
+      ended(await bench(options))
+    })
 }
-
-/** The program in a module, loaded when it is called. */
-const entry =
-  <O>(module: string, name: string): Entry<O> =>
-  async options => {
-    const found = (await import(module)) as Record<string, Entry<O>>
-    return found[name]!(options)
-  }

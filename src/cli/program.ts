@@ -30,7 +30,7 @@ export const createProgram = (io: Io, ended: (status: number) => void): Command 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
 `,
     )
-  addDaemons(program, io, ended)
+  addDaemons(program, ended)
   addCheck(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
@@ -61,7 +61,7 @@ const complain = (io: Io, er: unknown): number => {
     return WRONG
   }
   io.err(`spartan: ${messageOf(er)}\n`)
-  // A bug deserves its stack; an expected failure is one line.
-  if (code === '' && er instanceof Error) io.err(`${er.stack ?? ''}\n`)
+  // Our codes and the system's are expected failures: one line. Anything else is a bug and deserves its stack.
+  if (!/^E[A-Z0-9]+$/.test(code) && er instanceof Error) io.err(`${er.stack ?? ''}\n`)
   return code === 'EUSAGE' || code === 'ECONFIG' ? WRONG : FAILED
 }

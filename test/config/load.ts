@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
@@ -431,6 +432,81 @@ t.test('the effective configuration is a configuration with origins', async t =>
     effective(loaded).find(({ path }) => path === 'cache.maxBytes'),
     { value: '64MiB', origin: 'file:2' },
   )
+})
+
+t.test('what is printed as effective loads to the same configuration', async () => {
+  // Words that YAML would take for something else if they were not quoted.
+  const word = fc.constantFrom('null', 'true', '123', '0x1f', '1e3', 'no', 'a', '0o7', '1_000')
+  const address = fc
+    .oneof(
+      fc.ipV4(),
+      fc.ipV6().filter(ip => !ip.includes('.')),
+    )
+    .map(ip => (ip.includes(':') ? `[${ip}]:5353` : `${ip}:5353`))
+  const time = fc.integer({ min: 100, max: 5000 }).map(n => `${n}ms`)
+  const file = fc.record(
+    {
+      node: word,
+      clusterId: word.filter(text => !text.includes('.')),
+      listen: fc.record({
+        addresses: fc.constant(['198.51.100.1']),
+        port: fc.integer({ min: 1, max: 65_535 }),
+      }),
+      allow: fc.uniqueArray(fc.ipV4(), { minLength: 1, maxLength: 3 }),
+      upstreams: fc.uniqueArray(address, { maxLength: 3 }),
+      forwardZones: fc.dictionary(word, fc.uniqueArray(address, { minLength: 1, maxLength: 2 }), {
+        maxKeys: 3,
+        noNullPrototype: true,
+      }),
+      zones: fc.dictionary(word, fc.dictionary(word, word, { maxKeys: 2, noNullPrototype: true }), {
+        maxKeys: 2,
+        noNullPrototype: true,
+      }),
+      cache: fc.record(
+        {
+          maxBytes: fc.constantFrom('1MiB', 1_000_000),
+          serveStale: fc.constantFrom('0s', 0, '1h'),
+          snapshot: fc.constantFrom('', '/var/x # y', "/it's", '/a: b'),
+        },
+        { requiredKeys: [] },
+      ),
+      gossip: fc.record(
+        {
+          insecure: fc.constant(true),
+          clusterName: word,
+          seeds: fc.uniqueArray(address, { maxLength: 2 }),
+        },
+        { requiredKeys: ['insecure'] },
+      ),
+      vips: fc.constantFrom(null, {}, { answer: 'backends' }),
+      mesos: fc.constantFrom(null, { master: 'http://192.0.2.1:5050' }),
+      race: fc.record(
+        { grace: fc.constantFrom('0s', '20ms'), deadline: time },
+        { requiredKeys: [] },
+      ),
+      metrics: fc.constantFrom({ prefix: '' }, { prefix: 'null' }),
+      identity: fc.boolean(),
+    },
+    { requiredKeys: ['listen'] },
+  )
+  let good = 0
+  fc.assert(
+    fc.property(file, given => {
+      let loaded
+      try {
+        loaded = load(stringify(given))
+      } catch (er) {
+        // Random addresses may be multicast; that is another test's matter.
+        if (codeOf(er) !== 'ECONFIG') throw er
+        return true
+      }
+      good++
+      const again = load(showEffective(loaded, 'spartan.yaml')).config
+      return isDeepStrictEqual(again, loaded.config)
+    }),
+    { numRuns: 300 },
+  )
+  if (good < 50) throw new Error(`only ${good} files were good`)
 })
 
 /** Documents made of our words, legal and illegal values, and plain noise. */
