@@ -12,7 +12,7 @@ import { examples, number } from './options.ts'
 const words = (text: string): string[] => text.split(',').filter(word => word !== '')
 
 /** Add the commands to the program. `ended` takes the exit status. */
-export const addDaemons = (program: Command, _io: Io, ended: (status: number) => void): void => {
+export const addDaemons = (program: Command, ended: (status: number) => void): void => {
   program
     .command('run')
     .description('run the forwarder in the foreground')
