@@ -55,7 +55,11 @@ const hostOf = (header: string): string => header.toLowerCase().replace(/:\d*$/,
  * and configured names cannot be rebound. Behind a wildcard any literal
  * address is ours, and a literal cannot be rebound either.
  */
-const hostAllowed = (header: string | undefined, listen: Endpoint, names: readonly string[]): boolean => {
+const hostAllowed = (
+  header: string | undefined,
+  listen: Endpoint,
+  names: readonly string[],
+): boolean => {
   // Only HTTP/1.0 comes without (Node refuses 1.1), and no browser speaks that.
   if (header === undefined) return true
   const host = hostOf(header)
@@ -66,7 +70,11 @@ const hostAllowed = (header: string | undefined, listen: Endpoint, names: readon
 }
 
 /** A refusal, in JSON like everything else the API says. */
-const refusal = (status: number, error: string, headers: Record<string, string> = {}): AdminResponse => ({
+const refusal = (
+  status: number,
+  error: string,
+  headers: Record<string, string> = {},
+): AdminResponse => ({
   status,
   json: { error },
   headers,
@@ -170,7 +178,8 @@ export class AdminServer {
     this.#servers.add(server)
     if (unix) return where
     const bound = server.address()
-    if (bound !== null && typeof bound === 'object') listen = { address: where.address, port: bound.port }
+    if (bound !== null && typeof bound === 'object')
+      listen = { address: where.address, port: bound.port }
     return listen
   }
 
@@ -187,7 +196,11 @@ export class AdminServer {
     )
   }
 
-  async #serve(req: IncomingMessage, res: ServerResponse, tcp: Endpoint | undefined): Promise<void> {
+  async #serve(
+    req: IncomingMessage,
+    res: ServerResponse,
+    tcp: Endpoint | undefined,
+  ): Promise<void> {
     const head = req.method === 'HEAD'
     const response = await this.#respond(req, tcp)
     const { status = 200, json, text, chunks, headers = {} } = response
@@ -207,7 +220,8 @@ export class AdminServer {
     }
     const body = json === undefined ? (text ?? '') : `${JSON.stringify(json)}\n`
     const empty = status === 204 || status === 304
-    const length = chunks !== undefined || empty ? {} : { 'content-length': Buffer.byteLength(body) }
+    const length =
+      chunks !== undefined || empty ? {} : { 'content-length': Buffer.byteLength(body) }
     res.writeHead(status, { ...own, ...length })
     res.end(head || empty ? undefined : body)
   }

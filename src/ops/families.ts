@@ -21,7 +21,11 @@ export type Bounds = readonly number[]
 /** Gives one series: its value, then its label values in the order the family declares. */
 export type Put = (value: number, ...labels: readonly string[]) => void
 /** Gives one histogram: cells[at] is the count of the lowest bucket. Counts are per bucket, not yet cumulative. */
-export type PutHistogram = (cells: ArrayLike<number>, at: number, ...labels: readonly string[]) => void
+export type PutHistogram = (
+  cells: ArrayLike<number>,
+  at: number,
+  ...labels: readonly string[]
+) => void
 
 /** A family and where its numbers come from; `S` is what readers are given. */
 export type Family<S> =
@@ -44,7 +48,11 @@ type Value = MetricValue<string> & { metricName?: string; sharedLabels?: Record<
 type Exposed = { name: string; help: string; type: string; values: Value[]; aggregator: 'sum' }
 
 /** Series by label values: equal ones are added up, so that no series is ever written twice. */
-const collect = <V>(labels: readonly string[], cap: number, add: (had: V | undefined, more: V) => V) => {
+const collect = <V>(
+  labels: readonly string[],
+  cap: number,
+  add: (had: V | undefined, more: V) => V,
+) => {
   const series = new Map<string, { readonly labels: Record<string, string>; value: V }>()
   const put = (value: V, values: readonly string[]): void => {
     const key = values.join('\0')
@@ -54,13 +62,20 @@ const collect = <V>(labels: readonly string[], cap: number, add: (had: V | undef
       const named = Object.fromEntries(labels.map((label, i) => [label, values[i] ?? '']))
       series.set(key, { labels: named, value: add(undefined, value) })
     } else {
-      put(value, labels.map(() => 'other'))
+      put(
+        value,
+        labels.map(() => 'other'),
+      )
     }
   }
   return { series, put }
 }
 
-const numbers = <S>(family: Family<S> & { type: 'counter' | 'gauge' }, from: S, cap: number): Value[] => {
+const numbers = <S>(
+  family: Family<S> & { type: 'counter' | 'gauge' },
+  from: S,
+  cap: number,
+): Value[] => {
   const { series, put } = collect<number>(family.labels, cap, (had = 0, more) => had + more)
   family.read(from, (value, ...labels) => put(value, labels))
   return [...series.values()]
@@ -81,7 +96,10 @@ const histograms = <S>(
   // The cells are copied before they are added up: the thread that counts goes
   // on, and the last bucket must equal the count of the same scrape.
   family.read(from, (cells, at, ...labels) =>
-    put(Float64Array.from({ length: width }, (_, i) => cells[at + i] ?? 0), labels),
+    put(
+      Float64Array.from({ length: width }, (_, i) => cells[at + i] ?? 0),
+      labels,
+    ),
   )
   const values: Value[] = []
   for (const { labels: sharedLabels, value: cells } of series.values()) {

@@ -22,7 +22,8 @@ export type HealthInput = {
   /** The last reload's refusal, '' if it was accepted. */
   readonly reloadError: string
   /** The masters, if this node has any to ask; `error` is the last look's, '' if it succeeded. */
-  readonly masters: { readonly count: number; readonly age: Milliseconds; readonly error: string } | undefined
+  readonly masters:
+    { readonly count: number; readonly age: Milliseconds; readonly error: string } | undefined
   /** Further reasons to look, from parts that know their own trouble (gossip, admin). */
   readonly notes: readonly Reason[]
 }
@@ -48,7 +49,8 @@ export const DATA_SILENT_MS = 10_000
 export const MASTERS_OLD_MS = 6 * 60_000
 
 const same = (a: Endpoint) => (b: Endpoint) => a.address === b.address && a.port === b.port
-const named = ({ address, port }: Endpoint): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
+const named = ({ address, port }: Endpoint): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 /** Why one address does not answer, undefined if it does. */
 const addressTrouble = (at: Endpoint, { data, selfQueries }: HealthInput): Reason | undefined => {
@@ -79,18 +81,27 @@ export const judge = (input: HealthInput): Health => {
     if (reason) notReady.push(reason)
   }
   const trouble = [...notReady]
-  if (reloadError !== '') trouble.push({ name: 'configuration', detail: `reload refused: ${reloadError}` })
+  if (reloadError !== '')
+    trouble.push({ name: 'configuration', detail: `reload refused: ${reloadError}` })
   if (masters?.count === 0) trouble.push({ name: 'masters', detail: masters.error || 'none known' })
   else if (masters && masters.error !== '' && masters.age > MASTERS_OLD_MS) {
     const detail = `list is ${Math.round(masters.age / 60_000)} min old: ${masters.error}`
     trouble.push({ name: 'masters', detail })
   }
   for (const { name, state, lastFailure } of data?.upstreams ?? []) {
-    if (state === 'dead') trouble.push({ name, detail: `does not answer: ${lastFailure || 'no reply'}` })
+    if (state === 'dead')
+      trouble.push({ name, detail: `does not answer: ${lastFailure || 'no reply'}` })
   }
   for (const { apex, loaded } of data?.zones ?? []) {
     if (!loaded) trouble.push({ name: apex, detail: 'zone data has not arrived' })
   }
   trouble.push(...notes)
-  return { live: dead.length === 0, ready: notReady.length === 0, degraded: trouble.length > 0, dead, notReady, trouble }
+  return {
+    live: dead.length === 0,
+    ready: notReady.length === 0,
+    degraded: trouble.length > 0,
+    dead,
+    notReady,
+    trouble,
+  }
 }

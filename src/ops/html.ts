@@ -14,7 +14,13 @@ export class Html {
 /** What may stand in a template. Nothing is written for undefined, false and ''. */
 export type Piece = Html | string | number | false | undefined | readonly Piece[]
 
-const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const ESCAPES: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 /** Text as it may stand between tags and in quoted attributes. */
 export const escaped = (text: string): string => text.replace(/[&<>"']/g, c => ESCAPES[c] ?? '')

@@ -69,9 +69,13 @@ const inspect = (calls: SocketCalls, fd: number): Inherited | string => {
  * believes the sockets to be its own. Empty when nothing was passed to this
  * process. Never rejects.
  */
-export const inheritedSockets = async (env: NodeJS.ProcessEnv, pid: number = process.pid): Promise<ListenFds> => {
+export const inheritedSockets = async (
+  env: NodeJS.ProcessEnv,
+  pid: number = process.pid,
+): Promise<ListenFds> => {
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = env
-  for (const key of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID']) delete env[key]
+  for (const key of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'LISTEN_PIDFDID'])
+    delete env[key]
   const count = Math.min(MOST, Math.trunc(Number(LISTEN_FDS)))
   if (LISTEN_PID !== String(pid) || !(count > 0)) return { sockets: [], problems: [] }
   const names = LISTEN_FDNAMES?.split(':') ?? []
@@ -81,8 +85,12 @@ export const inheritedSockets = async (env: NodeJS.ProcessEnv, pid: number = pro
     const found = fds.map((fd, i) => ({ fd, name: names[i] ?? '', socket: inspect(calls, fd) }))
     for (const { fd } of found) calls.closeOnExec(fd)
     return {
-      sockets: found.flatMap(({ name, socket }) => (typeof socket === 'string' ? [] : [{ ...socket, name }])),
-      problems: found.flatMap(({ fd, socket }) => (typeof socket === 'string' ? [{ fd, error: socket }] : [])),
+      sockets: found.flatMap(({ name, socket }) =>
+        typeof socket === 'string' ? [] : [{ ...socket, name }],
+      ),
+      problems: found.flatMap(({ fd, socket }) =>
+        typeof socket === 'string' ? [{ fd, error: socket }] : [],
+      ),
     }
   } catch (er) {
     const error = `system calls cannot be bound: ${messageOf(er)}`
@@ -102,10 +110,12 @@ export const matchInherited = <S extends Inherited>(
   sockets: readonly S[],
   listen: readonly Endpoint[],
 ): { readonly use: S[]; readonly extra: S[]; readonly missing: Missing[] } => {
-  const key = (transport: string, { address, port }: Endpoint): string => `${transport} ${canonical(address)} ${port}`
+  const key = (transport: string, { address, port }: Endpoint): string =>
+    `${transport} ${canonical(address)} ${port}`
   const wanted = new Map<string, Missing>()
   for (const { address, port } of listen) {
-    for (const transport of ['udp', 'tcp'] as const) wanted.set(key(transport, { address, port }), { address, port, transport })
+    for (const transport of ['udp', 'tcp'] as const)
+      wanted.set(key(transport, { address, port }), { address, port, transport })
   }
   const use: S[] = []
   const extra: S[] = []

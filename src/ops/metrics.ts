@@ -33,7 +33,14 @@ import {
   type Scalar,
   type UpstreamScalar,
 } from '../fast/counters.ts'
-import { exposed, type Bounds, type Family, type MetricDef, type Put, type PutHistogram } from './families.ts'
+import {
+  exposed,
+  type Bounds,
+  type Family,
+  type MetricDef,
+  type Put,
+  type PutHistogram,
+} from './families.ts'
 
 export type { Family, MetricDef } from './families.ts'
 
@@ -121,20 +128,34 @@ const perZoneHistogram = (block: Block, dims: readonly (readonly string[])[], wi
 
 /** Our cache and its like are one for all listeners and zones, so these labels of CoreDNS's stay empty. */
 const WHOLE = ['', '', ''] as const
-const scalar = (name: Scalar, ...labels: readonly string[]) => (s: Source, put: Put): void =>
-  put(s.counters[SLOT[name]] ?? 0, ...labels)
+const scalar =
+  (name: Scalar, ...labels: readonly string[]) =>
+  (s: Source, put: Put): void =>
+    put(s.counters[SLOT[name]] ?? 0, ...labels)
 /** Several single counters as one family, by the value of its last label. */
-const scalars = (by: Readonly<Record<string, Scalar>>, ...labels: readonly string[]) => (s: Source, put: Put): void => {
-  for (const [value, name] of Object.entries(by)) scalar(name, ...labels, value)(s, put)
-}
+const scalars =
+  (by: Readonly<Record<string, Scalar>>, ...labels: readonly string[]) =>
+  (s: Source, put: Put): void => {
+    for (const [value, name] of Object.entries(by)) scalar(name, ...labels, value)(s, put)
+  }
 /** The sum of some of an upstream's counters. */
-const perUpstream = (names: readonly UpstreamScalar[], ...labels: readonly string[]) => (s: Source, put: Put): void =>
-  eachUpstream(s, (slot, to) => {
-    const at = BLOCK.upstream + slot * UPSTREAM_ROW
-    put(names.reduce((sum, name) => sum + (s.counters[at + UPSTREAM_SLOT[name]] ?? 0), 0), to, ...labels)
-  })
-const perUpstreamHistogram = (...labels: readonly string[]) => (s: Source, put: PutHistogram): void =>
-  eachUpstream(s, (slot, to) => put(s.counters, BLOCK.upstreamDuration + slot * TIME_CELLS, to, ...labels))
+const perUpstream =
+  (names: readonly UpstreamScalar[], ...labels: readonly string[]) =>
+  (s: Source, put: Put): void =>
+    eachUpstream(s, (slot, to) => {
+      const at = BLOCK.upstream + slot * UPSTREAM_ROW
+      put(
+        names.reduce((sum, name) => sum + (s.counters[at + UPSTREAM_SLOT[name]] ?? 0), 0),
+        to,
+        ...labels,
+      )
+    })
+const perUpstreamHistogram =
+  (...labels: readonly string[]) =>
+  (s: Source, put: PutHistogram): void =>
+    eachUpstream(s, (slot, to) =>
+      put(s.counters, BLOCK.upstreamDuration + slot * TIME_CELLS, to, ...labels),
+    )
 
 /**
  * Lookups less hits, never less than last shown: the two are read a moment
@@ -149,9 +170,25 @@ const misses = (s: Source, put: Put): void =>
     if (shown > 0) put(shown, server, zone, '')
   })
 
-const counter = (name: string, labels: readonly string[], help: string, read: (s: Source, put: Put) => void): Family<Source> => ({ name, type: 'counter', labels, help, read })
-const gauge = (name: string, labels: readonly string[], help: string, read: (s: Source, put: Put) => void): Family<Source> => ({ name, type: 'gauge', labels, help, read })
-const histogram = (name: string, labels: readonly string[], bounds: Bounds, help: string, read: (s: Source, put: PutHistogram) => void): Family<Source> => ({ name, type: 'histogram', labels, bounds, help, read })
+const counter = (
+  name: string,
+  labels: readonly string[],
+  help: string,
+  read: (s: Source, put: Put) => void,
+): Family<Source> => ({ name, type: 'counter', labels, help, read })
+const gauge = (
+  name: string,
+  labels: readonly string[],
+  help: string,
+  read: (s: Source, put: Put) => void,
+): Family<Source> => ({ name, type: 'gauge', labels, help, read })
+const histogram = (
+  name: string,
+  labels: readonly string[],
+  bounds: Bounds,
+  help: string,
+  read: (s: Source, put: PutHistogram) => void,
+): Family<Source> => ({ name, type: 'histogram', labels, bounds, help, read })
 
 const SZV = ['server', 'zone', 'view']
 /** CoreDNS's cache plugin says `zones` where its metrics plugin says `zone`. */
@@ -275,7 +312,12 @@ export const serverLabel = (address: string, port: number): string =>
   `dns://${address.includes(':') ? `[${address}]` : address}:${port}`
 
 /** Every metric of ours, without prefix; the process's own (process_*, nodejs_*) come beside them. */
-export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({ name, type, labels, help }))
+export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({
+  name,
+  type,
+  labels,
+  help,
+}))
 
 /** The registry of one daemon. */
 export type Metrics = {

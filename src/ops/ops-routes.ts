@@ -24,7 +24,10 @@ export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
   {
     method: 'GET',
     path: '/metrics',
-    handle: async () => ({ text: await metrics.scrape(), headers: { 'content-type': metrics.contentType } }),
+    handle: async () => ({
+      text: await metrics.scrape(),
+      headers: { 'content-type': metrics.contentType },
+    }),
   },
   {
     method: 'GET',
@@ -48,7 +51,10 @@ export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
     path: '/',
     handle: async () => ({
       text: statusPage(await status()),
-      headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY },
+      headers: {
+        'content-type': 'text/html; charset=utf-8',
+        'content-security-policy': PAGE_POLICY,
+      },
     }),
   },
 ]

@@ -3,7 +3,16 @@
  * that the status page can speak of "now" instead of "since start", and the
  * last changes of state. Both are rings of fixed size.
  */
-import { BLOCK, KINDS, RCODE_LABELS, SERVERS, SLOT, TIME_BUCKETS, TIME_CELLS, ZONES } from '../fast/counters.ts'
+import {
+  BLOCK,
+  KINDS,
+  RCODE_LABELS,
+  SERVERS,
+  SLOT,
+  TIME_BUCKETS,
+  TIME_CELLS,
+  ZONES,
+} from '../fast/counters.ts'
 import type { Milliseconds } from '../boundary.ts'
 
 const CELLS = SERVERS * ZONES
@@ -42,7 +51,9 @@ export const totals = (counters: Float64Array, at: Milliseconds): Totals => ({
   hits: sum(counters, BLOCK.hits, CELLS * KINDS.length),
   stale: counters[SLOT.staleServed] ?? 0,
   rcodes: RCODE_LABELS.map((_, i) => column(counters, BLOCK.responses, RCODE_LABELS.length, i)),
-  durations: Array.from({ length: TIME_CELLS - 1 }, (_, i) => column(counters, BLOCK.duration, TIME_CELLS, i)),
+  durations: Array.from({ length: TIME_CELLS - 1 }, (_, i) =>
+    column(counters, BLOCK.duration, TIME_CELLS, i),
+  ),
 })
 
 /**
@@ -79,7 +90,8 @@ export type Rates = {
   readonly rcodes: Readonly<Record<string, number>>
 }
 
-const less = (a: readonly number[], b: readonly number[]): number[] => a.map((n, i) => n - (b[i] ?? 0))
+const less = (a: readonly number[], b: readonly number[]): number[] =>
+  a.map((n, i) => n - (b[i] ?? 0))
 
 const between = (from: Totals, to: Totals): Rates => {
   const seconds = (to.at - from.at) / 1000
@@ -93,7 +105,9 @@ const between = (from: Totals, to: Totals): Rates => {
     stale: to.stale - from.stale,
     p50: quantile(durations, 0.5),
     p99: quantile(durations, 0.99),
-    rcodes: Object.fromEntries(RCODE_LABELS.map((label, i) => [label, rcodes[i] ?? 0] as const).filter(([, n]) => n > 0)),
+    rcodes: Object.fromEntries(
+      RCODE_LABELS.map((label, i) => [label, rcodes[i] ?? 0] as const).filter(([, n]) => n > 0),
+    ),
   }
 }
 

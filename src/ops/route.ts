@@ -67,8 +67,12 @@ export class RouteTable {
   constructor(routes: readonly Route[]) {
     const byPath = new Map<string, Entry>()
     for (const route of routes) {
-      const entry = byPath.get(route.path) ?? { segments: route.path.split('/').slice(1), routes: new Map() }
-      if (entry.routes.has(route.method)) throw new Error(`route twice: ${route.method} ${route.path}`)
+      const entry = byPath.get(route.path) ?? {
+        segments: route.path.split('/').slice(1),
+        routes: new Map(),
+      }
+      if (entry.routes.has(route.method))
+        throw new Error(`route twice: ${route.method} ${route.path}`)
       entry.routes.set(route.method, route)
       byPath.set(route.path, entry)
     }

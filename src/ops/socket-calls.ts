@@ -38,14 +38,22 @@ export const loadSocketCalls = async (): Promise<SocketCalls> => {
   const { default: koffi } = await import('koffi')
   const libc = koffi.load(null)
   const socket = libc.func('int socket(int domain, int type, int protocol)')
-  const sendto = libc.func('intptr_t sendto(int fd, const void *buffer, size_t length, int flags, const void *to, uint32_t size)')
-  const getsockopt = libc.func('int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *size)')
-  const getsockname = libc.func('int getsockname(int fd, _Out_ uint8_t *name, _Inout_ uint32_t *size)')
+  const sendto = libc.func(
+    'intptr_t sendto(int fd, const void *buffer, size_t length, int flags, const void *to, uint32_t size)',
+  )
+  const getsockopt = libc.func(
+    'int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *size)',
+  )
+  const getsockname = libc.func(
+    'int getsockname(int fd, _Out_ uint8_t *name, _Inout_ uint32_t *size)',
+  )
   const fcntl = libc.func('int fcntl(int fd, int command, ...)')
   return {
     unixDatagram: () => Number(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)),
     sendTo: (fd, bytes, address) => {
-      const sent = Number(sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length))
+      const sent = Number(
+        sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length),
+      )
       return sent < 0 ? getSystemErrorName(-koffi.errno()) : ''
     },
     option: (fd, name) => {

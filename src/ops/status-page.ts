@@ -4,78 +4,50 @@
  * what it knows, what has gone wrong lately. No script, no request of its own;
  * whole without images, in a text browser too.
  */
-import type { Endpoint } from '../boundary.ts'
-import { Html, html, type Piece } from './html.ts'
+import { Html, html } from './html.ts'
+import {
+  ago,
+  bar,
+  bytes,
+  clock,
+  count,
+  figure,
+  figureOf,
+  hostPort,
+  mono,
+  percentOf,
+  plural,
+  ROWS,
+  span,
+  spark,
+  table,
+  tag,
+  th,
+  thNum,
+  whole,
+  type Tone,
+} from './page-parts.ts'
 import { STYLE } from './page-style.ts'
 import type { Status } from './status.ts'
 
 /** Content-Security-Policy of the page: nothing may be loaded, nothing may run. */
-export const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
+export const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
 
 /** Seconds between the page's own reloads. */
 const REFRESH = 10
-/** Lines of long tables; the whole is in /v1/status. */
-const ROWS = 40
-
-type Tone = 'good' | 'warn' | 'bad' | 'flat'
-
-const tag = (tone: Tone, text: string): Html => html`<span class="tag ${tone}">${text}</span>`
-/** What is typed, not read: names, addresses, paths. */
-const mono = (text: string): Html => html`<span class="mono">${text}</span>`
-/** An address, never broken over lines. */
-const whole = (text: string): Html => html`<span class="mono whole">${text}</span>`
-const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`
-
-/** Thin spaces between thousands, as in 12 345. */
-const count = (n: number): string => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, '\u202f')
-
-const hostPort = ({ address, port }: Endpoint): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
-
-/** Seconds as one rounded step: 45 s, 12 min, 3 h, 5 d. */
-const span = (seconds: number): string => {
-  if (seconds < 90) return `${Math.round(seconds)} s`
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`
-  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`
-  return `${Math.round(seconds / 86_400)} d`
-}
-const ago = (at: number, now: number): string => (at === 0 ? 'never' : `${span(Math.max(0, (now - at) / 1000))} ago`)
-const clock = (at: number): string => new Date(at).toISOString().slice(11, 19)
-
-const bytes = (n: number): string => {
-  if (n < 1024) return `${n} B`
-  return n < 1024 ** 2 ? `${(n / 1024).toFixed(0)} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`
-}
-
-/** A duration in seconds as figure and unit. */
-const figureOf = (seconds: number | undefined): [string, string] => {
-  if (seconds === undefined) return ['–', '']
-  if (seconds === Infinity) return ['> 8', 's']
-  if (seconds < 0.001) return [(seconds * 1e6).toFixed(0), 'µs']
-  if (seconds >= 1) return [seconds.toFixed(1), 's']
-  return [(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0), 'ms']
-}
-
-const figure = (title: string, [value, unit]: readonly [string, string], note: Piece): Html => html`
-<div class="card w3"><h3>${title}</h3><div class="figure">${value} <small>${unit}</small></div><div class="soft">${note}</div></div>`
-
-const bar = (share: number): Html => html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="rail" width="100" height="6"/><rect class="fill" width="${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}" height="6"/></svg>`
-
-const table = (heads: readonly Piece[], rows: readonly Html[], none: string): Html => {
-  if (rows.length === 0) return html`<div class="soft">${none}</div>`
-  const more = rows.length - ROWS
-  return html`<div class="wide"><table><thead><tr>${heads}</tr></thead><tbody>${rows.slice(0, ROWS)}</tbody></table></div>${
-    more > 0 && html`<div class="soft">and ${count(more)} more in <a href="/v1/status">/v1/status</a></div>`
-  }`
-}
-const th = (text: string): Html => html`<th scope="col">${text}</th>`
-const thNum = (text: string): Html => html`<th scope="col" class="num">${text}</th>`
 
 /** The one line to read from across the room, and why. */
 const verdict = ({ health, listening }: Status): Html => {
   const { live, ready, degraded, trouble } = health
   const answering = listening.filter(at => at.udp && at.tcp && at.answers).length
   const all = listening.length
-  const where = all === 1 ? 'its address' : answering === all ? `all ${all} addresses` : `${answering} of ${all} addresses`
+  const where =
+    all === 1
+      ? 'its address'
+      : answering === all
+        ? `all ${all} addresses`
+        : `${answering} of ${all} addresses`
   const [tone, title]: [Tone, string] = !live
     ? ['bad', 'Not answering: the data thread hangs']
     : !ready
@@ -83,128 +55,292 @@ const verdict = ({ health, listening }: Status): Html => {
       : degraded
         ? ['warn', `Answering on ${where}, with ${plural(trouble.length, 'thing')} to look at`]
         : ['good', `Answering on ${where}`]
-  return html`<section class="verdict ${tone}"><h1>${title}</h1>${
-    trouble.length === 0
-      ? html`<p>Every address answers a real query, and nothing is wrong.</p>`
-      : html`<ul>${trouble.map(({ name, detail }) => html`<li>${mono(name)} ${detail}</li>`)}</ul>`
-  }</section>`
+  return html`<section class="verdict ${tone}">
+    <h1>${title}</h1>
+    ${
+      trouble.length === 0
+        ? html`<p>Every address answers a real query, and nothing is wrong.</p>`
+        : html`<ul>
+            ${trouble.map(({ name, detail }) => html`<li>${mono(name)} ${detail}</li>`)}
+          </ul>`
+    }
+  </section>`
 }
 
-/** Samples that ten minutes have. */
-const SLOTS = 120
+const rcodeTone = (rcode: string): Tone =>
+  rcode === 'NOERROR'
+    ? 'good'
+    : rcode === 'NXDOMAIN'
+      ? 'flat'
+      : rcode === 'SERVFAIL'
+        ? 'bad'
+        : 'warn'
 
-/** Queries per second over ten minutes as an area that ends at its right edge now; the words beside it say the same. */
-const spark = (qps: readonly number[]): Html => {
-  const top = Math.max(1, ...qps)
-  const x = (i: number): string => (600 - ((qps.length - 1 - i) * 600) / (SLOTS - 1)).toFixed(1)
-  const line = qps.map((n, i) => `${x(i)},${(79 - (n / top) * 76).toFixed(1)}`).join(' ')
-  return html`<svg class="spark" viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label="Queries per second, peak ${count(top)}"><polygon class="area" points="${x(0)},80 ${line} 600,80"/><polyline class="stroke" points="${line}"/></svg>`
-}
-
-/** A share in percent; what happened at all is never 0. */
-const percentOf = (share: number): string => (share > 0 && share < 0.001 ? '< 0.1 %' : `${(100 * share).toFixed(1)} %`)
-
-const rcodeTone = (rcode: string): Tone => (rcode === 'NOERROR' ? 'good' : rcode === 'NXDOMAIN' ? 'flat' : rcode === 'SERVFAIL' ? 'bad' : 'warn')
-
-const answering = ({ listening, lastMinute, qps, cache, inFlight, tcpConnections, top }: Status): Html => {
+const answering = ({
+  listening,
+  lastMinute,
+  qps,
+  cache,
+  inFlight,
+  tcpConnections,
+  top,
+}: Status): Html => {
   const { hitRatio, rcodes, p50, p99, stale } = lastMinute
   const responses = Object.values(rcodes).reduce((a, b) => a + b, 0)
   const percent = hitRatio === undefined ? '–' : (100 * hitRatio).toFixed(hitRatio < 0.9995 ? 1 : 0)
   const rate = lastMinute.qps < 10 ? lastMinute.qps.toFixed(1) : count(lastMinute.qps)
-  return html`<h2>Is it answering?</h2><div class="grid">
-${figure('Queries', [rate, '/ s'], html`over the last ${span(lastMinute.seconds)}`)}
-${figure('From the cache', [percent, hitRatio === undefined ? '' : '%'], [plural(cache.entries, 'entry', 'entries'), stale > 0 && `, ${count(stale)} stale`])}
-${figure('Half answered within', figureOf(p50), ['99 % within ', figureOf(p99).join(' ')])}
-${figure('In flight', [count(inFlight), ''], plural(tcpConnections, 'TCP connection'))}
-<div class="card w8 column"><h3>Queries per second, last ten minutes</h3>${
-    qps.length < 2 ? html`<div class="soft">Not enough samples yet.</div>` : html`${spark(qps)}<div class="soft">peak ${count(Math.max(...qps))} / s</div>`
-  }</div>
-<div class="card w4"><h3>Responses, last minute</h3>${table(
-    [th('RCODE'), thNum('share'), thNum('count')],
-    Object.entries(rcodes).sort(([, a], [, b]) => b - a).map(([rcode, n]) => html`<tr><td>${tag(rcodeTone(rcode), rcode)}</td><td class="num">${percentOf(n / responses)}</td><td class="num">${count(n)}</td></tr>`),
-    'No responses in the last minute.',
-  )}</div>
-<div class="card w7"><h3>Addresses</h3>${table(
-    [th('address'), th('UDP'), th('TCP'), th('a query to itself')],
-    listening.map(at => html`<tr><td>${whole(hostPort(at))}${at.inherited && html` <span class="soft">from systemd</span>`}</td><td>${at.udp ? tag('good', 'bound') : tag('bad', 'no')}</td><td>${at.tcp ? tag('good', 'bound') : tag('bad', 'no')}</td><td>${at.answers ? tag('good', 'answered') : tag('bad', 'no answer')}${at.error !== '' && html` <span class="soft">${at.error}</span>`}</td></tr>`),
-    'None configured.',
-  )}</div>
-<div class="card w5"><h3>Asked most, a sample</h3>${table(
-    [th('name'), th('type'), thNum('times')],
-    top.slice(0, 6).map(({ name, type, count: n }) => html`<tr><td>${mono(name === '' ? '.' : name)}</td><td>${type}</td><td class="num">${count(n)}</td></tr>`),
-    'Nothing yet.',
-  )}</div></div>`
+  return html`<h2>Is it answering?</h2>
+    <div class="grid">
+      ${figure('Queries', [rate, '/ s'], html`over the last ${span(lastMinute.seconds)}`)}
+      ${figure('From the cache', [percent, hitRatio === undefined ? '' : '%'], [plural(cache.entries, 'entry', 'entries'), stale > 0 && `, ${count(stale)} stale`])}
+      ${figure('Half answered within', figureOf(p50), ['99 % within ', figureOf(p99).join(' ')])}
+      ${figure('In flight', [count(inFlight), ''], plural(tcpConnections, 'TCP connection'))}
+      <div class="card w8 column">
+        <h3>Queries per second, last ten minutes</h3>
+        ${
+          qps.length < 2
+            ? html`<div class="soft">Not enough samples yet.</div>`
+            : html`${spark(qps)}
+                <div class="soft">peak ${count(Math.max(...qps))} / s</div>`
+        }
+      </div>
+      <div class="card w4">
+        <h3>Responses, last minute</h3>
+        ${table(
+          [th('RCODE'), thNum('share'), thNum('count')],
+          Object.entries(rcodes)
+            .sort(([, a], [, b]) => b - a)
+            .map(
+              ([rcode, n]) =>
+                html`<tr>
+                  <td>${tag(rcodeTone(rcode), rcode)}</td>
+                  <td class="num">${percentOf(n / responses)}</td>
+                  <td class="num">${count(n)}</td>
+                </tr>`,
+            ),
+          'No responses in the last minute.',
+        )}
+      </div>
+      <div class="card w7">
+        <h3>Addresses</h3>
+        ${table(
+          [th('address'), th('UDP'), th('TCP'), th('a query to itself')],
+          listening.map(
+            at =>
+              html`<tr>
+                <td>
+                  ${whole(hostPort(at))}${at.inherited && html` <span class="soft">from systemd</span>`}
+                </td>
+                <td>${at.udp ? tag('good', 'bound') : tag('bad', 'no')}</td>
+                <td>${at.tcp ? tag('good', 'bound') : tag('bad', 'no')}</td>
+                <td>
+                  ${at.answers ? tag('good', 'answered') : tag('bad', 'no answer')}${at.error !== '' && html` <span class="soft">${at.error}</span>`}
+                </td>
+              </tr>`,
+          ),
+          'None configured.',
+        )}
+      </div>
+      <div class="card w5">
+        <h3>Asked most, a sample</h3>
+        ${table(
+          [th('name'), th('type'), thNum('times')],
+          top.slice(0, 6).map(
+            ({ name, type, count: n }) =>
+              html`<tr>
+                <td>${mono(name === '' ? '.' : name)}</td>
+                <td>${type}</td>
+                <td class="num">${count(n)}</td>
+              </tr>`,
+          ),
+          'Nothing yet.',
+        )}
+      </div>
+    </div>`
 }
 
 const STATE_TONE = { up: 'good', sick: 'warn', dead: 'bad' } as const
 
 const mastersCard = ({ masters, at }: Status): Html => {
-  if (!masters) return html`<div class="card"><h3>Masters</h3><div class="soft">None configured: no cluster zone.</div></div>`
+  if (!masters)
+    return html`<div class="card">
+      <h3>Masters</h3>
+      <div class="soft">None configured: no cluster zone.</div>
+    </div>`
   const { source, from, list, error, kept } = masters
-  return html`<div class="card"><h3>Masters</h3><dl>
-<dt>source</dt><dd>${source}${from !== '' && html` ${mono(from)}`}</dd>
-<dt>list</dt><dd>${list.length === 0 ? tag('bad', 'empty') : list.map((m, i) => [i > 0 && html`<br>`, whole(hostPort(m))])}</dd>
-<dt>read</dt><dd>${source === 'static' ? 'with the configuration' : ago(masters.at, at)}${kept && html` ${tag('warn', 'kept from an earlier run')}`}</dd>
-${error !== '' && html`<dt>last look</dt><dd>${tag('bad', 'failed')} ${error}</dd>`}</dl></div>`
+  return html`<div class="card">
+    <h3>Masters</h3>
+    <dl>
+      <dt>source</dt>
+      <dd>${source}${from !== '' && html` ${mono(from)}`}</dd>
+      <dt>list</dt>
+      <dd>
+        ${list.length === 0 ? tag('bad', 'empty') : list.map((m, i) => [i > 0 && html`<br />`, whole(hostPort(m))])}
+      </dd>
+      <dt>read</dt>
+      <dd>
+        ${source === 'static' ? 'with the configuration' : ago(masters.at, at)}${kept && html` ${tag('warn', 'kept from an earlier run')}`}
+      </dd>
+      ${
+        error !== '' &&
+        html`<dt>last look</dt>
+          <dd>${tag('bad', 'failed')} ${error}</dd>`
+      }
+    </dl>
+  </div>`
 }
 
-const learned = (status: Status): Html => html`<h2>From whom did it learn?</h2><div class="grid">
-<div class="stack w5">${mastersCard(status)}${knowledgeCard(status)}</div>
-<div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}</div></div>`
+const learned = (status: Status): Html =>
+  html`<h2>From whom did it learn?</h2>
+    <div class="grid">
+      <div class="stack w5">${mastersCard(status)}${knowledgeCard(status)}</div>
+      <div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}</div>
+    </div>`
 
 const upstreamsCard = ({ upstreams }: Status): Html => {
   const slowest = Math.max(1, ...upstreams.map(u => u.srttMs))
-  return html`<div class="card"><h3>Upstreams</h3>${table(
-    [th('upstream'), th('state'), th('time to a reply'), th('last failure')],
-    upstreams.map(u => html`<tr><td>${u.name.length > 30 ? mono(u.name) : whole(u.name)}</td><td>${tag(STATE_TONE[u.state], u.state)}</td><td>${u.srttMs > 0 ? html`${figureOf(u.srttMs / 1000).join(' ')}${bar(u.srttMs / slowest)}` : '–'}</td><td>${u.lastFailure === '' ? html`<span class="soft">none</span>` : u.lastFailure}${u.state === 'dead' && html`<div class="soft">next probe in ${span(u.nextProbeInMs / 1000)}</div>`}</td></tr>`),
-    'None: only local names are answered.',
-  )}</div>`
+  return html`<div class="card">
+    <h3>Upstreams</h3>
+    ${table(
+      [th('upstream'), th('state'), th('time to a reply'), th('last failure')],
+      upstreams.map(
+        u =>
+          html`<tr>
+            <td>${u.name.length > 30 ? mono(u.name) : whole(u.name)}</td>
+            <td>${tag(STATE_TONE[u.state], u.state)}</td>
+            <td>
+              ${u.srttMs > 0 ? html`${figureOf(u.srttMs / 1000).join(' ')}${bar(u.srttMs / slowest)}` : '–'}
+            </td>
+            <td>
+              ${u.lastFailure === '' ? html`<span class="soft">none</span>` : u.lastFailure}${u.state === 'dead' && html`<div class="soft">next probe in ${span(u.nextProbeInMs / 1000)}</div>`}
+            </td>
+          </tr>`,
+      ),
+      'None: only local names are answered.',
+    )}
+  </div>`
 }
 
-const zonesCard = ({ zones, at }: Status): Html => html`<div class="card"><h3>Local zones</h3>${table(
-  [th('zone'), thNum('names'), th('fed by'), th('changed')],
-  zones.map(z => html`<tr><td>${mono(z.apex)}</td><td class="num">${z.loaded ? count(z.names) : tag('warn', 'not arrived')}</td><td>${z.source || html`<span class="soft">–</span>`}</td><td>${z.at === 0 ? html`<span class="soft">–</span>` : ago(z.at, at)}</td></tr>`),
-  'None.',
-)}</div>`
+const zonesCard = ({ zones, at }: Status): Html =>
+  html`<div class="card">
+    <h3>Local zones</h3>
+    ${table(
+      [th('zone'), thNum('names'), th('fed by'), th('changed')],
+      zones.map(
+        z =>
+          html`<tr>
+            <td>${mono(z.apex)}</td>
+            <td class="num">${z.loaded ? count(z.names) : tag('warn', 'not arrived')}</td>
+            <td>${z.source || html`<span class="soft">–</span>`}</td>
+            <td>${z.at === 0 ? html`<span class="soft">–</span>` : ago(z.at, at)}</td>
+          </tr>`,
+      ),
+      'None.',
+    )}
+  </div>`
 
-const knowledgeCard = ({ snapshot, config, cache, gossip, at }: Status): Html => html`<div class="card"><h3>What it holds</h3><dl>
-<dt>snapshot</dt><dd>number ${count(snapshot.number)}, made ${ago(snapshot.at, at)}</dd>
-<dt>configuration</dt><dd>${mono(config.file || 'built in')}<br>read ${ago(config.loadedAt, at)}${config.error !== '' && html`<br>${tag('bad', 'last reload refused')} ${config.error}`}</dd>
-<dt>cache</dt><dd>${plural(cache.entries, 'entry', 'entries')}, ${bytes(cache.bytes)} of ${bytes(cache.maxBytes)}${bar(cache.maxBytes > 0 ? cache.bytes / cache.maxBytes : 0)}</dd>
-<dt>gossip</dt><dd>${gossip ? gossipLines(gossip) : html`<span class="soft">off</span>`}</dd></dl></div>`
+const knowledgeCard = ({ snapshot, config, cache, gossip, at }: Status): Html =>
+  html`<div class="card">
+    <h3>What it holds</h3>
+    <dl>
+      <dt>snapshot</dt>
+      <dd>number ${count(snapshot.number)}, made ${ago(snapshot.at, at)}</dd>
+      <dt>configuration</dt>
+      <dd>
+        ${mono(config.file || 'built in')}<br />read
+        ${ago(config.loadedAt, at)}${config.error !== '' && html`<br />${tag('bad', 'last reload refused')} ${config.error}`}
+      </dd>
+      <dt>cache</dt>
+      <dd>
+        ${plural(cache.entries, 'entry', 'entries')}, ${bytes(cache.bytes)} of
+        ${bytes(cache.maxBytes)}${bar(cache.maxBytes > 0 ? cache.bytes / cache.maxBytes : 0)}
+      </dd>
+      <dt>gossip</dt>
+      <dd>${gossip ? gossipLines(gossip) : html`<span class="soft">off</span>`}</dd>
+    </dl>
+  </div>`
 
-const ROUTE_WORDS = { local: 'answered here', rename: 'renamed to', forward: 'forwarded to', special: 'answered here: does not exist' } as const
+const ROUTE_WORDS = {
+  local: 'answered here',
+  rename: 'renamed to',
+  forward: 'forwarded to',
+  special: 'answered here: does not exist',
+} as const
 
-const gossipLines = ({ members, entries, synced, encrypted, detail }: NonNullable<Status['gossip']>): Html =>
-  html`${plural(members.alive, 'member')} alive, ${count(members.suspect)} suspect, ${count(members.dead)} dead<br>${plural(entries, 'record')}, ${
-    synced ? 'synced' : tag('warn', 'not synced yet')
-  }${!encrypted && html` ${tag('warn', 'not encrypted')}`}${detail !== '' && html`<br><span class="soft">${detail}</span>`}`
+const gossipLines = ({
+  members,
+  entries,
+  synced,
+  encrypted,
+  detail,
+}: NonNullable<Status['gossip']>): Html =>
+  html`${plural(members.alive, 'member')} alive, ${count(members.suspect)} suspect,
+    ${count(members.dead)} dead<br />${plural(entries, 'record')},
+    ${
+      synced ? 'synced' : tag('warn', 'not synced yet')
+    }${!encrypted && html` ${tag('warn', 'not encrypted')}`}${detail !== '' && html`<br /><span class="soft">${detail}</span>`}`
 
 const LEVEL_TONE = { info: 'flat', warn: 'warn', error: 'bad' } as const
 
-const wrong = ({ events, at }: Status): Html => html`<h2>What has gone wrong lately?</h2><div class="card">${
-  events.length === 0
-    ? html`<div class="soft">No change of state since the start.</div>`
-    : html`<ul class="log">${events.slice(0, ROWS).map(e => html`<li><span class="soft" title="${clock(e.at)} UTC">${ago(e.at, at)}</span>${tag(LEVEL_TONE[e.level], e.level)}<span>${e.text}${e.count > 1 && html` <span class="soft">${count(e.count)} times</span>`}</span></li>`)}</ul>`
-}</div>`
+const wrong = ({ events, at }: Status): Html =>
+  html`<h2>What has gone wrong lately?</h2>
+    <div class="card">
+      ${
+        events.length === 0
+          ? html`<div class="soft">No change of state since the start.</div>`
+          : html`<ul class="log">
+              ${events.slice(0, ROWS).map(e => html`<li><span class="soft" title="${clock(e.at)} UTC">${ago(e.at, at)}</span>${tag(LEVEL_TONE[e.level], e.level)}<span>${e.text}${e.count > 1 && html` <span class="soft">${count(e.count)} times</span>`}</span></li>`)}
+            </ul>`
+      }
+    </div>`
 
-const decided = ({ routes }: Status): Html => html`<h2>How is a name decided?</h2><div class="card">${table(
-  [th('at or below'), th('what happens'), th('where')],
-  routes.map(r => html`<tr><td>${mono(r.zone === '' ? '.' : r.zone)}</td><td>${ROUTE_WORDS[r.kind]}</td><td>${r.to.map((to, i) => [i > 0 && ', ', mono(to)])}</td></tr>`),
-  'No routes yet.',
-)}</div>`
+const decided = ({ routes }: Status): Html =>
+  html`<h2>How is a name decided?</h2>
+    <div class="card">
+      ${table(
+        [th('at or below'), th('what happens'), th('where')],
+        routes.map(
+          r =>
+            html`<tr>
+              <td>${mono(r.zone === '' ? '.' : r.zone)}</td>
+              <td>${ROUTE_WORDS[r.kind]}</td>
+              <td>${r.to.map((to, i) => [i > 0 && ', ', mono(to)])}</td>
+            </tr>`,
+        ),
+        'No routes yet.',
+      )}
+    </div>`
 
 /** The page. */
 export const statusPage = (status: Status): string => {
   const { node, version, uptimeSeconds, at, io, health } = status
   const word = !health.live || !health.ready ? 'not ready' : health.degraded ? 'degraded' : 'ok'
   return html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="${REFRESH}"><title>${word} · ${node} · spartan</title>
-<style>${new Html(STYLE)}</style></head>
-<body><header><b>spartan on ${node}</b><span>version ${version} · up ${span(uptimeSeconds)}${io !== '' && ` · ${io} i/o`} · ${clock(at)} UTC</span></header>
-<main>${verdict(status)}${answering(status)}${learned(status)}${wrong(status)}${decided(status)}</main>
-<footer><span>Reloads every ${REFRESH} s.</span><a href="/v1/status">status as JSON</a><a href="/metrics">metrics</a><a href="/readyz">readiness</a></footer>
-</body></html>
-`.text
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta http-equiv="refresh" content="${REFRESH}" />
+        <title>${word} · ${node} · spartan</title>
+        <style>
+          ${new Html(STYLE)}
+        </style>
+      </head>
+      <body>
+        <header>
+          <b>spartan on ${node}</b
+          ><span
+            >version ${version} · up ${span(uptimeSeconds)}${io !== '' && ` · ${io} i/o`} ·
+            ${clock(at)} UTC</span
+          >
+        </header>
+        <main>
+          ${verdict(status)}${answering(status)}${learned(status)}${wrong(status)}${decided(status)}
+        </main>
+        <footer>
+          <span>Reloads every ${REFRESH} s.</span><a href="/v1/status">status as JSON</a
+          ><a href="/metrics">metrics</a><a href="/readyz">readiness</a>
+        </footer>
+      </body>
+    </html> `.text
 }

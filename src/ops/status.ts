@@ -95,7 +95,10 @@ export type StatusSources = {
   readonly config: () => Status['config']
   readonly snapshot: () => Status['snapshot']
   /** Addresses that are to be served, with what is known of each beside the data thread's word. */
-  readonly listen: () => readonly (Endpoint & { readonly inherited: boolean; readonly answers: boolean })[]
+  readonly listen: () => readonly (Endpoint & {
+    readonly inherited: boolean
+    readonly answers: boolean
+  })[]
   readonly masters: () => MastersStatus | undefined
   readonly routes: () => readonly RouteStatus[]
   /** Who fed each local zone and when; counts come from the data thread. */
@@ -108,7 +111,11 @@ export type StatusSources = {
 const NO_CACHE = { entries: 0, bytes: 0, maxBytes: 0 }
 
 /** One Status. `now` is Unix milliseconds, `tick` the monotonic milliseconds that `recent` was sampled with. */
-export const gatherStatus = async (from: StatusSources, now: number, tick: number): Promise<Status> => {
+export const gatherStatus = async (
+  from: StatusSources,
+  now: number,
+  tick: number,
+): Promise<Status> => {
   const data = await from.data()
   const held = new Map(data?.zones.map(zone => [zone.apex, zone]))
   const fed = from.zones()

@@ -19,7 +19,8 @@ const RETRIES = 100
 /** sockaddr_un of a path, or of an abstract name written with `@`. Undefined for what is neither. */
 export const unixAddress = (name: string): Buffer | undefined => {
   const path = Buffer.from(name)
-  if ((name[0] !== '/' && name[0] !== '@') || path.length < 2 || path.length >= PATH_LIMIT) return undefined
+  if ((name[0] !== '/' && name[0] !== '@') || path.length < 2 || path.length >= PATH_LIMIT)
+    return undefined
   const abstract = name[0] === '@'
   // The length of an abstract name is the address's; a path ends in a zero.
   const address = Buffer.alloc(2 + path.length + (abstract ? 0 : 1))
@@ -52,7 +53,13 @@ export class Notifier {
   /** Messages leave in order, also when one has to wait. */
   #last: Promise<string> = Promise.resolve('')
 
-  private constructor(reason: string, watchdogMs: number, calls?: SocketCalls, address?: Buffer, fd = -1) {
+  private constructor(
+    reason: string,
+    watchdogMs: number,
+    calls?: SocketCalls,
+    address?: Buffer,
+    fd = -1,
+  ) {
     this.reason = reason
     this.watchdogMs = watchdogMs
     this.#calls = calls

@@ -26,7 +26,8 @@ const tryConnect = (path: string): Promise<string> =>
 export const clearStaleSocket = async (path: string): Promise<void> => {
   try {
     const found = await lstat(path)
-    if (!found.isSocket()) throw fail(`${path} exists and is not a socket`, 'EBIND', { errno: 'EEXIST' })
+    if (!found.isSocket())
+      throw fail(`${path} exists and is not a socket`, 'EBIND', { errno: 'EEXIST' })
     const errno = await tryConnect(path)
     if (errno !== 'ECONNREFUSED') {
       throw fail(`${path} is in use by another process`, 'EBIND', { errno: errno || 'EADDRINUSE' })

@@ -35,18 +35,25 @@ setTimeout(end, 20000)
 `
 
 /** install.sh for real, with npm's part done from what is already here. */
-const install = (t: Test) => (root: string): void => {
-  const bin = t.testdir({})
-  writeFileSync(join(bin, 'npm'), '#!/bin/sh\nmkdir node_modules\n')
-  chmodSync(join(bin, 'npm'), 0o755)
-  const { status, stderr } = spawnSync('sh', [join(TREE, 'scripts/install.sh')], {
-    encoding: 'utf8',
-    env: { ...process.env, DESTDIR: root, NODE: process.execPath, PATH: `${bin}:${process.env['PATH']}` },
-  })
-  if (status !== 0) throw new Error(`install.sh: ${stderr}`)
-  copyDependencies(REPO, join(root, 'opt/spartan'))
-  writeFileSync(join(root, 'root/asking.cjs'), ASKING)
-}
+const install =
+  (t: Test) =>
+  (root: string): void => {
+    const bin = t.testdir({})
+    writeFileSync(join(bin, 'npm'), '#!/bin/sh\nmkdir node_modules\n')
+    chmodSync(join(bin, 'npm'), 0o755)
+    const { status, stderr } = spawnSync('sh', [join(TREE, 'scripts/install.sh')], {
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        DESTDIR: root,
+        NODE: process.execPath,
+        PATH: `${bin}:${process.env['PATH']}`,
+      },
+    })
+    if (status !== 0) throw new Error(`install.sh: ${stderr}`)
+    copyDependencies(REPO, join(root, 'opt/spartan'))
+    writeFileSync(join(root, 'root/asking.cjs'), ASKING)
+  }
 
 const answers = ({ until }: Machine, address: string): Promise<string> =>
   until(`spartan query ready.spartan A --short --server ${address}`)
@@ -54,87 +61,114 @@ const show = ({ run }: Machine, property: string): string =>
   run(`systemctl show -P ${property} spartan.service`).out.trim()
 
 const skip = cannotBoot()
-t.test('spartan runs as its units say, on a machine that boots', { skip, timeout: 300_000 }, async t => {
-  const machine = await boot(t, install(t))
-  const { run, until } = machine
+t.test(
+  'spartan runs as its units say, on a machine that boots',
+  { skip, timeout: 300_000 },
+  async t => {
+    const machine = await boot(t, install(t))
+    const { run, until } = machine
 
-  await t.test('it starts by one command and answers on all three addresses', async t => {
-    t.match(run('systemd-sysusers spartan.conf && systemctl daemon-reload && systemctl start spartan'), { status: 0, err: '' })
-    for (const address of ADDRESSES) t.equal((await answers(machine, address)).trim(), '127.0.0.1', address)
-    t.equal(show(machine, 'ActiveState'), 'active')
-    t.match(show(machine, 'StatusText'), /198\.51\.100\.3/)
-    t.match(run('spartan status'), { status: 0 })
-    t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
-    t.equal(run('stat -c "%U:%G %a" /run/spartan/admin.sock').out.trim(), 'spartan:spartan 660')
-    const journal = run('journalctl -u spartan -o cat').out
-    t.notMatch(journal, /no socket was passed|not in listen/, 'every socket is the held one')
-  })
+    await t.test('it starts by one command and answers on all three addresses', async t => {
+      t.match(
+        run('systemd-sysusers spartan.conf && systemctl daemon-reload && systemctl start spartan'),
+        { status: 0, err: '' },
+      )
+      for (const address of ADDRESSES)
+        t.equal((await answers(machine, address)).trim(), '127.0.0.1', address)
+      t.equal(show(machine, 'ActiveState'), 'active')
+      t.match(show(machine, 'StatusText'), /198\.51\.100\.3/)
+      t.match(run('spartan status'), { status: 0 })
+      t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
+      t.equal(run('stat -c "%U:%G %a" /run/spartan/admin.sock').out.trim(), 'spartan:spartan 660')
+      const journal = run('journalctl -u spartan -o cat').out
+      t.notMatch(journal, /no socket was passed|not in listen/, 'every socket is the held one')
+    })
 
-  await t.test('it has no more rights than it needs', async t => {
-    const status = run(`cat /proc/${show(machine, 'MainPID')}/status`).out
-    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? ''
-    t.notMatch(field('Uid'), /\b0\b/)
-    t.equal(field('CapEff'), '0000000000000400', 'CAP_NET_BIND_SERVICE and nothing else')
-    t.equal(field('CapBnd'), '0000000000000400')
-    t.equal(field('NoNewPrivs'), '1')
-    t.equal(field('Seccomp'), '2')
-  })
+    await t.test('it has no more rights than it needs', async t => {
+      const status = run(`cat /proc/${show(machine, 'MainPID')}/status`).out
+      const field = (name: string): string =>
+        new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? ''
+      t.notMatch(field('Uid'), /\b0\b/)
+      t.equal(field('CapEff'), '0000000000000400', 'CAP_NET_BIND_SERVICE and nothing else')
+      t.equal(field('CapBnd'), '0000000000000400')
+      t.equal(field('NoNewPrivs'), '1')
+      t.equal(field('Seccomp'), '2')
+    })
 
-  await t.test('it reloads, and keeps running on a configuration that is refused', async t => {
-    const pid = show(machine, 'MainPID')
-    t.match(run('systemctl reload spartan'), { status: 0 })
-    run('cp /etc/spartan/spartan.yaml /root/good.yaml; echo "adresses: []" >> /etc/spartan/spartan.yaml')
-    run('systemctl reload spartan')
-    await until('journalctl -u spartan -o cat | grep -q refused')
-    await until('systemctl is-active spartan')
-    t.equal(show(machine, 'MainPID'), pid)
-    t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
-    run('cp /root/good.yaml /etc/spartan/spartan.yaml')
-    t.match(run('systemctl reload spartan'), { status: 0 })
-  })
+    await t.test('it reloads, and keeps running on a configuration that is refused', async t => {
+      const pid = show(machine, 'MainPID')
+      t.match(run('systemctl reload spartan'), { status: 0 })
+      run(
+        'cp /etc/spartan/spartan.yaml /root/good.yaml; echo "adresses: []" >> /etc/spartan/spartan.yaml',
+      )
+      run('systemctl reload spartan')
+      await until('journalctl -u spartan -o cat | grep -q refused')
+      await until('systemctl is-active spartan')
+      t.equal(show(machine, 'MainPID'), pid)
+      t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
+      run('cp /root/good.yaml /etc/spartan/spartan.yaml')
+      t.match(run('systemctl reload spartan'), { status: 0 })
+    })
 
-  await t.test('it is back after SIGKILL and SIGTERM, and queries of that moment are answered', async t => {
-    for (const signal of ['KILL', 'TERM']) {
-      const { status, out, err } = run(`node /root/asking.cjs ${signal}`)
-      t.equal(status, 0, err)
-      const { sent, lost, worstMs } = JSON.parse(out) as { sent: number; lost: number; worstMs: number }
-      t.comment(`SIG${signal} at 200 queries a second: ${sent} sent, ${lost} lost, longest wait ${worstMs} ms`)
-      // One may have been read and not answered when the process was killed.
-      t.ok(lost <= 1, `${lost} lost`)
-    }
-    await until('systemctl is-active spartan')
-    t.equal(show(machine, 'NRestarts'), '2')
-  })
+    await t.test(
+      'it is back after SIGKILL and SIGTERM, and queries of that moment are answered',
+      async t => {
+        for (const signal of ['KILL', 'TERM']) {
+          const { status, out, err } = run(`node /root/asking.cjs ${signal}`)
+          t.equal(status, 0, err)
+          const { sent, lost, worstMs } = JSON.parse(out) as {
+            sent: number
+            lost: number
+            worstMs: number
+          }
+          t.comment(
+            `SIG${signal} at 200 queries a second: ${sent} sent, ${lost} lost, longest wait ${worstMs} ms`,
+          )
+          // One may have been read and not answered when the process was killed.
+          t.ok(lost <= 1, `${lost} lost`)
+        }
+        await until('systemctl is-active spartan')
+        t.equal(show(machine, 'NRestarts'), '2')
+      },
+    )
 
-  await t.test('a daemon that hangs is killed by the watchdog and started again', async t => {
-    t.match(run('systemctl kill -s STOP spartan'), { status: 0 })
-    await until('test "$(systemctl show -P NRestarts spartan)" = 3 && systemctl is-active spartan')
-    t.match(run('journalctl -u spartan -o cat').out, /Watchdog timeout/)
-    t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
-  })
+    await t.test('a daemon that hangs is killed by the watchdog and started again', async t => {
+      t.match(run('systemctl kill -s STOP spartan'), { status: 0 })
+      await until(
+        'test "$(systemctl show -P NRestarts spartan)" = 3 && systemctl is-active spartan',
+      )
+      t.match(run('journalctl -u spartan -o cat').out, /Watchdog timeout/)
+      t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
+    })
 
-  await t.test('an address that is taken away is noticed, and comes back by a reload', async t => {
-    const link = run('ip -o address show to 198.51.100.3').out.split(/\s+/)[1] ?? ''
-    t.match(run(`ip address del 198.51.100.3/32 dev ${link}`), { status: 0 })
-    await until('curl -s http://127.0.0.1:62080/readyz | grep 198.51.100.3 || spartan status | grep 198.51.100.3.*answer')
-    t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1', 'the others go on')
-    t.match(run('systemctl reload spartan-addresses'), { status: 0 })
-    t.equal((await answers(machine, ADDRESSES[2]!)).trim(), '127.0.0.1')
-  })
+    await t.test(
+      'an address that is taken away is noticed, and comes back by a reload',
+      async t => {
+        const link = run('ip -o address show to 198.51.100.3').out.split(/\s+/)[1] ?? ''
+        t.match(run(`ip address del 198.51.100.3/32 dev ${link}`), { status: 0 })
+        await until(
+          'curl -s http://127.0.0.1:62080/readyz | grep 198.51.100.3 || spartan status | grep 198.51.100.3.*answer',
+        )
+        t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1', 'the others go on')
+        t.match(run('systemctl reload spartan-addresses'), { status: 0 })
+        t.equal((await answers(machine, ADDRESSES[2]!)).trim(), '127.0.0.1')
+      },
+    )
 
-  await t.test('resolv.conf is written with the addresses that answer', async t => {
-    await until('systemctl start spartan-resolvconf.service')
-    const text = run('cat /etc/resolv.conf').out
-    for (const address of ADDRESSES) t.match(text, `nameserver ${address}`)
-    t.match(run('getent hosts ready.spartan'), { status: 0, out: /127\.0\.0\.1/ })
-  })
+    await t.test('resolv.conf is written with the addresses that answer', async t => {
+      await until('systemctl start spartan-resolvconf.service')
+      const text = run('cat /etc/resolv.conf').out
+      for (const address of ADDRESSES) t.match(text, `nameserver ${address}`)
+      t.match(run('getent hosts ready.spartan'), { status: 0, out: /127\.0\.0\.1/ })
+    })
 
-  await t.test('it stops in order, and the sockets stay for the next start', async t => {
-    t.match(run('systemctl stop spartan'), { status: 0 })
-    t.equal(show(machine, 'Result'), 'success')
-    t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
-    // The first query starts it.
-    t.equal((await answers(machine, ADDRESSES[1]!)).trim(), '127.0.0.1')
-    t.equal(show(machine, 'ActiveState'), 'active')
-  })
-})
+    await t.test('it stops in order, and the sockets stay for the next start', async t => {
+      t.match(run('systemctl stop spartan'), { status: 0 })
+      t.equal(show(machine, 'Result'), 'success')
+      t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
+      // The first query starts it.
+      t.equal((await answers(machine, ADDRESSES[1]!)).trim(), '127.0.0.1')
+      t.equal(show(machine, 'ActiveState'), 'active')
+    })
+  },
+)

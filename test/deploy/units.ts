@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
@@ -11,7 +20,8 @@ const DEPLOY = join(ROOT, 'deploy')
 const read = (name: string): string => readFileSync(join(DEPLOY, name), 'utf8')
 const UNITS = readdirSync(DEPLOY).filter(name => /\.(service|socket|timer)$/.test(name))
 /** Whether a program is there to be run. */
-const has = (program: string, flag = '--version'): boolean => spawnSync(program, [flag]).error === undefined
+const has = (program: string, flag = '--version'): boolean =>
+  spawnSync(program, [flag]).error === undefined
 
 /** Section → directive → values, as systemd reads a unit. */
 const directives = (name: string): Map<string, Map<string, string[]>> => {
@@ -22,13 +32,16 @@ const directives = (name: string): Map<string, Map<string, string[]>> => {
     const [, key, value] = /^([A-Z]\w+)=(.*)$/.exec(line) ?? []
     if (title) sections.set(title, (section = new Map<string, string[]>()))
     else if (key) section.set(key, [...(section.get(key) ?? []), value ?? ''])
-    else if (line !== '' && !line.startsWith('#')) throw new Error(`${name}: neither comment nor directive: ${line}`)
+    else if (line !== '' && !line.startsWith('#'))
+      throw new Error(`${name}: neither comment nor directive: ${line}`)
   }
   return sections
 }
-const values = (name: string, section: string, key: string): string[] => directives(name).get(section)?.get(key) ?? []
+const values = (name: string, section: string, key: string): string[] =>
+  directives(name).get(section)?.get(key) ?? []
 
-const addresses = (parse(read('spartan.yaml')) as { listen: { addresses: string[] } }).listen.addresses
+const addresses = (parse(read('spartan.yaml')) as { listen: { addresses: string[] } }).listen
+  .addresses
 
 t.test('every unit opens with what it is for and explains each group of directives', async t => {
   t.ok(UNITS.length >= 6)
@@ -36,7 +49,8 @@ t.test('every unit opens with what it is for and explains each group of directiv
     const text = read(name)
     t.match(text, /^# [A-Z]/, `${name} opens with a comment`)
     const body = /^\[(?:Service|Socket)\]\n([^]*?)(?=\n\[)/m.exec(`${text}\n[`)?.[1] ?? ''
-    for (const group of body.trim().split('\n\n')) if (group) t.match(group, /^#/m, `${name}: ${group.split('\n')[0]}`)
+    for (const group of body.trim().split('\n\n'))
+      if (group) t.match(group, /^#/m, `${name}: ${group.split('\n')[0]}`)
   }
 })
 
@@ -48,7 +62,11 @@ t.test('what the units rely on is so', async t => {
   t.strictSame(service('AmbientCapabilities'), ['CAP_NET_BIND_SERVICE'])
   t.match(service('ExecReload')[0], /-HUP \$MAINPID/)
   for (const name of UNITS) {
-    t.strictSame(values(name, 'Service', 'MemoryDenyWriteExecute'), [], `${name}: V8 must be able to compile`)
+    t.strictSame(
+      values(name, 'Service', 'MemoryDenyWriteExecute'),
+      [],
+      `${name}: V8 must be able to compile`,
+    )
     t.strictSame(values(name, 'Unit', 'Documentation'), ['man:spartan(8)'], name)
   }
 })
@@ -60,13 +78,18 @@ t.test('sockets, addresses and the configuration agree', async t => {
   t.strictSame(values('spartan.socket', 'Socket', 'FreeBind'), ['yes'])
   const environment = values('spartan-addresses.service', 'Service', 'Environment').join(' ')
   const made = /SPARTAN_ADDRESSES=([^"]*)"/.exec(environment)?.[1]?.split(' ') ?? []
-  t.strictSame(made.slice(0, 3), addresses.map(address => `${address}/32`))
+  t.strictSame(
+    made.slice(0, 3),
+    addresses.map(address => `${address}/32`),
+  )
   t.ok(read('spartan-addresses.sh').includes(made.join(' ')), 'the script has the same by default')
 })
 
 t.test('every command line of the units is one that the program takes', async t => {
   const program = createProgram({} as Parameters<typeof createProgram>[0], () => {})
-  const lines = UNITS.flatMap(name => ['ExecStartPre', 'ExecStart'].flatMap(key => values(name, 'Service', key)))
+  const lines = UNITS.flatMap(name =>
+    ['ExecStartPre', 'ExecStart'].flatMap(key => values(name, 'Service', key)),
+  )
   const ours = lines.filter(line => line.includes('/usr/local/bin/spartan '))
   t.ok(ours.length >= 4)
   for (const line of ours) {
@@ -74,60 +97,118 @@ t.test('every command line of the units is one that the program takes', async t 
     const command = program.commands.find(c => c.name() === name)
     t.ok(command, line)
     for (const option of rest.filter(word => word.startsWith('--'))) {
-      t.ok(command?.options.some(o => o.long === option), `${name} ${option}`)
+      t.ok(
+        command?.options.some(o => o.long === option),
+        `${name} ${option}`,
+      )
     }
   }
 })
 
-t.test('systemd-analyze has nothing to say', { skip: !has('systemd-analyze') && 'SKIPPED: systemd-analyze is not installed' }, async t => {
-  const dir = t.testdir()
-  for (const name of UNITS) {
-    const text = read(name).replace(/\/(usr\/local\/bin\/spartan|opt\/spartan\/deploy\/spartan-addresses\.sh)\b/g, '/bin/true')
-    writeFileSync(join(dir, name), text.replace(/^Documentation=.*$/m, ''))
-  }
-  const { stderr } = spawnSync('systemd-analyze', ['verify', ...UNITS.map(name => join(dir, name))], { encoding: 'utf8' })
-  // Complaints about other units of this machine are not ours to fix.
-  t.strictSame(stderr.split('\n').filter(line => line.includes('spartan')), [])
-})
+t.test(
+  'systemd-analyze has nothing to say',
+  { skip: !has('systemd-analyze') && 'SKIPPED: systemd-analyze is not installed' },
+  async t => {
+    const dir = t.testdir()
+    for (const name of UNITS) {
+      const text = read(name).replace(
+        /\/(usr\/local\/bin\/spartan|opt\/spartan\/deploy\/spartan-addresses\.sh)\b/g,
+        '/bin/true',
+      )
+      writeFileSync(join(dir, name), text.replace(/^Documentation=.*$/m, ''))
+    }
+    const { stderr } = spawnSync(
+      'systemd-analyze',
+      ['verify', ...UNITS.map(name => join(dir, name))],
+      { encoding: 'utf8' },
+    )
+    // Complaints about other units of this machine are not ours to fix.
+    t.strictSame(
+      stderr.split('\n').filter(line => line.includes('spartan')),
+      [],
+    )
+  },
+)
 
 const cannotUnshare = spawnSync('unshare', ['-n', 'ip', '-V']).status !== 0
-t.test('spartan-addresses.sh makes the addresses, and does no harm twice', { skip: cannotUnshare && 'SKIPPED: needs root, unshare and iproute2' }, async t => {
-  const script = join(DEPLOY, 'spartan-addresses.sh')
-  // Its own network namespace: nothing of this host changes.
-  const out = execFileSync('unshare', ['-n', 'sh', '-euc', `ip link set lo up; ${script}; ip address del 198.51.100.2/32 dev spartan 2>/dev/null || ip address del 198.51.100.2/32 dev lo; ${script}; ${script}; ip -j address`], { encoding: 'utf8' })
-  const links = JSON.parse(out.slice(out.indexOf('['))) as { ifname: string; addr_info: { local: string; prefixlen: number }[] }[]
-  const link = links.find(l => l.ifname === 'spartan') ?? links.find(l => l.ifname === 'lo')
-  t.comment(`on ${link?.ifname}`)
-  const got = link?.addr_info.map(a => `${a.local}/${a.prefixlen}`) ?? []
-  for (const address of addresses) t.equal(got.filter(a => a === `${address}/32`).length, 1, address)
-  if (existsSync('/proc/net/if_inet6')) t.ok(got.includes('fd01:d::c633:6401/128'))
-})
+t.test(
+  'spartan-addresses.sh makes the addresses, and does no harm twice',
+  { skip: cannotUnshare && 'SKIPPED: needs root, unshare and iproute2' },
+  async t => {
+    const script = join(DEPLOY, 'spartan-addresses.sh')
+    // Its own network namespace: nothing of this host changes.
+    const out = execFileSync(
+      'unshare',
+      [
+        '-n',
+        'sh',
+        '-euc',
+        `ip link set lo up; ${script}; ip address del 198.51.100.2/32 dev spartan 2>/dev/null || ip address del 198.51.100.2/32 dev lo; ${script}; ${script}; ip -j address`,
+      ],
+      { encoding: 'utf8' },
+    )
+    const links = JSON.parse(out.slice(out.indexOf('['))) as {
+      ifname: string
+      addr_info: { local: string; prefixlen: number }[]
+    }[]
+    const link = links.find(l => l.ifname === 'spartan') ?? links.find(l => l.ifname === 'lo')
+    t.comment(`on ${link?.ifname}`)
+    const got = link?.addr_info.map(a => `${a.local}/${a.prefixlen}`) ?? []
+    for (const address of addresses)
+      t.equal(got.filter(a => a === `${address}/32`).length, 1, address)
+    if (existsSync('/proc/net/if_inet6')) t.ok(got.includes('fd01:d::c633:6401/128'))
+  },
+)
 
 t.test('install.sh puts a built tree in place, and again over itself', async t => {
-  const dir = t.testdir({ tree: { dist: { 'main.js': "console.log('built')" }, scripts: {} }, bin: {}, root: {} })
+  const dir = t.testdir({
+    tree: { dist: { 'main.js': "console.log('built')" }, scripts: {} },
+    bin: {},
+    root: {},
+  })
   const tree = join(dir, 'tree')
   for (const name of ['deploy', 'package.json', 'package-lock.json', 'scripts/install.sh']) {
     cpSync(join(ROOT, name), join(tree, name), { recursive: true })
   }
   // npm's place is taken: what it does is known, and needs the network.
-  writeFileSync(join(dir, 'bin/npm'), '#!/bin/sh\nmkdir node_modules; echo "$@" > node_modules/asked\n')
+  writeFileSync(
+    join(dir, 'bin/npm'),
+    '#!/bin/sh\nmkdir node_modules; echo "$@" > node_modules/asked\n',
+  )
   chmodSync(join(dir, 'bin/npm'), 0o755)
   const root = join(dir, 'root')
-  const install = () => spawnSync('sh', [join(tree, 'scripts/install.sh')], {
-    encoding: 'utf8',
-    env: { ...process.env, DESTDIR: root, NODE: process.execPath, PATH: `${join(dir, 'bin')}:${process.env['PATH']}` },
-  })
+  const install = () =>
+    spawnSync('sh', [join(tree, 'scripts/install.sh')], {
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        DESTDIR: root,
+        NODE: process.execPath,
+        PATH: `${join(dir, 'bin')}:${process.env['PATH']}`,
+      },
+    })
   t.match(install(), { status: 0, stderr: '' })
-  t.match(readFileSync(join(root, 'opt/spartan/node_modules/asked'), 'utf8'), /^ci --omit=dev --ignore-scripts/)
+  t.match(
+    readFileSync(join(root, 'opt/spartan/node_modules/asked'), 'utf8'),
+    /^ci --omit=dev --ignore-scripts/,
+  )
   for (const name of UNITS) t.ok(existsSync(join(root, 'etc/systemd/system', name)), name)
   const command = readFileSync(join(root, 'usr/local/bin/spartan'), 'utf8')
   t.equal(command, `#!/bin/sh\nexec ${process.execPath} /opt/spartan/dist/main.js "$@"\n`)
-  t.equal(statSync(join(root, 'opt/spartan/deploy/spartan-addresses.sh')).mode & 0o111, 0o111, 'the script can be run')
+  t.equal(
+    statSync(join(root, 'opt/spartan/deploy/spartan-addresses.sh')).mode & 0o111,
+    0o111,
+    'the script can be run',
+  )
   t.equal(statSync(join(root, 'etc/spartan/spartan.yaml')).mode & 0o777, 0o644)
   writeFileSync(join(root, 'etc/spartan/spartan.yaml'), '# mine')
   mkdirSync(join(tree, 'dist/new'))
   t.match(install(), { status: 0, stderr: '' })
-  t.equal(readFileSync(join(root, 'etc/spartan/spartan.yaml'), 'utf8'), '# mine', 'a configuration is never overwritten')
+  t.equal(
+    readFileSync(join(root, 'etc/spartan/spartan.yaml'), 'utf8'),
+    '# mine',
+    'a configuration is never overwritten',
+  )
   t.ok(existsSync(join(root, 'opt/spartan/dist/new')))
   t.strictSame(readdirSync(join(root, 'opt')), ['spartan'], 'nothing is left lying about')
   const lines = read('../scripts/install.sh').split('\n').length
@@ -135,25 +216,44 @@ t.test('install.sh puts a built tree in place, and again over itself', async t =
 })
 
 /** Every metric that an expression names, without labels and functions. */
-const metricsIn = (expr: string): string[] => expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
-const known = new Set(METRICS.flatMap(({ name, type }) => (type === 'histogram' ? ['_bucket', '_sum', '_count'].map(s => `spartan_${name}${s}`) : [`spartan_${name}`])))
+const metricsIn = (expr: string): string[] =>
+  expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
+const known = new Set(
+  METRICS.flatMap(({ name, type }) =>
+    type === 'histogram'
+      ? ['_bucket', '_sum', '_count'].map(s => `spartan_${name}${s}`)
+      : [`spartan_${name}`],
+  ),
+)
 const labelsOf = new Map(METRICS.map(({ name, labels }) => [name, labels]))
 
 /** Labels that an expression selects or groups by, which its metrics must have. */
 const labelsIn = (expr: string): string[] => [
-  ...[...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(m => (m[1] ?? '').split(',').map(s => s.trim())),
+  ...[...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(m =>
+    (m[1] ?? '').split(',').map(s => s.trim()),
+  ),
   ...[...expr.matchAll(/(\w+)\s*=?[=~]\s*"/g)].map(m => m[1] ?? ''),
 ]
 
 const checkExpr = (t: Test, expr: string, where: string): void => {
   const metrics = metricsIn(expr)
-  for (const name of metrics) t.ok(known.has(name) || /^(process|nodejs)_/.test(name), `${where}: ${name} exists`)
-  const labels = new Set(['instance', 'job', 'le', ...metrics.flatMap(name => labelsOf.get(name.replace(/^spartan_/, '').replace(/_(bucket|sum|count)$/, '')) ?? [])])
+  for (const name of metrics)
+    t.ok(known.has(name) || /^(process|nodejs)_/.test(name), `${where}: ${name} exists`)
+  const labels = new Set([
+    'instance',
+    'job',
+    'le',
+    ...metrics.flatMap(
+      name => labelsOf.get(name.replace(/^spartan_/, '').replace(/_(bucket|sum|count)$/, '')) ?? [],
+    ),
+  ])
   for (const label of labelsIn(expr)) t.ok(labels.has(label), `${where}: label ${label} exists`)
 }
 
 t.test('alerts name metrics and labels that exist, and say what to do', async t => {
-  const { groups } = parse(read('prometheus/alerts.yaml')) as { groups: { rules: { alert: string; expr: string; annotations: Record<string, string> }[] }[] }
+  const { groups } = parse(read('prometheus/alerts.yaml')) as {
+    groups: { rules: { alert: string; expr: string; annotations: Record<string, string> }[] }[]
+  }
   const rules = groups.flatMap(group => group.rules)
   t.ok(rules.length >= 12)
   t.equal(new Set(rules.map(rule => rule.alert)).size, rules.length)
@@ -163,15 +263,33 @@ t.test('alerts name metrics and labels that exist, and say what to do', async t 
   }
 })
 
-t.test('promtool agrees, and the alerts fire when they should', { skip: !has('promtool') && 'SKIPPED: promtool is not installed' }, async t => {
-  const check = spawnSync('promtool', ['check', 'rules', join(DEPLOY, 'prometheus/alerts.yaml')], { encoding: 'utf8' })
-  t.equal(check.status, 0, check.stderr)
-  const tests = spawnSync('promtool', ['test', 'rules', join(import.meta.dirname, 'alerts.test.yaml')], { encoding: 'utf8' })
-  t.equal(tests.status, 0, tests.stdout + tests.stderr)
-})
+t.test(
+  'promtool agrees, and the alerts fire when they should',
+  { skip: !has('promtool') && 'SKIPPED: promtool is not installed' },
+  async t => {
+    const check = spawnSync(
+      'promtool',
+      ['check', 'rules', join(DEPLOY, 'prometheus/alerts.yaml')],
+      { encoding: 'utf8' },
+    )
+    t.equal(check.status, 0, check.stderr)
+    const tests = spawnSync(
+      'promtool',
+      ['test', 'rules', join(import.meta.dirname, 'alerts.test.yaml')],
+      { encoding: 'utf8' },
+    )
+    t.equal(tests.status, 0, tests.stdout + tests.stderr)
+  },
+)
 
 t.test('the board names metrics and labels that exist, and its panels do not overlap', async t => {
-  type Panel = { id: number; type: string; title: string; gridPos: { x: number; y: number; w: number; h: number }; targets?: { expr: string }[] }
+  type Panel = {
+    id: number
+    type: string
+    title: string
+    gridPos: { x: number; y: number; w: number; h: number }
+    targets?: { expr: string }[]
+  }
   const board = JSON.parse(read('grafana/spartan.json')) as { uid: string; panels: Panel[] }
   t.ok(board.panels.length >= 20)
   t.equal(new Set(board.panels.map(panel => panel.id)).size, board.panels.length)

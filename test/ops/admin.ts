@@ -1,5 +1,13 @@
 import { once } from 'node:events'
-import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { request, type IncomingHttpHeaders } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,7 +15,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { silent, type Fields, type Log } from '../../src/log.ts'
-import { AdminServer, isLoopback, type AdminAddress, type AdminOptions } from '../../src/ops/admin.ts'
+import {
+  AdminServer,
+  isLoopback,
+  type AdminAddress,
+  type AdminOptions,
+} from '../../src/ops/admin.ts'
 import { RouteTable, type Route } from '../../src/ops/route.ts'
 
 const ADDRESS = '127.12.1.1'
@@ -15,19 +28,27 @@ const ADDRESS = '127.12.1.1'
 type Reply = { status: number; headers: IncomingHttpHeaders; body: string }
 type Ask = { method?: string; headers?: Record<string, string>; body?: string }
 
-const ask = (where: AdminAddress, path: string, { method = 'GET', headers = {}, body }: Ask = {}): Promise<Reply> =>
+const ask = (
+  where: AdminAddress,
+  path: string,
+  { method = 'GET', headers = {}, body }: Ask = {},
+): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const to = 'path' in where ? { socketPath: where.path } : { host: where.address, port: where.port }
+    const to =
+      'path' in where ? { socketPath: where.path } : { host: where.address, port: where.port }
     const req = request({ ...to, path, method, headers, agent: false }, res => {
       let text = ''
       res.setEncoding('utf8').on('data', part => (text += part))
-      res.on('end', () => resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text }))
+      res.on('end', () =>
+        resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text }),
+      )
       res.on('error', reject)
     })
     req.on('error', reject)
     req.end(body)
   })
 
+// prettier-ignore
 const routes: Route[] = [
   { method: 'GET', path: '/', handle: () => ({ text: 'home' }) },
   { method: 'GET', path: '/metrics', handle: () => ({ text: 'a 1\n', headers: { 'content-type': 'text/plain; version=0.0.4' } }) },
@@ -72,10 +93,18 @@ t.test('a path leads to its route, its segments and its query', async t => {
   const name = await ask(where, '/v1/hosts/web%20one.mesos?q=a%26b&x')
   t.strictSame(JSON.parse(name.body), ['web one.mesos', 'a&b'])
   t.equal(name.headers['content-type'], 'application/json')
-  t.strictSame(JSON.parse((await ask(where, '/v1/hosts/self')).body), 'self', 'a literal segment goes first')
+  t.strictSame(
+    JSON.parse((await ask(where, '/v1/hosts/self')).body),
+    'self',
+    'a literal segment goes first',
+  )
   const metrics = await ask(where, '/metrics')
   t.equal(metrics.headers['content-type'], 'text/plain; version=0.0.4')
-  t.match(metrics.headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' })
+  t.match(metrics.headers, {
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+  })
 })
 
 t.test('HEAD says what GET would and sends no body', async t => {
@@ -87,13 +116,20 @@ t.test('HEAD says what GET would and sends no body', async t => {
 
 t.test('a method that does not fit gets 405 with Allow', async t => {
   const { where } = await server(t)
-  t.match(await ask(where, '/metrics', { method: 'PUT' }), { status: 405, headers: { allow: 'GET, HEAD' } })
-  t.match(await ask(where, '/v1/keys', { method: 'POST' }), { status: 405, headers: { allow: 'GET, HEAD, DELETE' } })
+  t.match(await ask(where, '/metrics', { method: 'PUT' }), {
+    status: 405,
+    headers: { allow: 'GET, HEAD' },
+  })
+  t.match(await ask(where, '/v1/keys', { method: 'POST' }), {
+    status: 405,
+    headers: { allow: 'GET, HEAD, DELETE' },
+  })
   t.match(await ask(where, '/', { method: 'OPTIONS' }), { status: 405 })
 })
 
 t.test('path tricks find nothing', async t => {
   const { where } = await server(t)
+  // prettier-ignore
   for (const path of [
     '//', '/v1//hosts/a', '/v1/hosts/', '/v1/hosts/..', '/v1/hosts/%2e%2e', '/v1/hosts/a%2fb', '/v1/hosts/a%5cb',
     '/v1/hosts/%00', '/v1/hosts/%ff', '/v1/hosts/%', '/metrics/', '/Metrics', '/../metrics', '/v1/hosts/a/b',
@@ -107,15 +143,34 @@ t.test('path tricks find nothing', async t => {
 t.test('Host must be a name that cannot be rebound', async t => {
   const { where } = await server(t, { names: ['agent-17'] })
   const status = async (host: string) => (await ask(where, '/', { headers: { host } })).status
-  for (const host of ['localhost', 'LOCALHOST:80', '127.0.0.1:62080', '[::1]:62080', ADDRESS, `${ADDRESS}:1`, 'agent-17', 'Agent-17:62080']) {
+  for (const host of [
+    'localhost',
+    'LOCALHOST:80',
+    '127.0.0.1:62080',
+    '[::1]:62080',
+    ADDRESS,
+    `${ADDRESS}:1`,
+    'agent-17',
+    'Agent-17:62080',
+  ]) {
     t.equal(await status(host), 200, host)
   }
-  for (const host of ['evil.example.org', 'localhost.example.org', '192.0.2.1', '127.0.0.1.example.org', '[::2]']) {
+  for (const host of [
+    'evil.example.org',
+    'localhost.example.org',
+    '192.0.2.1',
+    '127.0.0.1.example.org',
+    '[::2]',
+  ]) {
     t.equal(await status(host), 403, host)
   }
   const wild = await server(t, {}, '0.0.0.0')
   const at = { address: ADDRESS, port: (wild.where as { port: number }).port }
-  t.equal((await ask(at, '/', { headers: { host: '192.0.2.1:62080' } })).status, 200, 'any literal behind a wildcard')
+  t.equal(
+    (await ask(at, '/', { headers: { host: '192.0.2.1:62080' } })).status,
+    200,
+    'any literal behind a wildcard',
+  )
   t.equal((await ask(at, '/', { headers: { host: 'evil.example.org' } })).status, 403)
 })
 
@@ -124,14 +179,25 @@ t.test('changes and what is secret-adjacent go over the Unix socket only', async
   const path = join(shortDir(t), 'admin.sock')
   t.strictSame(await admin.listen({ path }), { path })
   t.equal(statSync(path).mode & 0o777, 0o660)
-  t.match(await ask(where, '/v1/flush', { method: 'POST', body: '{}' }), { status: 403, body: /Unix socket/ })
+  t.match(await ask(where, '/v1/flush', { method: 'POST', body: '{}' }), {
+    status: 403,
+    body: /Unix socket/,
+  })
   t.match(await ask(where, '/v1/keys'), { status: 403 })
   t.match(await ask({ path }, '/v1/keys'), { status: 200, body: '"keys"\n' })
   t.match(await ask({ path }, '/v1/keys', { method: 'DELETE' }), { status: 204, body: '' })
-  const flushed = await ask({ path }, '/v1/flush', { method: 'POST', body: '{"name":"a.example.org"}' })
+  const flushed = await ask({ path }, '/v1/flush', {
+    method: 'POST',
+    body: '{"name":"a.example.org"}',
+  })
   t.strictSame(JSON.parse(flushed.body), { body: { name: 'a.example.org' } })
-  t.strictSame(JSON.parse((await ask({ path }, '/v1/flush', { method: 'POST' })).body), { body: null })
-  t.match(await ask({ path }, '/v1/flush', { method: 'POST', body: '{"name":' }), { status: 400, body: /not JSON/ })
+  t.strictSame(JSON.parse((await ask({ path }, '/v1/flush', { method: 'POST' })).body), {
+    body: null,
+  })
+  t.match(await ask({ path }, '/v1/flush', { method: 'POST', body: '{"name":' }), {
+    status: 400,
+    body: /not JSON/,
+  })
 })
 
 t.test('a body over the limit gets 413, with and without a length', async t => {
@@ -203,7 +269,10 @@ t.test('garbage and oversized headers get 400 and 431', async t => {
     return got
   }
   t.match(await raw('\x00\x01nonsense\r\n\r\n'), /^HTTP\/1\.1 400/)
-  t.match(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`), /^HTTP\/1\.1 431/)
+  t.match(
+    await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`),
+    /^HTTP\/1\.1 431/,
+  )
   t.match(await raw('GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400/, 'HTTP/1.1 without Host')
 })
 
@@ -211,8 +280,15 @@ t.test('an address that is taken is reported and harms no other', async t => {
   const { admin, where } = await server(t)
   const other = new AdminServer({ routes, log: silent })
   t.teardown(() => other.close())
-  await t.rejects(other.listen(where), { code: 'EBIND', errno: 'EADDRINUSE', message: /127\.12\.1\.1:\d+/ })
-  await t.rejects(other.listen({ address: '192.0.2.1', port: 0 }), { code: 'EBIND', errno: 'EADDRNOTAVAIL' })
+  await t.rejects(other.listen(where), {
+    code: 'EBIND',
+    errno: 'EADDRINUSE',
+    message: /127\.12\.1\.1:\d+/,
+  })
+  await t.rejects(other.listen({ address: '192.0.2.1', port: 0 }), {
+    code: 'EBIND',
+    errno: 'EADDRNOTAVAIL',
+  })
   t.equal((await ask(where, '/')).status, 200)
   await admin.close()
   await other.listen(where)
@@ -237,9 +313,17 @@ t.test('a socket file of a dead daemon is replaced, anything else is left alone'
   t.equal((await ask({ path: stale }, '/')).status, 200)
 
   const second = new AdminServer({ routes, log: silent })
-  await t.rejects(second.listen({ path: stale }), { code: 'EBIND', errno: 'EADDRINUSE', message: /in use by another process/ })
+  await t.rejects(second.listen({ path: stale }), {
+    code: 'EBIND',
+    errno: 'EADDRINUSE',
+    message: /in use by another process/,
+  })
   t.equal((await ask({ path: stale }, '/')).status, 200, 'the living one goes on')
-  await t.rejects(second.listen({ path: join(dir, 'file') }), { code: 'EBIND', errno: 'EEXIST', message: /not a socket/ })
+  await t.rejects(second.listen({ path: join(dir, 'file') }), {
+    code: 'EBIND',
+    errno: 'EEXIST',
+    message: /not a socket/,
+  })
   t.equal(readFileSync(join(dir, 'file'), 'utf8'), 'precious')
   await t.rejects(second.listen({ path: join(dir, 'no/such/dir.sock') }), { code: 'EBIND' })
   const long = join(dir, 'x'.repeat(100))
@@ -248,5 +332,6 @@ t.test('a socket file of a dead daemon is replaced, anything else is left alone'
 
 t.test('isLoopback knows what only this host reaches', async t => {
   for (const address of ['127.0.0.1', '127.12.1.1', '::1']) t.ok(isLoopback(address), address)
-  for (const address of ['0.0.0.0', '::', '192.0.2.1', '127', 'localhost']) t.notOk(isLoopback(address), address)
+  for (const address of ['0.0.0.0', '::', '192.0.2.1', '127', 'localhost'])
+    t.notOk(isLoopback(address), address)
 })

@@ -2,7 +2,13 @@ import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import type { DataStatus } from '../../src/boundary.ts'
 import * as c from '../../src/fast/counters.ts'
-import { createMetrics, METRICS, serverLabel, type Family, type MetricsSource } from '../../src/ops/metrics.ts'
+import {
+  createMetrics,
+  METRICS,
+  serverLabel,
+  type Family,
+  type MetricsSource,
+} from '../../src/ops/metrics.ts'
 import { readExposition, valueOf } from '../fixture/exposition.ts'
 
 const data: DataStatus = {
@@ -16,8 +22,24 @@ const data: DataStatus = {
   inFlight: 0,
   tcpConnections: 0,
   upstreams: [
-    { slot: 0, name: '192.0.2.5:61053', state: 'up', srttMs: 2, failureScore: 0, lastFailure: '', nextProbeInMs: 0 },
-    { slot: 1, name: '192.0.2.6:61053', state: 'dead', srttMs: 2, failureScore: 9, lastFailure: 'timeout', nextProbeInMs: 5 },
+    {
+      slot: 0,
+      name: '192.0.2.5:61053',
+      state: 'up',
+      srttMs: 2,
+      failureScore: 0,
+      lastFailure: '',
+      nextProbeInMs: 0,
+    },
+    {
+      slot: 1,
+      name: '192.0.2.6:61053',
+      state: 'dead',
+      srttMs: 2,
+      failureScore: 9,
+      lastFailure: 'timeout',
+      nextProbeInMs: 5,
+    },
   ],
   zones: [{ apex: 'spartan', names: 2, number: 1, loaded: true }],
   top: [],
@@ -55,35 +77,48 @@ t.test('METRICS keeps to the naming rules', async t => {
   t.equal(new Set(names).size, names.length, 'no name twice')
   for (const { name, type, labels, help } of METRICS) {
     t.match(name, /^[a-z][a-z0-9_]*$/, `${name} is lower case`)
-    t.equal(name.endsWith('_total'), type === 'counter', `${name} ends in _total if it is a counter`)
+    t.equal(
+      name.endsWith('_total'),
+      type === 'counter',
+      `${name} ends in _total if it is a counter`,
+    )
     if (type === 'histogram') t.match(name, /_(seconds|bytes)$/, `${name} has a base unit`)
     t.notOk(labels.includes('le'), `${name} leaves le alone`)
     t.match(help, /^[A-Z].*[^.]$/, `${name} is explained in a sentence without a full stop`)
   }
 })
 
-t.test('a daemon that has counted nothing shows single counters as 0 and no empty products', async t => {
-  const { read } = made()
-  const families = await read()
-  t.equal(valueOf(families, 'spartan_queries_dropped_total', { reason: 'runt' }), 0)
-  t.equal(families.get('spartan_dns_requests_total')?.samples.length, 0)
-  t.equal(families.get('spartan_dns_request_duration_seconds')?.samples.length, 0)
-  for (const { name, type, labels } of METRICS) {
-    const family = families.get(`spartan_${name}`)
-    t.equal(family?.type, type, `${name} is there`)
-    for (const sample of family?.samples ?? []) {
-      const { le: _, ...rest } = sample.labels
-      t.strictSame(Object.keys(rest).sort(), [...labels].sort(), `${name} has the labels it declares`)
+t.test(
+  'a daemon that has counted nothing shows single counters as 0 and no empty products',
+  async t => {
+    const { read } = made()
+    const families = await read()
+    t.equal(valueOf(families, 'spartan_queries_dropped_total', { reason: 'runt' }), 0)
+    t.equal(families.get('spartan_dns_requests_total')?.samples.length, 0)
+    t.equal(families.get('spartan_dns_request_duration_seconds')?.samples.length, 0)
+    for (const { name, type, labels } of METRICS) {
+      const family = families.get(`spartan_${name}`)
+      t.equal(family?.type, type, `${name} is there`)
+      for (const sample of family?.samples ?? []) {
+        const { le: _, ...rest } = sample.labels
+        t.strictSame(
+          Object.keys(rest).sort(),
+          [...labels].sort(),
+          `${name} has the labels it declares`,
+        )
+      }
     }
-  }
-})
+  },
+)
 
 t.test('every slot of SCALARS and UPSTREAM_SCALARS can be read outside', async t => {
   const { counters, read } = made()
   const keys = Object.keys(c.SCALARS) as c.Scalar[]
   keys.forEach((key, i) => (counters[c.SLOT[key]] = 100_000 - i ** 2))
   const upstreamKeys = Object.keys(c.UPSTREAM_SCALARS) as c.UpstreamScalar[]
-  upstreamKeys.forEach((key, i) => (counters[c.BLOCK.upstream + c.UPSTREAM_SLOT[key]] = 50_000 * 2 ** i))
+  upstreamKeys.forEach(
+    (key, i) => (counters[c.BLOCK.upstream + c.UPSTREAM_SLOT[key]] = 50_000 * 2 ** i),
+  )
   const families = await read()
   const values = new Set([...families.values()].flatMap(f => f.samples.map(s => s.value)))
   for (const key of keys) {
@@ -92,7 +127,8 @@ t.test('every slot of SCALARS and UPSTREAM_SCALARS can be read outside', async t
     t.ok(values.has(shown), `${key} is shown`)
   }
   const { timeouts, unreachable } = c.UPSTREAM_SLOT
-  for (const key of upstreamKeys) t.ok(values.has(50_000 * 2 ** c.UPSTREAM_SLOT[key]), `${key} is shown`)
+  for (const key of upstreamKeys)
+    t.ok(values.has(50_000 * 2 ** c.UPSTREAM_SLOT[key]), `${key} is shown`)
   t.equal(
     valueOf(families, 'spartan_forward_healthcheck_failures_total', { to: '192.0.2.5:61053' }),
     50_000 * (2 ** timeouts + 2 ** unreachable),
@@ -115,7 +151,8 @@ t.test('a counted query is found under its listener, zone, protocol, family and 
   const families = await read()
   const at = { server: 'dns://[fd01:d::c633:6401]:53', zone: 'mesos', view: '' }
   const cache = { server: at.server, zones: 'mesos', view: '' }
-  const value = (name: string, labels: Record<string, string>) => valueOf(families, `spartan_${name}`, labels)
+  const value = (name: string, labels: Record<string, string>) =>
+    valueOf(families, `spartan_${name}`, labels)
   t.equal(value('dns_requests_total', { ...at, proto: 'tcp', family: '2', type: 'AAAA' }), 3)
   t.equal(value('dns_responses_total', { ...at, rcode: 'NXDOMAIN', plugin: '' }), 2)
   t.equal(value('cache_requests_total', cache), 9)
@@ -130,7 +167,10 @@ t.test('a counted query is found under its listener, zone, protocol, family and 
   t.equal(value('dns_response_size_bytes_bucket', { ...at, proto: 'tcp', le: '1023' }), 1)
   t.equal(value('forward_responses_total', { to: '192.0.2.6:61053', rcode: 'SERVFAIL' }), 6)
   for (const name of ['forward', 'proxy']) {
-    t.equal(value(`${name}_request_duration_seconds_count`, { to: '192.0.2.6:61053', rcode: '' }), 1)
+    t.equal(
+      value(`${name}_request_duration_seconds_count`, { to: '192.0.2.6:61053', rcode: '' }),
+      1,
+    )
   }
 })
 
@@ -223,7 +263,8 @@ t.test('register adds families of another part, capped in series', async t => {
       labels: ['name'],
       help: 'A label that somebody else makes up: "quoted", \\ and\nbroken',
       read: (_, put) => {
-        for (let i = 0; i < 20_000; i++) put(1, i === 0 ? 'a "quoted" \\ and\nbroken name' : `n${i}`)
+        for (let i = 0; i < 20_000; i++)
+          put(1, i === 0 ? 'a "quoted" \\ and\nbroken name' : `n${i}`)
       },
     },
   ]
@@ -236,14 +277,18 @@ t.test('register adds families of another part, capped in series', async t => {
   t.equal(valueOf(got, 'spartan_gossip_names', { name: 'a "quoted" \\ and\nbroken name' }), 1)
   t.equal(got.get('spartan_gossip_names')?.samples.length, 16_384 + 1)
   t.equal(valueOf(got, 'spartan_gossip_names', { name: 'other' }), 20_000 - 16_384)
-  t.throws(() => metrics.register(families, { members: {}, lag: new Float64Array(4) }), /already been registered/)
+  t.throws(
+    () => metrics.register(families, { members: {}, lag: new Float64Array(4) }),
+    /already been registered/,
+  )
 })
 
 t.test('a scrape with every slot taken is bounded', async t => {
   const { counters, metrics } = made({
     servers: Array.from({ length: 20 }, (_, i) => serverLabel(`127.12.0.${i}`, 53)),
     zones: () => Array.from({ length: 40 }, (_, i) => `zone-number-${i}.example.org`),
-    upstreams: () => Array.from({ length: 70 }, (_, slot) => ({ slot, name: `192.0.2.${slot}:61053` })),
+    upstreams: () =>
+      Array.from({ length: 70 }, (_, slot) => ({ slot, name: `192.0.2.${slot}:61053` })),
   })
   counters.fill(2 ** 40)
   const before = performance.now()
@@ -258,11 +303,20 @@ t.test('a scrape with every slot taken is bounded', async t => {
 })
 
 const noPromtool = spawnSync('promtool', ['--version']).error !== undefined
-t.test('promtool finds nothing to complain of', { skip: noPromtool && 'SKIPPED: promtool is not installed' }, async t => {
-  const { counters, metrics } = made()
-  counters.fill(3)
-  const { stderr } = spawnSync('promtool', ['check', 'metrics'], { input: await metrics.scrape() })
-  // Three gauges of prom-client's own end in _total; boards know them so.
-  const rest = stderr.toString().split('\n').filter(line => line && !line.startsWith('nodejs_active_'))
-  t.strictSame(rest, [])
-})
+t.test(
+  'promtool finds nothing to complain of',
+  { skip: noPromtool && 'SKIPPED: promtool is not installed' },
+  async t => {
+    const { counters, metrics } = made()
+    counters.fill(3)
+    const { stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: await metrics.scrape(),
+    })
+    // Three gauges of prom-client's own end in _total; boards know them so.
+    const rest = stderr
+      .toString()
+      .split('\n')
+      .filter(line => line && !line.startsWith('nodejs_active_'))
+    t.strictSame(rest, [])
+  },
+)

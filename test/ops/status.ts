@@ -26,7 +26,17 @@ const data: DataStatus = {
   cache: { entries: 10, bytes: 2_000, maxBytes: 4_000 },
   inFlight: 1,
   tcpConnections: 2,
-  upstreams: [{ slot: 0, name: '192.0.2.5:61053', state: 'up', srttMs: 1, failureScore: 0, lastFailure: '', nextProbeInMs: 0 }],
+  upstreams: [
+    {
+      slot: 0,
+      name: '192.0.2.5:61053',
+      state: 'up',
+      srttMs: 1,
+      failureScore: 0,
+      lastFailure: '',
+      nextProbeInMs: 0,
+    },
+  ],
   zones: [{ apex: 'spartan', names: 2, number: 1, loaded: true }],
   top: [{ name: 'leader.mesos', type: 'A', count: 4 }],
 }
@@ -43,6 +53,7 @@ const well: HealthInput = {
 
 t.test('judge says what is wrong and how much it matters', async t => {
   const [first, second] = data.listening
+  // prettier-ignore
   const rows: [string, Partial<HealthInput>, 'well' | 'degraded' | 'not ready' | 'dead', [string, RegExp][]][] = [
     ['nothing', {}, 'well', []],
     ['no data thread yet', { data: undefined }, 'not ready', [
@@ -72,7 +83,11 @@ t.test('judge says what is wrong and how much it matters', async t => {
   for (const [what, over, verdict, reasons] of rows) {
     const { live, ready, degraded, notReady, trouble } = judge({ ...well, ...over })
     t.equal(!live ? 'dead' : !ready ? 'not ready' : degraded ? 'degraded' : 'well', verdict, what)
-    t.match(trouble.map(r => [r.name, r.detail]), reasons, `${what}: reasons`)
+    t.match(
+      trouble.map(r => [r.name, r.detail]),
+      reasons,
+      `${what}: reasons`,
+    )
     t.equal(trouble.length, reasons.length, `${what}: no other reason`)
     if (verdict === 'not ready') t.strictSame(trouble, notReady, what)
   }
@@ -112,7 +127,13 @@ t.test('Recent speaks of the last minute only', async t => {
     recent.sample(now)
   }
   const rates = recent.rates(700_000)
-  t.match(rates, { seconds: 60, qps: 10, hitRatio: 0.75, p50: 0.000125, rcodes: { NOERROR: 588, SERVFAIL: 12 } })
+  t.match(rates, {
+    seconds: 60,
+    qps: 10,
+    hitRatio: 0.75,
+    p50: 0.000125,
+    rcodes: { NOERROR: 588, SERVFAIL: 12 },
+  })
   t.strictSame(Object.keys(rates.rcodes), ['NOERROR', 'SERVFAIL'])
   const history = recent.history()
   t.equal(history.length, 120)
@@ -140,7 +161,12 @@ const sources = (over: Partial<StatusSources> = {}): StatusSources => ({
   health: seen => judge({ ...well, data: seen }),
   config: () => ({ file: 'spartan.yaml', loadedAt: AT, error: '' }),
   snapshot: () => ({ number: 3, at: AT }),
-  listen: () => [...listen, { address: '127.12.2.9', port: 53 }].map(at => ({ ...at, inherited: false, answers: true })),
+  listen: () =>
+    [...listen, { address: '127.12.2.9', port: 53 }].map(at => ({
+      ...at,
+      inherited: false,
+      answers: true,
+    })),
   masters: () => undefined,
   routes: () => [{ zone: '', kind: 'forward', to: ['203.0.113.1:53'] }],
   zones: () => [{ apex: 'l4lb.thisdcos.directory', at: AT, source: 'gossip' }],
@@ -152,7 +178,13 @@ const sources = (over: Partial<StatusSources> = {}): StatusSources => ({
 
 t.test('gatherStatus joins what the parts say', async t => {
   const got = await gatherStatus(sources(), AT, 5_000)
-  t.match(got, { uptimeSeconds: 61, io: 'batch', cache: data.cache, inFlight: 1, health: { ready: true } })
+  t.match(got, {
+    uptimeSeconds: 61,
+    io: 'batch',
+    cache: data.cache,
+    inFlight: 1,
+    health: { ready: true },
+  })
   t.match(got.listening, [
     { address: '127.12.2.1', udp: true, tcp: true, error: '' },
     { address: '::1', udp: true },
@@ -169,8 +201,11 @@ t.test('gatherStatus joins what the parts say', async t => {
 
 t.test('html escapes whatever is not markup', async t => {
   const hostile = `<b a="1" b='2'>&`
-  t.equal(html`<i title="${hostile}">${hostile}</i>`.text, '<i title="&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;">&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;</i>')
-  t.equal(html`${[1, html`<br>`, [undefined, false, '']]}`.text, '1<br>')
+  t.equal(
+    html`<i title="${hostile}">${hostile}</i>`.text,
+    '<i title="&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;">&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;</i>',
+  )
+  t.equal(html`${[1, html`<br />`, [undefined, false, '']]}`.text, '1<br>')
 })
 
 t.test('the page answers from the top', async t => {
@@ -199,7 +234,9 @@ t.test('the page is well-formed, loads nothing and runs nothing', async t => {
     t.notMatch(body, /<script|<img|<link|javascript:|\son[a-z]+=|style=/i)
     t.notMatch(body, /undefined|NaN|\[object|Infinity/)
     const open: string[] = []
-    for (const [, end, name = '', self] of body.matchAll(/<(\/?)([a-z0-9]+)(?:\s[^<>]*?)?(\/?)>/g)) {
+    for (const [, end, name = '', self] of body.matchAll(
+      /<(\/?)([a-z0-9]+)(?:\s[^<>]*?)?(\/?)>/g,
+    )) {
       if (['meta', 'br'].includes(name) || self) continue
       if (end) t.equal(open.pop(), name, `</${name}> closes what was opened`)
       else open.push(name)
@@ -215,7 +252,9 @@ t.test('no text from outside becomes markup', async t => {
     if (typeof value === 'string') return keep.has(key) ? value : hostile
     if (Array.isArray(value)) return value.map(v => poisoned(v))
     if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [key === 'rcodes' ? hostile : k, poisoned(v, k)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([k, v]) => [key === 'rcodes' ? hostile : k, poisoned(v, k)]),
+    )
   }
   const page = statusPage(poisoned(troubled()) as Status)
   t.notMatch(page, /<script|<img/)
@@ -223,7 +262,13 @@ t.test('no text from outside becomes markup', async t => {
 })
 
 t.test('long lists are cut on the page', async t => {
-  const zones = Array.from({ length: 500 }, (_, i) => ({ apex: `z${i}.example.org`, names: 1, loaded: true, at: 0, source: 'files' }))
+  const zones = Array.from({ length: 500 }, (_, i) => ({
+    apex: `z${i}.example.org`,
+    names: 1,
+    loaded: true,
+    at: 0,
+    source: 'files',
+  }))
   const page = statusPage(status({ zones }))
   t.match(page, /and 460 more in <a href="\/v1\/status">/)
   t.ok(page.length < 60_000)
@@ -234,7 +279,10 @@ t.test('the five paths answer over HTTP', async t => {
   const admin = new AdminServer({
     log: silent,
     routes: opsRoutes({
-      metrics: { scrape: async () => 'a 1\n', contentType: 'text/plain; version=0.0.4; charset=utf-8' },
+      metrics: {
+        scrape: async () => 'a 1\n',
+        contentType: 'text/plain; version=0.0.4; charset=utf-8',
+      },
       health: () => judge(input),
       status: () => gatherStatus(sources(), AT, 5_000),
     }),
@@ -242,24 +290,43 @@ t.test('the five paths answer over HTTP', async t => {
   t.teardown(() => admin.close())
   const where = await admin.listen({ address: '127.12.2.1', port: 0 })
   const get = (path: string) =>
-    new Promise<{ status: number; body: string; headers: Record<string, unknown> }>((resolve, reject) => {
-      request({ host: '127.12.2.1', port: 'port' in where ? where.port : 0, path, agent: false }, res => {
-        let body = ''
-        res.on('data', part => (body += String(part)))
-        res.on('end', () => resolve({ status: res.statusCode ?? 0, body, headers: res.headers }))
-      }).on('error', reject).end()
-    })
-  t.match(await get('/metrics'), { status: 200, body: 'a 1\n', headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } })
+    new Promise<{ status: number; body: string; headers: Record<string, unknown> }>(
+      (resolve, reject) => {
+        request(
+          { host: '127.12.2.1', port: 'port' in where ? where.port : 0, path, agent: false },
+          res => {
+            let body = ''
+            res.on('data', part => (body += String(part)))
+            res.on('end', () =>
+              resolve({ status: res.statusCode ?? 0, body, headers: res.headers }),
+            )
+          },
+        )
+          .on('error', reject)
+          .end()
+      },
+    )
+  t.match(await get('/metrics'), {
+    status: 200,
+    body: 'a 1\n',
+    headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+  })
   t.match(await get('/healthz'), { status: 200, body: 'ok\n' })
   t.match(await get('/readyz'), { status: 200, body: 'ok\n' })
   const json = JSON.parse((await get('/v1/status')).body) as Status
   t.match(json, { node: 'agent-17', health: { ready: true }, lastMinute: { qps: 0 } })
   const page = await get('/')
-  t.match(page, { status: 200, headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY } })
+  t.match(page, {
+    status: 200,
+    headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY },
+  })
   t.match(page.body, /^<!doctype html>/)
   input = { ...well, dataAge: 60_000, stopping: true }
   t.match(await get('/healthz'), { status: 503, body: 'data thread: silent for 60 s\n' })
-  t.match(await get('/readyz'), { status: 503, body: 'data thread: silent for 60 s\ndaemon: is stopping\n' })
+  t.match(await get('/readyz'), {
+    status: 503,
+    body: 'data thread: silent for 60 s\ndaemon: is stopping\n',
+  })
 })
 
 const executablePath = '/usr/bin/chromium'
@@ -268,16 +335,34 @@ t.test('a browser shows the page at every width without scrolling sideways', { s
   const { chromium } = await import('playwright-core')
   const dir = mkdtempSync(join(tmpdir(), 'page-'))
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  const quiet = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  const context = await chromium.launchPersistentContext(dir, { executablePath, chromiumSandbox: false, args: quiet })
+  const quiet = [
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ]
+  const context = await chromium.launchPersistentContext(dir, {
+    executablePath,
+    chromiumSandbox: false,
+    args: quiet,
+  })
   t.teardown(() => context.close())
   const page = await context.newPage()
   const said: string[] = []
   page.on('console', message => said.push(message.text()))
   page.on('request', req => void (req.url() === 'http://page.test/' || said.push(req.url())))
-  for (const [name, shown] of [['good', status()], ['troubled', troubled()]] as const) {
+  for (const [name, shown] of [
+    ['good', status()],
+    ['troubled', troubled()],
+  ] as const) {
     await page.route('http://page.test/', route =>
-      route.fulfill({ body: statusPage(shown), contentType: 'text/html; charset=utf-8', headers: { 'content-security-policy': PAGE_POLICY } }),
+      route.fulfill({
+        body: statusPage(shown),
+        contentType: 'text/html; charset=utf-8',
+        headers: { 'content-security-policy': PAGE_POLICY },
+      }),
     )
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })

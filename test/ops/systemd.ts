@@ -4,16 +4,35 @@ import { connect } from 'node:net'
 import { platform } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { canonical, endpointOf, inheritedSockets, matchInherited, type Inherited } from '../../src/ops/listen-fds.ts'
+import {
+  canonical,
+  endpointOf,
+  inheritedSockets,
+  matchInherited,
+  type Inherited,
+} from '../../src/ops/listen-fds.ts'
 import { Notifier, unixAddress, watchdogOf } from '../../src/ops/systemd.ts'
 import { hold, holdPairs, Supervisor, type Held } from '../fixture/supervisor.ts'
 
 const skip = platform() !== 'linux' && 'SKIPPED: the service manager is a Linux one'
 const SERVICE = join(import.meta.dirname, '../fixture/notifying.ts')
-const service = (listen: unknown): readonly [string, ...string[]] => [process.execPath, ...process.execArgv, SERVICE, JSON.stringify(listen)]
+const service = (listen: unknown): readonly [string, ...string[]] => [
+  process.execPath,
+  ...process.execArgv,
+  SERVICE,
+  JSON.stringify(listen),
+]
 
-type Report = { use: Inherited[]; extra: Inherited[]; missing: unknown[]; problems: unknown[]; left: string[]; watchdogMs: number }
-const report = (supervisor: Supervisor): Report => JSON.parse(supervisor.output.split('\n')[0] ?? '') as Report
+type Report = {
+  use: Inherited[]
+  extra: Inherited[]
+  missing: unknown[]
+  problems: unknown[]
+  left: string[]
+  watchdogMs: number
+}
+const report = (supervisor: Supervisor): Report =>
+  JSON.parse(supervisor.output.split('\n')[0] ?? '') as Report
 
 const askUdp = async ({ address, port }: Held): Promise<string> => {
   const socket = createSocket('udp4')
@@ -33,14 +52,16 @@ const askTcp = async ({ address, port }: Held): Promise<string> => {
 t.test('unixAddress writes sockaddr_un for paths and abstract names', async t => {
   t.strictSame(unixAddress('/run/x'), Buffer.from('\x01\x00/run/x\x00', 'latin1'))
   t.strictSame(unixAddress('@x/y'), Buffer.from('\x01\x00\x00x/y', 'latin1'))
-  for (const odd of ['', '/', '@', 'run/x', 'vsock:2:1', `/${'x'.repeat(200)}`]) t.equal(unixAddress(odd), undefined, odd)
+  for (const odd of ['', '/', '@', 'run/x', 'vsock:2:1', `/${'x'.repeat(200)}`])
+    t.equal(unixAddress(odd), undefined, odd)
 })
 
 t.test('watchdogOf believes only what is meant for us', async t => {
   t.equal(watchdogOf({ WATCHDOG_USEC: '20000000' }, 7), 20_000)
   t.equal(watchdogOf({ WATCHDOG_USEC: '20000000', WATCHDOG_PID: '7' }, 7), 20_000)
   t.equal(watchdogOf({ WATCHDOG_USEC: '20000000', WATCHDOG_PID: '8' }, 7), 0)
-  for (const odd of [undefined, '', '0', '-1', 'soon', '1e400']) t.equal(watchdogOf({ WATCHDOG_USEC: odd }, 7), 0, odd ?? 'unset')
+  for (const odd of [undefined, '', '0', '-1', 'soon', '1e400'])
+    t.equal(watchdogOf({ WATCHDOG_USEC: odd }, 7), 0, odd ?? 'unset')
 })
 
 t.test('a Notifier without a service manager says why and sends nothing', async t => {
@@ -61,7 +82,10 @@ t.test('a Notifier without a service manager says why and sends nothing', async 
 
 t.test('endpointOf reads what a socket is bound to', async t => {
   const v6 = Buffer.from('0a000035000000007f00000000000000000000000000000100000000', 'hex')
-  t.strictSame(endpointOf(Buffer.from('02000035c63364010000000000000000', 'hex')), { address: '198.51.100.1', port: 53 })
+  t.strictSame(endpointOf(Buffer.from('02000035c63364010000000000000000', 'hex')), {
+    address: '198.51.100.1',
+    port: 53,
+  })
   t.strictSame(endpointOf(v6), { address: '7f00::1', port: 53 })
   t.equal(endpointOf(Buffer.from('0100', 'hex')), undefined)
   t.equal(endpointOf(Buffer.from('01002f72756e2f78', 'hex')), undefined)
@@ -69,13 +93,20 @@ t.test('endpointOf reads what a socket is bound to', async t => {
 })
 
 t.test('matchInherited pairs sockets with addresses, whatever their spelling', async t => {
-  const listen = [{ address: '198.51.100.1', port: 53 }, { address: 'fd01:d:0::c633:6401', port: 53 }]
+  const listen = [
+    { address: '198.51.100.1', port: 53 },
+    { address: 'fd01:d:0::c633:6401', port: 53 },
+  ]
   const udp = { fd: 3, transport: 'udp' as const, address: '198.51.100.1', port: 53 }
   const six = { fd: 4, transport: 'tcp' as const, address: 'fd01:d::c633:6401', port: 53 }
   const other = { fd: 5, transport: 'udp' as const, address: '198.51.100.1', port: 5353 }
   const { use, extra, missing } = matchInherited([udp, six, other, { ...udp, fd: 6 }], listen)
   t.strictSame(use, [udp, six])
-  t.strictSame(extra.map(s => s.fd), [5, 6], 'one that nobody wants, one that comes twice')
+  t.strictSame(
+    extra.map(s => s.fd),
+    [5, 6],
+    'one that nobody wants, one that comes twice',
+  )
   t.strictSame(missing, [
     { address: '198.51.100.1', port: 53, transport: 'tcp' },
     { address: 'fd01:d:0::c633:6401', port: 53, transport: 'udp' },
@@ -102,16 +133,29 @@ t.test('inheritedSockets ignores what is meant for another process', async t => 
 t.test('a service is told of its sockets and says when it is ready', { skip }, async t => {
   const pairs = holdPairs(['127.12.3.1', '127.12.3.2'])
   const stray = hold('udp', '127.12.3.3')
-  const listen = [pairs[0]!, pairs[2]!, { address: '127.12.3.9', port: 53 }].map(({ address, port }) => ({ address, port }))
+  const listen = [pairs[0]!, pairs[2]!, { address: '127.12.3.9', port: 53 }].map(
+    ({ address, port }) => ({ address, port }),
+  )
   const names = [...pairs, stray].map(({ transport }) => transport)
-  const supervisor = new Supervisor(t, { command: service(listen), sockets: [...pairs, stray], names, watchdogMs: 60 })
+  const supervisor = new Supervisor(t, {
+    command: service(listen),
+    sockets: [...pairs, stray],
+    names,
+    watchdogMs: 60,
+  })
   supervisor.start()
   const { fields } = await supervisor.hears('READY', '1')
   t.equal(fields['STATUS'], 'serving 4 sockets')
   const { use, extra, missing, problems, left, watchdogMs } = report(supervisor)
-  t.strictSame(use, pairs.map((held, i) => ({ ...held, fd: 3 + i, name: held.transport })))
+  t.strictSame(
+    use,
+    pairs.map((held, i) => ({ ...held, fd: 3 + i, name: held.transport })),
+  )
   t.strictSame(extra, [{ ...stray, fd: 7, name: 'udp' }])
-  t.match(missing, [{ address: '127.12.3.9', transport: 'udp' }, { address: '127.12.3.9', transport: 'tcp' }])
+  t.match(missing, [
+    { address: '127.12.3.9', transport: 'udp' },
+    { address: '127.12.3.9', transport: 'tcp' },
+  ])
   t.strictSame(problems, [])
   t.strictSame(left, [], 'nothing of it is left in the environment')
   t.equal(watchdogMs, 60)
@@ -131,7 +175,11 @@ t.test('a service is told of its sockets and says when it is ready', { skip }, a
 t.test('sockets that are held lose nothing while the service restarts', { skip }, async t => {
   const sockets = holdPairs(['127.12.3.4'])
   const [udp, tcp] = sockets as [Held, Held]
-  const supervisor = new Supervisor(t, { command: service([{ address: udp.address, port: udp.port }]), sockets, abstract: true })
+  const supervisor = new Supervisor(t, {
+    command: service([{ address: udp.address, port: udp.port }]),
+    sockets,
+    abstract: true,
+  })
   supervisor.start()
   await supervisor.hears('READY', '1')
   const first = await askUdp(udp)
@@ -149,9 +197,16 @@ t.test('sockets that are held lose nothing while the service restarts', { skip }
 
 t.test('descriptors that are no internet sockets are reported', { skip }, async t => {
   const file = hold('udp', '127.12.3.5')
-  const supervisor = new Supervisor(t, { command: service([]), sockets: [file], env: { LISTEN_FDS: '1' } })
+  const supervisor = new Supervisor(t, {
+    command: service([]),
+    sockets: [file],
+    env: { LISTEN_FDS: '1' },
+  })
   // One socket is passed, and the environment promises three.
-  const lying = new Supervisor(t, { command: ['/bin/sh', '-c', 'LISTEN_FDS=3 exec "$@" 4</dev/null', 'sh', ...service([])], sockets: [hold('udp', '127.12.3.6')] })
+  const lying = new Supervisor(t, {
+    command: ['/bin/sh', '-c', 'LISTEN_FDS=3 exec "$@" 4</dev/null', 'sh', ...service([])],
+    sockets: [hold('udp', '127.12.3.6')],
+  })
   supervisor.start()
   lying.start()
   await supervisor.hears('READY')
