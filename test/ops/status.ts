@@ -205,7 +205,7 @@ t.test('html escapes whatever is not markup', async t => {
     html`<i title="${hostile}">${hostile}</i>`.text,
     '<i title="&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;">&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;</i>',
   )
-  t.equal(html`${[1, html`<br />`, [undefined, false, '']]}`.text, '1<br>')
+  t.equal(html`${[1, html`<br />`, [undefined, false, '']]}`.text, '1<br />')
 })
 
 t.test('the page answers from the top', async t => {
