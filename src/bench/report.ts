@@ -136,8 +136,8 @@ export const markdownReport = (
   ].join('\n')
 }
 
-const BEGIN = '<!-- bench:begin -->'
-const END = '<!-- bench:end -->'
+const BEGIN = '<!-- bench -->'
+const END = '<!-- /bench -->'
 
 /** Puts a text between the markers of a file. Throws EDATA when it has none. */
 export const writeBetweenMarkers = (path: string, text: string): void => {

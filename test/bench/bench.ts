@@ -165,13 +165,13 @@ t.test('reports are medians, with ratios to ours', async t => {
   t.match(table, /^2026-01-02, .*`spartan bench`/)
   t.match(table, '| a case called hit | unbound | 6.00 | 2.00 |')
   const dir = t.testdir({
-    'README.md': 'before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter\n',
+    'README.md': 'before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n',
   })
   const path = join(dir, 'README.md')
   writeBetweenMarkers(path, 'new')
   t.equal(
     readFileSync(path, 'utf8'),
-    'before\n<!-- bench:begin -->\nnew\n<!-- bench:end -->\nafter\n',
+    'before\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n',
   )
   writeFileSync(path, 'no markers')
   t.throws(() => writeBetweenMarkers(path, 'new'), { code: 'EDATA' })
