@@ -2,11 +2,13 @@
 // Usage: npm run tables            (with --check: exit 1 if they are not up to date)
 import { readFileSync, writeFileSync } from 'node:fs'
 import { KEYS } from '../dist/config/schema.js'
+import { GOSSIP_METRICS } from '../dist/control/gossip-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
 
 const cell = text => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')
 const row = cells => `| ${cells.map(cell).join(' | ')} |`
-const table = (head, rows) => [row(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(row)].join('\n')
+const table = (head, rows) =>
+  [row(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(row)].join('\n')
 
 export const tables = {
   configuration: table(
@@ -15,7 +17,7 @@ export const tables = {
   ),
   metrics: table(
     ['name', 'type', 'labels', 'meaning'],
-    METRICS.map(m => [`\`${m.name}\``, m.type, m.labels.map(l => `\`${l}\``).join(' '), m.help]),
+    [...METRICS, ...GOSSIP_METRICS].map(m => [`\`${m.name}\``, m.type, m.labels.map(l => `\`${l}\``).join(' '), m.help]),
   ),
 }
 

@@ -3,7 +3,8 @@
  * gossip into snapshots and local zones for the data thread. It only ever
  * adds knowledge: whatever fails here, the last good state keeps answering.
  */
-import { networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { showEndpoint, type Config } from './config.ts'
 import type { Endpoint, Snapshot, ZoneMessage } from './boundary.ts'
 import {
@@ -23,14 +24,20 @@ import { ZonePublisher } from './control/zone-publisher.ts'
 import { MESOS_COPY_APEX, mesosCopy } from './control/mesos/mesos-copy.ts'
 import { DCOS_APEX, MesosSource } from './control/mesos/source.ts'
 import { readRoutes } from './control/read-routes.ts'
+import { Gossip } from './control/gossip/service.ts'
+import { GOSSIP_FAMILIES } from './control/gossip-metrics.ts'
+import { gossipRoutes } from './control/gossip-routes.ts'
+import { mayShare, Shared } from './control/shared.ts'
 import { L4LB_APEX } from './control/vip/record.ts'
 import { VipService } from './control/vip/service.ts'
+import { messageOf } from './error.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './ops/health.ts'
 import type { Metrics } from './ops/metrics.ts'
 import type { Route } from './ops/route.ts'
 import type { GossipStatus, MastersStatus, RouteStatus } from './ops/status.ts'
 import { upstreamName } from './resolve/upstream.ts'
+import { version } from './version.ts'
 
 export type ControlMeans = {
   readonly log: Log
@@ -42,6 +49,13 @@ export type ControlMeans = {
 
 /** Zones fed from outside: what tasks, VIPs and Mesos-DNS say. */
 const FED = [L4LB_APEX, DCOS_APEX, MESOS_COPY_APEX]
+/** Those of them that one node makes for all. */
+const SHARED = [DCOS_APEX, MESOS_COPY_APEX]
+/** As the configuration's default, for nodes that only hear of VIPs. */
+const VIP_GRACE_MS = 30_000
+/** As often as dcos-net refreshed its facts of a node. */
+const NODE_FACTS_MS = 30 * 60_000
+const REJOIN_MS = 5_000
 /** The Mesos master of this host, as `mesos.master: local` means it. */
 const LOCAL_MASTER = 'http://127.0.0.1:5050'
 
@@ -54,9 +68,12 @@ export class ControlPlane {
   #masters: Masters | undefined
   #vips: VipService | undefined
   #mesos: MesosSource | undefined
+  #gossip: Gossip | undefined
+  #shared: Shared | undefined
   #snapshot: Snapshot | undefined
   #snapshotAt = 0
   #mastersAt = 0
+  #timer: NodeJS.Timeout | undefined
   readonly #http = new Http()
   /** Listen addresses as they were bound. */
   #listen: readonly Endpoint[]
@@ -71,6 +88,7 @@ export class ControlPlane {
   /** Publishes what is known at once and starts to learn the rest. */
   start(): void {
     this.#builtIn()
+    this.#startGossip()
     this.#startMasters()
     this.#startVips()
     this.#startMesos()
@@ -154,15 +172,42 @@ export class ControlPlane {
   }
 
   gossipStatus(): GossipStatus | undefined {
-    return undefined
+    const gossip = this.#gossip
+    if (!gossip) return undefined
+    const { members, encrypted, health } = gossip.status()
+    const { entries, synced, holding } = gossip.records.stats()
+    const detail = holding
+      ? 'many owners vanished at once; all are shown as before'
+      : health > 0
+        ? `this node distrusts itself (${health} of 7)`
+        : ''
+    return {
+      members: { alive: members.alive, suspect: members.suspect, dead: members.dead },
+      entries,
+      synced,
+      encrypted,
+      detail,
+    }
   }
 
   /** Read APIs over what is published. */
   routes(): Route[] {
-    return readRoutes({ zones: this.zones, vips: () => this.#vips?.vips ?? [], nodes: () => [] })
+    const nodes = () =>
+      (this.#shared?.nodes() ?? []).map(n => ({
+        private_ip: n.ip,
+        public_ips: n.publicIps,
+        hostname: n.hostname,
+        updated: n.updated,
+      }))
+    return [
+      ...readRoutes({ zones: this.zones, vips: () => this.#vips?.vips ?? [], nodes }),
+      ...gossipRoutes(() => this.#gossip),
+    ]
   }
 
-  register(_metrics: Metrics): void {}
+  register(metrics: Metrics): void {
+    metrics.register(GOSSIP_FAMILIES, () => this.#gossip)
+  }
 
   /** Who fed each local zone, and when. */
   zoneSources(): { apex: string; at: number; source: string }[] {
@@ -171,7 +216,14 @@ export class ControlPlane {
 
   async close(): Promise<void> {
     this.zones.close()
-    await Promise.all([this.#masters?.close(), this.#vips?.close(), this.#mesos?.close()])
+    clearInterval(this.#timer)
+    this.#shared?.close()
+    await Promise.all([
+      this.#masters?.close(),
+      this.#vips?.close(),
+      this.#mesos?.close(),
+      this.#gossip?.close(),
+    ])
     await this.#http.close()
   }
 
@@ -186,9 +238,10 @@ export class ControlPlane {
     for (const [label, names] of Object.entries(zones))
       this.#zone(`${label}.${APEX}`, staticZone(label, names))
     // Without a source nothing will ever come: an unknown name there does not exist.
+    const { vips, mesos, gossip } = this.#config
     const awaited = new Set([
-      ...(this.#config.vips ? [L4LB_APEX] : []),
-      ...(this.#config.mesos ? [DCOS_APEX, MESOS_COPY_APEX] : []),
+      ...(vips || gossip ? [L4LB_APEX] : []),
+      ...(mesos || gossip ? [DCOS_APEX, MESOS_COPY_APEX] : []),
     ])
     for (const apex of FED) this.zones.open(apex, {}, !awaited.has(apex))
     if (this.#config.masters) this.zones.open('zk')
@@ -225,29 +278,33 @@ export class ControlPlane {
   }
 
   #startVips(): void {
+    const remembered = this.#vips?.own
     void this.#vips?.close()
     this.#vips = undefined
-    const { vips, node } = this.#config
-    if (!vips) return
-    this.#vips = new VipService({
+    const { vips, node, gossip } = this.#config
+    if (!vips && !gossip) return
+    const service = new VipService({
       http: this.#http,
       log: this.#means.log.child({ part: 'vips' }),
       node,
-      answer: vips.answer,
-      agent: vips.agent,
+      answer: vips?.answer ?? 'vip',
+      agent: vips?.agent ?? '',
       nodeIp: '',
-      files: vips.files,
-      graceMs: vips.grace,
-      ipv6: vips.enableIpv6,
-      range4: vips.range,
-      range6: vips.range6,
-      onOwn: () => {},
-      onZone: (apex, change, loaded) => this.#fed(apex, change, loaded, 'agent'),
-      awaitSync: false,
+      files: vips?.files ?? [],
+      graceMs: vips?.grace ?? VIP_GRACE_MS,
+      ipv6: vips?.enableIpv6 ?? true,
+      ...(vips ? { range4: vips.range, range6: vips.range6 } : {}),
+      ...(remembered ? { remembered } : {}),
+      onOwn: records => this.#shared?.publishVips(records),
+      onZone: (apex, change, loaded) =>
+        this.#fed(apex, change, loaded, gossip ? 'gossip' : 'agent'),
+      awaitSync: gossip !== undefined,
       now: () => performance.now(),
       random: this.#means.random,
     })
-    void this.#vips.start()
+    this.#vips = service
+    void this.#gossip?.synced.then(() => service.markSynced())
+    void service.start().then(() => this.#shared?.refresh())
   }
 
   #startMesos(): void {
@@ -263,12 +320,77 @@ export class ControlPlane {
       bases: () => [base],
       masters,
       follow: !mesos.leaderOnly,
-      onZone: (apex, change) => this.#fed(apex, change, true, 'master'),
+      onZone: (apex, change) => {
+        const first = !this.#shared?.makes(apex)
+        this.#fed(apex, change, true, 'master')
+        // Whoever begins to make a zone for the others gives them all of it.
+        this.#shared?.publishZone(
+          apex,
+          first ? { kind: 'full', zone: this.zones.zone(apex) ?? new Map() } : change,
+        )
+      },
       copies: [mesosCopy({ masters })],
       now: () => performance.now(),
       random: this.#means.random,
     })
     this.#mesos.start()
+  }
+
+  #startGossip(): void {
+    const { gossip: config, node } = this.#config
+    if (!config) return
+    const log = this.#means.log.child({ part: 'gossip' })
+    const gossip = new Gossip({
+      config,
+      node,
+      version: version(),
+      log,
+      now: () => performance.now(),
+      random: this.#means.random,
+      wallClock: Date.now,
+      allow: mayShare(SHARED),
+    })
+    this.#gossip = gossip
+    const shared = new Shared({
+      records: gossip.records,
+      node,
+      apexes: SHARED,
+      log,
+      onVips: owners => this.#vips?.setOthers(owners),
+      onZone: (apex, change) => this.#fed(apex, change, gossip.records.synced, 'gossip'),
+      now: Date.now,
+    })
+    this.#shared = shared
+    shared.refresh()
+    const facts = (): void =>
+      shared.publishNode({
+        ip: ownAddress(),
+        publicIps: [],
+        hostname: hostname(),
+        updated: new Date().toISOString(),
+      })
+    facts()
+    this.#timer = setInterval(facts, NODE_FACTS_MS).unref()
+    void gossip.synced.then(() => {
+      // What nobody has by now does not exist.
+      for (const apex of SHARED)
+        this.zones.publish(apex, { kind: 'patch', set: [], drop: [] }, true)
+    })
+    void this.#join(gossip)
+  }
+
+  /** DNS does not wait for the ring; an address that is not there yet is tried again. */
+  async #join(gossip: Gossip): Promise<void> {
+    for (let told = false; this.#gossip === gossip; told = true) {
+      try {
+        await gossip.start()
+        return
+      } catch (er) {
+        if (!told)
+          this.#means.log.error('gossip cannot begin, will try again', { err: messageOf(er) })
+        await sleep(REJOIN_MS, undefined, { ref: false })
+      }
+    }
   }
 
   /** A zone that somebody else's knowledge fills. */

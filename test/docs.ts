@@ -2,7 +2,10 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { KEYS } from '../src/config/schema.ts'
-import { METRICS } from '../src/ops/metrics.ts'
+import { GOSSIP_METRICS } from '../src/control/gossip-metrics.ts'
+import { METRICS as OWN_METRICS } from '../src/ops/metrics.ts'
+
+const METRICS = [...OWN_METRICS, ...GOSSIP_METRICS]
 
 const root = new URL('..', import.meta.url).pathname
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')

@@ -73,6 +73,12 @@ export class Shared {
     this.#stop()
   }
 
+  /** Serves all that is known now, as after a restart with records from disk. */
+  refresh(): void {
+    this.#timer ??= setTimeout(() => this.#mergeVips(), 0)
+    for (const apex of this.#options.apexes) this.#follow(apex, [])
+  }
+
   /** This node's own VIPs, all of them. */
   publishVips(vips: readonly VipRecord[]): void {
     const { records } = this.#options

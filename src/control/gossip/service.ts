@@ -1,0 +1,162 @@
+/**
+ * The gossip as the daemon has it: a ring over real sockets, the records that
+ * ride on it, and both on disk, so that a restarted node is known again and
+ * serves what it knew before the first peer answers.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { codeOf, messageOf } from '../../error.ts'
+import type { Log } from '../../log.ts'
+import { loadKeyring } from './keyring.ts'
+import type { Endpoint } from './net/body.ts'
+import { UdpTcpBody } from './net/udp-tcp.ts'
+import { createRecords, type Records } from './records/records.ts'
+import type { Key, Limits } from './records/types.ts'
+import type { Member } from './rider.ts'
+import { createRing, type Ring, type RingStatus } from './ring.ts'
+
+/** As the configuration says it. */
+export type GossipConfig = {
+  readonly bind: Endpoint
+  readonly advertise: Endpoint | undefined
+  readonly seeds: readonly Endpoint[]
+  readonly keyring: string
+  readonly insecure: boolean
+  readonly clusterName: string
+  readonly stateDir: string
+}
+
+export type GossipOptions = {
+  readonly config: GossipConfig
+  readonly node: string
+  readonly version: string
+  readonly log: Log
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number
+  /** Whether an owner may fill a key. */
+  readonly allow: (key: Key) => boolean
+  readonly limits?: Partial<Limits>
+}
+
+/** How often the records are written; a crash loses at most this much of what is only a help. */
+const SAVE_MS = 60_000
+/** How often it is looked whether the first exchange has happened. */
+const SYNC_LOOK_MS = 100
+
+export class Gossip {
+  readonly records: Records
+  readonly ring: Ring
+  readonly #options: GossipOptions
+  readonly #file: string
+  #timers: NodeJS.Timeout[] = []
+  #synced: (() => void) | undefined
+  /** Resolves at the first exchange, or when there is nobody to wait for. */
+  readonly synced: Promise<void>
+
+  /** Nothing is bound before `start`. Throws ECONFIG or EDATA when the keyring cannot be used. */
+  constructor(options: GossipOptions) {
+    const { config, node, version, log, now, random, wallClock, allow, limits } = options
+    const { stateDir } = config
+    this.#options = options
+    this.#file = stateDir === '' ? '' : join(stateDir, 'records')
+    if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
+    this.records = createRecords({
+      self: node,
+      now,
+      random,
+      epoch: Math.floor(wallClock() / 1000),
+      allow,
+      seeds: config.seeds.length > 0,
+      ...(limits ? { limits } : {}),
+    })
+    this.#restore()
+    this.ring = createRing({
+      name: node,
+      bind: config.bind,
+      ...(config.advertise ? { advertise: config.advertise } : {}),
+      tags: { role: 'spartan', version },
+      seeds: config.seeds,
+      keyring: config.keyring === '' ? undefined : loadKeyring(config.keyring),
+      insecure: config.insecure,
+      label: config.clusterName,
+      rider: this.records,
+      body: new UdpTcpBody(),
+      now,
+      random,
+      wallClock,
+      log,
+      ...(stateDir === '' ? {} : { stateFile: join(stateDir, 'ring.json') }),
+    })
+    this.synced = new Promise(resolve => (this.#synced = resolve))
+  }
+
+  /** Binds and begins looking for the others. Rejects with EBIND. */
+  async start(): Promise<void> {
+    const at = await this.ring.start()
+    const { log, config } = this.#options
+    log.info('gossip', {
+      address: at.address,
+      port: at.port,
+      seeds: config.seeds.length,
+      encrypted: config.keyring !== '',
+    })
+    this.#timers.push(setInterval(() => this.#save(), SAVE_MS).unref())
+    const look = setInterval(() => {
+      if (!this.records.synced) return
+      clearInterval(look)
+      this.#synced?.()
+      log.info('gossip is in step', {
+        members: this.ring.stats().members.alive,
+        entries: this.records.stats().entries,
+      })
+    }, SYNC_LOOK_MS).unref()
+    this.#timers.push(look)
+  }
+
+  members(): Member[] {
+    return this.ring.members()
+  }
+
+  status(): RingStatus {
+    return this.ring.stats()
+  }
+
+  /** Says goodbye, so that the others do not take us for failed, and keeps what is known. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#save()
+    await this.ring.leave()
+    await this.ring.close()
+  }
+
+  #restore(): void {
+    if (this.#file === '') return
+    const { log, wallClock } = this.#options
+    try {
+      const entries = this.records.fromBytes(readFileSync(this.#file), wallClock())
+      if (entries < 0) log.warn('the records on disk cannot be used', { file: this.#file })
+      else log.info('records read from disk', { entries })
+    } catch (er) {
+      if (codeOf(er) !== 'ENOENT')
+        log.warn('the records on disk cannot be read', { file: this.#file, err: messageOf(er) })
+    }
+  }
+
+  /** Written beside and renamed: a crash leaves the old file or the new one. */
+  #save(): void {
+    if (this.#file === '') return
+    const { log, wallClock } = this.#options
+    try {
+      writeFileSync(`${this.#file}.new`, this.records.toBytes(wallClock()), { mode: 0o600 })
+      renameSync(`${this.#file}.new`, this.#file)
+    } catch (er) {
+      log.warn('the records cannot be written, the old file stays', {
+        file: this.#file,
+        err: messageOf(er),
+      })
+    }
+  }
+}
