@@ -56,6 +56,8 @@ const VIP_GRACE_MS = 30_000
 /** As often as dcos-net refreshed its facts of a node. */
 const NODE_FACTS_MS = 30 * 60_000
 const REJOIN_MS = 5_000
+/** More bad labels than this are in the log. */
+const MOST_NOTES = 10
 /** The Mesos master of this host, as `mesos.master: local` means it. */
 const LOCAL_MASTER = 'http://127.0.0.1:5050'
 
@@ -107,6 +109,8 @@ export class ControlPlane {
     if (changed('masters')) this.#startMasters()
     if (changed('vips')) this.#startVips()
     if (changed('mesos')) this.#startMesos()
+    if (!config.vips && !config.gossip) this.#empty(L4LB_APEX)
+    if (!config.mesos && !config.gossip) for (const apex of SHARED) this.#empty(apex)
     this.#publish()
   }
 
@@ -162,6 +166,8 @@ export class ControlPlane {
   notes(): Reason[] {
     const notes: Reason[] = []
     const vips = this.#vips?.status
+    for (const { taskId, label, why } of vips?.agent?.badLabels.slice(0, MOST_NOTES) ?? [])
+      notes.push({ name: `task ${taskId}`, detail: `VIP label ${label}: ${why}` })
     if (vips?.agent && vips.agent.trouble !== '')
       notes.push({ name: 'Mesos agent', detail: vips.agent.trouble })
     for (const file of vips?.files ?? [])
@@ -289,7 +295,8 @@ export class ControlPlane {
       node,
       answer: vips?.answer ?? 'vip',
       agent: vips?.agent ?? '',
-      nodeIp: '',
+      // Mapped ports of this host's tasks are reached where the other nodes reach us.
+      nodeIp: gossip?.advertise?.address ?? ownAddress(),
       files: vips?.files ?? [],
       graceMs: vips?.grace ?? VIP_GRACE_MS,
       ipv6: vips?.enableIpv6 ?? true,
@@ -391,6 +398,12 @@ export class ControlPlane {
         await sleep(REJOIN_MS, undefined, { ref: false })
       }
     }
+  }
+
+  /** Nothing feeds it any more: its names are gone. */
+  #empty(apex: string): void {
+    this.zones.publish(apex, { kind: 'full', zone: new Map() })
+    this.#at.delete(apex)
   }
 
   /** A zone that somebody else's knowledge fills. */
