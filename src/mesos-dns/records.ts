@@ -1,16 +1,12 @@
 /**
  * All records of the zone, kept up to date task by task: an update computes
  * only what changed since the last one, so that an event costs one task and a
- * reload costs the difference. Records that several things make (agents of
- * one address, namesakes) are counted and go with the last of them.
+ * reload the difference. Records that several things make (agents of one
+ * address, namesakes) are counted and go with the last of them. What a task
+ * made is not kept but made again when it is to go: kept, it was most of the
+ * memory and of the time of a rebuild.
  */
-import {
-  agentHost,
-  type Agent,
-  type Framework,
-  type MesosState,
-  type Task,
-} from '../control/mesos/model.ts'
+import { agentHost, type Agent, type MesosState, type Task } from '../control/mesos/model.ts'
 import { clusterRecords } from './cluster-records.ts'
 import {
   hostAddresses,
@@ -21,6 +17,7 @@ import {
   type RecordOptions,
   type RecordType,
 } from './record.ts'
+import { sameTask } from './same-task.ts'
 import { Tally } from './tally.ts'
 import { taskRecords } from './task-records.ts'
 
@@ -28,12 +25,12 @@ import { taskRecords } from './task-records.ts'
 export type NameRecords = { readonly [type in RecordType]: Tally | undefined }
 type Mutable = { [type in RecordType]: Tally | undefined }
 
-/** What one task's records were made from, and what came of it. */
+/** What a task's records are made from, and what could not be made. */
 type Entry = {
-  readonly task: Task
-  readonly framework: Framework
+  task: Task
+  readonly framework: string
   readonly agentIps: readonly string[]
-  readonly made: Made
+  readonly problems: readonly Problem[]
 }
 
 const NOTHING: Made = { records: [], problems: [] }
@@ -41,18 +38,6 @@ const none: AddressesOf = () => []
 
 /** Problems kept for status and log. */
 const MAX_PROBLEMS = 100
-
-const sameRecords = (a: readonly MesosRecord[], b: readonly MesosRecord[]): boolean =>
-  a.length === b.length &&
-  a.every((one, i) => {
-    const other = b[i]
-    return (
-      other !== undefined &&
-      one.name === other.name &&
-      one.data === other.data &&
-      one.type === other.type
-    )
-  })
 
 export class ZoneRecords {
   readonly #options: RecordOptions
@@ -64,6 +49,8 @@ export class ZoneRecords {
   #cluster: Made = NOTHING
   #problems: readonly Problem[] = []
   #state: MesosState | undefined
+  #lastName = ''
+  #last: Mutable | undefined
 
   constructor(options: RecordOptions) {
     this.#options = options
@@ -84,9 +71,10 @@ export class ZoneRecords {
     return this.#state
   }
 
-  /** Records a task made itself, in their order; [] of an unknown task. */
+  /** Records a task made, in their order, by `taskKey`; [] of an unknown task. */
   ofTask(key: string): readonly MesosRecord[] {
-    return this.#tasks.get(key)?.made.records ?? []
+    const entry = this.#tasks.get(key)
+    return entry === undefined ? [] : this.#made(entry).records
   }
 
   /** Makes the records those of `state`; the names that are not as they were, ended ones included. */
@@ -97,38 +85,47 @@ export class ZoneRecords {
   ): ReadonlySet<string> {
     this.#changed.clear()
     this.#state = state
-    const problems: Problem[] = []
-    this.#replaceCluster(clusterRecords(state, masters, this.#options, addressesOf), problems)
+    const cluster = clusterRecords(state, masters, this.#options, addressesOf)
+    this.#swap(this.#cluster.records, cluster.records)
+    this.#cluster = cluster
     this.#agentIps = this.#agentAddresses(state.agents, addressesOf)
     const before = this.#tasks
-    const after = new Map<string, Entry>()
+    this.#tasks = new Map()
+    const problems = [...cluster.problems]
     for (const [key, task] of state.tasks) {
-      const framework = state.frameworks.get(task.frameworkId)
+      const framework = state.frameworks.get(task.frameworkId)?.name
       const agentIps = this.#agentIps.get(task.agentId)
-      const had = before.get(key)
       if (framework === undefined || agentIps === undefined) continue
-      const entry = this.#entry(task, framework, agentIps, had)
-      after.set(key, entry)
-      this.#swap(had?.made.records ?? [], entry.made.records)
-      for (const problem of entry.made.problems) {
-        if (problems.length < MAX_PROBLEMS) problems.push(problem)
-      }
+      const entry = this.#entry(task, framework, agentIps, before.get(key))
+      this.#tasks.set(key, entry)
+      if (problems.length < MAX_PROBLEMS) problems.push(...entry.problems)
     }
-    for (const [key, { made }] of before) if (!after.has(key)) this.#swap(made.records, [])
-    this.#tasks = after
-    this.#problems = problems
+    for (const [key, entry] of before) {
+      if (!this.#tasks.has(key)) this.#swap(this.#made(entry).records, [])
+    }
+    this.#problems = problems.slice(0, MAX_PROBLEMS)
     return this.#changed
   }
 
   #entry(
     task: Task,
-    framework: Framework,
+    framework: string,
     agentIps: readonly string[],
     had: Entry | undefined,
   ): Entry {
-    if (had?.task === task && had.framework === framework && had.agentIps === agentIps) return had
-    const made = taskRecords(task, framework, agentIps, this.#options)
-    return { task, framework, agentIps, made }
+    const same = had?.framework === framework && had.agentIps === agentIps
+    if (had !== undefined && same && sameTask(had.task, task)) {
+      // next time it is found by being the same object
+      had.task = task
+      return had
+    }
+    const { records, problems } = taskRecords(task, framework, agentIps, this.#options)
+    this.#swap(had === undefined ? [] : this.#made(had).records, records)
+    return { task, framework, agentIps, problems }
+  }
+
+  #made({ task, framework, agentIps }: Entry): Made {
+    return taskRecords(task, framework, agentIps, this.#options)
   }
 
   #agentAddresses(
@@ -144,26 +141,22 @@ export class ZoneRecords {
     return all
   }
 
-  #replaceCluster(made: Made, problems: Problem[]): void {
-    this.#swap(this.#cluster.records, made.records)
-    this.#cluster = made
-    problems.push(...made.problems)
-  }
-
   /** Takes what one thing made out and puts what it makes now in. */
   #swap(before: readonly MesosRecord[], after: readonly MesosRecord[]): void {
-    if (before === after || sameRecords(before, after)) return
     // first in, then out, so that what stays never looks gone
     for (const record of after) this.#add(record)
     for (const record of before) this.#remove(record)
   }
 
   #add({ name, type, data }: MesosRecord): void {
-    let records = this.#names.get(name)
+    // records of one name come together, and finding a name is most of the cost
+    let records = name === this.#lastName ? this.#last : this.#names.get(name)
     if (records === undefined) {
       records = { A: undefined, AAAA: undefined, SRV: undefined }
       this.#names.set(name, records)
     }
+    this.#lastName = name
+    this.#last = records
     const tally = records[type]
     if (tally === undefined) records[type] = new Tally(data)
     else if (!tally.add(data)) return
@@ -176,7 +169,10 @@ export class ZoneRecords {
     if (records === undefined || tally === undefined || !tally.remove(data)) return
     this.#changed.add(name)
     if (tally.size === 0) records[type] = undefined
-    if (!records.A && !records.AAAA && !records.SRV) this.#names.delete(name)
+    if (records.A || records.AAAA || records.SRV) return
+    this.#names.delete(name)
+    this.#lastName = ''
+    this.#last = undefined
   }
 }
 

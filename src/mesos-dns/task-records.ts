@@ -5,7 +5,7 @@
  * would publish a name that cannot exist there is a problem to report.
  */
 import { domainFrag, label } from '../control/mesos/label.ts'
-import type { Framework, Task } from '../control/mesos/model.ts'
+import type { Task } from '../control/mesos/model.ts'
 import { taskHash } from '../control/mesos/zbase32.ts'
 import {
   Maker,
@@ -129,15 +129,19 @@ class Names {
 
   /** One per port resource and protocol, to where the agent is. */
   #resources(name: string, canonical: string, scopes: readonly string[]): void {
-    // made once: a name is hashed each time it is made, and a task may have many ports
-    const services = scopes.flatMap(scope => [`_${name}._tcp.${scope}`, `_${name}._udp.${scope}`])
     const host = `${canonical}.${this.#slave}:`
-    let left = MAX_PORTS
+    const targets: string[] = []
     for (const [begin, end] of this.#task.ports) {
-      for (let port = begin; port <= end; port++) {
-        if (left-- <= 0) return this.#out.problem(`it has more than ${MAX_PORTS} ports`)
-        const target = host + port
-        for (const service of services) this.#out.add(service, 'SRV', target)
+      for (let port = begin; port <= end && targets.length <= MAX_PORTS; port++)
+        targets.push(host + port)
+    }
+    if (targets.length > MAX_PORTS) {
+      this.#out.problem(`it has more than ${MAX_PORTS} ports`)
+      targets.length = MAX_PORTS
+    }
+    for (const scope of scopes) {
+      for (const service of [`_${name}._tcp.${scope}`, `_${name}._udp.${scope}`]) {
+        for (const target of targets) this.#out.add(service, 'SRV', target)
       }
     }
   }
@@ -163,19 +167,20 @@ class Names {
 }
 
 /**
- * The records of one task; none unless it runs. `agentIps` are its agent's
+ * The records of one task of the framework of that name; none unless it runs.
+ * What it looks at is what same-task.ts compares. `agentIps` are its agent's
  * addresses (`hostAddresses`). Never throws, and never makes what is no name.
  */
 export const taskRecords = (
   task: Task,
-  framework: Framework,
+  framework: string,
   agentIps: readonly string[],
   options: RecordOptions,
 ): Made => {
   const out = new Maker(task.id)
   if (task.state !== 'TASK_RUNNING') return out
   const spell = speller(options)
-  const fw = domainFrag(framework.name, spell)
+  const fw = domainFrag(framework, spell)
   const said = task.discovery?.name ?? ''
   const name = spell(said === '' ? task.name : said)
   const given = said === '' ? '' : givenName(said)

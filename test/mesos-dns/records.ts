@@ -1,7 +1,12 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
-import type { Framework, MesosState, Task } from '../../src/control/mesos/model.ts'
+import {
+  emptyState,
+  type Framework,
+  type MesosState,
+  type Task,
+} from '../../src/control/mesos/model.ts'
 import { parseState } from '../../src/control/mesos/state.ts'
 import { recordsFromState, ZoneRecords } from '../../src/mesos-dns/records.ts'
 import { hostsToLookUp } from '../../src/mesos-dns/cluster-records.ts'
@@ -352,11 +357,33 @@ t.test('records of any state are valid names, whatever the state says', async t 
 })
 
 t.test('an update gives what a fresh start gives, and names every change', async t => {
+  const label = fc.record({
+    key: fc.constantFrom('MesosContainerizer.NetworkSettings.IPAddress', 'other'),
+    value: fc.constantFrom('192.0.2.90', 'x'),
+  })
+  const port = fc.record({
+    number: fc.constantFrom(0, 80),
+    name: fc.constantFrom('', 'http'),
+    protocol: fc.constantFrom('', 'tcp', 'udp'),
+    labels: fc.constant([]),
+  })
   const some = fc.record({
     id: fc.constantFrom('a', 'b', 'c', 'd'),
     name: fc.constantFrom('web', 'api'),
     state: fc.constantFrom('TASK_RUNNING', 'TASK_RUNNING', 'TASK_KILLING'),
-    ip: fc.constantFrom('192.0.2.80', '192.0.2.81'),
+    ips: fc.subarray(['192.0.2.80', '192.0.2.81', '2001:db8::1']),
+    labels: fc.array(label, { maxLength: 2 }),
+    ports: fc.subarray<readonly [number, number]>([
+      [1, 2],
+      [2, 2],
+    ]),
+    discovery: fc.option(
+      fc.record({
+        name: fc.constantFrom('', 'web', 'web.shop'),
+        ports: fc.array(port, { maxLength: 2 }),
+      }),
+      { nil: undefined },
+    ),
   })
   const step = fc.record({
     tasks: fc.array(some, { maxLength: 5 }),
@@ -367,7 +394,10 @@ t.test('an update gives what a fresh start gives, and names every change', async
       const records = new ZoneRecords(OPTIONS)
       for (const { tasks, agent } of steps) {
         const s = state(
-          tasks.map(({ id, name, state: at, ip }) => task({ id, name, state: at }, [ip])),
+          tasks.map(({ ips, labels, ...of }) => {
+            const made = task(of, ips)
+            return { ...made, running: { ...made.running!, labels } }
+          }),
           {
             agents: new Map([
               ['cluster-S0', { id: 'cluster-S0', hostname: agent, pid: '', active: true }],
@@ -387,7 +417,7 @@ t.test('an update gives what a fresh start gives, and names every change', async
           if (!changed.has(line.slice(0, line.indexOf(' ')))) t.fail(`${line} changed unsaid`)
       }
     }),
-    { numRuns: 100 },
+    { numRuns: 300 },
   )
   t.pass()
 })
@@ -398,4 +428,11 @@ t.test('an update with nothing new changes nothing', async t => {
   t.equal(records.update(recorded, MASTERS).size, 0)
   const again = parseState(data('mesos-master-state.json')).state
   t.equal(records.update(again, MASTERS).size, 0, 'nor does the same state loaded again')
+})
+
+t.test('a zone whose cluster is gone has no names left but the server and its masters', async t => {
+  const records = recordsFromState(recorded, MASTERS, OPTIONS)
+  const names = records.names.size
+  t.equal(records.update(emptyState).size, names - 1, 'every name but one is told to have changed')
+  t.strictSame([...records.names.keys()], ['ns1.mesos'])
 })
