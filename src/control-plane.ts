@@ -30,6 +30,7 @@ import { gossipRoutes } from './control/gossip-routes.ts'
 import { mayShare, Shared } from './control/shared.ts'
 import { L4LB_APEX } from './control/vip/record.ts'
 import { VipService } from './control/vip/service.ts'
+import { isWildcard } from './config/address.ts'
 import { messageOf } from './error.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './ops/health.ts'
@@ -239,7 +240,7 @@ export class ControlPlane {
     this.#zone('spartan', spartanZone(listen))
     this.#zone('localhost', localhostZone())
     this.#zone(APEX, new Map())
-    this.#zone(`thisnode.${APEX}`, thisnodeZone(ownAddress()))
+    this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#ownIp()))
     for (const [apex, zone] of reverseZones(this.#listen)) this.#zone(apex, zone)
     for (const [label, names] of Object.entries(zones))
       this.#zone(`${label}.${APEX}`, staticZone(label, names))
@@ -296,7 +297,7 @@ export class ControlPlane {
       answer: vips?.answer ?? 'vip',
       agent: vips?.agent ?? '',
       // Mapped ports of this host's tasks are reached where the other nodes reach us.
-      nodeIp: gossip?.advertise?.address ?? ownAddress(),
+      nodeIp: this.#ownIp(),
       files: vips?.files ?? [],
       graceMs: vips?.grace ?? VIP_GRACE_MS,
       ipv6: vips?.enableIpv6 ?? true,
@@ -320,7 +321,7 @@ export class ControlPlane {
     const { mesos } = this.#config
     if (!mesos) return
     const masters = (): string[] => (this.#masters?.masters ?? []).map(m => m.address)
-    const base = mesos.master === 'local' ? LOCAL_MASTER : mesos.master
+    const base = (mesos.master === 'local' ? LOCAL_MASTER : mesos.master).replace(/\/+$/, '')
     this.#mesos = new MesosSource({
       http: this.#http,
       log: this.#means.log.child({ part: 'mesos' }),
@@ -371,7 +372,7 @@ export class ControlPlane {
     shared.refresh()
     const facts = (): void =>
       shared.publishNode({
-        ip: ownAddress(),
+        ip: this.#ownIp(),
         publicIps: [],
         hostname: hostname(),
         updated: new Date().toISOString(),
@@ -398,6 +399,13 @@ export class ControlPlane {
         await sleep(REJOIN_MS, undefined, { ref: false })
       }
     }
+  }
+
+  /** Where other nodes reach this one. */
+  #ownIp(): string {
+    const { bind, advertise } = this.#config.gossip ?? {}
+    if (advertise) return advertise.address
+    return bind && !isWildcard(bind.address) ? bind.address : ownAddress()
   }
 
   /** Nothing feeds it any more: its names are gone. */
