@@ -7,6 +7,7 @@ import { agentHost, pidEndpoint, type MesosState } from '../control/mesos/model.
 import {
   hostAddresses,
   Maker,
+  plainIp,
   plainIps,
   speller,
   type AddressesOf,
@@ -55,6 +56,10 @@ const agentRecords = (
   }
 }
 
+/** The host of 'host:port' or of a bare address. */
+const hostOf = (master: string): string =>
+  plainIp(master) === '' ? (pidEndpoint(master)?.host ?? master) : master
+
 /**
  * `leader`, `master` and `masterN`, N in the order of the list; a leader that
  * is not in it takes the next free number, an address twice takes none.
@@ -67,7 +72,7 @@ const masterRecords = (
   addressesOf: AddressesOf,
 ): void => {
   const addresses = (master: string): readonly string[] =>
-    hostAddresses(pidEndpoint(master)?.host ?? master, addressesOf)
+    hostAddresses(hostOf(master), addressesOf)
   const at = pidEndpoint(leader)
   const leading = at === undefined ? [] : addresses(leader)
   if (at !== undefined && leading.length > 0) {
@@ -78,11 +83,15 @@ const masterRecords = (
     }
   }
   const known = new Set(leading)
-  const all = new Set(masters)
+  // an entry without a port is the leader if its address is
+  const leads = (master: string): boolean =>
+    master === leader ||
+    (master === hostOf(master) && addresses(master).some(ip => leading.includes(ip)))
+  const listed = [...new Set(masters.map(master => (leads(master) ? leader : master)))]
   // one that is in the list already keeps its place there
-  if (leading.length > 0) all.add(leader)
+  if (leading.length > 0 && !listed.includes(leader)) listed.push(leader)
   let number = 0
-  for (const master of all) {
+  for (const master of listed) {
     const ips = master === leader ? leading : addresses(master).filter(ip => !known.has(ip))
     if (ips.length === 0) continue
     if (master !== leader) out.addresses(`master.${domain}`, ips)
@@ -92,8 +101,8 @@ const masterRecords = (
 }
 
 /**
- * All of them. `masters` is the list in its order, 'address:port' each, as
- * configured or as ZooKeeper tells it.
+ * All of them. `masters` is the list in its order as configured or as
+ * ZooKeeper tells it, 'address:port' or a bare address each.
  */
 export const clusterRecords = (
   state: MesosState,
@@ -121,6 +130,6 @@ export const hostsToLookUp = (
   for (const agent of state.agents.values()) want(agentHost(agent))
   for (const { pid, hostname } of state.frameworks.values())
     want(pidEndpoint(pid)?.host ?? hostname)
-  for (const master of [...masters, state.leader]) want(pidEndpoint(master)?.host ?? master)
+  for (const master of [...masters, state.leader]) want(hostOf(master))
   return hosts
 }

@@ -17,6 +17,7 @@ import {
   type Random,
 } from './compat.ts'
 
+/** Settings of the original that its answers show. */
 export type CompatOptions = {
   /** RA on answers; the original's recurseOn, which says so and does not. */
   readonly recursionAvailable: boolean

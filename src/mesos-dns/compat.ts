@@ -30,6 +30,7 @@ export type CompatRecord = {
   readonly data: string
 }
 
+/** The sections of the answer, in their order. */
 export type CompatAnswer = {
   readonly rcode: number
   readonly answer: readonly CompatRecord[]

@@ -13,6 +13,7 @@ import { Given, refused, shown, type Key } from './config-keys.ts'
 import { IP_SOURCES, type IpSource } from './record.ts'
 import type { Settings } from './settings.ts'
 
+/** What a file says, and what about it an operator should know. */
 export type ReadConfig = {
   readonly settings: Settings
   /** One sentence each. */

@@ -48,6 +48,7 @@ const MAX_MS = 10_000
 /** A storm of events is worked off this often; the first of a calm at once. */
 const PACE_MS = 100
 
+/** Follows until it is closed. */
 export class Follower {
   readonly #options: FollowerOptions
   readonly #pace = new Pace(PACE_MS)

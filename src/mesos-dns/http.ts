@@ -62,6 +62,7 @@ const unescaped = (segment: string): string | undefined => {
   }
 }
 
+/** The API on one address, until it is closed. */
 export class ApiServer {
   readonly #facts: ApiFacts
   readonly #log: Log

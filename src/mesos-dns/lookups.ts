@@ -22,6 +22,7 @@ const AT_ONCE = 8
 /** Hosts remembered; a cluster has fewer agents. */
 const MAX_HOSTS = 20_000
 
+/** Addresses by host, refreshed until it is closed. */
 export class Lookups {
   readonly #options: LookupsOptions
   readonly #found = new Map<string, readonly string[]>()

@@ -39,6 +39,7 @@ const none: AddressesOf = () => []
 /** Problems kept for status and log. */
 const MAX_PROBLEMS = 100
 
+/** The records of one zone over time. */
 export class ZoneRecords {
   readonly #options: RecordOptions
   readonly #names = new Map<string, Mutable>()

@@ -6,6 +6,7 @@
  */
 import type { Agent, Framework, MesosState, Task } from '../control/mesos/model.ts'
 
+/** What is kept of a former state; nothing until `begin`. */
 export class Recovery {
   readonly #agents = new Map<string, Agent>()
   readonly #frameworks = new Map<string, Framework>()

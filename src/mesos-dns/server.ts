@@ -25,6 +25,7 @@ import type { Settings } from './settings.ts'
 import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
 import { changedZone, wholeZone } from './zone.ts'
 
+/** What the server is handed besides its settings. */
 export type ServerMeans = {
   readonly log: Log
   /** Of this program. */
@@ -48,6 +49,7 @@ const RETRY_MS = 5_000
 /** Problems of one update that are logged by name. */
 const MAX_LOGGED = 5
 
+/** One server, until it is closed. */
 export class MesosDnsServer {
   readonly #settings: Settings
   readonly #means: ServerMeans

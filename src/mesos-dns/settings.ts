@@ -5,6 +5,7 @@
 import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary.ts'
 import type { IpSource } from './record.ts'
 
+/** All settings, defaults filled in. */
 export type Settings = {
   /** 'zk://host:port,…/path'; '' for none. */
   readonly zk: string

@@ -8,6 +8,7 @@
 /** Above this an index is kept; below, a scan is faster. */
 const SMALL = 8
 
+/** Never empty unless the last element was removed. */
 export class Tally {
   readonly #values: string[]
   readonly #counts: number[]

@@ -20,6 +20,7 @@ export type CompatStart = CompatOptions & { readonly apex: string }
 
 export type ServerStart = DataThreadStart & { readonly compat?: CompatStart }
 
+/** What the settings do not say about the start. */
 export type StartFacts = {
   readonly version: string
   readonly node: string
@@ -36,6 +37,7 @@ const DAY = 86_400
 /** A client of ours gives up on us about then; a resolver's own `timeout` may be shorter. */
 const DEADLINE_MS = 1_800
 
+/** How the data thread is started. */
 export const serverStart = (settings: Settings, facts: StartFacts): ServerStart => {
   const { domain, recurseOn, setTruncateBit, compat, timeoutMs, resolvers, zoneResolvers } =
     settings

@@ -56,6 +56,7 @@ export const masterOf = (data: Buffer): string => {
     : ''
 }
 
+/** Watches until it is closed. */
 export class ZkMasters implements MasterList {
   readonly #options: ZkMastersOptions
   readonly #target: ZkTarget

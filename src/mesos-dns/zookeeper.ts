@@ -38,6 +38,7 @@ type Waiting = {
   readonly reject: (er: Error) => void
 }
 
+/** Open once; over when it is closed or anything goes wrong. */
 export class ZkSession {
   readonly #options: SessionOptions
   readonly #frames = new Frames()

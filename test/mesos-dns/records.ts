@@ -212,6 +212,18 @@ t.test('masters are numbered in their order and a leader outside it comes last',
   ])
 })
 
+t.test('masters may be listed without their ports', async t => {
+  const got = linesOf(state([]), {}, ['203.0.113.3', '203.0.113.1', '2001:db8::5'])
+  t.strictSame(
+    got.filter(line => /^master\d/.test(line)),
+    [
+      'master0.mesos A 203.0.113.3',
+      'master1.mesos A 203.0.113.1',
+      'master2.mesos AAAA 2001:db8::5',
+    ],
+  )
+})
+
 t.test('hosts that are names get the addresses that were looked up', async t => {
   const frameworks = new Map([['F1', { ...FRAMEWORK, pid: '', hostname: 'scheduler.example.org' }]])
   const agents = new Map([

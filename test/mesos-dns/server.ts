@@ -264,6 +264,40 @@ t.test('names follow tasks, and another leader, without a gap', async t => {
   ])
 })
 
+t.test('nothing is served before the first state, and the server waits for it', async t => {
+  const mesos = await cluster(t)
+  for (const i of [0, 1, 2]) await mesos.killMaster(i)
+  const { settings } = settingsFromJson({ ...BASE, masters: mesos.masters.map(shown) }, 'test', [])
+  const server = new MesosDnsServer(
+    {
+      ...settings,
+      listen: { ...settings.listen, port: 0 },
+      httpListen: { ...settings.httpListen, port: 0 },
+    },
+    {
+      log: silent,
+      version: '0',
+      http: new Http(),
+      masters: staticMasters(settings.masters),
+      resolve: async () => [],
+      random: () => 0,
+      minMs: 20,
+      maxMs: 20,
+    },
+  )
+  t.teardown(() => server.close())
+  server.start()
+  await until(
+    async () => server.status.follower,
+    ({ counts }) => Object.keys(counts.failures).length > 0,
+  )
+  t.strictSame(server.endpoints, { dns: [], http: undefined })
+  await mesos.startMaster(1)
+  await server.ready
+  const [dns] = server.endpoints.dns
+  t.strictSame(data(await ask(dns!, 'leader.mesos', 'A')), ['127.15.6.12'])
+})
+
 t.test('what is outside the domain goes to the resolvers', async t => {
   const resolver = createSocket('udp4')
   resolver.on('message', (bytes, from) => {

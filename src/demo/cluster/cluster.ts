@@ -11,6 +11,7 @@ import { stateJson } from './state-json.ts'
 import { populate, timetable } from './timetable.ts'
 import { World, type WorldTask } from './world.ts'
 
+/** How large the cluster is, and who decides what happens in it. */
 export type ClusterOptions = {
   /** Where each master listens; the first leads. Port 0 takes a free one. */
   readonly masters: readonly Endpoint[]
@@ -36,6 +37,7 @@ const HEARTBEAT_MS = 15_000
 
 const shown = ({ address, port }: Endpoint): string => `${address}:${port}`
 
+/** The running cluster; `close` ends it. */
 export class Cluster {
   readonly #options: ClusterOptions
   readonly #world: World

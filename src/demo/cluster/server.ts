@@ -15,6 +15,7 @@ const MAX_CALL = 64 * 1024
 /** A reader that lags this far behind is let go, as Mesos does. */
 const MAX_BEHIND = 16 * 1024 * 1024
 
+/** What a master says, asked at each call. */
 export type MasterView = {
   /** undefined while this master leads. Where to go instead, '' while nobody leads. */
   readonly elsewhere: () => string | undefined
@@ -23,6 +24,7 @@ export type MasterView = {
   readonly heartbeatMs: number
 }
 
+/** What an agent answers to a call; undefined to one it does not know. */
 export type AgentView = { readonly answer: (type: unknown) => Json | undefined }
 
 const reply = (res: ServerResponse, status: number, body: Json | string): void => {
@@ -97,6 +99,7 @@ class Place {
   }
 }
 
+/** A master on its port: `/state`, `/health` and the operator API. */
 export class MasterServer {
   readonly #view: MasterView
   readonly #place: Place
@@ -175,6 +178,7 @@ export class MasterServer {
   }
 }
 
+/** An agent's operator API on its port. */
 export class AgentServer {
   readonly #place: Place
 

@@ -52,6 +52,7 @@ export type Sight = {
   readonly missing: ReadonlySet<string>
 }
 
+/** The state as this master sees it. */
 export const stateJson = (world: World, { self, leader, leading, missing }: Sight): Json => {
   const [address = '', port = ''] = self.split(':')
   const agents = leading ? world.agents : []

@@ -5,10 +5,13 @@
  */
 import type { World, WorldStatus, WorldTask } from './world.ts'
 
+/** An object of JSON. */
 export type Json = Readonly<Record<string, unknown>>
 
+/** What the Mesos of the demo says it is. */
 export const VERSION = '1.11.0'
 
+/** An id as the operator API wraps it. */
 export const value = (id: string): Json => ({ value: id })
 
 const networkInfo = ({ app, addresses, hostPorts }: WorldTask): Json => ({
@@ -29,6 +32,7 @@ const networkInfo = ({ app, addresses, hostPorts }: WorldTask): Json => ({
     : {}),
 })
 
+/** One status update; addresses only while it runs, as in Mesos. */
 export const status = (task: WorldTask, { state, timestamp, healthy }: WorldStatus): Json => ({
   state,
   timestamp,
@@ -39,6 +43,7 @@ export const status = (task: WorldTask, { state, timestamp, healthy }: WorldStat
   },
 })
 
+/** DiscoveryInfo with its VIP labels; nothing for an app without. */
 export const discovery = ({ app, hostPorts }: WorldTask): Json => {
   if (!app.discovery) return {}
   const ports = app.ports.map(({ name, number, protocol, vip }, i) => {
@@ -56,6 +61,7 @@ export const discovery = ({ app, hostPorts }: WorldTask): Json => {
   return { discovery: { visibility: 'FRAMEWORK', name: app.name, ports: { ports } } }
 }
 
+/** The container as far as anyone looks at it. */
 export const container = ({ app }: WorldTask): Json => ({
   container: {
     type: 'MESOS',
@@ -63,8 +69,10 @@ export const container = ({ app }: WorldTask): Json => ({
   },
 })
 
+/** A health check, if the app has one. */
 export const health = ({ app }: WorldTask): Json =>
   app.healthCheck ? { health_check: { type: 'TCP', tcp: { port: app.ports[0]?.number ?? 0 } } } : {}
 
+/** Id of the framework a task belongs to. */
 export const frameworkOf = (world: World, task: WorldTask): string =>
   world.frameworks.find(({ name }) => name === task.app.framework)?.id ?? ''

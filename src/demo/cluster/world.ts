@@ -4,6 +4,7 @@
  * event; nothing here knows a clock, a socket or JSON.
  */
 
+/** Whose addresses a task has: its agent's, one of an overlay, or one behind its agent's port mappings. */
 export type Network = 'host' | 'overlay' | 'bridge'
 
 /** One kind of task: what Marathon would call an app. */
@@ -18,6 +19,7 @@ export type App = {
   readonly healthCheck: boolean
 }
 
+/** One port of an app. */
 export type AppPort = {
   readonly name: string
   readonly number: number
@@ -33,8 +35,10 @@ export type WorldAgent = {
   readonly port: number
 }
 
+/** A scheduler. */
 export type WorldFramework = { readonly id: string; readonly name: string; readonly pid: string }
 
+/** One status update. */
 export type WorldStatus = {
   readonly state: string
   /** Seconds since the epoch. */
@@ -42,6 +46,7 @@ export type WorldStatus = {
   readonly healthy: boolean | undefined
 }
 
+/** One task as it is now; a change makes another one. */
 export type WorldTask = {
   readonly id: string
   readonly app: App
@@ -55,6 +60,7 @@ export type WorldTask = {
   readonly addresses: readonly string[]
 }
 
+/** What has happened to a task. */
 export type WorldEvent =
   | { readonly kind: 'added'; readonly task: WorldTask }
   | { readonly kind: 'updated'; readonly task: WorldTask }
@@ -76,6 +82,7 @@ const FIRST_PORT = 31_000
 export const hex = (random: () => number, length: number): string =>
   Array.from({ length }, () => Math.floor(random() * 16).toString(16)).join('')
 
+/** The cluster without its HTTP. */
 export class World {
   /** Of the cluster; ids of agents and frameworks begin with it. */
   readonly id: string
