@@ -33,7 +33,9 @@ export type Delta = {
   readonly flags: number
   /** How long ago its owner made it, as far as those who passed it on can tell, in ms. */
   readonly age: number
+  /** Its ops begin at `at` of this reader's octets. */
   readonly ops: Reader
+  readonly at: number
 }
 
 /** A cursor over a delta's ops; the fields are those of the op `next` stepped to. */
@@ -50,7 +52,7 @@ export class Ops {
   constructor(delta: Delta) {
     this.reader = delta.ops
     this.version = delta.flags & WHOLE ? 0 : delta.from
-    this.#next = delta.ops.at
+    this.#next = delta.at
   }
 
   /** Step to the next op; false at the end, and when the octets are no op (then `reader.ok` is false). */
@@ -84,17 +86,14 @@ export const readDelta = (r: Reader, valueBytes: number): Delta | undefined => {
   if (!r.ok || owner === '' || epoch < 1 || epoch > MAX_EPOCH || to > MAX_VERSION) return undefined
   const whole = (flags & WHOLE) !== 0
   if (from >= to || gc > to || (whole ? from !== 0 : flags === 0 && gc > from)) return undefined
-  const delta: Delta = { owner, epoch, from, to, gc, flags, age, ops: r }
-  const start = r.at
+  const delta: Delta = { owner, epoch, from, to, gc, flags, age, ops: r, at: r.at }
   const ops = new Ops(delta)
   let last = from
   while (ops.next()) {
     if (ops.version <= last || ops.version > to || ops.keyLength < 2 || ops.valueLength > valueBytes) return undefined
     last = ops.version
   }
-  if (!r.ok) return undefined
-  r.at = start
-  return delta
+  return r.ok ? delta : undefined
 }
 
 const opSize = (table: Table, e: number, step: number): number => {

@@ -26,6 +26,9 @@ const MAX_TOMBS = 256
 /** An owner dropped after its grace, remembered so that it stays dropped. */
 export type Dropped = { readonly hash: number; readonly epoch: number; readonly version: number; readonly since: number; readonly left: boolean; readonly until: number }
 
+/** Which cap forbids an entry. */
+type Cap = 'owner-cap' | 'total-cap'
+
 /** Whether a key (its kind octet and its name) may be shown; `owner` claims it. */
 export type Allow = (kind: number, name: string, owner: string) => boolean
 
@@ -118,17 +121,49 @@ export class Replica {
     const whole = (delta.flags & WHOLE) !== 0
     if (whole && (delta.epoch > owner.epoch || owner.version < delta.gc)) return yield* this.#replace(owner, delta, now)
     if (owner.version === 0) this.advance(owner, delta.epoch, 0, 0)
+    let cap = yield* this.#join(owner, delta, now)
+    if (cap && (yield* this.#makeRoom(owner, delta))) cap = yield* this.#join(owner, delta, now)
+    if (cap) return this.#block(owner, cap, now)
+    if (owner.epoch === delta.epoch && owner.version < delta.to) this.advance(owner, delta.epoch, delta.to)
+    return 'applied'
+  }
+
+  /** Take the ops of a delta that joins on to what we hold; the cap that stopped us, if one did. */
+  *#join(owner: Owner, delta: Delta, now: number): Work<Cap | undefined> {
     const ops = new Ops(delta)
     while (ops.next()) {
       // Others may have moved the owner on since the last turn.
-      if (owner.epoch !== delta.epoch || owner.busy || this.#byId[owner.id] !== owner) return 'old'
+      if (owner.epoch !== delta.epoch || owner.busy || this.#byId[owner.id] !== owner) return undefined
       if (ops.version <= owner.version) continue
-      if (!this.#put(owner, ops, now, 0, owner.count, owner.bytes, 0)) return 'refused'
+      const cap = this.#put(owner, ops, now, 0, owner.count, owner.bytes, 0)
+      if (cap) return cap
       this.advance(owner, delta.epoch, ops.version)
       yield
     }
-    if (owner.epoch === delta.epoch && owner.version < delta.to) this.advance(owner, delta.epoch, delta.to)
-    return 'applied'
+    return undefined
+  }
+
+  /** At a cap: take away now what the delta deletes further on. Whether that was anything. */
+  *#makeRoom(owner: Owner, delta: Delta): Work<boolean> {
+    let freed = false
+    const ops = new Ops(delta)
+    while (ops.next()) {
+      if (owner.epoch !== delta.epoch || owner.busy || this.#byId[owner.id] !== owner) return false
+      if (ops.valueLength >= 0 || ops.version <= owner.version) continue
+      const k = this.table.findKey(ops.reader.bytes, ops.keyAt, ops.keyLength)
+      const e = k === 0 ? 0 : this.table.find(k, owner.id)
+      if (e === 0 || (this.table.flags[e] as number) & DELETED) continue
+      this.discard(owner, e)
+      freed = true
+      yield
+    }
+    return freed
+  }
+
+  #block(owner: Owner, cap: Cap, now: number): Verdict {
+    this.#counts.refused[cap]++
+    owner.blockedUntil = now + BLOCK_MS
+    return 'refused'
   }
 
   #admit(delta: Delta, now: number): Owner | Verdict {
@@ -160,10 +195,12 @@ export class Replica {
     let count = 0
     let bytes = 0
     let leftovers = owner.count + owner.tombs
+    let stuck: Cap | undefined
     const ops = new Ops(delta)
     while (ops.next()) {
       const rows = table.rows
-      if (!this.#put(owner, ops, now, MARKED, count, bytes, leftovers)) {
+      stuck = this.#put(owner, ops, now, MARKED, count, bytes, leftovers)
+      if (stuck) {
         reached = ops.version - 1
         break
       }
@@ -187,27 +224,21 @@ export class Replica {
     // Cut short by a cap this is the state as of the last op taken, which is a state too.
     const version = Math.max(1, reached)
     this.advance(owner, delta.epoch, version, Math.min(owner.gc, version))
-    return reached === delta.to ? 'applied' : 'refused'
+    return stuck ? this.#block(owner, stuck, now) : 'applied'
   }
 
-  /** One op; false if a cap forbids it. `count`, `bytes` and `leftovers` are what the caps are judged by. */
-  #put(owner: Owner, ops: Ops, now: number, mark: number, count: number, bytes: number, leftovers: number): boolean {
+  /** One op; the cap that forbids it, if one does. `count`, `bytes` and `leftovers` are what the caps are judged by. */
+  #put(owner: Owner, ops: Ops, now: number, mark: number, count: number, bytes: number, leftovers: number): Cap | undefined {
     const octets = ops.reader.bytes
-    const deleted = ops.valueLength < 0
-    const found = this.table.findKey(octets, ops.keyAt, ops.keyLength)
-    const had = found === 0 ? 0 : this.table.find(found, owner.id)
-    if (had === 0 && !deleted) {
+    const k = this.table.findKey(octets, ops.keyAt, ops.keyLength)
+    if (ops.valueLength >= 0 && (k === 0 || this.table.find(k, owner.id) === 0)) {
       const limits = this.#limits
-      const overOwner = count >= limits.ownerEntries || bytes + ops.keyLength + ops.valueLength > limits.ownerBytes
-      if (overOwner || this.table.rows - leftovers >= limits.entries) {
-        this.#counts.refused[overOwner ? 'owner-cap' : 'total-cap']++
-        owner.blockedUntil = now + BLOCK_MS
-        return false
-      }
+      if (count >= limits.ownerEntries || bytes + ops.keyLength + ops.valueLength > limits.ownerBytes) return 'owner-cap'
+      if (this.table.rows - leftovers >= limits.entries) return 'total-cap'
     }
     this.#counts.opsIn++
     this.write(owner, ops.version, octets, ops.keyAt, ops.keyLength, ops.valueAt, ops.valueLength, now, mark)
-    return true
+    return undefined
   }
 
   /** Make a key's octets the owner's newest entry; length -1 deletes. Caps are the caller's to mind. */
