@@ -15,7 +15,14 @@ import type { Params } from './config/kinds.ts'
 import { nearest } from './config/nearest.ts'
 import { breaches } from './config/rules.ts'
 import { KEYS, keysOf, schema } from './config/schema.ts'
-import { parseSource, showPath, type Path, type Problem, type Source } from './config/source.ts'
+import {
+  parseSource,
+  showPath,
+  type Path,
+  type Position,
+  type Problem,
+  type Source,
+} from './config/source.ts'
 import { shown } from './config/units.ts'
 import { codeOf, fail, messageOf, type Coded } from './error.ts'
 import type { Level } from './log.ts'
@@ -128,17 +135,15 @@ export const loadConfig = (path: string, text: string, host: Host): Loaded => {
   const given = source.raw ?? {}
   const read = schema.safeParse(given)
   const problems = [...source.problems]
-  if (source.brokenAt === Infinity) {
-    for (const issue of read.error?.issues ?? []) problems.push(...described(issue, source))
-    for (const { path: at, message, what } of breaches(given, host.addresses)) {
-      problems.push({ ...source.at(at, what), path: showPath(at), message })
-    }
-  } else if (source.raw !== undefined) {
-    // Where the YAML is broken anything may be missing or in the wrong place: only what stands above it is judged.
-    for (const issue of read.error?.issues ?? []) {
-      if (!source.has(issue.path)) continue
-      problems.push(...described(issue, source).filter(({ line }) => line < source.brokenAt))
-    }
+  const whole = source.brokenAt === Infinity
+  // Where the YAML is broken anything may be missing or in the wrong place: only what stands above it is judged.
+  const counts = ({ line }: Position): boolean => whole || line < source.brokenAt
+  for (const issue of source.raw === undefined && !whole ? [] : (read.error?.issues ?? [])) {
+    if (whole || source.has(issue.path))
+      described(issue, source, problem => counts(problem) && problems.push(problem))
+  }
+  for (const { path: at, message, what } of whole ? breaches(given, host.addresses) : []) {
+    problems.push({ ...source.at(at, what), path: showPath(at), message })
   }
   if (problems.length || !read.success) throw refused(path, problems)
   const config = finish(read.data, host)
@@ -160,10 +165,11 @@ export const loadConfigFile = (path: string, host: Host): Loaded => {
 const refused = (path: string, problems: Problem[], cause?: unknown): Coded => {
   problems.sort((a, b) => a.line - b.line || a.column - b.column)
   const [first] = problems
-  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
-  const dropped = problems.splice(MAX_PROBLEMS).length
-  if (first && dropped)
-    problems.push({ ...first, path: '', message: `and ${dropped} more problems` })
+  const cut = problems.splice(MAX_PROBLEMS).length > 0
+  const more =
+    problems.length > 1 ? ` (and ${cut ? 'at least ' : ''}${problems.length - 1} more)` : ''
+  const last = problems.at(-1)
+  if (last && cut) problems.push({ ...last, path: '', message: 'and more problems like these' })
   return fail(first ? `${showProblem(path, first)}${more}` : `${path}: cannot be used`, 'ECONFIG', {
     file: path,
     problems,
@@ -182,21 +188,26 @@ export const showProblem = (
 ): string =>
   `${file}:${line}:${column}: ${path ? `${path}: ` : ''}${message}${suggestion ? ` (did you mean ${suggestion}?)` : ''}`
 
-/** The problems of one zod issue: an unknown key is one each. */
-const described = (issue: $ZodIssue, source: Source): Problem[] => {
+/** Hand over the problems of one zod issue: an unknown key is one each. */
+const described = (
+  issue: $ZodIssue,
+  source: Source,
+  found: (problem: Problem) => unknown,
+): void => {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => {
+    for (const key of issue.keys.slice(0, MAX_PROBLEMS + 1)) {
       const path = [...issue.path, key]
       const suggestion = knownKey(issue.path, key)
       const at = { ...source.at(path, 'key'), path: showPath(path), message: 'unknown key' }
-      return suggestion ? { ...at, suggestion } : at
-    })
+      found(suggestion ? { ...at, suggestion } : at)
+    }
+    return
   }
   const { suggestion, what }: Params = issue.code === 'custom' ? (issue.params ?? {}) : {}
   const message =
     issue.code === 'invalid_type' ? noSection(valueAt(source.raw, issue.path)) : issue.message
   const at = { ...source.at(issue.path, what), path: showPath(issue.path), message }
-  return [suggestion ? { ...at, suggestion } : at]
+  found(suggestion ? { ...at, suggestion } : at)
 }
 
 const noSection = (raw: unknown): string =>

@@ -16,14 +16,21 @@ export type Params = {
   readonly what?: 'key' | 'value' | undefined
 }
 
+/** Problems of one value that are told; a list may have a hundred thousand. */
+const MAX_NOTES = 250
+
 type Note = (path: Path, problem: string, params?: Params) => void
 
 /** A kind read by one function, which may note problems inside the value. */
 const kind = <T>(type: string, read: (raw: unknown, note: Note) => T): Kind<T> => ({
   type,
   schema: z.unknown().transform((raw, ctx): T => {
-    const note: Note = (path, message, params = {}) =>
-      void ctx.issues.push({ code: 'custom', input: raw, path: [...path], message, params })
+    let notes = 0
+    const note: Note = (path, message, params = {}) => {
+      // zod copies issues as arguments of a call, of which there can only be so many.
+      if (notes++ > MAX_NOTES) return
+      ctx.issues.push({ code: 'custom', input: raw, path: [...path], message, params })
+    }
     if (raw === undefined) {
       note([], 'is required')
       return z.NEVER
@@ -104,19 +111,22 @@ export const flag = of<boolean>('true or false', raw =>
     ? { value: raw }
     : bad(`${shown(raw)} is neither true nor false`, yes(raw)),
 )
-const yes = (raw: unknown): string | undefined =>
-  /^(yes|on|1)$/i.test(String(raw))
-    ? 'true'
-    : /^(no|off|0)$/i.test(String(raw))
-      ? 'false'
-      : undefined
+/** What YAML 1.1 and people write for the two. */
+const yes = (raw: unknown): string | undefined => {
+  // Not everything can be made a string: {toString: 0} throws.
+  const text = typeof raw === 'string' || typeof raw === 'number' ? String(raw) : ''
+  return /^(yes|on|1)$/i.test(text) ? 'true' : /^(no|off|0)$/i.test(text) ? 'false' : undefined
+}
 
 /** One of a closed list of words. */
 export const word = <const W extends string>(words: readonly W[]): Kind<W> =>
   of(words.join(', '), raw =>
     words.includes(raw as W)
       ? { value: raw as W }
-      : bad(`${shown(raw)} is not one of ${words.join(', ')}`, nearest(String(raw), words)),
+      : bad(
+          `${shown(raw)} is not one of ${words.join(', ')}`,
+          nearest(typeof raw === 'string' ? raw : '', words),
+        ),
   )
 
 /** A whole number within bounds, both included. */
