@@ -12,7 +12,7 @@ import type { Draft } from './schema.ts'
 /** The default of `node`: the host's name with what a node name cannot hold replaced. */
 export const nodeName = (hostname: string): string =>
   hostname
-    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/[^A-Za-z0-9.-]/g, '-')
     .replace(/^[^A-Za-z0-9]+/, '')
     .slice(0, 128) || 'localhost'
 

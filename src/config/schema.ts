@@ -89,7 +89,7 @@ const maybe = {
   name: of('name', orNone(parseName)),
 }
 /** What Serf takes for the name of a node, and what fits into a label of a metric. */
-const NODE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+const NODE = /^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$/
 const label = (raw: unknown): Parsed<string> => {
   const read = parseName(raw)
   return 'value' in read && read.value.includes('.')
@@ -279,7 +279,7 @@ export const schema = z.strictObject({
       'What a VIP name resolves to: its virtual address, or its healthy backends.',
     ),
     files: key(
-      listOf('path', parsePath),
+      listOf('path', somePath),
       [],
       'Files, or folders of files, with VIPs for use without Mesos; watched.',
     ),
@@ -347,6 +347,11 @@ export const schema = z.strictObject({
     'Folder for what is kept over a restart: the last good list of masters. None: nothing is kept.',
   ),
 })
+
+/** A path that leads somewhere. */
+function somePath(raw: unknown): Parsed<string> {
+  return raw === '' ? bad("'' is not a path") : parsePath(raw)
+}
 
 /** sun_path of a Unix socket ends after 107 bytes. */
 function parseSocket(raw: unknown): Parsed<string> {

@@ -100,7 +100,7 @@ t.test('a file needs no more than an address to listen on', async t => {
   })
   for (const section of ['masters', 'gossip', 'vips', 'mesos'] as const)
     t.equal(config[section], undefined, section)
-  const odd = loadConfig('', withLines(), { hostname: '-my host.', networks: [] })
+  const odd = loadConfig('', withLines(), { hostname: '-my_host.', networks: [] })
   t.equal(odd.config.node, 'my-host.', 'a host name that is no node name is made one')
 })
 
@@ -184,6 +184,7 @@ t.test('a problem says line, column, key and what was meant', async t => {
       ['metrics: { prefix: "a b" }'],
       "2:20: metrics.prefix: 'a b' cannot begin the name of a metric",
     ],
+    [["vips: { files: [''] }"], "2:17: vips.files[0]: '' is not a path"],
     [
       ['node: "a b"'],
       "2:7: node: 'a b' is not a node name: letters, digits, dots and hyphens, at most 128",
