@@ -266,14 +266,12 @@ t.test('RDLENGTH lies of every type shift no neighbour', async t => {
   ]
   let turn = 0
   // The lie's question is web.mesos; the name asked is one label longer, so that each is a cold one.
-  three
-    .at(0)
-    .set([
-      {
-        when: asked => /^l\d+\.mesos$/.test(asked.name),
-        raw: asked => lieFor(asked, lies[Number(asked.name.slice(1, -6))]!.bytes),
-      },
-    ])
+  three.at(0).set([
+    {
+      when: asked => /^l\d+\.mesos$/.test(asked.name),
+      raw: asked => lieFor(asked, lies[Number(asked.name.slice(1, -6))]!.bytes),
+    },
+  ])
   const odd: string[] = []
   for (; turn < lies.length; turn += 300) {
     await Promise.all(
