@@ -17,20 +17,32 @@ const QUESTION = 'ready.spartan'
 const TYPE_A = 1
 
 /** One query to one address; never rejects. */
-export const askSelf = ({ address, port }: Endpoint, patience: Milliseconds = PATIENCE_MS): Promise<SelfQuery> =>
+export const askSelf = (
+  { address, port }: Endpoint,
+  patience: Milliseconds = PATIENCE_MS,
+): Promise<SelfQuery> =>
   new Promise(resolve => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
+    let settled = false
     const done = (error: string): void => {
+      if (settled) return
+      settled = true
       clearTimeout(timer)
-      socket.removeAllListeners('message')
       socket.close()
       resolve({ address, port, ok: error === '', error })
     }
     const timer = setTimeout(() => done('no answer within a second'), patience)
-    socket.once('error', er => done(codeOf(er) || messageOf(er)))
-    socket.once('message', answer => {
-      const well = answer.length > 12 && (answer[2]! & 0x80) !== 0 && (answer[3]! & 0x0f) === 0 && answer.readUInt16BE(6) > 0
+    socket.on('error', er => done(codeOf(er) || messageOf(er)))
+    socket.on('message', answer => {
+      const well =
+        answer.length > 12 &&
+        (answer[2]! & 0x80) !== 0 &&
+        (answer[3]! & 0x0f) === 0 &&
+        answer.readUInt16BE(6) > 0
       done(well ? '' : `answers ${QUESTION} with rcode ${(answer[3] ?? 0) & 0x0f}`)
     })
-    socket.connect(port, address, () => socket.send(plainQuery(nameWire(QUESTION)!, TYPE_A)))
+    // By the event: a callback is also called when connecting fails, as it does
+    // once the address is taken away and nothing leads there.
+    socket.once('connect', () => socket.send(plainQuery(nameWire(QUESTION)!, TYPE_A)))
+    socket.connect(port, address)
   })
