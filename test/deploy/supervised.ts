@@ -15,6 +15,9 @@ import {
   type SupervisorOptions,
 } from '../fixture/supervisor.ts'
 
+// A dozen starts of the daemon, beside whatever else this machine runs.
+t.setTimeout(150_000)
+
 const MAIN = process.env['SPARTAN_MAIN'] ?? join(import.meta.dirname, '../../dist/main.js')
 const skip =
   platform() !== 'linux'
