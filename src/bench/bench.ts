@@ -198,7 +198,7 @@ class Session {
       adminPort: this.#ground.port + 1,
       upstreams: this.#upstreams.endpoints,
     }
-    return Running.start(server, place, this.#ground.pin)
+    return Running.start(server, place, this.#ground)
   }
 
   async #measure(one: Case, { server, place, pid }: Running, first: boolean): Promise<Measured> {

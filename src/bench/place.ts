@@ -25,16 +25,17 @@ export class Ground {
   readonly #net = `127.${randomInt(64, 128)}.${randomInt(256)}`
   /** Port of every server, and of their metrics the one above; each server has an address of its own. */
   readonly port = 20_000 + randomInt(5_000) * 2
+  /** Cores this process may use by itself, as the kernel lists them. */
   readonly #self: string
-  /** `taskset -c N` for servers, or nothing. */
-  readonly pin: readonly string[]
+  /** The servers' core, '' where there are not two. */
+  readonly #core: string
 
   constructor() {
     this.#self = allowedCores()
     const cores = coreNumbers(this.#self)
     const two = cores.length >= 2 && availableParallelism() >= 2 && hasTaskset()
-    this.pin = two ? ['taskset', '-c', String(cores[1])] : []
-    if (two) restrictSelf(String(cores[0]))
+    this.#core = two ? String(cores[1]) : ''
+    if (two) restrict(process.pid, String(cores[0]))
   }
 
   /** An address; 1 to 99 for servers, 101 on for upstreams, 201 on for clients. */
@@ -42,8 +43,18 @@ export class Ground {
     return `${this.#net}.${n}`
   }
 
+  /** What to put before a server's command: it starts on all cores, as it would elsewhere. */
+  get free(): readonly string[] {
+    return this.#core ? ['taskset', '-c', this.#self] : []
+  }
+
+  /** Keeps a server that has started on the servers' core. */
+  pin(pid: number): void {
+    if (this.#core) restrict(pid, this.#core)
+  }
+
   close(): void {
-    if (this.pin.length > 0) restrictSelf(this.#self)
+    if (this.#core) restrict(process.pid, this.#self)
     rmSync(this.dir, { recursive: true, force: true })
   }
 }
@@ -73,7 +84,7 @@ const hasTaskset = (): boolean => {
   }
 }
 
-/** Keeps all threads of this process, and those to come, on some cores. */
-const restrictSelf = (cores: string): void => {
-  execFileSync('taskset', ['-a', '-p', '-c', cores, String(process.pid)], { stdio: 'ignore' })
+/** Keeps all threads of a process, and those to come, on some cores. */
+const restrict = (pid: number, cores: string): void => {
+  execFileSync('taskset', ['-a', '-p', '-c', cores, String(pid)], { stdio: 'ignore' })
 }

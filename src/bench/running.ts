@@ -8,7 +8,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fail } from '../error.ts'
-import type { Place } from './place.ts'
+import type { Ground, Place } from './place.ts'
 import type { Server } from './servers.ts'
 
 /** A server that has not answered by then will not. */
@@ -43,10 +43,10 @@ export class Running {
     this.#child = child
   }
 
-  /** Starts a server and waits until it answers. Rejects with ESTATE and what it said. */
-  static async start(server: Server, place: Place, pin: readonly string[]): Promise<Running> {
+  /** Starts a server, waits until it answers, and pins it. Rejects with ESTATE and what it said. */
+  static async start(server: Server, place: Place, ground: Ground): Promise<Running> {
     guard()
-    const [file = '', ...args] = [...pin, ...server.command(place)]
+    const [file = '', ...args] = [...ground.free, ...server.command(place)]
     const since = performance.now()
     const child = spawn(file, args, { cwd: place.dir, stdio: ['ignore', 'pipe', 'pipe'] })
     children.add(child)
@@ -70,7 +70,9 @@ export class Running {
     } finally {
       gone.abort()
     }
-    return new Running(server, place, child, performance.now() - since)
+    const readyMs = performance.now() - since
+    ground.pin(child.pid ?? -1)
+    return new Running(server, place, child, readyMs)
   }
 
   get pid(): number {

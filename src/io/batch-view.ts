@@ -3,7 +3,7 @@
  * thread. There is one object of this kind; every batch refills it.
  */
 import { FLAGS, HEADER_WORDS, LENGTH, Messages } from './arena.ts'
-import { AF_INET, NAME_WORDS, address4Of, asInet, peerOf, portOf } from './inet.ts'
+import { AF_INET, InetPeer, NAME_WORDS, address4Of, asInet, portOf } from './inet.ts'
 import { MSG_TRUNC } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { BATCH, CONTROL_BYTES } from './outbox.ts'
@@ -65,20 +65,20 @@ export class BatchView implements Batch {
   isFrom(i: number, peer: Peer): boolean {
     const names = this.#names
     const at = i * NAME_WORDS
-    const { words, family } = asInet(peer)
-    if (names[at] !== words[0]) return false
-    if (family === 4) return names[at + 1] === words[1]
+    const { family, word0, word1, word2, word3, word4, word5, word6 } = asInet(peer)
+    if (names[at] !== word0) return false
+    if (family === 4) return names[at + 1] === word1
     return (
-      names[at + 2] === words[2] &&
-      names[at + 3] === words[3] &&
-      names[at + 4] === words[4] &&
-      names[at + 5] === words[5] &&
+      names[at + 2] === word2 &&
+      names[at + 3] === word3 &&
+      names[at + 4] === word4 &&
+      names[at + 5] === word5 &&
       // A scope that we were not told is any scope.
-      (words[6] === 0 || names[at + 6] === words[6])
+      (word6 === 0 || names[at + 6] === word6)
     )
   }
 
   peer(i: number): Peer {
-    return peerOf(this.#names, i * NAME_WORDS)
+    return new InetPeer(this.#names, i * NAME_WORDS)
   }
 }

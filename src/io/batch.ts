@@ -9,8 +9,7 @@ import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'
 import type { Messages } from './arena.ts'
 import { BatchView } from './batch-view.ts'
 import { ErrorQueue } from './error-queue.ts'
-import { NAME_BYTES, NAME_WORDS, asInet, inetPeer, peerOf } from './inet.ts'
-import type { InetPeer } from './inet.ts'
+import { InetPeer, NAME_BYTES, NAME_WORDS, asInet, inetPeer } from './inet.ts'
 import { EAGAIN, EINTR, MSG_DONTWAIT, errnoName } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { Loop } from './loop.ts'
@@ -55,7 +54,7 @@ class BatchSocket extends Sender implements UdpSocket {
   }
 
   send(bytes: Uint8Array, at: number, length: number, to: Peer): boolean {
-    return this.#io.outbox.put(this, bytes, at, length, asInet(to).words, 0)
+    return this.#io.outbox.put(this, bytes, at, length, asInet(to))
   }
 
   close(): void {
@@ -285,7 +284,8 @@ export class BatchIO implements PacketIO {
   #postpone(socket: BatchSocket, header: number): void {
     const { tx, txAt, txLen, received, replies } = this.#batch
     const i = this.#carried[header]!
-    const queued = this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, received.names, i * NAME_WORDS)
+    const peer = new InetPeer(received.names, i * NAME_WORDS)
+    const queued = this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, peer)
     const length = replies.words[header * HEADER_WORDS + CONTROL_LENGTH]!
     if (queued && length > 0) {
       this.outbox.control(socket, received.bytes, received.controlAt[i]!, length)
@@ -302,7 +302,7 @@ export class BatchIO implements PacketIO {
   #noteError(socket: BatchSocket, errno: number, names: Int32Array, at: number): void {
     this.stats.errors++
     if (!socket.spec.onError || this.#errors.length >= ERRORS_PER_TURN) return
-    this.#errors.push({ socket, code: errnoName(errno), peer: peerOf(names, at) })
+    this.#errors.push({ socket, code: errnoName(errno), peer: new InetPeer(names, at) })
   }
 
   #tellErrors(): void {

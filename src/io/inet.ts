@@ -23,18 +23,65 @@ export const AF_INET6 = 10
 export const NAME_WORDS = 8
 export const NAME_BYTES = NAME_WORDS * 4
 
-/** A peer with its sockaddr, laid out once so that sending copies seven words. */
+/**
+ * A peer with the words of its sockaddr as plain numbers, so that keeping one
+ * per query makes one small object and sending copies seven words. Its text
+ * is made when somebody asks for it.
+ */
 export class InetPeer implements Peer {
   readonly family: 4 | 6
-  readonly address: string
   readonly port: number
-  readonly words: Int32Array
+  /** Family and port. */
+  readonly word0: number
+  /** IPv4: the address. */
+  readonly word1: number
+  /** IPv6: the address. */
+  readonly word2: number
+  readonly word3: number
+  readonly word4: number
+  readonly word5: number
+  /** IPv6: the scope. */
+  readonly word6: number
+  #address = ''
 
-  constructor(family: 4 | 6, address: string, port: number, words: Int32Array) {
-    this.family = family
-    this.address = address
-    this.port = port
-    this.words = words
+  /** The peer in the sockaddr that begins at word `at`; a copy. */
+  constructor(names: Int32Array, at: number) {
+    const word0 = names[at]!
+    const v4 = (word0 & 0xffff) === AF_INET
+    this.family = v4 ? 4 : 6
+    this.port = portOf(word0)
+    this.word0 = word0
+    this.word1 = v4 ? names[at + 1]! : 0
+    this.word2 = v4 ? 0 : names[at + 2]!
+    this.word3 = v4 ? 0 : names[at + 3]!
+    this.word4 = v4 ? 0 : names[at + 4]!
+    this.word5 = v4 ? 0 : names[at + 5]!
+    this.word6 = v4 ? 0 : names[at + 6]!
+  }
+
+  get address(): string {
+    return (this.#address ||= this.family === 4 ? text4(address4Of(this.word1)) : this.#text6())
+  }
+
+  /** Writes its sockaddr. */
+  put(names: Int32Array, at: number): void {
+    names[at] = this.word0
+    names[at + 1] = this.word1
+    names[at + 2] = this.word2
+    names[at + 3] = this.word3
+    names[at + 4] = this.word4
+    names[at + 5] = this.word5
+    names[at + 6] = this.word6
+    names[at + 7] = 0
+  }
+
+  #text6(): string {
+    const groups: number[] = []
+    for (const word of [this.word2, this.word3, this.word4, this.word5]) {
+      const n = swap32(word)
+      groups.push(n >>> 16, n & 0xffff)
+    }
+    return text6(groups) + (this.word6 ? `%${this.word6}` : '')
   }
 }
 
@@ -114,33 +161,14 @@ export const inetPeer = (address: string, port: number): InetPeer => {
   if (family === 4) {
     words[0] = AF_INET | (swap16(port) << 16)
     words[1] = swap32(number4(address))
-    return new InetPeer(4, text4(number4(address)), port, words)
+    return new InetPeer(words, 0)
   }
   const [literal = '', scope] = address.split('%')
   const groups = groupsOf(literal)
   words[0] = AF_INET6 | (swap16(port) << 16)
   for (let i = 0; i < 4; i++) words[2 + i] = swap32(groups[2 * i]! * 65536 + groups[2 * i + 1]!)
   if (scope !== undefined) words[6] = scopeNumber(scope)
-  return peerOf(words, 0)
-}
-
-/** The peer in the sockaddr that begins at word `at`; copied, so it may be kept. */
-export const peerOf = (names: Int32Array, at: number): InetPeer => {
-  const words = names.slice(at, at + NAME_WORDS)
-  const port = portOf(words[0]!)
-  if ((words[0]! & 0xffff) === AF_INET) {
-    words.fill(0, 2)
-    return new InetPeer(4, text4(address4Of(words[1]!)), port, words)
-  }
-  words[1] = 0
-  words[7] = 0
-  const groups: number[] = []
-  for (let i = 2; i < 6; i++) {
-    const n = swap32(words[i]!)
-    groups.push(n >>> 16, n & 0xffff)
-  }
-  const scope = words[6] ? `%${words[6]}` : ''
-  return new InetPeer(6, text6(groups) + scope, port, words)
+  return new InetPeer(words, 0)
 }
 
 /** Any Peer as one of ours; only a peer made elsewhere costs anything. */

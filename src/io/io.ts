@@ -70,7 +70,8 @@ const selfTest = async (libc: Libc): Promise<void> => {
         const late = performance.now() + SELF_TEST_MS
         let turns = 0
         io.start(now => {
-          if (++turns > SELF_TEST_TURNS && now > late) reject(fail('a datagram to ourselves did not come back', 'ESTATE'))
+          if (++turns > SELF_TEST_TURNS && now > late)
+            reject(fail('a datagram to ourselves did not come back', 'ESTATE'))
           return 10
         })
         socket.send(sent, 0, sent.length, io.peer('127.0.0.1', socket.port))

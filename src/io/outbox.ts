@@ -5,6 +5,7 @@
  */
 import { CONTROL_LENGTH, HEADER_WORDS, Messages } from './arena.ts'
 import { NAME_WORDS } from './inet.ts'
+import type { InetPeer } from './inet.ts'
 import { EAGAIN, EINTR, ENOBUFS, ENOMEM, MSG_DONTWAIT } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { TX_SLOT } from './packet-io.ts'
@@ -84,18 +85,10 @@ export class Outbox {
   }
 
   /**
-   * Queues a copy of bytes[at .. at + length) for the sockaddr at
-   * names[nameAt ...]. Without a free slot what is queued is sent first.
-   * False when there is still none.
+   * Queues a copy of bytes[at .. at + length) for a peer. Without a free slot
+   * what is queued is sent first. False when there is still none.
    */
-  put(
-    sender: Sender,
-    bytes: Uint8Array,
-    at: number,
-    length: number,
-    names: Int32Array,
-    nameAt: number,
-  ): boolean {
+  put(sender: Sender, bytes: Uint8Array, at: number, length: number, peer: InetPeer): boolean {
     if (sender.queued >= SLOTS_PER_SOCKET) this.#send(sender, this.#now)
     else if (this.#free < 0) this.flush(this.#now)
     const slot = sender.queued < SLOTS_PER_SOCKET ? this.#free : -1
@@ -108,7 +101,7 @@ export class Outbox {
     const to = m.packetAt[slot]!
     // A loop beats set(subarray()) at these sizes and makes no object.
     for (let i = 0; i < length; i++) m.bytes[to + i] = bytes[at + i]!
-    for (let i = 0, n = slot * NAME_WORDS; i < NAME_WORDS; i++) m.names[n + i] = names[nameAt + i]!
+    peer.put(m.names, slot * NAME_WORDS)
     m.resize(slot, length)
     this.#controlLength[slot] = 0
     this.#append(sender, slot)

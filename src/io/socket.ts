@@ -4,8 +4,7 @@
  */
 import { codeOf, fail } from '../error.ts'
 import type { Coded } from '../error.ts'
-import { AF_INET, AF_INET6, NAME_BYTES, inetPeer, peerOf } from './inet.ts'
-import type { InetPeer } from './inet.ts'
+import { AF_INET, AF_INET6, InetPeer, NAME_BYTES, inetPeer } from './inet.ts'
 import {
   IPV6_MTU_DISCOVER,
   IPV6_RECVERR,
@@ -94,7 +93,7 @@ export const openUdp = (libc: Libc, spec: SocketSpec): Opened => {
     if (had !== SOCK_DGRAM) refuse('EPROTOTYPE')
   } else {
     if (v6) set(SOL_IPV6, IPV6_V6ONLY, 1)
-    words.set(want.words)
+    want.put(words, 0)
     if (libc.bind(fd, at, v6 ? NAME_BYTES - 4 : 16) < 0) refuse()
   }
   words.fill(0)
@@ -102,7 +101,7 @@ export const openUdp = (libc: Libc, spec: SocketSpec): Opened => {
   if (libc.getsockname(fd, at, at + 32) < 0) refuse()
   const family = words[0]! & 0xffff
   if (family !== AF_INET && family !== AF_INET6) refuse('EAFNOSUPPORT')
-  const bound = peerOf(words, 0)
+  const bound = new InetPeer(words, 0)
   const wildcard =
     words.subarray(2, 6).every(w => w === 0) && (bound.family === 6 || words[1] === 0)
   const [level, discover, report, info] =

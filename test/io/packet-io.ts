@@ -329,7 +329,8 @@ for (const body of bodies) {
   t.test(`${body}: a bound descriptor is adopted`, async t => {
     if (!linux) return t.pass('', { skip: 'SKIPPED: needs system calls' })
     const libc = await loadLibc()
-    const name = inetPeer('127.10.0.8', 0).words
+    const name = new Int32Array(new ArrayBuffer(32))
+    inetPeer('127.10.0.8', 0).put(name, 0)
     const fd = libc.socket(AF_INET, SOCK_DGRAM, 0)
     t.equal(libc.bind(fd, libc.addressOf(name.buffer as ArrayBuffer), 16), 0)
     const io = await started(t, body)
@@ -626,4 +627,34 @@ t.test('createPacketIO says why it chose a body', async t => {
   const failed = await createPacketIO({ io: 'auto', libc: async () => deaf })
   failed.io.close()
   t.match(failed.reason, /did not come back/, 'a self-test that fails')
+})
+
+t.test('addresses are read and written as RFC 5952 has them', async t => {
+  for (const [text, canonical] of [
+    ['192.0.2.1', '192.0.2.1'],
+    ['255.255.255.255', '255.255.255.255'],
+    ['::', '::'],
+    ['::1', '::1'],
+    ['2001:DB8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+    ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
+    ['2001:db8::', '2001:db8::'],
+    ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+    ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
+    ['fe80::1%7', 'fe80::1%7'],
+  ] as const) {
+    const peer = inetPeer(text, 53)
+    t.equal(peer.address, canonical)
+    t.equal(inetPeer(peer.address, 53).address, canonical)
+    t.equal(peer.port, 53)
+  }
+  for (const bad of [
+    '',
+    '192.0.2',
+    '192.0.2.256',
+    'fe80::1%no-such-interface',
+    '1::2::3',
+    'localhost',
+  ]) {
+    t.throws(() => inetPeer(bad, 53), { code: 'EUSAGE' })
+  }
 })
