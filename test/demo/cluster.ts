@@ -10,6 +10,9 @@ import { emptyState } from '../../src/control/mesos/model.ts'
 import { startCluster, type Cluster, type ClusterOptions } from '../../src/demo/cluster/cluster.ts'
 import { silent } from '../../src/log.ts'
 
+// two cores that others use too
+t.setTimeout(120_000)
+
 /** Numbers that are the same each time. */
 const seeded = (seed: number): (() => number) => {
   let s = seed

@@ -18,6 +18,9 @@ import { typeNumber } from '../../src/wire/codes.ts'
 
 // The whole server on loopback: a Mesos that is played, real DNS, real HTTP.
 
+// two cores that others use too
+t.setTimeout(180_000)
+
 const BASE = {
   externalOn: false,
   refreshSeconds: 1,
@@ -51,7 +54,8 @@ const serve = async (
   )
   t.teardown(() => server.close())
   server.start()
-  await server.ready
+  const died = await Promise.race([server.ready, server.ended])
+  if (died !== undefined) throw new Error(died)
   const { dns, http } = server.endpoints
   return { server, dns: dns[0]!, http: http! }
 }

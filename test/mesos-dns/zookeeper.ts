@@ -6,6 +6,9 @@ import { silent } from '../../src/log.ts'
 import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos-dns/zk-masters.ts'
 import { Frames, parseZkUrl, Reader } from '../../src/mesos-dns/zk-wire.ts'
 
+// two cores that others use too
+t.setTimeout(120_000)
+
 // A ZooKeeper of a few lines: what it says is written here from its protocol, not with our own encoder.
 
 const i32 = (n: number): Buffer => {
