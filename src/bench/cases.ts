@@ -5,8 +5,7 @@
 import type { PacketIO } from '../io/packet-io.ts'
 import type { Load } from './counts.ts'
 import { UdpLoad } from './load.ts'
-import { Questions } from './questions.ts'
-import type { Mix } from './questions.ts'
+import type { Mix, Questions } from './questions.ts'
 import type { Server } from './servers.ts'
 import { TcpLoad } from './tcp-load.ts'
 

@@ -371,7 +371,7 @@ const failing = async () => {
   let full = -1
   let errno = 0
   let last = -1
-  let loads: number[] = []
+  const loads: number[] = []
   return {
     plan,
     loads: () => loads.splice(0),
