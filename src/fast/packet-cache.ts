@@ -133,7 +133,7 @@ export class PacketCache {
 
   /** Puts a response in place of whatever answered its question before. Undefined if it is too large to keep. */
   fill(fill: Fill, now: number, epoch: number): Entry | undefined {
-    const bits = keyBits(fill.dnssecOk, fill.checkingDisabled)
+    const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
     const old = this.find(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
     if (old) this.#lru.delete(old)
     // lru-cache would pass over it without a word to dispose, and the table would keep it for ever.

@@ -2,9 +2,9 @@
  * Makes the entries that answers are given from: kept in the packet cache
  * where they may be, or living just long enough for one answer.
  */
-import { Entry, FAILURE, room, store, type Fill } from '../fast/entry.ts'
+import { Entry, FAILURE, room, store, type Fill, type FillMeta, type Kind } from '../fast/entry.ts'
 import type { PacketCache } from '../fast/packet-cache.ts'
-import { bareFill, type FillMeta } from './prepare.ts'
+import { bareFill } from './prepare.ts'
 import type { Question } from './query.ts'
 
 export type EntryMeans = {
@@ -17,13 +17,13 @@ export type EntryMeans = {
 /** Puts a fill into the cache; with TTL 0, or too large, it only lives long enough to be answered from. */
 export const keep = (fill: Fill, { cache, now, epoch }: EntryMeans): Entry => {
   const t = now()
-  return (fill.ttl >= 1 && cache.fill(fill, t, epoch())) || passing(fill, t)
+  return (fill.meta.ttl >= 1 && cache.fill(fill, t, epoch())) || passing(fill, t)
 }
 
 /** What most fills have in common. `zone` is the metric label, `source` the number the answer depends on. */
 export const metaOf = (
   question: Question,
-  kind: Fill['kind'],
+  kind: Kind,
   ttl: number,
   zone: number,
   source: number,

@@ -8,7 +8,8 @@ import type { Timed } from './timers.ts'
 export type Asker = (entry: Entry, ede: number) => void
 
 export class Flight implements Timed {
-  due = Infinity
+  due = 0
+  place = -1
   done = false
   readonly key: string
   readonly askers: Asker[] = []

@@ -6,11 +6,12 @@
  */
 import pAny from 'p-any'
 import type { Milliseconds } from '../boundary.ts'
+import { RCODE } from '../wire/codes.ts'
 import { Records, scan } from '../wire/scan.ts'
 import { classify } from './classify.ts'
 import { answers } from './exchange.ts'
 import { Race, type Outcome, type RaceMeans, type Watch } from './race.ts'
-import type { Timed } from './timers.ts'
+import type { Timed, Timers } from './timers.ts'
 import type { Upstream } from './upstream.ts'
 
 /** Head start of an upstream whose latency is not known; dig's users call this instant. */
@@ -48,46 +49,44 @@ export const hedge = async (
   watch?: Watch,
 ): Promise<Outcome> => {
   const order = hedgeOrder(upstreams, means.now())
-  const stop = new AbortController()
-  const gates = order.map(() => new Gate())
-  gates[0]?.open()
-  const deadline = new Gate()
-  means.timers.schedule(deadline, means.now() + means.rules.deadline)
+  const stop = new Stop()
+  const late = new Gate(means.timers, means.rules.deadline, means.now())
   const failures: Failed[] = []
+  const doors = order.map((_, i) => (i === 0 ? undefined : new Gate(means.timers)))
   const attempts = order.map(async (upstream, i) => {
-    await gates[i]!.opened
-    if (stop.signal.aborted) throw new Error('too late')
-    const next = gates[i + 1]
-    if (next) means.timers.schedule(next, means.now() + headStart(upstream))
-    const outcome = await attempt(question, upstream, means, stop.signal, watch)
+    await doors[i]?.opened
+    if (stop.stopped) throw new Error('too late')
+    const next = doors[i + 1]
+    next?.openIn(headStart(upstream), means.now())
+    const outcome = await attempt(question, upstream, means, stop, watch)
     if (outcome.kind === 'response') return outcome
     failures.push(outcome)
     next?.open()
     throw new Error(outcome.why)
   })
-  const late = deadline.opened.then((): Outcome => ({
-    kind: 'failed',
-    why: 'silence',
-    rcode: 2,
-    upstream: undefined,
-  }))
+  const silence = late.opened.then((): Outcome => SILENCE)
   try {
-    return await Promise.race([pAny<Outcome>(attempts), late])
+    return await Promise.race([pAny<Outcome>(attempts), silence])
   } catch {
     // Every attempt failed: the most telling of them is the answer.
     return (
-      failures.find(f => f.why === 'soft' && f.rcode === 2) ??
+      failures.find(f => f.why === 'soft' && f.rcode === RCODE.SERVFAIL) ??
       failures.find(f => f.why === 'soft') ??
-      failures[0] ?? { kind: 'failed', why: 'unreachable', rcode: 2, upstream: undefined }
+      failures[0] ??
+      SILENCE
     )
   } finally {
-    stop.abort()
-    deadline.due = Infinity
-    for (const gate of gates) {
-      gate.due = Infinity
-      gate.open()
-    }
+    stop.stop()
+    late.open()
+    for (const door of doors) door?.open()
   }
+}
+
+const SILENCE: Failed = {
+  kind: 'failed',
+  why: 'silence',
+  rcode: RCODE.SERVFAIL,
+  upstream: undefined,
 }
 
 const mine = new Records()
@@ -97,7 +96,7 @@ const attempt = async (
   question: Buffer,
   upstream: Upstream,
   means: RaceMeans,
-  signal: AbortSignal,
+  stop: Stop,
   watch?: Watch,
 ): Promise<Outcome> => {
   if (upstream.spec.protocol === 'udp') {
@@ -111,14 +110,16 @@ const attempt = async (
         undefined,
         watch,
       )
-      signal.addEventListener('abort', () => race.cancel(), { once: true })
+      stop.also(() => race.cancel())
       race.start()
     })
   }
   const startedAt = means.now()
+  const controller = new AbortController()
+  stop.also(() => controller.abort())
   means.counts.add(upstream.slot, 'requests')
   try {
-    const wire = await means.overStream(upstream, question, signal)
+    const wire = await means.overStream(upstream, question, controller.signal)
     const now = means.now()
     if (!scan(wire, wire.length, mine) || !answers(question, wire, mine))
       throw new Error('not an answer to the question')
@@ -136,11 +137,11 @@ const attempt = async (
     means.counts.add(upstream.slot, 'wins')
     return kept({ kind: 'response', upstream, wire, records: mine, is })
   } catch {
-    if (!signal.aborted) {
+    if (!stop.stopped) {
       means.counts.add(upstream.slot, 'unreachable')
       if (upstream.failed(means.now(), 'unreachable')) means.counts.dead(upstream)
     }
-    return { kind: 'failed', why: 'unreachable', rcode: 2, upstream }
+    return { kind: 'failed', why: 'unreachable', rcode: RCODE.SERVFAIL, upstream }
   }
 }
 
@@ -148,14 +149,46 @@ const attempt = async (
 const kept = (outcome: Outcome): Outcome =>
   outcome.kind === 'response' ? { ...outcome, wire: Buffer.from(outcome.wire) } : outcome
 
+/** Tells attempts that they are no longer wanted. An AbortController per question took 2 kB. */
+class Stop {
+  stopped = false
+  readonly #then: (() => void)[] = []
+
+  also(what: () => void): void {
+    this.#then.push(what)
+  }
+
+  stop(): void {
+    this.stopped = true
+    for (const what of this.#then) what()
+  }
+}
+
 /** A door that opens at a time, or before it. */
 class Gate implements Timed {
-  due = Infinity
-  open!: () => void
+  due = 0
+  place = -1
+  readonly #timers: Timers
+  #open!: () => void
   readonly opened = new Promise<void>(resolve => {
-    this.open = resolve
+    this.#open = resolve
   })
+
+  constructor(timers: Timers, afterMs?: Milliseconds, now = 0) {
+    this.#timers = timers
+    if (afterMs !== undefined) this.openIn(afterMs, now)
+  }
+
+  openIn(ms: Milliseconds, now: Milliseconds): void {
+    this.#timers.schedule(this, now + ms)
+  }
+
+  open(): void {
+    this.#timers.cancel(this)
+    this.#open()
+  }
+
   fire(): void {
-    this.open()
+    this.#open()
   }
 }

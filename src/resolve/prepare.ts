@@ -4,21 +4,12 @@
  * may rotate laid out evenly. The upstream's octets are kept as they are
  * wherever they already have that shape, which is nearly always.
  */
-import { NEGATIVE, POSITIVE, type Fill } from '../fast/entry.ts'
+import { NEGATIVE, POSITIVE, type Fill, type FillMeta } from '../fast/entry.ts'
 import { TYPE } from '../wire/codes.ts'
 import { compose, type Rename } from '../wire/compose.ts'
 import { AA, HEADER, QR, RA, RCODE_MASK } from '../wire/header.ts'
 import { put16, u16, u8 } from '../wire/octets.ts'
 import { ANSWER, Records, scan } from '../wire/scan.ts'
-
-/** What a fill needs besides the message. */
-export type FillMeta = Omit<
-  Fill,
-  'wire' | 'qnameEnd' | 'questionEnd' | 'qtype' | 'ttls' | 'rotateFrom' | 'rotateCount'
-> & {
-  /** Ours to answer for: a local zone. */
-  readonly authoritative: boolean
-}
 
 const ROTATES: ReadonlySet<number> = new Set([TYPE.A, TYPE.AAAA, TYPE.SRV])
 
@@ -66,7 +57,7 @@ export const prepare = (
   const length = asItIs ? end : records.end
   const [rotateFrom, rotateCount] = findRun(wire, records, count)
   return {
-    ...meta,
+    meta,
     wire: wire.subarray(0, length),
     qnameEnd: records.qnameEnd,
     questionEnd: records.questionEnd,
@@ -149,7 +140,7 @@ export const bareFill = (
   work[3] = RA | rcode
   work[5] = 1
   return {
-    ...meta,
+    meta,
     wire: work.subarray(0, questionEnd),
     qnameEnd: questionEnd - 4,
     questionEnd,

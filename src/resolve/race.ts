@@ -78,7 +78,8 @@ const LINGER_MS = 400
 const mine = new Records()
 
 export class Race implements Exchange, Timed {
-  due = Infinity
+  due = 0
+  place = -1
   readonly peers: readonly Peer[]
   readonly #lanes: readonly Upstream[]
   readonly #state: Uint8Array
@@ -338,7 +339,7 @@ export class Race implements Exchange, Timed {
   #close(): void {
     if (this.#ticket) this.#means.exchanges.end(this.#ticket)
     this.#ticket = undefined
-    this.due = Infinity
+    this.#means.timers.cancel(this)
     this.#stop.abort()
   }
 

@@ -10,7 +10,7 @@
  * Every query ends in a response: fresh, stale, an upstream's own failure or
  * ours. What is in the air is bounded; beyond it the oldest is given up.
  */
-import { FAILURE, keyBits, NEGATIVE, type Entry } from '../fast/entry.ts'
+import { FAILURE, keyBits, NEGATIVE, type Entry, type FillMeta } from '../fast/entry.ts'
 import { SLOT } from '../fast/counters.ts'
 import { EDE, RCODE, rcodeName, TYPE } from '../wire/codes.ts'
 import { HEADER } from '../wire/header.ts'
@@ -27,7 +27,7 @@ import {
   specialEntry,
   type LocalMeans,
 } from './local-answers.ts'
-import { bareFill, kindOf, prepare, type FillMeta } from './prepare.ts'
+import { bareFill, kindOf, prepare } from './prepare.ts'
 import type { Question } from './query.ts'
 import { upstreamQuery } from './question.ts'
 import { Race, type Outcome, type RaceMeans, type Watch } from './race.ts'
@@ -418,7 +418,7 @@ export class Resolver {
 
   #land(flight: Flight): void {
     flight.done = true
-    flight.due = Infinity
+    this.#means.timers.cancel(flight)
     if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
   }
 }

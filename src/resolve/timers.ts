@@ -1,67 +1,93 @@
 /**
- * What is due when: a binary heap of plain objects that carry their own time.
- * Cancelling is forgetting (`due` is set to Infinity and the entry falls out
- * when it comes up), because most races are over long before their timers.
+ * What is due when: a binary heap of plain objects that know their place in
+ * it, so that cancelling takes them out. Most races are over long before
+ * their timers; left in the heap, each would outlive the young generation
+ * and be paid for again by the old one.
  */
 
 export interface Timed {
-  /** Milliseconds on the data thread's clock; Infinity: not wanted any more. */
+  /** Milliseconds on the data thread's clock. Only Timers writes it. */
   due: number
+  /** Its place in the heap, -1 when not scheduled. Only Timers writes it. */
+  place: number
   /** Called once when due; may schedule itself again. */
   fire(now: number): void
 }
 
 export class Timers {
-  readonly #heap: { at: number; item: Timed }[] = []
+  readonly #heap: Timed[] = []
 
   get size(): number {
     return this.#heap.length
   }
 
-  /** Fires `item` at `at` unless its `due` says otherwise by then. */
+  /** Fires `item` at `at`, and not when it was to fire before. */
   schedule(item: Timed, at: number): void {
-    item.due = at
-    const heap = this.#heap
-    let i = heap.length
-    const node = { at, item }
-    heap.push(node)
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (heap[parent]!.at <= at) break
-      heap[i] = heap[parent]!
-      i = parent
+    if (item.place >= 0) {
+      const before = item.due
+      item.due = at
+      if (at < before) this.#up(item.place)
+      else this.#down(item.place)
+      return
     }
-    heap[i] = node
+    item.due = at
+    item.place = this.#heap.length
+    this.#heap.push(item)
+    this.#up(item.place)
+  }
+
+  /** It will not fire. */
+  cancel(item: Timed): void {
+    const i = item.place
+    if (i < 0) return
+    item.place = -1
+    const last = this.#heap.pop()!
+    if (last === item) return
+    this.#heap[i] = last
+    last.place = i
+    this.#up(i)
+    this.#down(last.place)
   }
 
   /** Fires all that is due; milliseconds until the next, Infinity for none. */
   run(now: number): number {
-    const heap = this.#heap
-    while (heap.length > 0 && heap[0]!.at <= now) {
-      const { at, item } = this.#pop()
-      if (item.due !== at) continue
-      item.due = Infinity
-      item.fire(now)
+    for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
+      this.cancel(next)
+      next.fire(now)
     }
-    return heap.length > 0 ? heap[0]!.at - now : Infinity
+    const next = this.#heap[0]
+    return next ? next.due - now : Infinity
   }
 
-  #pop(): { at: number; item: Timed } {
+  #up(i: number): void {
     const heap = this.#heap
-    const top = heap[0]!
-    const last = heap.pop()!
-    const n = heap.length
-    if (n === 0) return top
-    let i = 0
+    const item = heap[i]!
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      const above = heap[parent]!
+      if (above.due <= item.due) break
+      heap[i] = above
+      above.place = i
+      i = parent
+    }
+    heap[i] = item
+    item.place = i
+  }
+
+  #down(i: number): void {
+    const heap = this.#heap
+    const item = heap[i]!
     for (;;) {
       let child = 2 * i + 1
-      if (child >= n) break
-      if (child + 1 < n && heap[child + 1]!.at < heap[child]!.at) child++
-      if (heap[child]!.at >= last.at) break
-      heap[i] = heap[child]!
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && heap[child + 1]!.due < heap[child]!.due) child++
+      const below = heap[child]!
+      if (below.due >= item.due) break
+      heap[i] = below
+      below.place = i
       i = child
     }
-    heap[i] = last
-    return top
+    heap[i] = item
+    item.place = i
   }
 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { decode } from 'dns-packet'
 import { admit, Head } from '../../src/fast/admit.ts'
-import { FAILURE, NEGATIVE, POSITIVE, type Entry, type Fill } from '../../src/fast/entry.ts'
+import { FAILURE, NEGATIVE, POSITIVE, type Entry, type Fill, type FillMeta } from '../../src/fast/entry.ts'
 import { hitLength, putHit, shownTtl } from '../../src/fast/hit.ts'
 import { PacketCache } from '../../src/fast/packet-cache.ts'
 import { blockSize, Slab } from '../../src/fast/slab.ts'
@@ -17,7 +17,7 @@ import { plainQuery } from '../../src/resolve/question.ts'
 const records = new Records()
 const META = { kind: POSITIVE, ttl: 60, stale: 0, staleTtl: 30, ede: -1, edeText: '', zone: 0, source: 1, failures: 0, dnssecOk: false, checkingDisabled: false, authoritative: false } as const
 
-const fillOf = (name: string, type = 'A', packet: Parameters<typeof response>[0] = { answers: [a(name, '192.0.2.1')] }, meta: Partial<Fill> = {}): Fill => {
+const fillOf = (name: string, type = 'A', packet: Parameters<typeof response>[0] = { answers: [a(name, '192.0.2.1')] }, meta: Partial<FillMeta> = {}): Fill => {
   const wire = response(packet)(Buffer.from(questionOf(name, type).wire))
   scan(wire, wire.length, records)
   const is = classify(wire, records)
