@@ -32,6 +32,8 @@ type Options = {
   limits: Limits
   counts: Counts
   now: number
+  /** Something was put where nothing waited: `poll` is wanted sooner than it was. */
+  onPut: () => void
   /** What we changed in (from, to] is ready to go out. */
   onBatch: (owner: Owner, from: number, to: number) => void
 }
@@ -41,6 +43,7 @@ export class Own {
   readonly #replica: Replica
   readonly #limits: Limits
   readonly #counts: Counts
+  readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
   /** By the key's octets as latin1; undefined withdraws. */
   #pending = new Map<string, { octets: Buffer; value: Uint8Array | undefined }>()
@@ -52,12 +55,13 @@ export class Own {
   #kinds = new Set<number>()
   #outbidAt = -Infinity
 
-  constructor({ name, epoch, replica, limits, counts, now, onBatch }: Options) {
+  constructor({ name, epoch, replica, limits, counts, now, onPut, onBatch }: Options) {
     this.#name = name
     this.#epoch = Math.min(Math.max(1, Math.floor(epoch)), MAX_EPOCH - 1)
     this.#replica = replica
     this.#limits = limits
     this.#counts = counts
+    this.#onPut = onPut
     this.#onBatch = onBatch
     this.#settleAt = now + INHERIT_MS
   }
@@ -84,7 +88,9 @@ export class Own {
       return false
     }
     this.#pending.set(octets.toString('latin1'), { octets, value: value && Uint8Array.from(value) })
-    if (this.#dueAt === Infinity) this.#dueAt = Math.max(now + FIRST_MS, this.#sentAt + BATCH_MS)
+    if (this.#dueAt < Infinity) return true
+    this.#dueAt = Math.max(now + FIRST_MS, this.#sentAt + BATCH_MS)
+    this.#onPut()
     return true
   }
 

@@ -39,6 +39,8 @@ export type RecordsOptions = {
   readonly allow?: (key: Key, owner: string) => boolean
   /** Whether there are seeds to wait for before we count as synced; default true. */
   readonly seeds?: boolean
+  /** Called when something is published where nothing waited, so that `poll` is called again soon; must not call it itself. */
+  readonly wake?: () => void
   /** Peers to begin with, shared between simulated nodes; default: none, they are learned from member events. */
   readonly roster?: PeerRoster
 }
@@ -104,6 +106,7 @@ export class Records implements Rider {
       limits,
       counts,
       now: start,
+      onPut: options.wake ?? (() => {}),
       onBatch: (owner, from, to) => this.#hot.add(owner, from, to, 0, this.#now()),
     })
     this.#repair = new Repair({

@@ -9,6 +9,8 @@ import type { Kind } from '../../../../src/control/gossip/records/types.ts'
 import type { MemberEvent } from '../../../../src/control/gossip/rider.ts'
 import { seeded } from '../../../../src/control/gossip/sim/random.ts'
 
+t.setTimeout(300_000)
+
 const SEEDS = Number(process.env.SEEDS ?? 10_000)
 const kinds: readonly Kind[] = ['vip', 'zone', 'node']
 
