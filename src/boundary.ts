@@ -116,6 +116,8 @@ export type RouteSpec = { readonly zone: string; readonly label: number } & (
     }
   /** Answered NXDOMAIN here: RFC 6761 and 6303 names, so that they do not leak. */
   | { readonly kind: 'special' }
+  /** Answered REFUSED: nobody to ask. */
+  | { readonly kind: 'refuse' }
 )
 
 /** What the data thread answers from. Frozen; replaced whole. */
@@ -172,6 +174,8 @@ export type DataThreadStart = {
     readonly apex: string
     readonly recursionAvailable: boolean
     readonly setTruncateBit: boolean
+    /** REFUSED for names outside the zone. */
+    readonly refuseOutside?: boolean
   }
 }
 

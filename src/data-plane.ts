@@ -56,6 +56,9 @@ const PROBES = {
   external: plainQuery(Buffer.of(0), 2),
 }
 
+/** Of a probe only what it teaches about the upstream matters. */
+const NOBODY = { finish: () => {}, late: () => {} }
+
 export class DataPlane {
   readonly #start: DataThreadStart
   readonly #means: DataPlaneMeans
@@ -242,13 +245,7 @@ export class DataPlane {
       for (const upstream of upstreams) {
         if (upstream.spec.protocol !== 'udp' || !upstream.takeProbe(now)) continue
         this.#resolverMeans.counts.add(upstream.slot, 'probes')
-        new Race(
-          Buffer.from(PROBES[spec.ttl]),
-          [upstream],
-          1,
-          this.#resolverMeans,
-          () => {},
-        ).start()
+        new Race(Buffer.from(PROBES[spec.ttl]), [upstream], 1, this.#resolverMeans, NOBODY).start()
       }
     }
   }
@@ -272,6 +269,7 @@ export class DataPlane {
   #every(ms: number, work: (now: number) => void): void {
     const timed: Timed = {
       due: 0,
+      place: -1,
       fire: now => {
         if (this.#draining) return
         this.#timers.schedule(timed, now + ms)

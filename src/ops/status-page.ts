@@ -265,6 +265,7 @@ const ROUTE_WORDS = {
   rename: 'renamed to',
   forward: 'forwarded to',
   special: 'answered here: does not exist',
+  refuse: 'refused',
 } as const
 
 const gossipLines = ({

@@ -25,7 +25,7 @@ export type MastersStatus = {
 /** A configured route as the page shows it, in order of decision. */
 export type RouteStatus = {
   readonly zone: string
-  readonly kind: 'local' | 'rename' | 'forward' | 'special'
+  readonly kind: 'local' | 'rename' | 'forward' | 'special' | 'refuse'
   /** Where it leads: upstreams by name, or the zone it is renamed to. */
   readonly to: readonly string[]
 }

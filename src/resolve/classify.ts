@@ -10,7 +10,7 @@ import { extendedRcode } from '../wire/edns.ts'
 import { rcode as headerRcode, isTruncated, ancount, HEADER } from '../wire/header.ts'
 import { expandName, MAX_NAME, sameName, STEPS, type Budget } from '../wire/name.ts'
 import { u16, u32 } from '../wire/octets.ts'
-import { ANSWER, AUTHORITY, isIn, ttlOf, type Records } from '../wire/scan.ts'
+import { ANSWER, AUTHORITY, isIn, MAX_RECORDS, ttlOf, type Records } from '../wire/scan.ts'
 
 export type ResponseKind =
   | 'positive' // NOERROR with what was asked for
@@ -25,8 +25,8 @@ export type Classified = {
   rcode: number
   /** Least TTL of the kept answer records; for negatives with a SOA min(SOA TTL, MINIMUM, chain); undefined without. */
   ttl: number | undefined
-  /** Records that belong to the question, by section ascending; OPT never. */
-  keep: number[]
+  /** Records that belong to the question, by section ascending, OPT never; undefined for all of them. */
+  keep: readonly number[] | undefined
   /** Everything but OPT was kept. */
   whole: boolean
 }
@@ -39,6 +39,8 @@ const PROOF: ReadonlySet<number> = new Set([TYPE.NSEC, TYPE.NSEC3, TYPE.RRSIG])
 const current = Buffer.alloc(MAX_NAME + 1)
 const owner = Buffer.alloc(MAX_NAME + 1)
 const target = Buffer.alloc(MAX_NAME + 1)
+/** Answers that were found to be on the chain. */
+const taken = new Uint8Array(MAX_RECORDS)
 
 const soft = (rcode: number): Classified => ({
   kind: 'soft',
@@ -48,11 +50,31 @@ const soft = (rcode: number): Classified => ({
   whole: false,
 })
 
+/**
+ * The shape nearly every answer has: NOERROR, nothing but records of the type
+ * that was asked, each owned by a pointer to the question. Undefined for any
+ * other, which the long way decides; this one allocates only its result.
+ */
+const classifyPlain = (b: Uint8Array, r: Records, rcode: number): Classified | undefined => {
+  const answers = ancount(b)
+  if (rcode !== RCODE.NOERROR || answers === 0 || answers !== r.count - (r.opt >= 0 ? 1 : 0))
+    return undefined
+  let ttl = Infinity
+  for (let i = 0; i < answers; i++) {
+    if (r.type[i] !== r.qtype || r.class[i] !== CLASS.IN || u16(b, r.at[i]!) !== 0xc000 + HEADER)
+      return undefined
+    ttl = Math.min(ttl, ttlOf(b, r, i))
+  }
+  return { kind: 'positive', rcode, ttl, keep: undefined, whole: true }
+}
+
 /** Classifies a response that `scan` found well formed and whose question has been checked. */
 export const classify = (b: Uint8Array, r: Records): Classified => {
   const rcode = headerRcode(b) | (r.opt >= 0 ? extendedRcode(b, r.rdataAt[r.opt]!) << 4 : 0)
   if (isTruncated(b)) return { kind: 'truncated', rcode, ttl: undefined, keep: [], whole: false }
   if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return soft(rcode)
+  const plain = classifyPlain(b, r, rcode)
+  if (plain) return plain
   const budget: Budget = { steps: STEPS }
   const keep: number[] = []
   let ttl = Infinity
@@ -60,9 +82,7 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
   const answers = ancount(b)
   let found = false
   let chained = false
-  const ownerIs = (i: number, name: Uint8Array): boolean =>
-    expandName(b, r.at[i]!, r.end, owner, budget) > 0 && sameName(owner, 0, name, 0)
-  const taken = new Uint8Array(answers)
+  taken.fill(0, 0, answers)
   for (let links = 0; ; links++) {
     let next = -1
     for (let i = 0; i < answers; i++) {
@@ -80,7 +100,8 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
         if (taken[i]) ttl = Math.min(ttl, ttlOf(b, r, i))
         continue
       }
-      if (!ownerIs(i, current)) continue
+      if (expandName(b, r.at[i]!, r.end, owner, budget) < 0 || !sameName(owner, 0, current, 0))
+        continue
       taken[i] = 1
       if (matches) found = true
       else if (type === TYPE.CNAME && next < 0) next = i

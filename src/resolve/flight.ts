@@ -1,13 +1,22 @@
 /** One question in flight and everybody who waits for its answer. */
 import type { Entry } from '../fast/entry.ts'
 import type { Question } from './query.ts'
+import type { Outcome, RaceOwner } from './race.ts'
 import type { Route } from './router.ts'
 import type { Timed } from './timers.ts'
 
 /** Told the answer; `ede` is 0, or the extended error that says it is stale. */
 export type Asker = (entry: Entry, ede: number) => void
 
-export class Flight implements Timed {
+/** Who flies it: what happens to a flight is told there. */
+export interface Tower {
+  landed(flight: Flight, outcome: Outcome): void
+  late(flight: Flight, outcome: Outcome): void
+  /** It has taken so long that a stale answer is better than waiting on. */
+  overdue(flight: Flight): void
+}
+
+export class Flight implements Timed, RaceOwner {
   due = 0
   place = -1
   done = false
@@ -19,25 +28,34 @@ export class Flight implements Timed {
   readonly stale: Entry | undefined
   /** Failures of this question in a row so far. */
   readonly failures: number
-  readonly #waited: (flight: Flight) => void
+  readonly #tower: Tower
 
   constructor(
+    key: string,
     question: Question,
     route: Route,
     stale: Entry | undefined,
     failures: number,
-    waited: (flight: Flight) => void,
+    tower: Tower,
   ) {
-    this.key = flightKey(question)
+    this.key = key
     this.question = question
     this.route = route
     this.stale = stale
     this.failures = failures
-    this.#waited = waited
+    this.#tower = tower
   }
 
   fire(): void {
-    this.#waited(this)
+    this.#tower.overdue(this)
+  }
+
+  finish(outcome: Outcome): void {
+    this.#tower.landed(this, outcome)
+  }
+
+  late(outcome: Outcome): void {
+    this.#tower.late(this, outcome)
   }
 }
 

@@ -101,15 +101,8 @@ const attempt = async (
 ): Promise<Outcome> => {
   if (upstream.spec.protocol === 'udp') {
     return new Promise(resolve => {
-      const race = new Race(
-        question,
-        [upstream],
-        1,
-        means,
-        outcome => resolve(kept(outcome)),
-        undefined,
-        watch,
-      )
+      const owner = { finish: (outcome: Outcome) => resolve(kept(outcome)), late: () => {} }
+      const race = new Race(question, [upstream], 1, means, owner, watch)
       stop.also(() => race.cancel())
       race.start()
     })

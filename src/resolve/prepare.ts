@@ -18,13 +18,13 @@ const mine = new Records()
 
 /**
  * The fill for the response b[0, r.end) as `r` describes it, `keep` of its
- * records. The fill's `wire` lies in memory that the next call reuses.
+ * records (undefined: all). The fill's `wire` lies in memory that the next call reuses.
  * Undefined if the message cannot be put together (a bad name in rdata).
  */
 export const prepare = (
   b: Uint8Array,
   r: Records,
-  keep: readonly number[],
+  keep: readonly number[] | undefined,
   whole: boolean,
   meta: FillMeta,
   rename?: Rename,
@@ -44,7 +44,7 @@ export const prepare = (
     if (r.opt >= 0) put16(work, 10, u16(b, 10) - 1)
     records = r
   } else {
-    const length = compose(b, r, byPriority(b, r, keep), work, rename)
+    const length = compose(b, r, byPriority(b, r, keep ?? allOf(r)), work, rename)
     if (length < 0 || !scan(work, length, mine)) return undefined
     wire = work
     records = mine
@@ -67,6 +67,10 @@ export const prepare = (
     rotateCount,
   }
 }
+
+/** Numbers of all records but OPT. */
+const allOf = (r: Records): number[] =>
+  Array.from({ length: r.count }, (_, i) => i).filter(i => i !== r.opt)
 
 /** SRV records in order of priority, all else as it came. */
 const byPriority = (b: Uint8Array, r: Records, keep: readonly number[]): readonly number[] => {

@@ -1,5 +1,5 @@
 /** A query that the packet cache could not answer, as it travels to its response. */
-import type { Head } from '../fast/admit.ts'
+import { Head } from '../fast/admit.ts'
 import type { Watch } from './race.ts'
 
 /** What is asked, apart from who asks. */
@@ -31,6 +31,21 @@ export type Query = {
   readonly watch: Watch | undefined
 }
 
-/** A head of one's own: admission reuses its. */
-export const keepHead = (head: Head): Head =>
-  Object.assign(Object.create(Object.getPrototypeOf(head) as object) as Head, head)
+/** A head of one's own: admission reuses its. Field by field, because Object.assign takes V8's slow path (2 µs). */
+export const keepHead = (from: Head): Head => {
+  const head = new Head()
+  head.rcode = from.rcode
+  head.ede = from.ede
+  head.qnameEnd = from.qnameEnd
+  head.questionEnd = from.questionEnd
+  head.qtype = from.qtype
+  head.qclass = from.qclass
+  head.edns = from.edns
+  head.dnssecOk = from.dnssecOk
+  head.checkingDisabled = from.checkingDisabled
+  head.recursionDesired = from.recursionDesired
+  head.payload = from.payload
+  head.optionsAt = from.optionsAt
+  head.optionsEnd = from.optionsEnd
+  return head
+}

@@ -61,6 +61,14 @@ export type RaceMeans = {
   readonly now: () => Milliseconds
 }
 
+/** Who started a race. */
+export interface RaceOwner {
+  /** Its end, once; the bytes of a response are valid during the call only. */
+  finish(outcome: Outcome): void
+  /** A positive answer came after a negative one had been given. */
+  late(outcome: Outcome): void
+}
+
 /** Told of each step when somebody watches (query --trace). */
 export type Watch = (step: string, detail: string) => void
 
@@ -84,11 +92,10 @@ export class Race implements Exchange, Timed {
   readonly #lanes: readonly Upstream[]
   readonly #state: Uint8Array
   readonly #means: RaceMeans
-  readonly #finish: (outcome: Outcome) => void
-  readonly #late: (outcome: Outcome) => void
+  readonly #owner: RaceOwner
   readonly #watch: Watch | undefined
   readonly #question: Buffer
-  readonly #stop = new Lazy()
+  #stop: AbortController | undefined
   /** Lanes that count for a majority: those not known dead. */
   readonly #voters: number
   #ticket: Ticket | undefined
@@ -106,15 +113,13 @@ export class Race implements Exchange, Timed {
   /**
    * @param lanes who is asked; probes of dead upstreams last
    * @param voters how many of them are not known dead
-   * @param late told of a positive answer that came after a negative one had been given
    */
   constructor(
     question: Buffer,
     lanes: readonly Upstream[],
     voters: number,
     means: RaceMeans,
-    finish: (outcome: Outcome) => void,
-    late: (outcome: Outcome) => void = () => {},
+    owner: RaceOwner,
     watch?: Watch,
   ) {
     this.#question = question
@@ -123,8 +128,7 @@ export class Race implements Exchange, Timed {
     this.#state = new Uint8Array(lanes.length)
     this.#pending = lanes.length
     this.#means = means
-    this.#finish = finish
-    this.#late = late
+    this.#owner = owner
     this.#watch = watch
     this.peers = lanes.map(means.peerOf)
   }
@@ -229,7 +233,7 @@ export class Race implements Exchange, Timed {
         this.#outcomeKind !== 'failed'
       if (contradicts) this.#means.counts.disagree(upstream, this.#outcomeKind, is.kind)
       if (is.kind === 'positive' && this.#outcomeKind !== 'positive') {
-        this.#late({ kind: 'response', upstream, wire: b, records: r, is })
+        this.#owner.late({ kind: 'response', upstream, wire: b, records: r, is })
       }
       return this.#settle(lane, state, now)
     }
@@ -310,11 +314,11 @@ export class Race implements Exchange, Timed {
 
   #end(outcome: Outcome): void {
     this.#done = true
-    this.#stop.abort()
+    this.#stop?.abort()
     this.#held = undefined
     if (this.#pending === 0) this.#close()
     else this.#means.timers.schedule(this, this.#means.now() + LINGER_MS)
-    this.#finish(outcome)
+    this.#owner.finish(outcome)
   }
 
   /** Those still silent at the end have failed. */
@@ -340,7 +344,7 @@ export class Race implements Exchange, Timed {
     if (this.#ticket) this.#means.exchanges.end(this.#ticket)
     this.#ticket = undefined
     this.#means.timers.cancel(this)
-    this.#stop.abort()
+    this.#stop?.abort()
   }
 
   #schedule(): void {
@@ -360,32 +364,23 @@ export class Race implements Exchange, Timed {
     const upstream = this.#lanes[lane]!
     this.#state[lane] = TCP
     this.#means.counts.add(upstream.slot, 'tcpRetries')
-    this.#means.overStream(upstream, this.#question, this.#stop.signal()).then(
-      wire => {
-        const now = this.#means.now()
-        if (this.#state[lane] !== TCP || this.#done) return
-        if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
-          return this.#lost(lane, 'other', now)
-        const is = classify(wire, mine)
-        // TC over TCP promises nothing more.
-        if (is.kind === 'truncated') this.#lost(lane, 'other', now)
-        else this.#judge(lane, wire, mine, is, now)
-      },
-      () => {
-        if (this.#state[lane] === TCP && !this.#done)
-          this.#lost(lane, 'unreachable', this.#means.now())
-      },
-    )
-  }
-}
-
-/** An AbortController made only when somebody needs its signal: most races never go to TCP. */
-class Lazy {
-  #controller: AbortController | undefined
-  signal(): AbortSignal {
-    return (this.#controller ??= new AbortController()).signal
-  }
-  abort(): void {
-    this.#controller?.abort()
+    this.#means
+      .overStream(upstream, this.#question, (this.#stop ??= new AbortController()).signal)
+      .then(
+        wire => {
+          const now = this.#means.now()
+          if (this.#state[lane] !== TCP || this.#done) return
+          if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
+            return this.#lost(lane, 'other', now)
+          const is = classify(wire, mine)
+          // TC over TCP promises nothing more.
+          if (is.kind === 'truncated') this.#lost(lane, 'other', now)
+          else this.#judge(lane, wire, mine, is, now)
+        },
+        () => {
+          if (this.#state[lane] === TCP && !this.#done)
+            this.#lost(lane, 'unreachable', this.#means.now())
+        },
+      )
   }
 }

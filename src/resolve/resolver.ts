@@ -17,7 +17,7 @@ import { HEADER } from '../wire/header.ts'
 import { foldedText } from '../wire/name.ts'
 import { Records, scan } from '../wire/scan.ts'
 import { failureEntry, keep, metaOf } from './entries.ts'
-import { Flight, flightKey, type Asker } from './flight.ts'
+import { Flight, flightKey, type Asker, type Tower } from './flight.ts'
 import { hedge } from './hedge.ts'
 import {
   answerLocal,
@@ -33,6 +33,7 @@ import { upstreamQuery } from './question.ts'
 import { Race, type Outcome, type RaceMeans, type Watch } from './race.ts'
 import { renamed } from './rename.ts'
 import type { Route, Router } from './router.ts'
+import type { Upstream } from './upstream.ts'
 import {
   CLUSTER_STALE_TTL,
   EXTERNAL_STALE_TTL,
@@ -55,7 +56,7 @@ export type ResolverMeans = RaceMeans &
 
 const records = new Records()
 
-export class Resolver {
+export class Resolver implements Tower {
   router: Router
   readonly #means: ResolverMeans
   readonly #flights = new Map<string, Flight>()
@@ -96,6 +97,19 @@ export class Resolver {
         )
       case 'special':
         return asker(specialEntry(question, route, this.#means), 0)
+      case 'refuse':
+        return asker(
+          failureEntry(
+            question,
+            spec.label,
+            0,
+            RCODE.REFUSED,
+            EDE.NOT_AUTHORITATIVE,
+            'no server is configured for this name',
+            this.#means.now(),
+          ),
+          0,
+        )
       case 'rename': {
         if (links >= MAX_LINKS)
           return asker(
@@ -176,10 +190,11 @@ export class Resolver {
       name: foldedText(wire, HEADER),
     }
     const route = this.router.match(question.name)
-    if (route.spec.kind !== 'forward' || this.#flights.has(flightKey(question))) return false
+    const key = flightKey(question)
+    if (route.spec.kind !== 'forward' || this.#flights.has(key)) return false
     this.#prefetched++
     this.#means.counters[SLOT.prefetches]! += 1
-    this.#launch(question, route, undefined, undefined)
+    this.#launch(key, question, route, undefined, undefined)
     return true
   }
 
@@ -188,7 +203,7 @@ export class Resolver {
     const { spec } = this.router.match(name)
     if (spec.kind === 'local') return this.#means.zones.get(spec.zone)?.number ?? 0
     if (spec.kind === 'forward') return spec.number
-    if (spec.kind === 'special' || links >= MAX_LINKS) return 0
+    if (spec.kind !== 'rename' || links >= MAX_LINKS) return 0
     return this.sourceOf(otherName(name, spec.zone, spec.to), links + 1)
   }
 
@@ -225,10 +240,19 @@ export class Resolver {
       const oldest = this.#flights.values().next().value
       if (oldest) this.#giveUp(oldest, 'too many questions in flight')
     }
-    this.#launch(question, route, asker, stale, old?.kind === FAILURE ? old.failures + 1 : 0, watch)
+    this.#launch(
+      key,
+      question,
+      route,
+      asker,
+      stale,
+      old?.kind === FAILURE ? old.failures + 1 : 0,
+      watch,
+    )
   }
 
   #launch(
+    key: string,
     question: Question,
     route: Route,
     asker: Asker | undefined,
@@ -237,7 +261,7 @@ export class Resolver {
     watch?: Watch,
   ): void {
     const { timers, now } = this.#means
-    const flight = new Flight(question, route, stale, failures, f => this.#staleTimer(f))
+    const flight = new Flight(key, question, route, stale, failures, this)
     if (asker) flight.askers.push(asker)
     this.#flights.set(flight.key, flight)
     this.#asked++
@@ -259,35 +283,24 @@ export class Resolver {
     if (spec.policy === 'hedge') {
       watch?.('hedge', route.upstreams.map(u => u.name).join(' '))
       void hedge(wire, route.upstreams, this.#means, watch).then(outcome =>
-        this.#outcome(flight, outcome),
+        this.landed(flight, outcome),
       )
       return
     }
-    const t = now()
-    const living = route.upstreams.filter(u => !u.dead)
-    const probed = route.upstreams.filter(u => u.dead && u.takeProbe(t))
-    const lanes = [...living, ...probed]
-    watch?.('race', lanes.map(u => u.name).join(' '))
-    if (lanes.length === 0)
+    const lanes = lanesOf(route, now())
+    watch?.('race', lanes.upstreams.map(u => u.name).join(' '))
+    if (lanes.upstreams.length === 0) {
       return this.#failed(
         flight,
         'every upstream is known to be dead',
         EDE.NO_REACHABLE_AUTHORITY,
         RCODE.SERVFAIL,
       )
-    const race = new Race(
-      wire,
-      lanes,
-      Math.max(1, living.length),
-      this.#means,
-      outcome => this.#outcome(flight, outcome),
-      late => this.#late(flight, late),
-      watch,
-    )
-    race.start()
+    }
+    new Race(wire, lanes.upstreams, lanes.voters, this.#means, flight, watch).start()
   }
 
-  #outcome(flight: Flight, outcome: Outcome): void {
+  landed(flight: Flight, outcome: Outcome): void {
     if (flight.done) return
     if (outcome.kind === 'failed') {
       const why =
@@ -327,17 +340,26 @@ export class Resolver {
       is.kind === 'positive'
         ? positiveTtl(policy, question.name, is.ttl ?? 0, clamps)
         : negativeTtl(policy, is.ttl, clamps)
-    const meta = {
-      ...metaOf(question, kindOf(is.kind), ttl, route.spec.label, numberOf(route), false),
+    const meta: FillMeta = {
+      kind: kindOf(is.kind),
+      ttl,
       stale: ttl > 0 ? clamps.serveStale : 0,
       staleTtl: policy === 'cluster' ? CLUSTER_STALE_TTL : EXTERNAL_STALE_TTL,
+      ede: -1,
+      edeText: '',
+      zone: route.spec.label,
+      source: numberOf(route),
+      failures: 0,
+      dnssecOk: question.dnssecOk,
+      checkingDisabled: question.checkingDisabled,
+      authoritative: false,
     }
     const fill = prepare(wire, records, is.keep, is.whole, meta)
     return fill && keep(fill, this.#means)
   }
 
   /** A positive answer that came after a negative one was given: whoever asks next gets it. */
-  #late(flight: Flight, outcome: Outcome): void {
+  late(flight: Flight, outcome: Outcome): void {
     if (outcome.kind === 'response' && flight.route.spec.kind === 'forward')
       this.#fill(flight, outcome)
   }
@@ -400,7 +422,7 @@ export class Resolver {
     for (const asker of flight.askers) asker(entry, 0)
   }
 
-  #staleTimer(flight: Flight): void {
+  overdue(flight: Flight): void {
     const { stale } = flight
     if (flight.done || !stale || stale.gone) return
     const waiting = flight.askers.splice(0)
@@ -421,6 +443,17 @@ export class Resolver {
     this.#means.timers.cancel(flight)
     if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
   }
+}
+
+/** Who is asked in a race: the living, and of the dead those whose probe is due. */
+const lanesOf = (
+  { upstreams }: Route,
+  now: number,
+): { readonly upstreams: readonly Upstream[]; readonly voters: number } => {
+  if (!upstreams.some(u => u.dead)) return { upstreams, voters: upstreams.length }
+  const living = upstreams.filter(u => !u.dead)
+  const probed = upstreams.filter(u => u.dead && u.takeProbe(now))
+  return { upstreams: [...living, ...probed], voters: Math.max(1, living.length) }
 }
 
 const numberOf = (route: Route): number => (route.spec.kind === 'forward' ? route.spec.number : 0)
