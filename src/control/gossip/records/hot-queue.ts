@@ -32,7 +32,7 @@ const MAX_ITEMS = 1_024
 /** Items of one owner are joined into one while they stay below this size, so that order hardly matters. */
 const JOIN_BYTES = 600
 /** Packets of one item, and packets to one peer in one tick. */
-const MAX_CUTS = 4
+const MAX_PIECES = 2
 const TICK_PACKETS = 3
 /** Octets of a packet that are not its delta: type and version; with them a tag and a length. */
 const HEAD = 2
@@ -145,7 +145,7 @@ export class HotQueue {
     }
     const enough = this.#wanted()
     for (const item of this.#spread) if (item.sends >= enough && item.sends !== Infinity) this.#recent.push(item)
-    this.#spread = this.#spread.filter(item => item.sends < enough)
+    this.#spread = this.#spread.filter(item => item.sends < enough && now - item.born < RECENT_MS)
     if (this.#spread.length === 0) this.#tickAt = Infinity
   }
 
@@ -203,20 +203,32 @@ export class HotQueue {
       const { owner } = item
       if (owner.epoch !== item.epoch || owner.quiet || this.#replica.byId(owner.id) !== owner) done.push(item)
       if (owner.busy || done.at(-1) === item) continue
-      let from = item.from
-      for (let cut = 1; from < item.to; cut++) {
-        const part = this.#part
-        part.at = 0
-        const reached = cut > MAX_CUTS ? 0 : writeDelta(part, this.#replica.table, owner, from, item.to, PACKET - FRAME, now - item.born)
-        if (reached === 0) writeNotice(part, owner, from, item.to, now - item.born)
-        from = reached === 0 ? item.to : reached
-        if (w.at + part.at + 4 > PACKET) close()
-        writeField(w, 1, part.bytes.subarray(0, part.at))
+      const pieces = this.#pieces(item, now)
+      pieces.forEach((piece, i) => {
+        if (w.at + piece.length + 4 > PACKET) close()
+        writeField(w, 1, piece)
         // An item counts as sent with its last piece.
-        if (from >= item.to) inside.push(item)
-      }
+        if (i === pieces.length - 1) inside.push(item)
+      })
     }
     close()
     return { packets, done }
+  }
+
+  /** An item as deltas that fit a packet each; one too large for that is only announced, and fetched by stream. */
+  #pieces({ owner, from, to, born }: Item, now: number): Buffer[] {
+    const pieces: Buffer[] = []
+    for (let at = from; at < to; ) {
+      const part = this.#part
+      part.at = 0
+      const reached = pieces.length < MAX_PIECES ? writeDelta(part, this.#replica.table, owner, at, to, PACKET - FRAME, now - born) : 0
+      if (reached === 0) {
+        writeNotice(part, owner, from, to, now - born)
+        return [part.done()]
+      }
+      pieces.push(part.done())
+      at = reached
+    }
+    return pieces
   }
 }

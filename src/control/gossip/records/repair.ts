@@ -91,6 +91,8 @@ export class Repair {
   /** Since when digests differed without one that agreed between, and whose did last. */
   #differsSince = Infinity
   #differsFrom = ''
+  /** The last exchange changed something, and no digest has agreed since: no need for patience. */
+  #hasty = false
   #startedAt = -Infinity
   #interval = INTERVAL_MS
   #wakeAt = Infinity
@@ -110,12 +112,13 @@ export class Repair {
     if (root.high === replica.digest.high && root.low === replica.digest.low) {
       counts.digestsEqual++
       this.#differsSince = Infinity
+      this.#hasty = false
       return
     }
     // What a node lacks that has just started it is about to ask for.
     if (!root.synced || !this.sync.done) return
     counts.digestMismatches++
-    if (this.#differsSince === Infinity) this.#differsSince = now
+    if (this.#differsSince === Infinity) this.#differsSince = this.#hasty ? now - PATIENCE_MS : now
     this.#differsFrom = from
     this.#o.onDiffer(from, now)
   }
@@ -279,6 +282,7 @@ export class Repair {
   #finish(run: Run, ok: boolean, now: number): void {
     this.#run = undefined
     if (!ok) this.#o.counts.exchangesFailed++
+    this.#hasty = run.moved
     this.#interval = run.moved ? INTERVAL_MS : Math.min(INTERVAL_MOST_MS, this.#interval * 2)
     this.sync.onExchange(run.peer, ok, run.peerSynced, now)
   }
