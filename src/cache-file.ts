@@ -121,7 +121,7 @@ export const restoreCache = (
     })
     const entry = fill && cache.fill(fill, now - 1000, epoch)
     if (entry) {
-      entry.expiresAt = now
+      entry.expiresAt = Math.round(now)
       count++
     }
   }

@@ -73,7 +73,7 @@ t.test('no package is imported outside its home', async t => {
   }
   for (const file of readdirSync(join(root, 'src'), { recursive: true }).map(String)) {
     if (!file.endsWith('.ts')) continue
-    for (const [, from] of read(join('src', file)).matchAll(/^(?:import|export)[^;]*? from '([^.][^']*)'/gm)) {
+    for (const [, from] of read(join('src', file)).matchAll(/(?:^(?:import|export)[^;]*? from |import\()'([^.][^']*)'/gm)) {
       const home = homes[from!]
       if (home) t.match(file, home, `${from} in ${file}`)
     }

@@ -4,7 +4,7 @@
  * a size limit, because the other end may be slow, huge or lying; what goes
  * wrong is an EHTTP error with a sentence and a `reason` to count by.
  */
-import { Agent, request, type Dispatcher } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import { codeOf, fail, messageOf, type Coded } from '../error.ts'
 
 /** Why an exchange failed; the closed label set of the metric that counts it. */
@@ -121,13 +121,16 @@ class Limit {
 
 /** HTTP with one set of TLS options; owns its connections until closed. */
 export class Http {
-  readonly #agent: Agent
+  readonly #options: Agent.Options
+  /** Made at the first exchange: undici takes 7 MB, and many a node has nobody to ask. */
+  #agent: Promise<Agent> | undefined
+  #closed = false
   readonly #headers: Readonly<Record<string, string>>
 
   constructor(options: HttpOptions = {}) {
     const { ca, cert, key, servername, insecure } = options.tls ?? {}
     this.#headers = { 'user-agent': 'spartan', ...options.headers }
-    this.#agent = new Agent({
+    this.#options = {
       // our own deadlines cover the whole exchange
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -139,7 +142,7 @@ export class Http {
         ...(servername === undefined ? {} : { servername }),
         ...(insecure ? { rejectUnauthorized: false } : {}),
       },
-    })
+    }
   }
 
   /** One exchange, whatever the status. Fails with EHTTP if there is no whole response in time. */
@@ -213,7 +216,8 @@ export class Http {
 
   /** Ends every connection; exchanges under way fail. */
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    this.#closed = true
+    await (await this.#agent)?.destroy()
   }
 
   async #follow(url: string, call: HttpCall, limit: Limit): Promise<HttpResponse> {
@@ -230,11 +234,14 @@ export class Http {
 
   async #send(url: string, call: HttpCall, limit: Limit): Promise<Dispatcher.ResponseData> {
     try {
-      return await request(url, {
+      const undici = await import('undici')
+      if (this.#closed) throw fail('closed', 'EHTTP')
+      this.#agent ??= Promise.resolve(new undici.Agent(this.#options))
+      return await undici.request(url, {
         method: call.method ?? 'GET',
         headers: { ...this.#headers, ...call.headers },
         ...(call.body === undefined ? {} : { body: call.body }),
-        dispatcher: this.#agent,
+        dispatcher: await this.#agent,
         signal: limit.signal,
       })
     } catch (er) {

@@ -127,8 +127,9 @@ export const store = (entry: Entry, fill: Fill, block: Block, hash: number, now:
   entry.bits = keyBits(meta.dnssecOk, meta.checkingDisabled)
   entry.kind = meta.kind
   entry.ttl = meta.ttl
-  entry.storedAt = now
-  entry.expiresAt = now + meta.ttl * 1000
+  // Whole milliseconds: V8 keeps them in the object, and fractions in boxes of their own.
+  entry.storedAt = Math.round(now)
+  entry.expiresAt = entry.storedAt + meta.ttl * 1000
   entry.staleUntil = entry.expiresAt + meta.stale * 1000
   entry.staleTtl = meta.staleTtl
   entry.ttlCount = fill.ttls.length

@@ -395,7 +395,7 @@ export class Resolver implements Tower {
     }
     if (stale && !stale.gone) {
       stale.failures = Math.min(stale.failures + 1, 5)
-      stale.retryAt = now() + failureTtl(stale.failures) * 1000
+      stale.retryAt = Math.round(now()) + failureTtl(stale.failures) * 1000
       for (const asker of flight.askers) this.#answerStale(stale, asker)
       return
     }
