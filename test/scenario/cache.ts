@@ -75,6 +75,17 @@ story('a stale answer carries through an outage and says so, and is fresh again 
   ask('www.example.org', 'A', { edns: {} }).check((t, r) => t.same(r.ede, [], 'fresh')),
 ])
 
+story('whoever asks while a refresh hangs gets the stale answer as well, not the refresh', [
+  settings({ race: { deadline: '9s' } }),
+  upstream('mesos', A('web.mesos. 1 192.0.2.1')),
+  ask('web.mesos').gets(A('web.mesos. 1 192.0.2.1')),
+  wait('1500ms'),
+  silence('mesos'),
+  ask('web.mesos', 'A', { timeout: 5_000 }).gets(A('web.mesos. 30 192.0.2.1')),
+  ask('web.mesos', 'A', { timeout: 5_000 }).gets(A('web.mesos. 30 192.0.2.1')),
+  ask('web.mesos', 'A', { timeout: 5_000 }).gets(A('web.mesos. 30 192.0.2.1')),
+])
+
 story('what is not there is remembered as long as its SOA says, whoever owns the SOA', [
   upstream('mesos', soa, web),
   upstream(
