@@ -4,17 +4,25 @@
  * nothing else works yet; then what it should know; then who watches it.
  * Down: the other way, with clients served until the last.
  */
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { DataStatus, DataThreadStart, Endpoint, Up } from './boundary.ts'
-import { loadConfig, readHost, showEndpoint, type Config, type Problem } from './config.ts'
+import {
+  loadConfigFile,
+  problemsOf,
+  readHost,
+  showEndpoint,
+  showProblem,
+  type Config,
+} from './config.ts'
 import { ControlPlane } from './control-plane.ts'
 import { CacheSnapshot } from './control/cache-snapshot.ts'
 import { resolveBy } from './control/resolve-by.ts'
 import { DataThread } from './data-thread-host.ts'
-import { codeOf, messageOf } from './error.ts'
+import { messageOf } from './error.ts'
 import { countersMemory, countersOver } from './fast/counters.ts'
+import { relax } from './heap.ts'
 import { createLog, type Log } from './log.ts'
-import { AdminServer } from './ops/admin.ts'
+import { AdminServer, isLoopback } from './ops/admin.ts'
 import { daemonRoutes } from './ops/daemon-routes.ts'
 import { judge, type Health } from './ops/health.ts'
 import { createMetrics, serverLabel } from './ops/metrics.ts'
@@ -44,7 +52,7 @@ const STATUS_MS = 1_000
 export const runDaemon = async (options: RunOptions): Promise<number> => {
   let config: Config
   try {
-    config = readConfig(options.configPath)
+    config = loadConfigFile(options.configPath, readHost()).config
   } catch (er) {
     process.stderr.write(`${complaint(options.configPath, er)}\n`)
     return 2
@@ -80,15 +88,11 @@ const inherit = async (listen: readonly Endpoint[], log: Log): Promise<readonly 
   return use.map(({ fd, address, port, transport }) => ({ fd, address, port, transport }))
 }
 
-const readConfig = (path: string): Config =>
-  loadConfig(path, readFileSync(path, 'utf8'), readHost()).config
-
 /** Every problem of a configuration on a line of its own, as compilers print them. */
-export const complaint = (path: string, er: unknown): string => {
-  const problems = (er as { problems?: readonly Problem[] }).problems
-  if (codeOf(er) !== 'ECONFIG' || !problems) return `${path}: ${messageOf(er)}`
-  return problems.map(p => `${path}:${p.line}:${p.column}: ${p.path}: ${p.message}`).join('\n')
-}
+const complaint = (path: string, er: unknown): string =>
+  problemsOf(er)
+    .map(problem => showProblem(path, problem))
+    .join('\n') || `${path}: ${messageOf(er)}`
 
 class Daemon {
   #config: Config
@@ -136,6 +140,7 @@ class Daemon {
         const took = Math.round(process.uptime() * 1000)
         this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
         void this.#notifier.ready(this.#answering())
+        relax()
       },
       onAnswer: () => void this.#notifier.watchdog(),
     })
@@ -160,6 +165,7 @@ class Daemon {
     this.#control.register(metrics)
     this.#admin = new AdminServer({
       log: this.#log.child({ part: 'admin' }),
+      names: [config.node],
       routes: [
         ...opsRoutes({
           metrics,
@@ -323,8 +329,10 @@ class Daemon {
   #readings() {
     const masters = this.#control.mastersStatus()
     const snapshot = this.#control.snapshot
+    const health = this.#health(this.#data)
     return {
-      ready: this.#health(this.#data).ready,
+      ready: health.ready,
+      degraded: health.degraded,
       ...(snapshot ? { snapshot: { number: snapshot.number, at: snapshot.at / 1000 } } : {}),
       ...(masters ? { masters: { count: masters.list.length, at: masters.at / 1000 } } : {}),
       reloads: this.#reloads,
@@ -336,6 +344,11 @@ class Daemon {
 
   async #openAdmin(): Promise<void> {
     const { listen, socket } = this.#config.admin
+    if (listen && !isLoopback(listen.address)) {
+      this.#say('warn', 'the admin server can be read from other hosts', {
+        address: listen.address,
+      })
+    }
     for (const where of [
       ...(listen ? [listen] : []),
       ...(socket === '' ? [] : [{ path: socket }]),
@@ -370,7 +383,7 @@ class Daemon {
     void this.#notifier.reloading()
     this.#reloads++
     try {
-      const config = readConfig(this.#path)
+      const config = loadConfigFile(this.#path, readHost()).config
       this.#control.reload(config)
       const fixed =
         JSON.stringify([
