@@ -82,8 +82,8 @@ const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
 const MEMBERS_MOST = 20_000
 /** Being called this much later than asked means that our own event loop stood still. */
 const STALL_MS = 200
-/** Slices of work done in one tick. */
-const SLICES = 3
+/** Slices of work done in one tick: about a millisecond, and packets are read between two ticks. */
+const SLICES = 1
 /** After a goodbye was told, we go on answering pings for this long. */
 const LINGER_MS = 500
 /** A goodbye takes no longer than this. */

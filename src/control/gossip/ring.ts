@@ -290,22 +290,25 @@ class OneRing implements Ring {
 
   #keys(operation: KeyOperation, key: string): Promise<KeyResult> {
     return new Promise((resolve, reject) => {
-      const asked = this.#core?.keys(operation, key, this.#options.now(), resolve) ?? false
-      this.#settle()
-      if (!asked) reject(fail('the key must be 16, 24 or 32 octets in base64, and the ring running', 'EGOSSIP'))
+      if (this.#command(core => core.keys(operation, key, this.#options.now(), resolve))) return
+      reject(fail('the key must be 16, 24 or 32 octets in base64, and the ring running', 'EGOSSIP'))
     })
   }
 
-  userEvent(name: string, payload: Uint8Array, coalesce = false): boolean {
-    const sent = this.#core?.userEvent(name, payload, coalesce, this.#options.now()) ?? false
+  /** Gives the core a command and carries out what follows; false if the ring does not run. */
+  #command(run: (core: RingCore) => boolean): boolean {
+    if (!this.#core || this.#closed) return false
+    const done = run(this.#core)
     this.#settle()
-    return sent
+    return done
+  }
+
+  userEvent(name: string, payload: Uint8Array, coalesce = false): boolean {
+    return this.#command(core => core.userEvent(name, payload, coalesce, this.#options.now()))
   }
 
   setTags(tags: Tags): boolean {
-    const set = this.#core?.setTags(tagsOf({ ...this.#options, tags }), this.#options.now()) ?? false
-    this.#settle()
-    return set
+    return this.#command(core => core.setTags(tagsOf({ ...this.#options, tags }), this.#options.now()))
   }
 
   stats(): RingStatus {

@@ -181,8 +181,13 @@ export class Serf implements UserState {
 
   // what we say
 
-  /** Tells everybody that we join, or that a leave intent of ours is old. */
+  /**
+   * Tells everybody that we join, or that a leave intent of ours is old. One
+   * tick is skipped: who learns of our last leave from a push/pull counts it
+   * one later than it was, and would take our join for older.
+   */
   announce(): void {
+    this.#clock.tick()
     const ltime = this.#clock.tick()
     this.intents.take(this.#env.name, false, ltime)
     this.queues.intents.push(told(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })), 'self')

@@ -9,8 +9,8 @@ const RETRANSMIT_MULT = 4
 /** Messages looked at per round of one packet before it is left as full as it is. */
 const LOOKS = 64
 
-/** How often one message is sent in a ring of n. */
-export const transmitLimit = (n: number): number => RETRANSMIT_MULT * Math.max(1, Math.ceil(Math.log10(n + 1)))
+/** How often one message is sent in a ring of n: at least twice memberlist's least, since in a ring of five each 60th is missed by somebody with that. */
+export const transmitLimit = (n: number): number => RETRANSMIT_MULT * Math.max(2, Math.ceil(Math.log10(n + 1)))
 
 type Item = { readonly bytes: Uint8Array; readonly subject: string; sent: number; dropped: boolean; readonly done: (() => void) | undefined }
 
@@ -100,7 +100,8 @@ export class Queue {
         }
       }
     }
-    for (const item of again) (this.#rounds[item.sent] ??= []).push(item)
+    // taken newest first, kept newest last
+    for (const item of again.reverse()) (this.#rounds[item.sent] ??= []).push(item)
     while (this.#rounds.length > 0 && (this.#rounds.at(-1)?.length ?? 0) === 0) this.#rounds.pop()
     return out
   }

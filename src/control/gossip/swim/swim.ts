@@ -49,6 +49,9 @@ export type SwimOptions = {
   readonly probeMs: number
 }
 
+/** A claim that is being checked, or, without one, until when its member's are not. */
+type Verifying = { until: number; claim: Alive | undefined }
+
 /** Where a claim came from: news that is going round, or a peer's whole table. */
 export type Via = 'news' | 'sync'
 
@@ -61,7 +64,7 @@ export class Swim {
   readonly #hooks: SwimHooks
   readonly #options: SwimOptions
   #suspicions = new Map<string, { case: Suspicion; timer: Timer }>()
-  #verifying = new Map<string, number>()
+  #verifying = new Map<string, Verifying>()
   #reaped = new Map<string, number>()
   #leaving = false
 
@@ -276,52 +279,58 @@ export class Swim {
 
   // claims that are checked
 
-  #mayVerify(name: string): boolean {
-    const not = this.#verifying.get(name)
-    if (not !== undefined && not > this.#env.now) return false
-    if (this.#verifying.size >= VERIFY_MOST) {
-      for (const [one, until] of this.#verifying) if (until <= this.#env.now) this.#verifying.delete(one)
+  /** Whether the claim is to be checked now. One that comes while an older one of the same member is checked takes its place. */
+  #mayVerify(a: Alive): boolean {
+    // meta and versions lie in a packet that will be gone by the time they are wanted
+    const claim = (): Alive => ({ ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) })
+    const had = this.#verifying.get(a.node)
+    if (had?.claim) {
+      if (a.incarnation > had.claim.incarnation) had.claim = claim()
+      return false
+    }
+    if (had && had.until > this.#env.now) return false
+    if (!had && this.#verifying.size >= VERIFY_MOST) {
+      for (const [name, one] of this.#verifying) if (!one.claim && one.until <= this.#env.now) this.#verifying.delete(name)
       if (this.#verifying.size >= VERIFY_MOST) return false
     }
-    this.#verifying.set(name, Infinity)
+    this.#verifying.set(a.node, { until: 0, claim: claim() })
     return true
   }
 
-  #verified(name: string, ok: boolean): void {
+  /** The check is over; gives the claim it was about in the end. */
+  #verified(name: string, ok: boolean): Alive | undefined {
+    const claim = this.#verifying.get(name)?.claim
     this.#env.stats.verified++
     if (ok) this.#verifying.delete(name)
     else {
       this.#env.stats.verifiedWrong++
-      this.#verifying.set(name, this.#env.now + VERIFY_AGAIN_MS)
+      this.#verifying.set(name, { until: this.#env.now + VERIFY_AGAIN_MS, claim: undefined })
     }
+    return claim
   }
 
   /** Asks whom we hold for gone. What we hold against it goes along, so that it refutes in everybody's ears. */
   #verify(a: Alive, had: Entry | undefined): void {
-    if (!this.#mayVerify(a.node)) return
-    // meta and versions lie in a packet that will be gone by then
-    const claim = { ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) }
+    if (!this.#mayVerify(a)) return
     const accusation = had && { incarnation: had.incarnation, node: a.node, from: this.#env.name }
     this.#hooks.verify(a.node, { address: a.address, port: a.port }, accusation, ok => {
-      this.#verified(a.node, ok)
+      const claim = this.#verified(a.node, ok)
       const held = this.table.get(a.node)
-      if (!ok || (held && !isGone(held))) return
+      if (!ok || !claim || (held && !isGone(held))) return
       this.#accept({ ...claim, incarnation: Math.max(claim.incarnation, held?.incarnation ?? 0) }, held, true)
     })
   }
 
   /** A living member is said to have moved: believed only when nobody answers by its name where we know it. */
   #verifyMove(a: Alive, had: Entry): void {
-    if (!this.#mayVerify(a.node)) return
-    const claim = { ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) }
+    if (!this.#mayVerify(a)) return
     this.#hooks.verify(a.node, { address: had.node.address, port: had.node.port }, undefined, stillThere => {
-      this.#verifying.delete(a.node)
+      const claim = this.#verified(a.node, !stillThere)
       const held = this.table.get(a.node)
-      if (held && held.incarnation >= claim.incarnation) return
+      if (!claim || (held && held.incarnation >= claim.incarnation)) return
       if (stillThere) {
         this.#env.stats.conflicts++
-        this.#verified(a.node, false)
-        this.#hooks.onConflict(had, { address: a.address, port: a.port })
+        this.#hooks.onConflict(had, { address: claim.address, port: claim.port })
       } else this.#accept(claim, held, true)
     })
   }

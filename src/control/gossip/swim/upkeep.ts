@@ -9,7 +9,7 @@ import { type Endpoint, endpointKey } from '../wire/address.ts'
 import { ALIVE, DEAD, SUSPECT, TYPE } from '../wire/types.ts'
 import type { TableDigest } from './carrier.ts'
 import type { Env } from './env.ts'
-import { isGone, type Node } from './members.ts'
+import { type Entry, isGone, type Node } from './members.ts'
 import type { Post } from './post.ts'
 import { STREAM_MS, type Streams } from './streams.ts'
 import type { Swim } from './swim.ts'
@@ -25,15 +25,25 @@ const GOSSIP_GATHER_MS = 20
 const GOODBYE_MS = 50
 /** Push/pulls at the same time, both ways together (Consul saw 3,000 pile up). */
 const SYNCS_MOST = 4
+/** Peers that wait for their turn, and octets of their tables: a serf that is turned away at its start gives up. */
+const WAITING_MOST = 32
+const WAITING_BYTES = 8 * 1024 * 1024
 /** How often dead members and silent seeds are tried (Serf's reconnect interval), give or take a fifth. */
 const REJOIN_MS = 30_000
 /** While nobody is found: at first after a second, then doubling. */
 const ALONE_FIRST_MS = 1_000
 /** A difference between tables that lasts this long while ours rests is not news on its way. */
 const DIFFER_MS = 3_000
-/** Least time between push/pulls because of a difference; and because we know far fewer members. */
-const REPAIR_MS = 10_000
+/**
+ * Least time between push/pulls because of a difference, as a share of the
+ * usual interval, and because we know far fewer members. Each that did not bring equality doubles it: some
+ * differences last, such as two nodes of one name.
+ */
+const REPAIR_SHARE = 0.1
 const CATCH_UP_MS = 1_000
+const DOUBLINGS_MOST = 5
+/** A joiner asks a second member this soon, and a random time more: news of others who join with it may have missed it. */
+const SECOND_LOOK_MS = 2_000
 /** Of this many push/pulls that equal digests could save, one is done all the same. */
 const TRUST_MOST = 10
 
@@ -53,6 +63,8 @@ export class Upkeep {
   readonly #streams: Streams
   readonly #hooks: UpkeepHooks
   #syncs = 0
+  #waiting: { readonly id: number; readonly message: Uint8Array }[] = []
+  #waitingBytes = 0
   #gossipAt = -Infinity
   #gossipArmed = false
   #leaving = false
@@ -62,6 +74,7 @@ export class Upkeep {
   /** Our table's digest when a peer's was found to differ, and when that was. */
   #differ: { readonly digest: number; readonly since: number } | undefined
   #repairedAt = -Infinity
+  #repairs = 0
   #equal = 0
   #saved = 0
   /** Whether anybody ever answered a push/pull, or asked us for one. */
@@ -119,10 +132,7 @@ export class Upkeep {
     if (this.#syncs >= SYNCS_MOST || this.#streams.isOpen('sync', to)) return done(false)
     this.#syncs++
     const end = (ok: boolean): void => {
-      this.#syncs--
-      if (ok) this.#env.stats.syncs++
-      else this.#env.stats.syncsFailed++
-      if (ok) this.joined = true
+      this.#ended(ok)
       done(ok)
     }
     this.#hooks.work(writeTable(this.#swim, this.#serf, join, parts => {
@@ -136,23 +146,36 @@ export class Upkeep {
 
   /** Somebody sent its table on a stream: ours goes back, then theirs is merged. */
   answerSync(id: number, message: Uint8Array): void {
-    if (this.#syncs >= SYNCS_MOST) {
+    if (this.#syncs < SYNCS_MOST) return this.#answer(id, message)
+    if (this.#waiting.length >= WAITING_MOST || this.#waitingBytes + message.length > WAITING_BYTES) {
       this.#env.stats.busy++
       return this.#hooks.close(id)
     }
+    this.#waiting.push({ id, message })
+    this.#waitingBytes += message.length
+  }
+
+  #answer(id: number, message: Uint8Array): void {
     this.#syncs++
     this.#hooks.work(writeTable(this.#swim, this.#serf, joinFlag(message), parts => {
       this.#hooks.write(id, this.#post.frame(parts))
       this.#hooks.work(mergeTable(this.#swim, this.#serf, message, ok => {
-        this.#syncs--
-        if (ok) this.#env.stats.syncs++
-        else {
-          this.#env.stats.syncsFailed++
-          this.#env.stats.malformed++
-        }
-        if (ok) this.joined = true
+        if (!ok) this.#env.stats.malformed++
+        this.#ended(ok)
       }))
     }))
+  }
+
+  /** A push/pull is over; the next that waits may begin. */
+  #ended(ok: boolean): void {
+    this.#syncs--
+    if (ok) this.#env.stats.syncs++
+    else this.#env.stats.syncsFailed++
+    if (ok) this.joined = true
+    const next = this.#waiting.shift()
+    if (!next) return
+    this.#waitingBytes -= next.message.length
+    this.#answer(next.id, next.message)
   }
 
   #syncRound(): void {
@@ -160,7 +183,7 @@ export class Upkeep {
     const { table } = this.#swim
     env.timers.at(env.now + syncInterval(table.living), () => this.#syncRound())
     if (this.#leaving) return
-    const [entry] = table.some(1, env.random, one => one.state === ALIVE && one.node.name !== env.name)
+    const entry = this.#somebody()
     if (!entry) return
     const trusted = entry.node.capable && this.#equal >= 3 && this.#saved < TRUST_MOST
     this.#equal = 0
@@ -173,26 +196,37 @@ export class Upkeep {
     this.#sync(entry.node, false, () => {})
   }
 
+  #somebody(): Entry | undefined {
+    return this.#swim.table.some(1, this.#env.random, one => one.state === ALIVE && one.node.name !== this.#env.name)[0]
+  }
+
+  #syncWithSomebody(): void {
+    const entry = this.#leaving ? undefined : this.#somebody()
+    if (entry) this.#sync(entry.node, false, () => {})
+  }
+
   /** A capable member's digest came with its ping or ack: the tables should soon be equal. */
   onTable(node: Node, theirs: TableDigest): void {
     const { now } = this.#env
     const { digest, living } = this.#swim.table
     if (theirs.digest === digest) {
       this.#equal++
+      this.#repairs = 0
       this.#differ = undefined
       return
     }
     this.#equal = 0
     if (this.#leaving) return
-    const since = now - this.#repairedAt
+    const since = (now - this.#repairedAt) / 2 ** Math.min(this.#repairs, DOUBLINGS_MOST)
     // a joiner that came late to a crowd learns most of it here
     if (theirs.living > living * 1.1 + 2 && since >= CATCH_UP_MS) return this.#repair(node)
     if (this.#differ?.digest !== digest) this.#differ = { digest, since: now }
-    else if (now - this.#differ.since >= DIFFER_MS && since >= REPAIR_MS) this.#repair(node)
+    else if (now - this.#differ.since >= DIFFER_MS && since >= syncInterval(living) * REPAIR_SHARE) this.#repair(node)
   }
 
   #repair(node: Node): void {
     this.#repairedAt = this.#env.now
+    this.#repairs++
     this.#differ = undefined
     this.#sync(node, false, () => {})
   }
@@ -206,7 +240,7 @@ export class Upkeep {
     const next = (): void => {
       const to = queue.shift()
       if (!to) {
-        if (joined > 0) this.#serf.announce()
+        if (joined > 0) this.#greet()
         return done(joined)
       }
       this.#sync(to, true, ok => {
@@ -215,6 +249,14 @@ export class Upkeep {
       })
     }
     next()
+  }
+
+  #greet(): void {
+    this.#serf.announce()
+    this.#equal = 0
+    this.#env.timers.at(this.#env.now + SECOND_LOOK_MS * (1 + this.#env.random()), () => {
+      if (this.#equal === 0) this.#syncWithSomebody()
+    })
   }
 
   /** Seeds that are not we ourselves, in random order. */

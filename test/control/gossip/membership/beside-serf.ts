@@ -46,7 +46,7 @@ story('a serf joins us by dialling us, and a second one learns of us from it', '
 
 story('we meet a serf over IPv6', '127.16.12', async (t, _) => {
   const serf = await agent(t, 's1', '::1', { port: 17_946 }).catch((er: Error) => er)
-  if (serf instanceof Error) return t.skip('SKIPPED: no IPv6 on this machine')
+  if (serf instanceof Error) return t.plan(0, 'SKIPPED: no IPv6 on this machine')
   const we = await ours(t, 'we', '::1', { port: 17_950, seeds: [serf.at] })
   t.ok(await until(() => we.state('s1') === 'alive'))
   t.equal(we.ring.members().find(one => one.name === 's1')?.address, '::1')

@@ -6,9 +6,12 @@ import type { Rider, RiderSend } from '../../../../src/control/gossip/rider.ts'
 import type { KeyResult } from '../../../../src/control/gossip/serf/keys.ts'
 import { type Node, World } from './fixture/world.ts'
 
+/** Other runs of the same stories: GOSSIP_SEED=7 npx tap … */
+const SEED = Number(process.env.GOSSIP_SEED ?? 1)
+
 const named = (n: number): string[] => Array.from({ length: n }, (_, i) => `n${i}`)
-const ring = (n: number, seed = 1, options: object = {}): World => {
-  const world = new World(seed)
+const ring = (n: number, options: object = {}): World => {
+  const world = new World(SEED)
   for (const name of named(n)) world.add(name, { ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}), ...options })
   world.until(() => world.agree(named(n)), 30_000)
   for (const node of world.nodes) node.events.length = 0
@@ -20,7 +23,7 @@ const stateOf = (node: Node, name: string): string => node.core.memberNamed(name
 const others = (world: World, node: Node): Node[] => world.nodes.filter(one => one !== node && !one.gone)
 
 t.test('ten members find each other through one seed', async t => {
-  const world = new World()
+  const world = new World(SEED)
   for (const name of named(10)) world.add(name, world.nodes[0] ? { seeds: [world.nodes[0].at] } : {})
   t.ok(world.until(() => world.agree(named(10)), 20_000) < 5_000)
   t.equal(new Set(world.nodes.map(node => node.core.digest)).size, 1, 'their tables have one digest')
@@ -28,7 +31,7 @@ t.test('ten members find each other through one seed', async t => {
 })
 
 t.test('a seed that comes up later is found', async t => {
-  const world = new World()
+  const world = new World(SEED)
   const seed = { address: '192.0.2.2', port: 7946 }
   world.add('n0', { seeds: [seed] })
   world.run(20_000)
@@ -85,7 +88,7 @@ t.test('a graceful leave is a leave everywhere, and no suspicion', async t => {
 })
 
 t.test('who left comes back, even counting incarnations from 1 again as a real serf does', async t => {
-  const world = ring(5, 1, { incarnation: 7 })
+  const world = ring(5, { incarnation: 7 })
   const [, leaver] = world.nodes
   world.act(leaver!, core => core.leave(world.now, () => {}))
   world.run(4_000)
@@ -94,7 +97,7 @@ t.test('who left comes back, even counting incarnations from 1 again as a real s
 })
 
 t.test('who crashed comes back counting from 1 (memberlist #311)', async t => {
-  const world = ring(5, 1, { incarnation: 7 })
+  const world = ring(5, { incarnation: 7 })
   const [, victim] = world.nodes
   world.kill(victim!)
   world.until(() => others(world, victim!).every(node => stateOf(node, 'n1') === 'dead'))
@@ -200,7 +203,7 @@ t.test('tags that change are seen everywhere', async t => {
 
 t.test('keys are replaced while the ring runs', async t => {
   const [old, fresh] = [Buffer.alloc(32, 1), Buffer.alloc(16, 2)]
-  const world = new World()
+  const world = new World(SEED)
   const keyrings = named(5).map(() => new Keyring([old]))
   named(5).forEach((name, i) => world.add(name, { keyring: keyrings[i]!, ...(i > 0 ? { seeds: [world.nodes[0]!.at] } : {}) }))
   t.ok(world.until(() => world.agree(named(5)), 10_000) < 10_000)
@@ -222,7 +225,7 @@ t.test('keys are replaced while the ring runs', async t => {
 })
 
 t.test('another key, no key, and another label are kept out', async t => {
-  const world = new World()
+  const world = new World(SEED)
   const keyring = new Keyring([Buffer.alloc(32, 1)])
   const first = world.add('n0', { keyring })
   const seeds = [first.at]
@@ -238,7 +241,7 @@ t.test('another key, no key, and another label are kept out', async t => {
 
 t.test('a labelled ring works, encrypted or not', async t => {
   for (const keyring of [undefined, new Keyring([Buffer.alloc(24, 1)])]) {
-    const world = new World()
+    const world = new World(SEED)
     for (const name of named(3)) world.add(name, { label: 'blue', keyring, ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}) })
     t.ok(world.until(() => world.agree(named(3)), 10_000) < 10_000)
   }
@@ -265,7 +268,7 @@ const noted = (): Rider & { out: RiderSend[]; got: string[] } => {
 }
 
 t.test('the records ride along, between capable members only', async t => {
-  const world = new World()
+  const world = new World(SEED)
   const riders = [noted(), noted()] as const
   const tags = { role: 'test', sp: '1' }
   world.add('n0', { rider: riders[0], tags })
@@ -296,7 +299,7 @@ t.test('the records ride along, between capable members only', async t => {
 })
 
 t.test('the records have a budget that no flood of theirs exceeds', async t => {
-  const world = new World()
+  const world = new World(SEED)
   const rider = noted()
   const tags = { sp: '1' }
   world.add('n0', { rider, tags, recordsPerSecond: 10_000 })
@@ -311,7 +314,7 @@ t.test('the records have a budget that no flood of theirs exceeds', async t => {
 })
 
 t.test('a quiet ring of capable members saves its push/pulls', async t => {
-  const world = ring(8, 1, { tags: { sp: '1' } })
+  const world = ring(8, { tags: { sp: '1' } })
   world.run(400_000)
   const { syncs, syncsSaved } = world.nodes[0]!.core.stats
   t.ok(syncsSaved > 5, `${syncs} done, ${syncsSaved} saved`)
@@ -319,7 +322,7 @@ t.test('a quiet ring of capable members saves its push/pulls', async t => {
 })
 
 t.test('members lost to each other\'s tables are found again by digest', async t => {
-  const world = new World(3)
+  const world = new World(SEED)
   world.add('n0', { tags: { sp: '1' } })
   // all news is lost: only push/pull can tell
   world.packetPasses = () => true
@@ -328,7 +331,7 @@ t.test('members lost to each other\'s tables are found again by digest', async t
 })
 
 t.test('a restart with an old clock still beats what is said of it', async t => {
-  const world = ring(4, 1, { incarnation: 1_000_000 })
+  const world = ring(4, { incarnation: 1_000_000 })
   world.restart(world.nodes[1]!, { incarnation: 5, seeds: [world.nodes[0]!.at] })
   t.ok(world.until(() => world.agree(named(4)), 60_000) <= 10_000)
 })
