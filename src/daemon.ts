@@ -136,12 +136,7 @@ class Daemon {
     this.#notifier = notifier
     this.#readiness = new Readiness(listen, {
       watchdogMs: notifier.watchdogMs,
-      onReady: () => {
-        const took = Math.round(process.uptime() * 1000)
-        this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
-        void this.#notifier.ready(this.#answering())
-        relax()
-      },
+      onReady: () => void this.#sayReady(),
       onAnswer: () => void this.#notifier.watchdog(),
     })
     this.#inherited = inherited
@@ -265,6 +260,15 @@ class Daemon {
   }
 
   // What is known of ourselves.
+
+  async #sayReady(): Promise<void> {
+    relax()
+    // /readyz must agree with what is said here.
+    await this.#look()
+    const took = Math.round(process.uptime() * 1000)
+    this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
+    await this.#notifier.ready(this.#answering())
+  }
 
   #answering(): string {
     return `answering on ${this.#readiness.listen.map(l => l.address).join(' ')}`

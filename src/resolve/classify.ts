@@ -8,7 +8,7 @@
 import { CLASS, RCODE, TYPE } from '../wire/codes.ts'
 import { extendedRcode } from '../wire/edns.ts'
 import { rcode as headerRcode, isTruncated, ancount, HEADER } from '../wire/header.ts'
-import { expandName, MAX_NAME, sameName, STEPS, type Budget } from '../wire/name.ts'
+import { expandName, MAX_NAME, sameName, skipName, STEPS, type Budget } from '../wire/name.ts'
 import { u16, u32 } from '../wire/octets.ts'
 import { ANSWER, AUTHORITY, isIn, MAX_RECORDS, ttlOf, type Records } from '../wire/scan.ts'
 
@@ -51,6 +51,32 @@ const soft = (rcode: number): Classified => ({
 })
 
 /**
+ * Whether a record's rdata is as long as its type says, for the types that
+ * clients of a forwarder live by. A name that runs past its rdata would be
+ * believed across the next record, and libcs throw a message with an address
+ * of three octets away: another upstream may do better.
+ */
+const isSized = (b: Uint8Array, r: Records, i: number): boolean => {
+  const at = r.rdataAt[i]!
+  const end = r.rdataEnd[i]!
+  switch (r.type[i]) {
+    case TYPE.A:
+      return end - at === 4
+    case TYPE.AAAA:
+      return end - at === 16
+    case TYPE.CNAME:
+    case TYPE.NS:
+    case TYPE.PTR:
+    case TYPE.DNAME:
+      return skipName(b, at, end) === end
+    case TYPE.SRV:
+      return end - at > 6 && skipName(b, at + 6, end) === end
+    default:
+      return true
+  }
+}
+
+/**
  * The shape nearly every answer has: NOERROR, nothing but records of the type
  * that was asked, each owned by a pointer to the question. Undefined for any
  * other, which the long way decides; this one allocates only its result.
@@ -63,6 +89,7 @@ const classifyPlain = (b: Uint8Array, r: Records, rcode: number): Classified | u
   for (let i = 0; i < answers; i++) {
     if (r.type[i] !== r.qtype || r.class[i] !== CLASS.IN || u16(b, r.at[i]!) !== 0xc000 + HEADER)
       return undefined
+    if (!isSized(b, r, i)) return soft(RCODE.FORMERR)
     ttl = Math.min(ttl, ttlOf(b, r, i))
   }
   return { kind: 'positive', rcode, ttl, keep: undefined, whole: true }
@@ -102,6 +129,7 @@ export const classify = (b: Uint8Array, r: Records): Classified => {
       }
       if (expandName(b, r.at[i]!, r.end, owner, budget) < 0 || !sameName(owner, 0, current, 0))
         continue
+      if (!isSized(b, r, i)) return soft(RCODE.FORMERR)
       taken[i] = 1
       if (matches) found = true
       else if (type === TYPE.CNAME && next < 0) next = i

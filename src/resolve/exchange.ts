@@ -71,8 +71,8 @@ export class Exchanges {
   }
 
   /**
-   * Sends a question (its ID is written here) to every peer of `exchange`.
-   * Undefined if no socket of that family can be had.
+   * Makes ready to ask the peers of `exchange`: a socket and an ID. Nothing is
+   * sent yet. Undefined if no socket of that family can be had.
    */
   ask(question: Buffer, exchange: Exchange): Ticket | undefined {
     const family = exchange.peers[0]!.family
@@ -85,7 +85,6 @@ export class Exchanges {
     while (socket.pending.has(id)) id = (id + 1) & 0xffff
     const ticket: Ticket = { socket, id, exchange, question }
     socket.pending.set(id, ticket)
-    for (let lane = 0; lane < exchange.peers.length; lane++) this.send(ticket, lane, question)
     if (++socket.uses >= USES) {
       pool[index] = pool[pool.length - 1]!
       pool.pop()
@@ -96,7 +95,7 @@ export class Exchanges {
     return ticket
   }
 
-  /** Sends to one peer (again), `question` being the ticket's or a variant without OPT. */
+  /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
   send(ticket: Ticket, lane: number, question: Buffer): void {
     put16(question, 0, ticket.id)
     ticket.socket.udp.send(question, 0, question.length, ticket.exchange.peers[lane]!)

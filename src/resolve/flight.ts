@@ -20,6 +20,8 @@ export class Flight implements Timed, RaceOwner {
   due = 0
   place = -1
   done = false
+  /** It has taken too long: whoever joins now gets the stale answer. */
+  overdue = false
   readonly key: string
   readonly askers: Asker[] = []
   readonly question: Question
@@ -47,6 +49,7 @@ export class Flight implements Timed, RaceOwner {
   }
 
   fire(): void {
+    this.overdue = true
     this.#tower.overdue(this)
   }
 

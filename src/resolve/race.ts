@@ -109,6 +109,8 @@ export class Race implements Exchange, Timed {
   #graceEndsAt = Infinity
   #softRcode = -1
   #softLane = 0
+  /** Lanes that were asked without OPT, a bit each. */
+  #plain = 0
 
   /**
    * @param lanes who is asked; probes of dead upstreams last
@@ -139,9 +141,10 @@ export class Race implements Exchange, Timed {
     for (const upstream of this.#lanes) counts.add(upstream.slot, 'requests')
     this.#ticket = exchanges.ask(this.#question, this)
     if (!this.#ticket) return this.#fail('unreachable')
+    const edns = hasEdns(this.#question)
     for (let lane = 0; lane < this.#lanes.length; lane++) {
-      if (hasEdns(this.#question) && !this.#lanes[lane]!.wantsEdns(this.#startedAt))
-        this.#sendPlain(lane)
+      if (edns && !this.#lanes[lane]!.wantsEdns(this.#startedAt)) this.#sendPlain(lane)
+      else exchanges.send(this.#ticket, lane, this.#question)
     }
     this.#schedule()
   }
@@ -167,7 +170,7 @@ export class Race implements Exchange, Timed {
       is.kind === 'soft' &&
       (is.rcode === RCODE.FORMERR || is.rcode === RCODE.NOTIMP) &&
       hasEdns(this.#question) &&
-      upstream.edns
+      (this.#plain & (1 << lane)) === 0
     ) {
       upstream.dropEdns(now)
       this.#sendPlain(lane)
@@ -202,7 +205,10 @@ export class Race implements Exchange, Timed {
         if (this.#state[lane] !== PENDING || !this.#ticket) continue
         this.#means.counts.add(this.#lanes[lane]!.slot, 'retransmits')
         // Some old servers stay silent to any OPT; the last try goes without (RFC 6891 §6.2.2).
-        if (this.#sends > this.#means.rules.retransmit.length && hasEdns(this.#question))
+        if (
+          (this.#sends > this.#means.rules.retransmit.length || this.#plain & (1 << lane)) &&
+          hasEdns(this.#question)
+        )
           this.#sendPlain(lane)
         else this.#means.exchanges.send(this.#ticket, lane, this.#question)
       }
@@ -357,6 +363,7 @@ export class Race implements Exchange, Timed {
   }
 
   #sendPlain(lane: number): void {
+    this.#plain |= 1 << lane
     if (this.#ticket) this.#means.exchanges.send(this.#ticket, lane, withoutEdns(this.#question))
   }
 

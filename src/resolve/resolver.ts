@@ -194,7 +194,7 @@ export class Resolver implements Tower {
     if (route.spec.kind !== 'forward' || this.#flights.has(key)) return false
     this.#prefetched++
     this.#means.counters[SLOT.prefetches]! += 1
-    this.#launch(key, question, route, undefined, undefined)
+    this.#launch(key, question, route, undefined, entry)
     return true
   }
 
@@ -221,6 +221,8 @@ export class Resolver implements Tower {
     if (flying) {
       counters[SLOT.coalesced]! += 1
       watch?.('coalesced', `${flying.askers.length} already wait`)
+      const { stale } = flying
+      if (flying.overdue && stale && !stale.gone) return this.#answerStale(stale, asker)
       flying.askers.push(asker)
       return
     }
@@ -265,7 +267,8 @@ export class Resolver implements Tower {
     if (asker) flight.askers.push(asker)
     this.#flights.set(flight.key, flight)
     this.#asked++
-    if (stale) timers.schedule(flight, now() + STALE_AFTER_MS)
+    // A prefetch begins before its entry has ended; only from then on does anybody wait.
+    if (stale) timers.schedule(flight, Math.max(now(), stale.expiresAt) + STALE_AFTER_MS)
     const { spec } = route
     if (spec.kind !== 'forward' || route.upstreams.length === 0)
       return this.#failed(
@@ -393,7 +396,7 @@ export class Resolver implements Tower {
         return
       }
     }
-    if (stale && !stale.gone) {
+    if (stale && !stale.gone && now() >= stale.expiresAt) {
       stale.failures = Math.min(stale.failures + 1, 5)
       stale.retryAt = Math.round(now()) + failureTtl(stale.failures) * 1000
       for (const asker of flight.askers) this.#answerStale(stale, asker)
