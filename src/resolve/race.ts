@@ -90,7 +90,7 @@ export class Race implements Exchange, Timed {
   place = -1
   readonly peers: readonly Peer[]
   readonly #lanes: readonly Upstream[]
-  readonly #state: Uint8Array
+  readonly #state: number[]
   readonly #means: RaceMeans
   readonly #owner: RaceOwner
   readonly #watch: Watch | undefined
@@ -127,7 +127,7 @@ export class Race implements Exchange, Timed {
     this.#question = question
     this.#lanes = lanes
     this.#voters = voters
-    this.#state = new Uint8Array(lanes.length)
+    this.#state = lanes.map(() => PENDING)
     this.#pending = lanes.length
     this.#means = means
     this.#owner = owner
