@@ -173,7 +173,8 @@ export class Gossip {
     try {
       const file = await open(`${this.#file}.new`, 'w', 0o600)
       try {
-        for (const piece of this.records.pieces(this.#options.wallClock())) await file.writeFile(piece)
+        for (const piece of this.records.pieces(this.#options.wallClock()))
+          await file.writeFile(piece)
       } finally {
         await file.close()
       }
@@ -187,7 +188,9 @@ export class Gossip {
   #saveNow(): void {
     if (this.#file === '') return
     try {
-      writeFileSync(`${this.#file}.new`, this.records.toBytes(this.#options.wallClock()), { mode: 0o600 })
+      writeFileSync(`${this.#file}.new`, this.records.toBytes(this.#options.wallClock()), {
+        mode: 0o600,
+      })
       renameSync(`${this.#file}.new`, this.#file)
     } catch (er) {
       this.#cannotWrite(er)

@@ -22,9 +22,24 @@ const until = async (what: () => boolean): Promise<boolean> => {
 
 type Where = { readonly address: string; readonly port: number }
 
-const start = async (t: Test, node: string, bind: Where, seeds: readonly Where[], stateDir = '', keyring = ''): Promise<Gossip> => {
+const start = async (
+  t: Test,
+  node: string,
+  bind: Where,
+  seeds: readonly Where[],
+  stateDir = '',
+  keyring = '',
+): Promise<Gossip> => {
   const gossip = new Gossip({
-    config: { bind, advertise: undefined, seeds, keyring, insecure: keyring === '', clusterName: '', stateDir },
+    config: {
+      bind,
+      advertise: undefined,
+      seeds,
+      keyring,
+      insecure: keyring === '',
+      clusterName: '',
+      stateDir,
+    },
     node,
     version: '0.0.0',
     log: silent,
@@ -39,9 +54,12 @@ const start = async (t: Test, node: string, bind: Where, seeds: readonly Where[]
 }
 
 const shown = (gossip: Gossip): string[] =>
-  [...gossip.records.entries('vip')].map(e => `${e.name} ${e.owner} ${Buffer.from(e.value).toString()}${e.stale ? ' stale' : ''}`).sort()
+  [...gossip.records.entries('vip')]
+    .map(e => `${e.name} ${e.owner} ${Buffer.from(e.value).toString()}${e.stale ? ' stale' : ''}`)
+    .sort()
 
-const publish = (gossip: Gossip, name: string, value: string): boolean => gossip.records.publish({ kind: 'vip', name }, Buffer.from(value))
+const publish = (gossip: Gossip, name: string, value: string): boolean =>
+  gossip.records.publish({ kind: 'vip', name }, Buffer.from(value))
 
 t.test('nodes over encrypted sockets learn from each other what each publishes', async t => {
   const addresses = ownAddresses(3)
@@ -59,7 +77,11 @@ t.test('nodes over encrypted sockets learn from each other what each publishes',
   const c = await start(t, 'c', third, [second], '', keyring)
   publish(b, 'web.marathon', 'b')
   publish(b, 'ready.spartan', 'never')
-  for (const node of [a, b, c]) t.ok(await until(() => shown(node).join() === 'web.marathon a a,web.marathon b b'), shown(node).join())
+  for (const node of [a, b, c])
+    t.ok(
+      await until(() => shown(node).join() === 'web.marathon a a,web.marathon b b'),
+      shown(node).join(),
+    )
   t.ok(await until(() => a.members().length === 3))
   t.equal(a.status().encrypted, true)
   t.ok(a.members().every(member => member.capable && member.tags['role'] === 'spartan'))
@@ -86,7 +108,10 @@ t.test('a restarted node serves what it had, marked stale, and then what there i
   t.notOk(alone.records.synced)
   const again = await start(t, 'a', first, [])
   publish(again, 'web.marathon', 'three')
-  t.ok(await until(() => shown(alone).join() === 'mine.marathon b b,web.marathon a three'), shown(alone).join())
+  t.ok(
+    await until(() => shown(alone).join() === 'mine.marathon b b,web.marathon a three'),
+    shown(alone).join(),
+  )
   await alone.close()
   t.ok(readFileSync(join(stateDir, 'records')).length > 50)
 })

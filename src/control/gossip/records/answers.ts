@@ -5,7 +5,20 @@
  * than 8 kB of packets is `large` and asked for again by stream.
  */
 import { writeDelta } from './delta.ts'
-import { begin, BUCKETS, DELTAS, LARGE, LIST_ITEM, type Listed, OWNERS, PACKET, WANT, writeField, writeListed, writeNested } from './message.ts'
+import {
+  begin,
+  BUCKETS,
+  DELTAS,
+  LARGE,
+  LIST_ITEM,
+  type Listed,
+  OWNERS,
+  PACKET,
+  WANT,
+  writeField,
+  writeListed,
+  writeNested,
+} from './message.ts'
 import { Writer } from './octets.ts'
 import type { Owner } from './owner.ts'
 import type { Replica } from './replica.ts'
@@ -29,7 +42,13 @@ export type Answer = Buffer[] | 'large'
 export type Gone = { readonly goneMs: number; readonly left: boolean }
 
 /** An owner as it is told of in lists. */
-export const listed = ({ hash, epoch, version }: Owner, { goneMs, left }: Gone): Listed => ({ hash, epoch, version, goneMs, left })
+export const listed = ({ hash, epoch, version }: Owner, { goneMs, left }: Gone): Listed => ({
+  hash,
+  epoch,
+  version,
+  goneMs,
+  left,
+})
 
 const inDigest = (owner: Owner): boolean => owner.version > 0 && !owner.quiet
 
@@ -51,7 +70,13 @@ const ownersMessage = (flags: number, mask: Buffer, list: readonly Listed[]): Bu
 }
 
 /** Our owners in the buckets that differ from these 1,024 octets. */
-export const answerBuckets = (options: { synced: boolean; replica: Replica; gone: (owner: Owner) => Gone; hashes: Buffer; road: Road }): Answer => {
+export const answerBuckets = (options: {
+  synced: boolean
+  replica: Replica
+  gone: (owner: Owner) => Gone
+  hashes: Buffer
+  road: Road
+}): Answer => {
   const { synced, replica, gone, hashes, road } = options
   const room = road === 'stream' ? Infinity : Math.floor((PACKET - LIST_HEAD) / 16)
   const messages: Buffer[] = []
@@ -80,7 +105,8 @@ export const answerBuckets = (options: { synced: boolean; replica: Replica; gone
 }
 
 /** Whether a mask has a bucket. */
-export const masked = (mask: Buffer, bucket: number): boolean => ((mask[bucket >> 3] as number) & (1 << (bucket & 7))) !== 0
+export const masked = (mask: Buffer, bucket: number): boolean =>
+  ((mask[bucket >> 3] as number) & (1 << (bucket & 7))) !== 0
 
 /** The message that asks for what these owners have above what is listed, and tells of owners gone. */
 export const wantMessage = (list: readonly Listed[], gone: readonly Listed[]): Buffer => {
@@ -100,7 +126,11 @@ export const largeMessage = (asked: number): Buffer => {
 }
 
 /** Deltas of owners above a version each (0: all of it); on a stream as many as make a page. */
-export const answerWant = (replica: Replica, wanted: Iterable<readonly [owner: Owner, from: number]>, road: Road): Answer => {
+export const answerWant = (
+  replica: Replica,
+  wanted: Iterable<readonly [owner: Owner, from: number]>,
+  road: Road,
+): Answer => {
   const most = road === 'packet' ? PACKET - 6 : WHOLE_MOST
   const messages: Buffer[] = []
   const w = new Writer(road === 'packet' ? PACKET : PAGE + 4_096)
@@ -109,7 +139,7 @@ export const answerWant = (replica: Replica, wanted: Iterable<readonly [owner: O
   begin(w, DELTAS)
   for (const [owner, above] of wanted) {
     if (owner.busy || owner.quiet) continue
-    for (let from = above; from < owner.version; ) {
+    for (let from = above; from < owner.version;) {
       part.at = 0
       from = writeDelta(part, replica.table, owner, from, owner.version, most, 0)
       if (from === 0) {

@@ -90,7 +90,13 @@ export const readDelta = (r: Reader, valueBytes: number): Delta | undefined => {
   const ops = new Ops(delta)
   let last = from
   while (ops.next()) {
-    if (ops.version <= last || ops.version > to || ops.keyLength < 2 || ops.valueLength > valueBytes) return undefined
+    if (
+      ops.version <= last ||
+      ops.version > to ||
+      ops.keyLength < 2 ||
+      ops.valueLength > valueBytes
+    )
+      return undefined
     last = ops.version
   }
   return r.ok ? delta : undefined
@@ -99,15 +105,20 @@ export const readDelta = (r: Reader, valueBytes: number): Delta | undefined => {
 const opSize = (table: Table, e: number, step: number): number => {
   const deleted = ((table.flags[e] as number) & DELETED) !== 0
   const length = table.length[e] as number
-  return varintSize(step) + 2 + (table.keyLength[table.key[e] as number] as number) + (deleted ? 0 : varintSize(length) + length)
+  return (
+    varintSize(step) +
+    2 +
+    (table.keys.length[table.key[e] as number] as number) +
+    (deleted ? 0 : varintSize(length) + length)
+  )
 }
 
 const writeOp = (w: Writer, table: Table, e: number, step: number): void => {
   const k = table.key[e] as number
   const deleted = ((table.flags[e] as number) & DELETED) !== 0
   const length = table.length[e] as number
-  const keyLength = table.keyLength[k] as number
-  const keyAddress = table.keyAddress[k] as number
+  const keyLength = table.keys.length[k] as number
+  const keyAddress = table.keys.address[k] as number
   const keyAt = table.slabs.offset(keyAddress)
   const key = table.slabs.slab(keyAddress)
   w.varint(opSize(table, e, step))
@@ -134,7 +145,14 @@ const firstAbove = (table: Table, owner: Owner, version: number): number => {
   return found
 }
 
-const writeHead = (w: Writer, owner: Owner, from: number, to: number, flags: number, age: number): void => {
+const writeHead = (
+  w: Writer,
+  owner: Owner,
+  from: number,
+  to: number,
+  flags: number,
+  age: number,
+): void => {
   w.text(owner.name)
   w.varint(owner.epoch)
   w.varint(from)
@@ -150,7 +168,15 @@ const writeHead = (w: Writer, owner: Owner, from: number, to: number, flags: num
  * got to, which is below `to` if it was cut, and 0 if nothing was written
  * because not even one op (or, if whole, not all of them) fits.
  */
-export const writeDelta = (w: Writer, table: Table, owner: Owner, from: number, to: number, limit: number, age: number): number => {
+export const writeDelta = (
+  w: Writer,
+  table: Table,
+  owner: Owner,
+  from: number,
+  to: number,
+  limit: number,
+  age: number,
+): number => {
   const whole = from < owner.gc || from === 0
   if (whole) to = owner.version
   const headRoom = owner.name.length + 40
@@ -189,4 +215,5 @@ export const writeNotice = (w: Writer, owner: Owner, from: number, to: number, a
   writeHead(w, owner, from, to, NOTICE, age)
 
 /** Octets of an owner's whole state on the wire, about. */
-export const wholeSize = (owner: Owner): number => owner.name.length + 40 + owner.bytes + (owner.count + owner.tombs) * 8
+export const wholeSize = (owner: Owner): number =>
+  owner.name.length + 40 + owner.bytes + (owner.count + owner.tombs) * 8

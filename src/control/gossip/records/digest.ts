@@ -11,7 +11,13 @@ export const BUCKET_COUNT = 128
 const FORMAT = 1
 const SYNCED = 1
 
-export type Root = { readonly synced: boolean; readonly high: number; readonly low: number; readonly owners: number; readonly entries: number }
+export type Root = {
+  readonly synced: boolean
+  readonly high: number
+  readonly low: number
+  readonly owners: number
+  readonly entries: number
+}
 
 /** A root digest from its octets; undefined if it is none we know. */
 export const readRoot = (octets: Uint8Array): Root | undefined => {
@@ -68,7 +74,11 @@ export class Digest {
   differing(theirs: Buffer): number[] {
     const differ: number[] = []
     for (let i = 0; i < BUCKET_COUNT; i++)
-      if (theirs.readUInt32BE(i * 8) !== this.#high[i] || theirs.readUInt32BE(i * 8 + 4) !== this.#low[i]) differ.push(i)
+      if (
+        theirs.readUInt32BE(i * 8) !== this.#high[i] ||
+        theirs.readUInt32BE(i * 8 + 4) !== this.#low[i]
+      )
+        differ.push(i)
     return differ
   }
 }

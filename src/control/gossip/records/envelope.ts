@@ -31,7 +31,13 @@ export const seal = (messages: readonly Uint8Array[]): Buffer => {
 /** The messages of an envelope; undefined if it is none, or larger than one may be. */
 export const unseal = (octets: Uint8Array): Buffer[] | undefined => {
   const bytes = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
-  if (bytes.length < 3 || bytes.length > MAX_ENVELOPE || bytes[0] !== ENVELOPE || bytes[1] !== VERSION) return undefined
+  if (
+    bytes.length < 3 ||
+    bytes.length > MAX_ENVELOPE ||
+    bytes[0] !== ENVELOPE ||
+    bytes[1] !== VERSION
+  )
+    return undefined
   let body = bytes.subarray(3)
   if ((bytes[2] as number) & DEFLATED) {
     try {

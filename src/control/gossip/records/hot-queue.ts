@@ -46,7 +46,14 @@ const FRAME = 6
 const RECENT_MS = 5_000
 const MAX_RECENT = 32
 
-type Item = { readonly owner: Owner; readonly epoch: number; from: number; to: number; born: number; sends: number }
+type Item = {
+  readonly owner: Owner
+  readonly epoch: number
+  from: number
+  to: number
+  born: number
+  sends: number
+}
 type Packet = { readonly body: Buffer; readonly items: Item[] }
 
 export class HotQueue {
@@ -66,7 +73,13 @@ export class HotQueue {
   readonly #out = new Writer()
   readonly #part = new Writer()
 
-  constructor(replica: Replica, peers: Peers, limits: Limits, counts: Counts, random: () => number) {
+  constructor(
+    replica: Replica,
+    peers: Peers,
+    limits: Limits,
+    counts: Counts,
+    random: () => number,
+  ) {
     this.#replica = replica
     this.#peers = peers
     this.#counts = counts
@@ -86,7 +99,8 @@ export class HotQueue {
   /** A peer lacks something, or has something: tell it our latest news. */
   offer(peer: string, now: number): void {
     this.#recent = this.#recent.filter(item => now - item.born < RECENT_MS).slice(-MAX_RECENT)
-    if (this.#recent.length + this.#spread.length > 0 && !this.#offers.includes(peer)) this.#offers.push(peer)
+    if (this.#recent.length + this.#spread.length > 0 && !this.#offers.includes(peer))
+      this.#offers.push(peer)
   }
 
   /** An owner changed in (from, to], `age` ms ago. */
@@ -96,7 +110,9 @@ export class HotQueue {
     if (this.#freshAt === Infinity) this.#freshAt = now + EAGER_MS
     if (from > 0) {
       for (const list of [this.#fresh, this.#spread]) {
-        const i = list.findIndex(item => item.owner === owner && item.epoch === epoch && item.to === from)
+        const i = list.findIndex(
+          item => item.owner === owner && item.epoch === epoch && item.to === from,
+        )
         const item = list[i]
         if (!item || this.#sizeSince(owner, item.from) > JOIN_BYTES) continue
         list.splice(i, 1)
@@ -121,16 +137,25 @@ export class HotQueue {
   #sizeSince(owner: Owner, version: number): number {
     const { table } = this.#replica
     let size = 0
-    for (let e = owner.tail; e !== 0 && (table.version[e] as number) > version && size <= JOIN_BYTES; e = table.before[e] as number)
-      size += (table.length[e] as number) + (table.keyLength[table.key[e] as number] as number) + 6
+    for (
+      let e = owner.tail;
+      e !== 0 && (table.version[e] as number) > version && size <= JOIN_BYTES;
+      e = table.before[e] as number
+    )
+      size +=
+        (table.length[e] as number) + (table.keys.length[table.key[e] as number] as number) + 6
     return size
   }
 
   poll(now: number, sends: RiderSend[]): void {
     if (now < this.dueAt) return
-    this.#tokens = Math.min(this.#rate, this.#tokens + ((now - this.#filledAt) * this.#rate) / 1_000)
+    this.#tokens = Math.min(
+      this.#rate,
+      this.#tokens + ((now - this.#filledAt) * this.#rate) / 1_000,
+    )
     this.#filledAt = now
-    for (const peer of this.#offers) this.#push([...this.#spread, ...this.#recent.toReversed()], now, sends, 1, [peer])
+    for (const peer of this.#offers)
+      this.#push([...this.#spread, ...this.#recent.toReversed()], now, sends, 1, [peer])
     this.#offers = []
     if (now >= this.#freshAt) {
       this.#freshAt = Infinity
@@ -148,7 +173,8 @@ export class HotQueue {
       this.#push(this.#spread, now, sends, TICK_PACKETS)
     }
     const enough = this.#wanted()
-    for (const item of this.#spread) if (item.sends >= enough && item.sends !== Infinity) this.#recent.push(item)
+    for (const item of this.#spread)
+      if (item.sends >= enough && item.sends !== Infinity) this.#recent.push(item)
     this.#spread = this.#spread.filter(item => item.sends < enough && now - item.born < RECENT_MS)
     if (this.#spread.length === 0) this.#tickAt = Infinity
   }
@@ -159,7 +185,13 @@ export class HotQueue {
     return digits * (this.#tokens > this.#rate / 2 ? 3 : 2)
   }
 
-  #push(items: readonly Item[], now: number, sends: RiderSend[], most: number, peers = this.#peers.some(FANOUT)): void {
+  #push(
+    items: readonly Item[],
+    now: number,
+    sends: RiderSend[],
+    most: number,
+    peers = this.#peers.some(FANOUT),
+  ): void {
     if (peers.length === 0) {
       // Nobody to tell; whoever joins asks for all of it.
       for (const item of items) item.sends = Infinity
@@ -205,7 +237,8 @@ export class HotQueue {
     for (const item of items) {
       if (packets.length >= most) break
       const { owner } = item
-      if (owner.epoch !== item.epoch || owner.quiet || this.#replica.byId(owner.id) !== owner) done.push(item)
+      if (owner.epoch !== item.epoch || owner.quiet || this.#replica.byId(owner.id) !== owner)
+        done.push(item)
       if (owner.busy || done.at(-1) === item) continue
       const pieces = this.#pieces(item, now)
       pieces.forEach((piece, i) => {
@@ -222,10 +255,13 @@ export class HotQueue {
   /** An item as deltas that fit a packet each; one too large for that is only announced, and fetched by stream. */
   #pieces({ owner, from, to, born }: Item, now: number): Buffer[] {
     const pieces: Buffer[] = []
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const part = this.#part
       part.at = 0
-      const reached = pieces.length < MAX_PIECES ? writeDelta(part, this.#replica.table, owner, at, to, PACKET - FRAME, now - born) : 0
+      const reached =
+        pieces.length < MAX_PIECES
+          ? writeDelta(part, this.#replica.table, owner, at, to, PACKET - FRAME, now - born)
+          : 0
       if (reached === 0) {
         writeNotice(part, owner, from, to, now - born)
         return [part.done()]

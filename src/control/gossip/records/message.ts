@@ -31,14 +31,32 @@ const MAX_LIST = 16_384
 const MAX_DELTAS = 16_384
 
 /** One owner as a peer has it. */
-export type Listed = { readonly hash: number; readonly epoch: number; readonly version: number; readonly goneMs: number; readonly left: boolean }
+export type Listed = {
+  readonly hash: number
+  readonly epoch: number
+  readonly version: number
+  readonly goneMs: number
+  readonly left: boolean
+}
 
 export type Message =
   | { readonly type: typeof DELTAS; readonly deltas: readonly Delta[] }
   | { readonly type: typeof BUCKETS; readonly hashes: Buffer }
-  | { readonly type: typeof OWNERS; readonly mask: Buffer; readonly list: readonly Listed[]; readonly synced: boolean; readonly more: boolean }
-  | { readonly type: typeof WANT; readonly list: readonly Listed[]; readonly gone: readonly Listed[] }
+  | {
+      readonly type: typeof OWNERS
+      readonly mask: Buffer
+      readonly list: readonly Listed[]
+      readonly synced: boolean
+      readonly more: boolean
+    }
+  | {
+      readonly type: typeof WANT
+      readonly list: readonly Listed[]
+      readonly gone: readonly Listed[]
+    }
   | { readonly type: typeof LARGE; readonly asked: number }
+
+export type OwnersMessage = Extract<Message, { type: typeof OWNERS }>
 
 /** A message, or why it is none. */
 export type Parsed = Message | 'malformed' | 'version'
@@ -52,7 +70,13 @@ const readList = (r: Reader): Listed[] | undefined => {
     const status = r.varint()
     if (!r.ok || list.length >= MAX_LIST) return undefined
     const gone = status === 0 ? 0 : status - 1
-    list.push({ hash, epoch, version, goneMs: status === 0 ? -1 : Math.floor(gone / 2) * 1_000, left: gone % 2 === 1 })
+    list.push({
+      hash,
+      epoch,
+      version,
+      goneMs: status === 0 ? -1 : Math.floor(gone / 2) * 1_000,
+      left: gone % 2 === 1,
+    })
   }
   return r.ok ? list : undefined
 }
@@ -91,7 +115,9 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
     case BUCKETS:
       return octets?.length === 1_024 ? { type, hashes: octets } : 'malformed'
     case OWNERS:
-      return octets?.length === 16 ? { type, mask: octets, list, synced: (flags & 1) !== 0, more: (flags & 2) !== 0 } : 'malformed'
+      return octets?.length === 16
+        ? { type, mask: octets, list, synced: (flags & 1) !== 0, more: (flags & 2) !== 0 }
+        : 'malformed'
     case WANT:
       return { type, list, gone }
     default:

@@ -15,7 +15,9 @@ export class Reader {
   ok = true
 
   constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
-    this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.bytes = Buffer.isBuffer(bytes)
+      ? bytes
+      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.at = at
     this.end = Math.min(end, bytes.length)
   }
@@ -139,7 +141,8 @@ export class Writer {
 
   raw(from: Uint8Array, start = 0, end = from.length): void {
     this.room(end - start)
-    if (end - start < 48) for (let i = start; i < end; i++) this.bytes[this.at++] = from[i] as number
+    if (end - start < 48)
+      for (let i = start; i < end; i++) this.bytes[this.at++] = from[i] as number
     else {
       this.bytes.set(start === 0 && end === from.length ? from : from.subarray(start, end), this.at)
       this.at += end - start

@@ -143,7 +143,7 @@ export class Own {
 
   #write(owner: Owner, octets: Buffer, value: Uint8Array | undefined, now: number): void {
     const { table } = this.#replica
-    const k = table.findKey(octets, 0, octets.length)
+    const k = table.keys.find(octets, 0, octets.length)
     const e = k === 0 ? 0 : table.find(k, owner.id)
     const live = e !== 0 && ((table.flags[e] as number) & DELETED) === 0
     if (!value) {
@@ -156,13 +156,24 @@ export class Own {
     }
     const had = live ? (table.length[e] as number) + octets.length : 0
     const limits = this.#limits
-    const overOwner = (!live && owner.count >= limits.ownerEntries) || owner.bytes - had + octets.length + value.length > limits.ownerBytes
+    const overOwner =
+      (!live && owner.count >= limits.ownerEntries) ||
+      owner.bytes - had + octets.length + value.length > limits.ownerBytes
     if (overOwner || (!live && table.rows >= limits.entries)) {
       this.#counts.refused[overOwner ? 'owner-cap' : 'total-cap']++
       return
     }
     const both = Buffer.concat([octets, value])
-    this.#replica.write(owner, this.#next(owner), both, 0, octets.length, octets.length, value.length, now)
+    this.#replica.write(
+      owner,
+      this.#next(owner),
+      both,
+      0,
+      octets.length,
+      octets.length,
+      value.length,
+      now,
+    )
   }
 
   #next(owner: Owner): number {
@@ -177,8 +188,8 @@ export class Own {
     for (let e = owner.head; e !== 0; e = table.after[e] as number) {
       if (((table.flags[e] as number) & (INHERITED | DELETED)) !== INHERITED) continue
       const k = table.key[e] as number
-      if (kind !== undefined && table.keyOctet(k, 0) !== kind) continue
-      old.push(table.keyOctets(k))
+      if (kind !== undefined && table.keys.octet(k, 0) !== kind) continue
+      old.push(table.keys.octets(k))
     }
     for (const octets of old) this.#write(owner, octets, undefined, now)
   }

@@ -59,7 +59,8 @@ export const newOwner = (id: number, name: string, now: number): Owner => ({
 export const isNewer = (owner: Owner, epoch: number, version: number): boolean =>
   epoch > owner.epoch || (epoch === owner.epoch && version > owner.version)
 
-export const isGone = (owner: Owner): boolean => owner.presence === 'dead' || owner.presence === 'left'
+export const isGone = (owner: Owner): boolean =>
+  owner.presence === 'dead' || owner.presence === 'left'
 
 /**
  * How good an owner's entries are, least best: 0 live, 1 suspect, 2 gone. A

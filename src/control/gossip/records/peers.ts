@@ -5,9 +5,15 @@
  */
 
 /** Names many nodes of a simulation begin with and share; each then keeps only what differs. */
-export type PeerRoster = { readonly names: readonly string[]; readonly index: ReadonlyMap<string, number> }
+export type PeerRoster = {
+  readonly names: readonly string[]
+  readonly index: ReadonlyMap<string, number>
+}
 
-export const peerRosterOf = (names: readonly string[]): PeerRoster => ({ names, index: new Map(names.map((name, i) => [name, i])) })
+export const peerRosterOf = (names: readonly string[]): PeerRoster => ({
+  names,
+  index: new Map(names.map((name, i) => [name, i])),
+})
 
 const nobody = peerRosterOf([])
 

@@ -19,8 +19,17 @@ const FEWEST = 3
 /** An owner that no member list names is given this long to appear in one, in ms. */
 const UNKNOWN_MS = 30_000
 const SWEEP_MS = 1_000
+/** What is said of owners we do not have is kept while they are being fetched, in ms, and of so many. */
+const EXPECTED_MS = 10_000
+const MAX_EXPECTED = 4_096
 
-type Options = { self: string; replica: () => Replica; peers: Peers; limits: Limits; counts: Counts }
+type Options = {
+  self: string
+  replica: () => Replica
+  peers: Peers
+  limits: Limits
+  counts: Counts
+}
 
 export class Presence {
   readonly #self: string
@@ -30,6 +39,9 @@ export class Presence {
   readonly #counts: Counts
   /** Members that are not alive, whether or not we hold records of theirs. */
   readonly #absent = new Map<string, { presence: State; since: number }>()
+  /** What peers said of owners we do not have yet, by hash. */
+  readonly #expected = new Map<number, { presence: State; since: number }>()
+  #expectedAt = 0
   /** Owners that are not plainly alive: the only ones a sweep looks at. */
   readonly #watched = new Set<Owner>()
   /**
@@ -56,9 +68,13 @@ export class Presence {
   /** An owner was made: what do we know of it? */
   onOwner(owner: Owner): void {
     const absent = this.#absent.get(owner.name)
-    if (absent) {
-      owner.presence = absent.presence
-      owner.since = absent.since
+    const expected = this.#expected.get(owner.hash)
+    this.#expected.delete(owner.hash)
+    const known = absent ?? (this.#peers.has(owner.name) ? undefined : expected)
+    if (known) {
+      owner.presence = known.presence
+      owner.since = known.since
+      if (expected && isGone(owner)) owner.since = Math.min(owner.since, expected.since)
     } else if (owner.name === this.#self || this.#peers.has(owner.name)) owner.presence = 'alive'
     if (owner.presence !== 'alive') this.#watched.add(owner)
   }
@@ -66,7 +82,8 @@ export class Presence {
   onMember({ type, member }: MemberEvent, now: number): void {
     const { name } = member
     if (name === this.#self) return
-    const state: State = type === 'leave' ? 'left' : type === 'dead' || type === 'reap' ? 'dead' : member.state
+    const state: State =
+      type === 'leave' ? 'left' : type === 'dead' || type === 'reap' ? 'dead' : member.state
     const usable = member.capable && (state === 'alive' || state === 'suspect')
     if (usable) this.#peers.add(name)
     else this.#peers.remove(name)
@@ -77,7 +94,8 @@ export class Presence {
       // It may come back under the epoch we were told to refuse.
       this.#replica().dropped.delete(ownerHash(name))
     } else if (type === 'reap') this.#absent.delete(name)
-    else if (this.#absent.get(name)?.presence !== state) this.#absent.set(name, { presence: state, since: now })
+    else if (this.#absent.get(name)?.presence !== state)
+      this.#absent.set(name, { presence: state, since: now })
     const owner = this.#replica().owners.get(name)
     if (owner) this.#become(owner, state, now)
     if (state === 'left') this.#vanished.delete(name)
@@ -140,7 +158,10 @@ export class Presence {
 
   /** How long an owner has been gone, in ms, -1 if it is not; and whether it said good-bye. */
   gone(owner: Owner, now: number): Gone {
-    return { goneMs: isGone(owner) ? Math.max(0, now - owner.since) : -1, left: owner.presence === 'left' }
+    return {
+      goneMs: isGone(owner) ? Math.max(0, now - owner.since) : -1,
+      left: owner.presence === 'left',
+    }
   }
 
   /** A peer has an owner gone for longer than we do: the earliest witness is right, so that all let go together. */
@@ -148,6 +169,13 @@ export class Presence {
     if (!isGone(owner) || goneMs < 0) return
     if (left && owner.presence === 'dead') owner.presence = 'left'
     owner.since = Math.min(owner.since, now - goneMs)
+  }
+
+  /** An owner we are about to fetch is gone already, says who offers it. */
+  expectGone(hash: number, goneMs: number, left: boolean, now: number): void {
+    this.#expectedAt = now
+    if (this.#expected.size < MAX_EXPECTED)
+      this.#expected.set(hash, { presence: left ? 'left' : 'dead', since: now - goneMs })
   }
 
   /** An owner that was gone already when we last stopped. */
@@ -167,6 +195,7 @@ export class Presence {
     if (now < this.#sweepAt) return
     this.#sweepAt = now + SWEEP_MS
     const replica = this.#replica()
+    if (now - this.#expectedAt > EXPECTED_MS) this.#expected.clear()
     for (const [hash, gone] of replica.dropped) if (gone.until <= now) replica.dropped.delete(hash)
     if (this.holding) this.#reviewHold(now)
     for (const owner of this.#watched) {
@@ -177,7 +206,8 @@ export class Presence {
 
   #age(owner: Owner, now: number, work: (job: Work) => void): void {
     // With nobody to ask there is nobody to miss it either.
-    if (owner.presence === 'unknown' && now - owner.since > UNKNOWN_MS && this.#peers.count > 0) this.#become(owner, 'dead', now)
+    if (owner.presence === 'unknown' && now - owner.since > UNKNOWN_MS && this.#peers.count > 0)
+      this.#become(owner, 'dead', now)
     if (!isGone(owner)) return
     const grace = owner.presence === 'left' ? this.#limits.leftMs : this.#limits.deadMs
     const gone = now - owner.since
@@ -191,7 +221,8 @@ export class Presence {
   /** Stop holding still when its time is over or most of the vanished are back. */
   #reviewHold(now: number): void {
     const replica = this.#replica()
-    if (now < this.#holdUntil && this.#vanished.size > this.#members() * this.#limits.holdShare) return
+    if (now < this.#holdUntil && this.#vanished.size > this.#members() * this.#limits.holdShare)
+      return
     this.#holdUntil = 0
     this.#vanished.clear()
     for (const owner of this.#watched) {

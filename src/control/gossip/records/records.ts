@@ -5,17 +5,27 @@
  * synchronous; work that would take long is done a little at each `poll`.
  */
 import type { MemberEvent, Rider, RiderSend } from '../rider.ts'
-import { type Delta, NOTICE } from './delta.ts'
+import type { Delta } from './delta.ts'
 import { HotQueue } from './hot-queue.ts'
+import { Merger, type Verdict } from './merge.ts'
 import { DELTAS, readMessage } from './message.ts'
 import { Own } from './own.ts'
 import type { Owner, Presence as State } from './owner.ts'
 import { type PeerRoster, Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { Repair } from './repair.ts'
-import { Replica, type Verdict, type Work } from './replica.ts'
+import { Replica, type Work } from './replica.ts'
 import { pieces, readSnapshot } from './snapshot.ts'
-import { type Counts, defaultLimits, type Entry, type Key, type Kind, kindOf, type Limits, zeroCounts } from './types.ts'
+import {
+  type Counts,
+  defaultLimits,
+  type Entry,
+  type Key,
+  type Kind,
+  kindOf,
+  type Limits,
+  zeroCounts,
+} from './types.ts'
 import { View } from './view.ts'
 
 /** Entries merged, and changed keys told of, in one poll: about 2 ms of the 5 ms a turn may take. */
@@ -45,7 +55,16 @@ export type RecordsOptions = {
   readonly roster?: PeerRoster
 }
 
-export type OwnerInfo = { readonly name: string; readonly epoch: number; readonly version: number; readonly entries: number; readonly bytes: number; readonly presence: State; readonly held: boolean; readonly stale: boolean }
+export type OwnerInfo = {
+  readonly name: string
+  readonly epoch: number
+  readonly version: number
+  readonly entries: number
+  readonly bytes: number
+  readonly presence: State
+  readonly held: boolean
+  readonly stale: boolean
+}
 
 export type RecordsStats = Counts & {
   readonly entries: number
@@ -70,6 +89,7 @@ export class Records implements Rider {
   readonly #limits: Limits
   readonly #counts: Counts = zeroCounts()
   readonly #replica: Replica
+  readonly #merger: Merger
   readonly #peers: Peers
   readonly #presence: Presence
   readonly #own: Own
@@ -97,6 +117,7 @@ export class Records implements Rider {
         return kind !== undefined && (!allow || allow({ kind, name }, owner))
       },
     })
+    this.#merger = new Merger(this.#replica, limits, counts)
     this.#hot = new HotQueue(this.#replica, peers, limits, counts, random)
     const start = now()
     this.#own = new Own({
@@ -167,7 +188,16 @@ export class Records implements Rider {
   *owners(): Generator<OwnerInfo> {
     for (const o of this.#replica.owners.values())
       if (o.version > 0)
-        yield { name: o.name, epoch: o.epoch, version: o.version, entries: o.count, bytes: o.bytes, presence: o.presence, held: o.held, stale: o.restored && !this.synced }
+        yield {
+          name: o.name,
+          epoch: o.epoch,
+          version: o.version,
+          entries: o.count,
+          bytes: o.bytes,
+          presence: o.presence,
+          held: o.held,
+          stale: o.restored && !this.synced,
+        }
   }
 
   stats(): RecordsStats {
@@ -179,7 +209,7 @@ export class Records implements Rider {
       refused: { ...this.#counts.refused },
       entries,
       tombstones: table.rows - entries,
-      keys: table.keys,
+      keys: table.keys.count,
       owners: owners.size,
       bytes,
       reserved: table.slabs.reserved,
@@ -194,7 +224,13 @@ export class Records implements Rider {
 
   /** The records for the disk, in pieces of about 32 kB, each a turn's work. `wallMs`: since 1970. */
   pieces(wallMs: number): Generator<Buffer> {
-    return pieces(this.#self, this.epoch, this.#replica, owner => this.#presence.gone(owner, this.#now()), wallMs)
+    return pieces(
+      this.#self,
+      this.epoch,
+      this.#replica,
+      owner => this.#presence.gone(owner, this.#now()),
+      wallMs,
+    )
   }
 
   toBytes(wallMs: number): Buffer {
@@ -207,13 +243,14 @@ export class Records implements Rider {
     const found = readSnapshot(bytes, this.#limits.valueBytes, wallMs)
     if (!found) return -1
     for (const delta of found.deltas) {
-      finish(this.#replica.merge(delta, now))
+      finish(this.#merger.merge(delta, now))
       const owner = this.#replica.owners.get(delta.owner)
       if (owner) owner.restored = true
     }
     for (const item of found.gone) {
       const owner = this.#replica.byHash(item.hash)
-      if (owner) this.#presence.restore(owner, Math.max(0, item.goneMs) + found.ageMs, item.left, now)
+      if (owner)
+        this.#presence.restore(owner, Math.max(0, item.goneMs) + found.ageMs, item.left, now)
     }
     this.#restored = true
     return this.#replica.entries
@@ -279,7 +316,8 @@ export class Records implements Rider {
 
   /** Do some of what waits. */
   #step(): void {
-    for (let steps = MERGE_STEPS; steps > 0 && this.#work.length > 0; steps--) if ((this.#work[0] as Work).next().done) this.#work.shift()
+    for (let steps = MERGE_STEPS; steps > 0 && this.#work.length > 0; steps--)
+      if ((this.#work[0] as Work).next().done) this.#work.shift()
   }
 
   *#takeAll(from: string, deltas: readonly Delta[], spread: boolean): Work {
@@ -300,11 +338,11 @@ export class Records implements Rider {
     }
     const before = this.#replica.owners.get(delta.owner)
     const since = before?.epoch === delta.epoch ? before.version : 0
-    const verdict: Verdict = yield* this.#replica.merge(delta, now)
+    const verdict: Verdict = yield* this.#merger.merge(delta, now)
     if (verdict === 'old') counts.deltasOld++
     else if (verdict === 'gap') {
       counts.deltasGap++
-      this.#repair.onGap(delta, from, (delta.flags & NOTICE) !== 0, now)
+      this.#repair.onGap(delta, from, now)
     } else if (verdict === 'applied' && spread) {
       const owner = this.#replica.owners.get(delta.owner) as Owner
       if (!owner.quiet) this.#hot.add(owner, since, owner.version, delta.age, now)

@@ -6,14 +6,29 @@
  * on by stream. A joiner's first sync is the same exchange, by stream at once.
  */
 import type { RiderSend } from '../rider.ts'
-import { answerWant, bucketsMessage, listed, masked, type Road, wantMessage } from './answers.ts'
+import { answerWant, bucketsMessage, type Road, wantMessage } from './answers.ts'
+import { Behind, type Target } from './behind.ts'
+import { compare } from './compare.ts'
 import { type Delta, writeNotice } from './delta.ts'
 import { BUCKET_COUNT, readRoot } from './digest.ts'
 import { seal, unseal } from './envelope.ts'
 import { ownerHash } from './hash.ts'
-import { begin, BUCKETS, DELTAS, LARGE, type Listed, type Message, OWNERS, PACKET, readMessage, WANT, writeField } from './message.ts'
+import {
+  begin,
+  BUCKETS,
+  DELTAS,
+  LARGE,
+  type Listed,
+  type Message,
+  OWNERS,
+  type OwnersMessage,
+  PACKET,
+  readMessage,
+  WANT,
+  writeField,
+} from './message.ts'
 import { Writer } from './octets.ts'
-import { isGone, isNewer, type Owner } from './owner.ts'
+import { isNewer, type Owner } from './owner.ts'
 import type { Own } from './own.ts'
 import type { Peers } from './peers.ts'
 import type { Presence } from './presence.ts'
@@ -31,16 +46,9 @@ const INTERVAL_MOST_MS = 16_000
 const PACKET_WAIT_MS = 150
 const PACKET_TRIES = 3
 const STREAM_WAIT_MS = 5_000
-/** What left a gap may only have been overtaken: wait for it. A notice cannot be completed by anything else. */
-const GAP_MS = 300
-const NOTICE_MS = 30
-const MAX_BEHIND = 1_024
 /** Owners asked for at once. */
 const PACKET_WANTS = 60
 const STREAM_WANTS = 512
-
-type Target = { readonly epoch: number; readonly version: number }
-type Behind = Target & { readonly peer: string; readonly notice: boolean; readonly at: number }
 
 type Run = {
   readonly peer: string
@@ -82,7 +90,7 @@ type Options = {
 export class Repair {
   readonly #o: Options
   readonly #selfHash: number
-  readonly #behind = new Map<number, Behind>()
+  readonly #behind = new Behind()
   readonly sync: SyncState
   readonly responder: Responder
   #run: Run | undefined
@@ -124,11 +132,8 @@ export class Repair {
   }
 
   /** A delta did not join on to what we hold. */
-  onGap(delta: Delta, from: string, notice: boolean, now: number): void {
-    const hash = ownerHash(delta.owner)
-    const had = this.#behind.get(hash)
-    if (!had && this.#behind.size >= MAX_BEHIND) return
-    this.#behind.set(hash, { peer: from, notice: notice || (had?.notice ?? false), at: had?.at ?? now, epoch: delta.epoch, version: delta.to })
+  onGap(delta: Delta, from: string, now: number): void {
+    this.#behind.add(delta, from, now)
   }
 
   /** A message other than deltas, from a packet. */
@@ -137,13 +142,16 @@ export class Repair {
       case BUCKETS:
       case WANT:
         // A body of two octets is an empty list of deltas.
-        for (const body of this.responder.packets(message, now)) if (body.length > 2) this.#sends.push({ via: 'packet', to: from, body })
+        for (const body of this.responder.packets(message, now))
+          if (body.length > 2) this.#sends.push({ via: 'packet', to: from, body })
         return
       case OWNERS:
-        if (this.#run?.peer === from && this.#run.stage !== 'apply') this.#compare(this.#run, message, now)
+        if (this.#run?.peer === from && this.#run.stage !== 'apply')
+          this.#onOwners(this.#run, message, now)
         return
       case LARGE:
-        if (this.#run?.peer === from && this.#run.road === 'packet') this.#ask(this.#run, 'stream', now)
+        if (this.#run?.peer === from && this.#run.road === 'packet')
+          this.#ask(this.#run, 'stream', now)
     }
   }
 
@@ -162,53 +170,37 @@ export class Repair {
       const message = readMessage(octets, this.#o.limits.valueBytes)
       if (typeof message === 'string') this.#o.counts.refused[message]++
       else if (message.type === DELTAS) this.#o.take(run.peer, message.deltas, run.spread)
-      else if (message.type === OWNERS && run.stage === 'buckets') this.#compare(run, message, now)
+      else if (message.type === OWNERS && run.stage === 'buckets') this.#onOwners(run, message, now)
     }
     // Unless comparing led to the next question.
     if (run.token === 0) run.stage = 'apply'
   }
 
-  /** What a peer has in buckets that differ, beside what we have: ask for more, push more. */
-  #compare(run: Run, message: Message & { type: typeof OWNERS }, now: number): void {
+  /** The peer told what it has where we differ: ask for more, push more. */
+  #onOwners(run: Run, message: OwnersMessage, now: number): void {
     const { replica, presence, own } = this.#o
-    const seen = new Set<number>()
-    const gone: Listed[] = []
-    const ahead: [Owner, number][] = []
+    const { wants, ahead, gone } = compare(replica, presence, message, now)
     run.peerSynced = message.synced
     run.more = message.more
-    for (const item of message.list) {
-      seen.add(item.hash)
-      const owner = replica.byHash(item.hash)
-      if (!owner) {
-        const dropped = replica.dropped.get(item.hash)
-        if (dropped && item.epoch <= dropped.epoch) gone.push({ ...item, goneMs: now - dropped.since, left: dropped.left })
-        else run.wants.set(item.hash, item)
-        continue
-      }
-      if (isGone(owner)) presence.learnGone(owner, item.goneMs, item.left, now)
-      if (isNewer(owner, item.epoch, item.version)) {
-        if (item.hash === this.#selfHash && own.opened) own.outbid(item.epoch, item.version, now)
-        else if (owner.blockedUntil <= now) run.wants.set(item.hash, item)
-      } else if (owner.quiet) gone.push(listed(owner, presence.gone(owner, now)))
-      else if (owner.epoch !== item.epoch || owner.version !== item.version) ahead.push([owner, owner.epoch === item.epoch ? item.version : 0])
-    }
-    for (let i = 0; i < BUCKET_COUNT; i++) {
-      if (!masked(message.mask, i)) continue
-      for (const owner of replica.bucket(i)) if (owner.version > 0 && !owner.quiet && !seen.has(owner.hash)) ahead.push([owner, 0])
+    for (const item of wants) {
+      if (item.hash === this.#selfHash && own.opened) own.outbid(item.epoch, item.version, now)
+      else run.wants.set(item.hash, item)
     }
     if (ahead.length > 0) this.#push(run, ahead)
-    if (gone.length > 0) this.#sends.push({ via: 'packet', to: run.peer, body: wantMessage([], gone.slice(0, PACKET_WANTS)) })
+    if (gone.length > 0)
+      this.#sends.push({
+        via: 'packet',
+        to: run.peer,
+        body: wantMessage([], gone.slice(0, PACKET_WANTS)),
+      })
     run.stage = 'want'
-    if (run.wants.size === 0) {
-      // More packets of the same answer may follow; by stream there was but one.
-      if (run.road === 'stream') this.#next(run, now)
-      return
-    }
-    this.#ask(run, run.wants.size > PACKET_WANTS ? 'stream' : run.road, now)
+    if (run.wants.size > 0) this.#ask(run, run.wants.size > PACKET_WANTS ? 'stream' : run.road, now)
+    // More packets of the same answer may follow; by stream there was but one.
+    else if (run.road === 'stream') this.#next(run, now)
   }
 
   /** Give a peer what it lacks: by packets, or if that is too much the news of it, so that it asks by stream. */
-  #push(run: Run, ahead: readonly [Owner, number][]): void {
+  #push(run: Run, ahead: readonly (readonly [owner: Owner, from: number])[]): void {
     run.moved = true
     let bodies = answerWant(this.#o.replica, ahead, 'packet')
     if (bodies === 'large') {
@@ -223,11 +215,33 @@ export class Repair {
       }
       bodies = [w.done()]
     }
-    for (const body of bodies) if (body.length > 2) this.#sends.push({ via: 'packet', to: run.peer, body })
+    for (const body of bodies)
+      if (body.length > 2) this.#sends.push({ via: 'packet', to: run.peer, body })
   }
 
-  #begin(peer: string, road: Road, stage: Run['stage'], now: number, wants = new Map<number, Target>(), spread = false): void {
-    this.#run = { peer, road, stage, wants, askedAt: now, token: 0, tries: 0, stalls: 0, rounds: 0, moved: false, peerSynced: false, more: false, spread }
+  #begin(
+    peer: string,
+    road: Road,
+    stage: Run['stage'],
+    now: number,
+    wants = new Map<number, Target>(),
+    spread = false,
+  ): void {
+    this.#run = {
+      peer,
+      road,
+      stage,
+      wants,
+      askedAt: now,
+      token: 0,
+      tries: 0,
+      stalls: 0,
+      rounds: 0,
+      moved: false,
+      peerSynced: false,
+      more: false,
+      spread,
+    }
     this.#startedAt = now
     this.#differsSince = Infinity
     this.#o.counts.exchanges++
@@ -246,7 +260,13 @@ export class Repair {
       const list: Listed[] = []
       for (const hash of run.wants.keys()) {
         const owner = replica.byHash(hash)
-        list.push({ hash, epoch: owner?.epoch ?? 0, version: owner?.version ?? 0, goneMs: -1, left: false })
+        list.push({
+          hash,
+          epoch: owner?.epoch ?? 0,
+          version: owner?.version ?? 0,
+          goneMs: -1,
+          left: false,
+        })
         if (list.length >= (road === 'packet' ? PACKET_WANTS : STREAM_WANTS)) break
       }
       body = wantMessage(list, [])
@@ -263,7 +283,8 @@ export class Repair {
     const before = run.wants.size
     for (const [hash, target] of run.wants) {
       const owner = this.#o.replica.byHash(hash)
-      if (owner && (!isNewer(owner, target.epoch, target.version) || owner.blockedUntil > now)) run.wants.delete(hash)
+      if (owner && (!isNewer(owner, target.epoch, target.version) || owner.blockedUntil > now))
+        run.wants.delete(hash)
     }
     if (run.wants.size < before) run.moved = true
     return run.wants.size < before
@@ -312,11 +333,13 @@ export class Repair {
     }
     if (run.road === 'packet' && run.stage === 'want') {
       this.#settle(run, now)
-      if (run.wants.size === 0 && now - run.askedAt >= PACKET_WAIT_MS / 2) return this.#finish(run, true, now)
+      if (run.wants.size === 0 && now - run.askedAt >= PACKET_WAIT_MS / 2)
+        return this.#finish(run, true, now)
     }
     const deadline = run.askedAt + (run.road === 'packet' ? PACKET_WAIT_MS : STREAM_WAIT_MS)
     if (now < deadline) this.#wakeAt = Math.min(this.#wakeAt, deadline)
-    else if (run.road === 'packet') this.#ask(run, ++run.tries < PACKET_TRIES ? 'packet' : 'stream', now)
+    else if (run.road === 'packet')
+      this.#ask(run, ++run.tries < PACKET_TRIES ? 'packet' : 'stream', now)
     else this.#finish(run, false, now)
   }
 
@@ -328,7 +351,7 @@ export class Repair {
       return
     }
     this.#wakeAt = Math.min(this.#wakeAt, this.sync.dueAt)
-    if (this.#behind.size > 0) this.#startBehind(now)
+    this.#startBehind(now)
     if (this.#run || this.#differsSince === Infinity) return
     const dueAt = Math.max(this.#differsSince + PATIENCE_MS, this.#startedAt + this.#interval)
     if (now < dueAt) this.#wakeAt = Math.min(this.#wakeAt, dueAt)
@@ -337,30 +360,16 @@ export class Repair {
 
   /** Ask for what is known to be missing, of the one who is known to have it. */
   #startBehind(now: number): void {
-    const wants = new Map<number, Target>()
-    let due: Behind | undefined
-    let dueAt = Infinity
-    for (const [hash, behind] of this.#behind) {
-      const owner = this.#o.replica.byHash(hash)
-      if (owner && !isNewer(owner, behind.epoch, behind.version)) {
-        this.#behind.delete(hash)
-        continue
-      }
-      wants.set(hash, behind)
-      const at = behind.at + (behind.notice ? NOTICE_MS : GAP_MS)
-      if (at < dueAt) {
-        dueAt = at
-        due = behind
-      }
-    }
+    const due = this.#behind.due(this.#o.replica)
     if (!due) return
-    dueAt = Math.max(dueAt, this.#startedAt + INTERVAL_MS)
-    if (now < dueAt) {
-      this.#wakeAt = Math.min(this.#wakeAt, dueAt)
+    const at = Math.max(due.at, this.#startedAt + INTERVAL_MS)
+    if (now < at) {
+      this.#wakeAt = Math.min(this.#wakeAt, at)
       return
     }
     this.#behind.clear()
     const peer = this.#o.peers.has(due.peer) ? due.peer : (this.#o.peers.one() as string)
-    this.#begin(peer, due.notice || wants.size > PACKET_WANTS ? 'stream' : 'packet', 'want', now, wants, true)
+    const road = due.notice || due.wants.size > PACKET_WANTS ? 'stream' : 'packet'
+    this.#begin(peer, road, 'want', now, due.wants, true)
   }
 }

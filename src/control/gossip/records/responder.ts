@@ -15,7 +15,13 @@ import type { Counts, Limits } from './types.ts'
 const PACKET_RATE = 65_536
 const STREAM_RATE = 300
 
-type Options = { replica: Replica; presence: Presence; limits: Limits; counts: Counts; synced: () => boolean }
+type Options = {
+  replica: Replica
+  presence: Presence
+  limits: Limits
+  counts: Counts
+  synced: () => boolean
+}
 
 export class Responder {
   readonly #o: Options
@@ -69,7 +75,14 @@ export class Responder {
 
   #answer(message: Message, road: Road, now: number): Answer {
     const { replica, presence } = this.#o
-    if (message.type === BUCKETS) return answerBuckets({ synced: this.#o.synced(), replica, gone: owner => presence.gone(owner, now), hashes: message.hashes, road })
+    if (message.type === BUCKETS)
+      return answerBuckets({
+        synced: this.#o.synced(),
+        replica,
+        gone: owner => presence.gone(owner, now),
+        hashes: message.hashes,
+        road,
+      })
     if (message.type !== WANT) return []
     for (const item of message.gone) {
       const owner = replica.byHash(item.hash)
@@ -78,7 +91,8 @@ export class Responder {
     const wanted: [Owner, number][] = []
     for (const { hash, epoch, version } of message.list) {
       const owner = replica.byHash(hash)
-      if (owner && (owner.epoch > epoch || (owner.epoch === epoch && owner.version > version))) wanted.push([owner, owner.epoch === epoch ? version : 0])
+      if (owner && (owner.epoch > epoch || (owner.epoch === epoch && owner.version > version)))
+        wanted.push([owner, owner.epoch === epoch ? version : 0])
     }
     return answerWant(replica, wanted, road)
   }

@@ -29,7 +29,13 @@ const frame = (message: Buffer): Buffer => {
 }
 
 /** All we hold, piece by piece. Between pieces the records may change; each owner is whole in one. */
-export function* pieces(self: string, epoch: number, replica: Replica, gone: (owner: Owner) => Gone, wallMs: number): Generator<Buffer> {
+export function* pieces(
+  self: string,
+  epoch: number,
+  replica: Replica,
+  gone: (owner: Owner) => Gone,
+  wallMs: number,
+): Generator<Buffer> {
   const w = new Writer(PIECE + 4_096)
   w.text(self)
   w.varint(epoch)
@@ -64,10 +70,15 @@ export type Restored = {
 }
 
 /** Read a file; undefined if it is none of ours. */
-export const readSnapshot = (bytes: Uint8Array, valueBytes: number, wallMs: number): Restored | undefined => {
+export const readSnapshot = (
+  bytes: Uint8Array,
+  valueBytes: number,
+  wallMs: number,
+): Restored | undefined => {
   const r = new Reader(bytes)
   const magic = r.skip(MAGIC.length)
-  if (!r.ok || r.bytes.compare(MAGIC, 0, MAGIC.length, magic, magic + MAGIC.length) !== 0) return undefined
+  if (!r.ok || r.bytes.compare(MAGIC, 0, MAGIC.length, magic, magic + MAGIC.length) !== 0)
+    return undefined
   const next = (): Buffer | undefined => {
     const length = r.u32()
     const crc = r.u32()
@@ -87,7 +98,8 @@ export const readSnapshot = (bytes: Uint8Array, valueBytes: number, wallMs: numb
   while (r.left > 0) {
     const octets = next()
     const message = octets && readMessage(octets, valueBytes)
-    if (!message || typeof message === 'string') return { self, epoch, ageMs, deltas, gone, complete: false }
+    if (!message || typeof message === 'string')
+      return { self, epoch, ageMs, deltas, gone, complete: false }
     if (message.type === DELTAS) deltas.push(...message.deltas)
     else if (message.type === WANT) gone = message.list
   }

@@ -76,7 +76,17 @@ export type Refusal =
   | 'busy' // more questions or streams than we answer in a second
   | 'value' // published here, too long or of an unknown kind
 
-export const refusals: readonly Refusal[] = ['malformed', 'version', 'zone', 'owner-cap', 'total-cap', 'epoch', 'dropped', 'busy', 'value']
+export const refusals: readonly Refusal[] = [
+  'malformed',
+  'version',
+  'zone',
+  'owner-cap',
+  'total-cap',
+  'epoch',
+  'dropped',
+  'busy',
+  'value',
+]
 
 /** What counts over the life of the process; plain numbers, read by whoever asks. */
 export type Counts = {

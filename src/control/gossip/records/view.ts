@@ -23,7 +23,7 @@ export class View {
   /** What is shown under a key; empty for nothing. */
   lookup(key: Key): Entry[] {
     const octets = keyOctets(key)
-    const k = octets ? this.#replica.table.findKey(octets, 0, octets.length) : 0
+    const k = octets ? this.#replica.table.keys.find(octets, 0, octets.length) : 0
     return k === 0 ? [] : this.#shown(k, key)
   }
 
@@ -31,9 +31,9 @@ export class View {
   *entries(kind: Kind): Generator<Entry> {
     const { table } = this.#replica
     const code = kindCode(kind)
-    for (let k = 1; k < table.keyRows; k++) {
-      if (table.keyFirst[k] === 0 || table.keyOctet(k, 0) !== code) continue
-      yield* this.#shown(k, { kind, name: table.keyName(k) })
+    for (let k = 1; k < table.keys.rows; k++) {
+      if (table.keys.first[k] === 0 || table.keys.octet(k, 0) !== code) continue
+      yield* this.#shown(k, { kind, name: table.keys.name(k) })
     }
   }
 
@@ -42,7 +42,7 @@ export class View {
     const synced = this.#synced()
     let best = 3
     const found: Entry[] = []
-    for (let e = table.keyFirst[k] as number; e !== 0; e = table.chainAfter[e] as number) {
+    for (let e = table.keys.first[k] as number; e !== 0; e = table.chainAfter[e] as number) {
       if ((table.flags[e] as number) & HIDDEN) continue
       const owner = this.#replica.byId(table.owner[e] as number)
       // Dropped, and still being cleared away.
@@ -67,7 +67,7 @@ export class View {
 
   /** Keys whose change nobody was told of yet. */
   get pending(): number {
-    return this.#replica.table.changes
+    return this.#replica.table.keys.changes
   }
 
   /** Tell of up to `most` changed keys. */
@@ -75,9 +75,9 @@ export class View {
     const { table } = this.#replica
     const keys: Key[] = []
     const heard = this.#listeners.size > 0
-    table.takeChanges(most, k => {
-      const kind = heard ? kindOf(table.keyOctet(k, 0)) : undefined
-      if (kind) keys.push({ kind, name: table.keyName(k) })
+    table.keys.takeChanges(most, k => {
+      const kind = heard ? kindOf(table.keys.octet(k, 0)) : undefined
+      if (kind) keys.push({ kind, name: table.keys.name(k) })
     })
     if (keys.length > 0) for (const listener of this.#listeners) listener(keys)
   }

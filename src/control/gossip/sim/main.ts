@@ -6,7 +6,21 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { weigh } from './memory.ts'
 import { plotSpreads } from './plot.ts'
-import { bootstrap, fill, flood, idleTraffic, joinLate, killOwner, partition, rollingRestart, type Spread, spreadMany, stalls, statesOf, timeOf } from './scenarios.ts'
+import {
+  bootstrap,
+  fill,
+  flood,
+  idleTraffic,
+  joinLate,
+  killOwner,
+  partition,
+  rollingRestart,
+  type Spread,
+  spreadMany,
+  stalls,
+  statesOf,
+  timeOf,
+} from './scenarios.ts'
 import { World } from './world.ts'
 
 const USAGE = `usage: npm run simulate -- [options]
@@ -34,13 +48,20 @@ scenario it measures how updates spread and what an idle ring costs.
 
 type Print = (line: string) => void
 
-const ms = (n: number): string => (n === Infinity ? 'never' : n >= 10_000 ? `${(n / 1_000).toFixed(1)} s` : `${Math.round(n)} ms`)
+const ms = (n: number): string =>
+  n === Infinity ? 'never' : n >= 10_000 ? `${(n / 1_000).toFixed(1)} s` : `${Math.round(n)} ms`
 
 /** Rows under heads, right-aligned but for the first column. */
 export const table = (heads: readonly string[], rows: readonly (readonly string[])[]): string => {
-  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map(row => row[i]?.length ?? 0)))
+  const widths = heads.map((head, i) =>
+    Math.max(head.length, ...rows.map(row => row[i]?.length ?? 0)),
+  )
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number))).join('  ')
+    cells
+      .map((cell, i) =>
+        i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number),
+      )
+      .join('  ')
   return [line(heads), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
@@ -64,7 +85,10 @@ type Rim = {
 
 /** Play what `args` ask for; the exit status: 2 for options that make no sense. */
 export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): number => {
-  const { print = (line: string): void => void process.stdout.write(`${line}\n`), before = process.memoryUsage() } = rim
+  const {
+    print = (line: string): void => void process.stdout.write(`${line}\n`),
+    before = process.memoryUsage(),
+  } = rim
   let values
   try {
     values = parseArgs({
@@ -102,15 +126,28 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
   const entries = Number(values.entries ?? Math.min(nodes, 2_000))
   const [least = NaN, most = least] = values.delay.split('-').map(Number)
   const perSecond = Number(values.flood ?? 1)
-  const whole = [nodes, updates, entries, Number(values.seed)].every(n => Number.isInteger(n) && n >= 0)
-  if (!whole || nodes < 2 || nodes > 100_000 || !(loss >= 0 && loss <= 0.9) || !(least >= 0 && most >= least) || !(perSecond > 0)) {
+  const whole = [nodes, updates, entries, Number(values.seed)].every(
+    n => Number.isInteger(n) && n >= 0,
+  )
+  if (
+    !whole ||
+    nodes < 2 ||
+    nodes > 100_000 ||
+    !(loss >= 0 && loss <= 0.9) ||
+    !(least >= 0 && most >= least) ||
+    !(perSecond > 0)
+  ) {
     print(`an option has a value that makes no sense\n\n${USAGE}`)
     return 2
   }
   if (values.memory) {
     const { members, entries: held, rss, heap, buffers } = weigh(nodes, entries, before)
-    print(`${members} members, ${held} entries: ${mb(heap + buffers)} more than bare node (${mb(heap)} heap, ${mb(buffers)} buffers)`)
-    print(`resident set ${mb(rss)} more, with the code and a young generation that has grown while this was built`)
+    print(
+      `${members} members, ${held} entries: ${mb(heap + buffers)} more than bare node (${mb(heap)} heap, ${mb(buffers)} buffers)`,
+    )
+    print(
+      `resident set ${mb(rss)} more, with the code and a young generation that has grown while this was built`,
+    )
     return 0
   }
   const world = new World({ seed: Number(values.seed), loss, delay: [least, most] })
@@ -129,30 +166,53 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
   if (spreads.length > 0) {
     const sorted = spreads.toSorted((a, b) => timeOf(a, 1) - timeOf(b, 1))
     const rows = spreads.slice(0, 20).map((spread, i) => spreadRow(`update ${i + 1}`, spread))
-    rows.push(spreadRow('median run', sorted[sorted.length >> 1] as Spread), spreadRow('worst run', sorted.at(-1) as Spread))
+    rows.push(
+      spreadRow('median run', sorted[sorted.length >> 1] as Spread),
+      spreadRow('worst run', sorted.at(-1) as Spread),
+    )
     print(`How an update spreads\n\n${table(SPREAD_HEADS, rows)}\n`)
-    if (values.svg) writeFileSync(values.svg, plotSpreads(`${updates} updates, ${nodes} nodes, ${loss * 100} % loss`, spreads))
+    if (values.svg)
+      writeFileSync(
+        values.svg,
+        plotSpreads(`${updates} updates, ${nodes} nodes, ${loss * 100} % loss`, spreads),
+      )
   }
   if (values.kill) {
     const rows = Array.from({ length: 5 }, (_, i) => spreadRow(`kill ${i + 1}`, killOwner(world)))
-    print(`How soon a killed owner's backend is hidden beside a live one\n\n${table(SPREAD_HEADS, rows)}\n`)
+    print(
+      `How soon a killed owner's backend is hidden beside a live one\n\n${table(SPREAD_HEADS, rows)}\n`,
+    )
   }
   if (values.join) {
     const join = joinLate(world)
-    print(`late joiner: ${join.entries} entries after ${ms(join.ms)} on the network and ${ms(join.cpuMs)} of CPU, ${join.octets} octets\n`)
+    print(
+      `late joiner: ${join.entries} entries after ${ms(join.ms)} on the network and ${ms(join.cpuMs)} of CPU, ${join.octets} octets\n`,
+    )
   }
   if (values.flood !== undefined) {
-    const { untilEqualMs, octetsPerNodeSecond, hotDropped, p50LagMs } = flood(world, perSecond, 10_000)
-    print(`flood of ${perSecond} updates a second for 10 s: ${Math.round(octetsPerNodeSecond)} octets a second and node, median lag of a push ${ms(p50LagMs)},`)
-    print(`  ${hotDropped} pushes left to the digest, all equal ${ms(untilEqualMs)} after the end\n`)
+    const { untilEqualMs, octetsPerNodeSecond, hotDropped, p50LagMs } = flood(
+      world,
+      perSecond,
+      10_000,
+    )
+    print(
+      `flood of ${perSecond} updates a second for 10 s: ${Math.round(octetsPerNodeSecond)} octets a second and node, median lag of a push ${ms(p50LagMs)},`,
+    )
+    print(
+      `  ${hotDropped} pushes left to the digest, all equal ${ms(untilEqualMs)} after the end\n`,
+    )
   }
   if (values.stalls) {
     const { falseDeaths, stalled, flaps } = stalls(world, 60_000)
-    print(`stalls: ${stalled} nodes stood still, ${falseDeaths} times a healthy one was taken for dead, ${flaps} owners came back from suspicion\n`)
+    print(
+      `stalls: ${stalled} nodes stood still, ${falseDeaths} times a healthy one was taken for dead, ${flaps} owners came back from suspicion\n`,
+    )
   }
   if (values.partition) {
     const { healMs, states, holds, lost } = partition(world, 300_000)
-    print(`partition of five minutes: records equal ${ms(healMs)} after it ended, ${states} state(s) at the end, ${lost} updates lost, ${holds} nodes held still\n`)
+    print(
+      `partition of five minutes: records equal ${ms(healMs)} after it ended, ${states} state(s) at the end, ${lost} updates lost, ${holds} nodes held still\n`,
+    )
   }
   if (values.restart) {
     const { untilEqualMs, lost } = rollingRestart(world, 1_500, false)
@@ -160,8 +220,10 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
   }
   const { sent } = world.network
   const stats = world.list.map(node => node.records.stats())
-  const mean = (pick: (s: (typeof stats)[number]) => number): string => (stats.reduce((sum, s) => sum + pick(s), 0) / stats.length).toFixed(1)
-  const sum = (pick: (t: (typeof sent)[number]) => number): number => sent.reduce((total, t) => total + pick(t), 0)
+  const mean = (pick: (s: (typeof stats)[number]) => number): string =>
+    (stats.reduce((sum, s) => sum + pick(s), 0) / stats.length).toFixed(1)
+  const sum = (pick: (t: (typeof sent)[number]) => number): number =>
+    sent.reduce((total, t) => total + pick(t), 0)
   print('Traffic and repair, per node over the whole run\n')
   print(
     table(
@@ -184,6 +246,8 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
   // Under loss somebody is always suspected somewhere, and what is shown follows that.
   world.network.conditions.loss = 0
   world.run(60_000)
-  print(`\n${statesOf(world)} state(s) among the live nodes; ${(world.clock.now / 1_000).toFixed(0)} s simulated in ${took} s, ${world.clock.events} events, ${Math.round(process.memoryUsage().rss / 1e6)} MB`)
+  print(
+    `\n${statesOf(world)} state(s) among the live nodes; ${(world.clock.now / 1_000).toFixed(0)} s simulated in ${took} s, ${world.clock.events} events, ${Math.round(process.memoryUsage().rss / 1e6)} MB`,
+  )
   return 0
 }

@@ -23,7 +23,13 @@ const TAGS = { role: 'agent', [CAPABILITY.tag]: CAPABILITY.value }
 const SELF = 'agent-self'
 
 /** Octets by where they are, above what there was before; rss includes what the collector has not given back. */
-export type Memory = { readonly members: number; readonly entries: number; readonly rss: number; readonly heap: number; readonly buffers: number }
+export type Memory = {
+  readonly members: number
+  readonly entries: number
+  readonly rss: number
+  readonly heap: number
+  readonly buffers: number
+}
 
 /** Collect all garbage, whether or not node was started with --expose-gc. */
 const collect = (): void => {
@@ -34,7 +40,13 @@ const collect = (): void => {
 
 /** Packets as owners send them, made by one replica that forgets each owner after: what a thousand sources leave behind is not to be weighed. */
 class Source {
-  readonly #replica = new Replica({ limits: defaultLimits, counts: zeroCounts(), allow: () => true, seed: 1, onOwner: () => {} })
+  readonly #replica = new Replica({
+    limits: defaultLimits,
+    counts: zeroCounts(),
+    allow: () => true,
+    seed: 1,
+    onOwner: () => {},
+  })
 
   packet(name: string, count: number): Uint8Array {
     const replica = this.#replica
@@ -44,7 +56,16 @@ class Source {
       const key = Buffer.from(`\x01app-${i}.${name}.marathon`, 'latin1')
       const value = Buffer.from(`10.0.0.1:8080 ${i} ${name}`.padEnd(28))
       replica.advance(owner, EPOCH, owner.version + 1)
-      replica.write(owner, owner.version, Buffer.concat([key, value]), 0, key.length, key.length, value.length, 0)
+      replica.write(
+        owner,
+        owner.version,
+        Buffer.concat([key, value]),
+        0,
+        key.length,
+        key.length,
+        value.length,
+        0,
+      )
     }
     const [packet] = answerWant(replica, [[owner, 0]], 'stream') as Buffer[]
     for (const _ of replica.drop(owner, 0, false));
@@ -53,7 +74,11 @@ class Source {
 }
 
 /** Build the node and weigh it. `before` is the process's memory before anything of ours was loaded, to be subtracted. */
-export const weigh = (members: number, entries: number, before: NodeJS.MemoryUsage): Memory & { readonly node: { core: RingCore; records: Records } } => {
+export const weigh = (
+  members: number,
+  entries: number,
+  before: NodeJS.MemoryUsage,
+): Memory & { readonly node: { core: RingCore; records: Records } } => {
   const random = seeded(1)
   let now = 0
   const records = createRecords({ self: SELF, now: () => now, random, epoch: EPOCH, seeds: false })
@@ -79,7 +104,18 @@ export const weigh = (members: number, entries: number, before: NodeJS.MemoryUsa
   }
   for (let i = 0; i < members; i++) {
     const address = `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`
-    core.packet(writeAlive({ incarnation: EPOCH, node: `agent-${i}`, address, port: 7946, meta, versions: VERSIONS }), from, now)
+    core.packet(
+      writeAlive({
+        incarnation: EPOCH,
+        node: `agent-${i}`,
+        address,
+        port: 7946,
+        meta,
+        versions: VERSIONS,
+      }),
+      from,
+      now,
+    )
     if (i % 100 === 0) step(10)
   }
   const source = new Source()

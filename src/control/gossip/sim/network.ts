@@ -83,17 +83,26 @@ export class Network {
     const traffic = this.sent[from] as Traffic
     traffic.streams++
     traffic.streamBytes += octets + TCP_BYTES
-    if (this.down[to] && this.group[from] === this.group[to]) this.at(from, 2 * this.#delay(), refused)
+    if (this.down[to] && this.group[from] === this.group[to])
+      this.at(from, 2 * this.#delay(), refused)
     if (this.cut(from, to)) return
     const late = this.#retries(SYN_MS, 2) + this.#retries(SEGMENT_MS, 1)
-    this.at(to, 3 * this.#delay() + octets / STREAM_RATE + late, () => this.cut(from, to) || arrive())
+    this.at(
+      to,
+      3 * this.#delay() + octets / STREAM_RATE + late,
+      () => this.cut(from, to) || arrive(),
+    )
   }
 
   /** Octets on a connection that stands. */
   segment(from: number, to: number, octets: number, arrive: () => void): void {
     ;(this.sent[from] as Traffic).streamBytes += octets
     if (this.cut(from, to)) return
-    this.at(to, this.#delay() + octets / STREAM_RATE + this.#retries(SEGMENT_MS, 1), () => this.cut(from, to) || arrive())
+    this.at(
+      to,
+      this.#delay() + octets / STREAM_RATE + this.#retries(SEGMENT_MS, 1),
+      () => this.cut(from, to) || arrive(),
+    )
   }
 
   /** What losing some of `count` segments in a row costs, each retry waiting twice as long. */

@@ -32,18 +32,31 @@ export const plotSpreads = (title: string, spreads: readonly Spread[]): string =
     '<g fill="#555">',
   ]
   for (const share of [0, 0.25, 0.5, 0.75, 0.99]) {
-    parts.push(line(LEFT, y(share), WIDTH - RIGHT, y(share), 'stroke="#ddd"'), text(LEFT - 8, y(share) + 4, `${share * 100} %`, 'end'))
+    parts.push(
+      line(LEFT, y(share), WIDTH - RIGHT, y(share), 'stroke="#ddd"'),
+      text(LEFT - 8, y(share) + 4, `${share * 100} %`, 'end'),
+    )
   }
   const step = scale <= 1_000 ? 100 : scale <= 3_000 ? 250 : 1_000
-  for (let ms = 0; ms <= scale; ms += step) parts.push(line(x(ms), y(0), x(ms), y(0) + 5, 'stroke="#555"'), text(x(ms), y(0) + 20, `${ms}`))
+  for (let ms = 0; ms <= scale; ms += step)
+    parts.push(line(x(ms), y(0), x(ms), y(0) + 5, 'stroke="#555"'), text(x(ms), y(0) + 20, `${ms}`))
   parts.push(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, 'milliseconds after publishing'), '</g>')
   for (const spread of spreads) {
     const points = spread.times
-      .filter((_, i, all) => i % Math.max(1, Math.floor(all.length / 200)) === 0 || i === all.length - 1)
-      .map(ms => `${x(ms).toFixed(1)},${y((spread.times.findLastIndex(t => t <= ms) + 1) / spread.nodes).toFixed(1)}`)
-    parts.push(`<polyline fill="none" stroke="#1565c0" stroke-opacity="${Math.max(0.15, 1 / Math.sqrt(spreads.length)).toFixed(2)}" stroke-width="1.5" points="${points.join(' ')}"/>`)
+      .filter(
+        (_, i, all) => i % Math.max(1, Math.floor(all.length / 200)) === 0 || i === all.length - 1,
+      )
+      .map(
+        ms =>
+          `${x(ms).toFixed(1)},${y((spread.times.findLastIndex(t => t <= ms) + 1) / spread.nodes).toFixed(1)}`,
+      )
+    parts.push(
+      `<polyline fill="none" stroke="#1565c0" stroke-opacity="${Math.max(0.15, 1 / Math.sqrt(spreads.length)).toFixed(2)}" stroke-width="1.5" points="${points.join(' ')}"/>`,
+    )
   }
-  for (const ms of [350, 1_000]) if (ms <= scale) parts.push(line(x(ms), y(1), x(ms), y(0), 'stroke="#c62828" stroke-dasharray="4 3"'))
+  for (const ms of [350, 1_000])
+    if (ms <= scale)
+      parts.push(line(x(ms), y(1), x(ms), y(0), 'stroke="#c62828" stroke-dasharray="4 3"'))
   parts.push('</svg>')
   return `${parts.join('\n')}\n`
 }

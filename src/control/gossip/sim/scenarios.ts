@@ -7,7 +7,8 @@ import type { Kind } from '../records/types.ts'
 import type { SimNode, World } from './world.ts'
 
 /** Everything that was sent so far, octets with headers. */
-export const octetsSent = (world: World): number => world.network.sent.reduce((sum, t) => sum + t.bytes + t.streamBytes, 0)
+export const octetsSent = (world: World): number =>
+  world.network.sent.reduce((sum, t) => sum + t.bytes + t.streamBytes, 0)
 
 /** Mean octets a second and node over `ms` in which nobody publishes. */
 export const idleTraffic = (world: World, ms: number): number => {
@@ -19,13 +20,19 @@ export const idleTraffic = (world: World, ms: number): number => {
 const live = (world: World): SimNode[] => world.list.filter(node => !world.network.down[node.index])
 
 /** A value of the size that VIP backends have: 40 octets for about four. */
-const valueOf = (world: World, octets = 40): Uint8Array => Uint8Array.from({ length: octets }, () => Math.floor(world.random() * 256))
+const valueOf = (world: World, octets = 40): Uint8Array =>
+  Uint8Array.from({ length: octets }, () => Math.floor(world.random() * 256))
 
 /** When each node had an update, ms after it was published, in order; nodes that never had it are missing. */
-export type Spread = { readonly times: readonly number[]; readonly nodes: number; readonly octetsPerNode: number }
+export type Spread = {
+  readonly times: readonly number[]
+  readonly nodes: number
+  readonly octetsPerNode: number
+}
 
 /** A time by which a share of the nodes had it; Infinity if they never did. */
-export const timeOf = ({ times, nodes }: Spread, share: number): number => times[Math.ceil(nodes * share) - 1] ?? Infinity
+export const timeOf = ({ times, nodes }: Spread, share: number): number =>
+  times[Math.ceil(nodes * share) - 1] ?? Infinity
 
 /** One update from a random node, until all have it or `limitMs` is over. */
 export const spreadOne = (world: World, name: string, limitMs = 15_000): Spread => {
@@ -42,7 +49,11 @@ export const spreadOne = (world: World, name: string, limitMs = 15_000): Spread 
   from.publish('vip', name, valueOf(world))
   world.run(limitMs, () => times.length >= nodes.length)
   for (const stop of stops) stop()
-  return { times: times.sort((a, b) => a - b), nodes: nodes.length, octetsPerNode: (octetsSent(world) - before) / nodes.length }
+  return {
+    times: times.sort((a, b) => a - b),
+    nodes: nodes.length,
+    octetsPerNode: (octetsSent(world) - before) / nodes.length,
+  }
 }
 
 /** `count` updates, one after the other with two quiet seconds between. */
@@ -56,16 +67,19 @@ export const spreadMany = (world: World, count: number): Spread[] =>
 /** All that a node shows, as one text: equal on equal replicas. */
 export const shownBy = (node: SimNode): string => {
   const lines: string[] = []
-  for (const owner of node.records.owners()) lines.push(`${owner.name} ${owner.epoch} ${owner.version} ${owner.entries}`)
+  for (const owner of node.records.owners())
+    lines.push(`${owner.name} ${owner.epoch} ${owner.version} ${owner.entries}`)
   for (const kind of ['vip', 'zone', 'node'] as const satisfies readonly Kind[])
-    for (const entry of node.records.entries(kind)) lines.push(`${kind} ${entry.name} ${entry.owner} ${Buffer.from(entry.value).toString('hex')}`)
+    for (const entry of node.records.entries(kind))
+      lines.push(`${kind} ${entry.name} ${entry.owner} ${Buffer.from(entry.value).toString('hex')}`)
   return lines.sort().join('\n')
 }
 
 /** How many different states the live nodes have: 1 when all are equal. */
 export const statesOf = (world: World): number => new Set(live(world).map(shownBy)).size
 
-const digestOf = (node: SimNode): string => Buffer.from(node.records.digest()).toString('hex', 2, 10)
+const digestOf = (node: SimNode): string =>
+  Buffer.from(node.records.digest()).toString('hex', 2, 10)
 
 /** Ms until all live nodes' digests agree, looked at each 100 ms; Infinity if they do not within `limitMs`. */
 export const untilEqual = (world: World, limitMs: number): number => {
@@ -80,13 +94,22 @@ export const untilEqual = (world: World, limitMs: number): number => {
 /** Give every node its share of `entries` names, and wait until all have all. */
 export const fill = (world: World, entries: number): void => {
   const nodes = live(world)
-  for (let i = 0; i < entries; i++) (nodes[i % nodes.length] as SimNode).records.publish({ kind: 'vip', name: `app-${i}.group-${i % 97}.marathon` }, valueOf(world, 28))
+  for (let i = 0; i < entries; i++)
+    (nodes[i % nodes.length] as SimNode).records.publish(
+      { kind: 'vip', name: `app-${i}.group-${i % 97}.marathon` },
+      valueOf(world, 28),
+    )
   for (const node of nodes) node.tick()
   world.run(1_000)
   untilEqual(world, 300_000)
 }
 
-export type Join = { readonly ms: number; readonly cpuMs: number; readonly entries: number; readonly octets: number }
+export type Join = {
+  readonly ms: number
+  readonly cpuMs: number
+  readonly entries: number
+  readonly octets: number
+}
 
 /** A node comes that knows one seed: how long until it has what the others have. CPU is all that ran meanwhile, for both ends. */
 export const joinLate = (world: World): Join => {
@@ -97,11 +120,27 @@ export const joinLate = (world: World): Join => {
   const cpu = performance.now()
   const joiner = world.add([seed.at])
   joiner.start()
-  world.run(60_000, () => joiner.records.synced && joiner.records.stats().backlog === 0 && digestOf(joiner) === digestOf(seed))
-  return { ms: world.clock.now - start, cpuMs: performance.now() - cpu, entries: Math.min(wanted, joiner.records.stats().entries), octets: octetsSent(world) - before }
+  world.run(
+    60_000,
+    () =>
+      joiner.records.synced &&
+      joiner.records.stats().backlog === 0 &&
+      digestOf(joiner) === digestOf(seed),
+  )
+  return {
+    ms: world.clock.now - start,
+    cpuMs: performance.now() - cpu,
+    entries: Math.min(wanted, joiner.records.stats().entries),
+    octets: octetsSent(world) - before,
+  }
 }
 
-export type Partition = { readonly healMs: number; readonly states: number; readonly holds: number; readonly lost: number }
+export type Partition = {
+  readonly healMs: number
+  readonly states: number
+  readonly holds: number
+  readonly lost: number
+}
 
 /** The ring is cut in two halves for `ms`, both publish meanwhile, then it is whole again. `lost`: names shown by nobody at the end. */
 export const partition = (world: World, ms: number): Partition => {
@@ -143,14 +182,26 @@ export const killOwner = (world: World, limitMs = 30_000): Spread => {
   const before = octetsSent(world)
   const start = world.clock.now
   const times = new Map<SimNode, number>()
-  const stops = rest.map(node => node.records.onChange(() => void (!times.has(node) && hides(node) && times.set(node, world.clock.now - start))))
+  const stops = rest.map(node =>
+    node.records.onChange(
+      () => void (!times.has(node) && hides(node) && times.set(node, world.clock.now - start)),
+    ),
+  )
   victim.kill()
   world.run(limitMs, () => times.size === rest.length)
   for (const stop of stops) stop()
-  return { times: [...times.values()].sort((a, b) => a - b), nodes: rest.length, octetsPerNode: (octetsSent(world) - before) / rest.length }
+  return {
+    times: [...times.values()].sort((a, b) => a - b),
+    nodes: rest.length,
+    octetsPerNode: (octetsSent(world) - before) / rest.length,
+  }
 }
 
-export type Stalls = { readonly falseDeaths: number; readonly flaps: number; readonly stalled: number }
+export type Stalls = {
+  readonly falseDeaths: number
+  readonly flaps: number
+  readonly stalled: number
+}
 
 /** For `ms`, every second some node stands still for one to four: how many healthy ones were taken for dead by somebody? */
 export const stalls = (world: World, ms: number): Stalls => {
@@ -169,10 +220,19 @@ export const stalls = (world: World, ms: number): Stalls => {
     world.run(1_000)
   }
   world.run(30_000)
-  return { falseDeaths, stalled: wasStalled.size, flaps: nodes.reduce((sum, node) => sum + node.records.stats().flaps, 0) }
+  return {
+    falseDeaths,
+    stalled: wasStalled.size,
+    flaps: nodes.reduce((sum, node) => sum + node.records.stats().flaps, 0),
+  }
 }
 
-export type Flood = { readonly untilEqualMs: number; readonly octetsPerNodeSecond: number; readonly hotDropped: number; readonly p50LagMs: number }
+export type Flood = {
+  readonly untilEqualMs: number
+  readonly octetsPerNodeSecond: number
+  readonly hotDropped: number
+  readonly p50LagMs: number
+}
 
 /** `perSecond` updates for `ms` from random nodes, then quiet. */
 export const flood = (world: World, perSecond: number, ms: number): Flood => {
@@ -186,7 +246,10 @@ export const flood = (world: World, perSecond: number, ms: number): Flood => {
   }
   const octets = octetsSent(world) - before
   const untilEqualMs = untilEqual(world, 120_000)
-  const lags = nodes.map(node => node.records.stats()).map(stats => stats.lagSumMs / Math.max(1, stats.lagCount)).sort((a, b) => a - b)
+  const lags = nodes
+    .map(node => node.records.stats())
+    .map(stats => stats.lagSumMs / Math.max(1, stats.lagCount))
+    .sort((a, b) => a - b)
   return {
     untilEqualMs,
     octetsPerNodeSecond: octets / nodes.length / (ms / 1_000),
@@ -200,7 +263,10 @@ export const bootstrap = (world: World, count: number): number => {
   const first = world.add([])
   first.start()
   world.run(1_000)
-  for (let i = 1; i < count; i++) world.network.at(world.add([first.at]).index, world.random() * 1_000, () => (world.list[i] as SimNode).start())
+  for (let i = 1; i < count; i++)
+    world.network.at(world.add([first.at]).index, world.random() * 1_000, () =>
+      (world.list[i] as SimNode).start(),
+    )
   const start = world.clock.now
   const full = (): boolean => world.list.every(node => node.core.counts().alive === count)
   while (world.clock.now - start < 300_000) {
@@ -211,7 +277,11 @@ export const bootstrap = (world: World, count: number): number => {
 }
 
 /** Every node is restarted, one each `everyMs`, with or without its disk; then ms until all are equal, and names lost. */
-export const rollingRestart = (world: World, everyMs: number, disk: boolean): { readonly untilEqualMs: number; readonly lost: number } => {
+export const rollingRestart = (
+  world: World,
+  everyMs: number,
+  disk: boolean,
+): { readonly untilEqualMs: number; readonly lost: number } => {
   const nodes = live(world)
   const published = nodes.map((node, i) => {
     const name = `rolling-${i}.marathon`
@@ -224,7 +294,9 @@ export const rollingRestart = (world: World, everyMs: number, disk: boolean): { 
     node.kill()
     world.run(everyMs)
     node.restart([(nodes[(i + 1) % nodes.length] as SimNode).at], kept)
-    world.network.at(node.index, 2_000, () => node.publish('vip', published[i] as string, valueOf(world)))
+    world.network.at(node.index, 2_000, () =>
+      node.publish('vip', published[i] as string, valueOf(world)),
+    )
   })
   world.run(35_000)
   const untilEqualMs = untilEqual(world, 120_000)

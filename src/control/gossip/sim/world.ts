@@ -23,7 +23,8 @@ const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
 const TAGS = { role: 'agent', [CAPABILITY.tag]: CAPABILITY.value }
 const PORT = 7946
 
-const addressOf = (index: number): string => `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`
+const addressOf = (index: number): string =>
+  `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`
 
 export type WorldOptions = Partial<Conditions> & {
   readonly seed?: number
@@ -63,7 +64,15 @@ export class SimNode {
 
   #newRecords(seeds: boolean): Records {
     const { clock, random, limits, peerRoster } = this.#world
-    return createRecords({ self: this.name, now: () => clock.now, random, epoch: this.#wallSeconds(), limits, seeds, ...(peerRoster ? { roster: peerRoster } : {}) })
+    return createRecords({
+      self: this.name,
+      now: () => clock.now,
+      random,
+      epoch: this.#wallSeconds(),
+      limits,
+      seeds,
+      ...(peerRoster ? { roster: peerRoster } : {}),
+    })
   }
 
   #newCore(seeds: readonly Endpoint[]): RingCore {
@@ -167,7 +176,8 @@ export class SimNode {
     const { clock, network } = this.#world
     const { core } = this
     act(core)
-    for (let effects = core.take(); effects.length > 0; effects = core.take()) for (const effect of effects) this.#perform(effect)
+    for (let effects = core.take(); effects.length > 0; effects = core.take())
+      for (const effect of effects) this.#perform(effect)
     const at = Math.max(core.nextMs(), clock.now + 0.5)
     if (at >= this.#wakeAt || at === Infinity) return
     this.#wakeAt = at
@@ -183,14 +193,23 @@ export class SimNode {
     switch (effect.do) {
       case 'packet': {
         const to = this.#world.nodeAt(effect.to)
-        if (to) network.packet(this.index, to.index, effect.bytes.length, () => to.input(core => core.packet(effect.bytes, this.at, clock.now)))
+        if (to)
+          network.packet(this.index, to.index, effect.bytes.length, () =>
+            to.input(core => core.packet(effect.bytes, this.at, clock.now)),
+          )
         return
       }
       case 'open': {
         const to = this.#world.nodeAt(effect.to)
         if (!to) return
         const refused = (): void => this.input(core => core.streamFailed(effect.id, clock.now))
-        network.connect(this.index, to.index, effect.bytes.length, () => to.#accept(this, effect.id, effect.bytes), refused)
+        network.connect(
+          this.index,
+          to.index,
+          effect.bytes.length,
+          () => to.#accept(this, effect.id, effect.bytes),
+          refused,
+        )
         return
       }
       case 'end': {
@@ -209,7 +228,8 @@ export class SimNode {
         this.ends.delete(effect.id)
         if (!end) return
         network.segment(this.index, end.node.index, 0, () => {
-          if (end.node.ends.delete(end.id)) end.node.input(core => core.streamEnded(end.id, clock.now))
+          if (end.node.ends.delete(end.id))
+            end.node.input(core => core.streamEnded(end.id, clock.now))
         })
       }
     }
@@ -244,7 +264,13 @@ export class World {
   peerRoster: PeerRoster | undefined
   readonly #byAddress = new Map<string, SimNode>()
 
-  constructor({ seed = 1, loss = 0, delay = [0.2, 2], limits = {}, slowMs = Infinity }: WorldOptions = {}) {
+  constructor({
+    seed = 1,
+    loss = 0,
+    delay = [0.2, 2],
+    limits = {},
+    slowMs = Infinity,
+  }: WorldOptions = {}) {
     this.random = seeded(seed)
     this.network = new Network(this.clock, this.random, { loss, delay })
     this.limits = limits
@@ -269,12 +295,20 @@ export class World {
     const first = this.list.length
     const entries = Array.from({ length: count }, (_, i) => {
       const index = first + i
-      const node = this.nodes.of({ node: `agent-${index}`, address: addressOf(index), port: PORT, meta, versions: VERSIONS })
+      const node = this.nodes.of({
+        node: `agent-${index}`,
+        address: addressOf(index),
+        port: PORT,
+        meta,
+        versions: VERSIONS,
+      })
       return entryOf(node, EPOCH, ALIVE, this.clock.now)
     })
     this.roster = rosterOf(entries)
     this.peerRoster = peerRosterOf(entries.map(entry => entry.node.name))
-    const made = entries.map((_, i) => this.add([{ address: addressOf(i === 0 ? 1 : 0), port: PORT }]))
+    const made = entries.map((_, i) =>
+      this.add([{ address: addressOf(i === 0 ? 1 : 0), port: PORT }]),
+    )
     this.roster = undefined
     this.peerRoster = undefined
     for (const node of made) this.network.at(node.index, this.random() * 1_000, () => node.start())

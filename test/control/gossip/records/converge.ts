@@ -14,7 +14,12 @@ t.setTimeout(300_000)
 const SEEDS = Number(process.env.SEEDS ?? 10_000)
 const kinds: readonly Kind[] = ['vip', 'zone', 'node']
 
-type Node = { name: string; records: Records; published: Map<string, string>; disk: Buffer | undefined }
+type Node = {
+  name: string
+  records: Records
+  published: Map<string, string>
+  disk: Buffer | undefined
+}
 
 /** A few nodes, all of whose messages lie in one heap until somebody picks them up. */
 class Lab {
@@ -26,7 +31,12 @@ class Lab {
   constructor(seed: number) {
     this.random = seeded(seed)
     const count = 2 + this.pick(3)
-    for (let i = 0; i < count; i++) this.nodes.push({ name: `agent-${i}`, published: new Map(), disk: undefined } as Partial<Node> as Node)
+    for (let i = 0; i < count; i++)
+      this.nodes.push({
+        name: `agent-${i}`,
+        published: new Map(),
+        disk: undefined,
+      } as Partial<Node> as Node)
     for (const node of this.nodes) this.boot(node)
   }
 
@@ -43,14 +53,16 @@ class Lab {
       limits: { tombstoneMs: 3_000 },
     })
     if (node.disk) node.records.fromBytes(node.disk, this.now)
-    for (const other of this.nodes) if (other !== node) node.records.onMember(alive(other.name), this.now)
+    for (const other of this.nodes)
+      if (other !== node) node.records.onMember(alive(other.name), this.now)
   }
 
   poll(node: Node): void {
     const records = node.records
     for (const send of records.poll(this.now).sends) {
       const to = this.nodes.find(other => other.name === send.to) as Node
-      if (send.via === 'packet') this.heap.push(() => to.records.onPacket(node.name, send.body, this.now))
+      if (send.via === 'packet')
+        this.heap.push(() => to.records.onPacket(node.name, send.body, this.now))
       else
         this.heap.push(() => {
           const response = to.records.onStreamRequest(node.name, send.body, this.now)
@@ -109,7 +121,8 @@ class Lab {
       for (const node of this.nodes) this.poll(node)
       for (let i = 0; this.heap.length > 0 && i < 1_000; i++) (this.heap.shift() as () => void)()
       if (round % 5 !== 0) continue
-      for (const node of this.nodes) this.ping(node, this.nodes[this.pick(this.nodes.length)] as Node)
+      for (const node of this.nodes)
+        this.ping(node, this.nodes[this.pick(this.nodes.length)] as Node)
       // Until inherited entries have been let go, agreement may be about the past.
       if (round > 320 && this.agreed()) return true
       if (round > 10 && round < 310 && this.agreed()) {
@@ -128,15 +141,25 @@ class Lab {
 
 const alive = (name: string): MemberEvent => ({
   type: 'join',
-  member: { name, address: '192.0.2.1', port: 7946, state: 'alive', incarnation: 1, tags: {}, capable: true },
+  member: {
+    name,
+    address: '192.0.2.1',
+    port: 7946,
+    state: 'alive',
+    incarnation: 1,
+    tags: {},
+    capable: true,
+  },
 })
 
 /** All that a node shows, as one text. */
 const state = (records: Records): string => {
   const lines: string[] = []
-  for (const owner of records.owners()) lines.push(`${owner.name} ${owner.epoch} ${owner.version} ${owner.entries}`)
+  for (const owner of records.owners())
+    lines.push(`${owner.name} ${owner.epoch} ${owner.version} ${owner.entries}`)
   for (const kind of kinds)
-    for (const e of records.entries(kind)) lines.push(`${e.kind} ${e.name} ${e.owner} ${Buffer.from(e.value).toString('latin1', 0, 3)}`)
+    for (const e of records.entries(kind))
+      lines.push(`${e.kind} ${e.name} ${e.owner} ${Buffer.from(e.value).toString('latin1', 0, 3)}`)
   return lines.sort().join('\n')
 }
 
@@ -144,25 +167,32 @@ const run = (seed: number): string => {
   const lab = new Lab(seed)
   const steps = 20 + lab.pick(120)
   for (let i = 0; i < steps; i++) lab.chaos()
-  if (!lab.quiet()) return `seed ${seed}: not equal\n${lab.nodes.map(node => state(node.records)).join('\n--\n')}`
+  if (!lab.quiet())
+    return `seed ${seed}: not equal\n${lab.nodes.map(node => state(node.records)).join('\n--\n')}`
   const records = (lab.nodes[0] as Node).records
   for (const node of lab.nodes) {
     const shown: string[] = []
     for (const kind of kinds)
-      for (const e of records.entries(kind)) if (e.owner === node.name) shown.push(`${e.kind} ${e.name} ${Buffer.from(e.value).toString()}`)
+      for (const e of records.entries(kind))
+        if (e.owner === node.name)
+          shown.push(`${e.kind} ${e.name} ${Buffer.from(e.value).toString()}`)
     const wanted = [...node.published].map(([key, value]) => `${key} ${value}`)
-    if (shown.sort().join('\n') !== wanted.sort().join('\n')) return `seed ${seed}: ${node.name} published\n${wanted.join('\n')}\nbut shown is\n${shown.join('\n')}`
+    if (shown.sort().join('\n') !== wanted.sort().join('\n'))
+      return `seed ${seed}: ${node.name} published\n${wanted.join('\n')}\nbut shown is\n${shown.join('\n')}`
   }
   return ''
 }
 
-t.test(`any order, loss and repetition, then quiet, gives equal replicas (${SEEDS} seeds)`, async t => {
-  const first = Number(process.env.SEED ?? 1)
-  let failed = 0
-  for (let seed = first; seed < first + SEEDS; seed++) {
-    const wrong = run(seed)
-    if (wrong === '') continue
-    if (++failed <= 3) t.fail(wrong.slice(0, 2_000))
-  }
-  t.equal(failed, 0)
-})
+t.test(
+  `any order, loss and repetition, then quiet, gives equal replicas (${SEEDS} seeds)`,
+  async t => {
+    const first = Number(process.env.SEED ?? 1)
+    let failed = 0
+    for (let seed = first; seed < first + SEEDS; seed++) {
+      const wrong = run(seed)
+      if (wrong === '') continue
+      if (++failed <= 3) t.fail(wrong.slice(0, 2_000))
+    }
+    t.equal(failed, 0)
+  },
+)

@@ -4,15 +4,30 @@
  * ends. Nodes hang together by hand-carried messages and a hand-moved clock.
  */
 import t from 'tap'
-import { createRecords, type Records, type RecordsOptions } from '../../../../src/control/gossip/records/records.ts'
+import {
+  createRecords,
+  type Records,
+  type RecordsOptions,
+} from '../../../../src/control/gossip/records/records.ts'
 import type { Entry, Key, Kind } from '../../../../src/control/gossip/records/types.ts'
 import type { Member, MemberEvent, MemberState } from '../../../../src/control/gossip/rider.ts'
 import { seeded } from '../../../../src/control/gossip/sim/random.ts'
 
 const member = (name: string, state: MemberState, capable = true): Member => ({
-  name, address: '192.0.2.1', port: 7946, state, incarnation: 1, tags: {}, capable,
+  name,
+  address: '192.0.2.1',
+  port: 7946,
+  state,
+  incarnation: 1,
+  tags: {},
+  capable,
 })
-const event = (type: MemberEvent['type'], name: string, state: MemberState, capable = true): MemberEvent => ({ type, member: member(name, state, capable) })
+const event = (
+  type: MemberEvent['type'],
+  name: string,
+  state: MemberState,
+  capable = true,
+): MemberEvent => ({ type, member: member(name, state, capable) })
 
 const vip = (name: string): Key => ({ kind: 'vip', name })
 
@@ -27,11 +42,18 @@ class Lab {
   streams = 0
 
   add(name: string, options: Partial<RecordsOptions> = {}): Records {
-    const records = createRecords({ self: name, now: () => this.now, random: this.random, epoch: Math.floor(this.now / 1_000), ...options })
+    const records = createRecords({
+      self: name,
+      now: () => this.now,
+      random: this.random,
+      epoch: Math.floor(this.now / 1_000),
+      ...options,
+    })
     for (const other of this.nodes.keys()) {
       if (other === name) continue
       records.onMember(event('join', other, 'alive'), this.now)
-      if (!this.nodes.has(name)) this.nodes.get(other)?.onMember(event('join', name, 'alive'), this.now)
+      if (!this.nodes.has(name))
+        this.nodes.get(other)?.onMember(event('join', name, 'alive'), this.now)
     }
     this.nodes.set(name, records)
     return records
@@ -42,7 +64,9 @@ class Lab {
     for (const end = this.now + ms; this.now < end; this.now += 10) {
       for (const [name, records] of this.nodes) this.#carry(name, records)
       if (this.now % 1_000 !== 0) continue
-      for (const [a, one] of this.nodes) for (const [b, two] of this.nodes) if (a !== b && this.passes(a, b)) two.onDigest(a, one.digest(), this.now)
+      for (const [a, one] of this.nodes)
+        for (const [b, two] of this.nodes)
+          if (a !== b && this.passes(a, b)) two.onDigest(a, one.digest(), this.now)
     }
   }
 
@@ -55,19 +79,28 @@ class Lab {
         continue
       }
       this.streams++
-      records.onStreamResponse(send.to, send.token, passes ? to.onStreamRequest(name, send.body, this.now) : undefined, this.now)
+      records.onStreamResponse(
+        send.to,
+        send.token,
+        passes ? to.onStreamRequest(name, send.body, this.now) : undefined,
+        this.now,
+      )
     }
   }
 
   tell(type: MemberEvent['type'], name: string, state: MemberState): void {
-    for (const [other, records] of this.nodes) if (other !== name) records.onMember(event(type, name, state), this.now)
+    for (const [other, records] of this.nodes)
+      if (other !== name) records.onMember(event(type, name, state), this.now)
   }
 }
 
 const texts = (entries: Iterable<Entry>): string[] =>
-  [...entries].map(e => `${e.name} ${e.owner} ${Buffer.from(e.value).toString()}${e.stale ? ' stale' : ''}`).sort()
+  [...entries]
+    .map(e => `${e.name} ${e.owner} ${Buffer.from(e.value).toString()}${e.stale ? ' stale' : ''}`)
+    .sort()
 const all = (records: Records, kind: Kind = 'vip'): string[] => texts(records.entries(kind))
-const put = (records: Records, name: string, value: string): boolean => records.publish(vip(name), Buffer.from(value))
+const put = (records: Records, name: string, value: string): boolean =>
+  records.publish(vip(name), Buffer.from(value))
 
 t.test('what an owner publishes, changes and withdraws is shown by all', async t => {
   const lab = new Lab()
@@ -79,14 +112,20 @@ t.test('what an owner publishes, changes and withdraws is shown by all', async t
   for (const node of [a, b, c]) {
     t.same(all(node), ['web.example.org a one', 'web.example.org b two'])
     t.same(all(node, 'node'), ['a a a node'])
-    t.same(texts(node.lookup(vip('web.example.org'))), ['web.example.org a one', 'web.example.org b two'])
+    t.same(texts(node.lookup(vip('web.example.org'))), [
+      'web.example.org a one',
+      'web.example.org b two',
+    ])
   }
   put(a, 'web.example.org', 'three')
   b.withdraw(vip('web.example.org'))
   lab.run(1_000)
   t.same(all(c), ['web.example.org a three'])
   t.same(c.lookup(vip('nobody.example.org')), [])
-  t.same([...c.owners()].map(o => `${o.name} ${o.entries} ${o.presence}`).sort(), ['a 2 alive', 'b 0 alive'])
+  t.same([...c.owners()].map(o => `${o.name} ${o.entries} ${o.presence}`).sort(), [
+    'a 2 alive',
+    'b 0 alive',
+  ])
 })
 
 t.test('changed keys are told in batches, each once, also those that vanish', async t => {
@@ -141,7 +180,11 @@ t.test('an owner in trouble ranks behind the living, and is shown where nobody l
   c.onMember(event('suspect', 'a', 'suspect'), lab.now)
   c.onMember(event('dead', 'a', 'dead'), lab.now)
   lab.run(100)
-  t.same(all(c), ['alone a a stale', 'shared b b'], 'the dead are served, marked, where nobody else is')
+  t.same(
+    all(c),
+    ['alone a a stale', 'shared b b'],
+    'the dead are served, marked, where nobody else is',
+  )
   c.onMember(event('suspect', 'b', 'suspect'), lab.now)
   lab.run(100)
   t.same(all(c), ['alone a a stale', 'shared b b'], 'a suspect is better than a dead one')
@@ -154,7 +197,11 @@ t.test('an owner in trouble ranks behind the living, and is shown where nobody l
 t.test('a dead owner is dropped after its grace and not revived by one who lagged', async t => {
   const lab = new Lab()
   const limits = { deadMs: 60_000, dropMemoryMs: 30_000 }
-  const [a, b, c] = ['a', 'b', 'c'].map(name => lab.add(name, { limits })) as [Records, Records, Records]
+  const [a, b, c] = ['a', 'b', 'c'].map(name => lab.add(name, { limits })) as [
+    Records,
+    Records,
+    Records,
+  ]
   put(a, 'web', 'a')
   lab.run(2_000)
   lab.nodes.delete('a')
@@ -163,7 +210,11 @@ t.test('a dead owner is dropped after its grace and not revived by one who lagge
   // c hears of it late, and learns from b for how long a has been gone.
   c.onMember(event('dead', 'a', 'dead'), lab.now)
   lab.run(10_000)
-  t.same(Buffer.from(b.digest()).toString('hex', 2, 10), Buffer.from(c.digest()).toString('hex', 2, 10), 'both have fallen silent about it')
+  t.same(
+    Buffer.from(b.digest()).toString('hex', 2, 10),
+    Buffer.from(c.digest()).toString('hex', 2, 10),
+    'both have fallen silent about it',
+  )
   t.same(all(c), ['web a a stale'])
   lab.run(30_000)
   t.same(all(b), [])
@@ -244,11 +295,19 @@ t.test('caps are kept: at the owner, and against one who does not', async t => {
   const wide = lab.add('wide')
   for (let i = 0; i < 5; i++) put(wide, `w${i}`, 'x')
   lab.run(40_000)
-  t.equal(texts(a.entries('vip')).filter(line => line.includes(' wide ')).length, 3, 'we take what one owner may have')
+  t.equal(
+    texts(a.entries('vip')).filter(line => line.includes(' wide ')).length,
+    3,
+    'we take what one owner may have',
+  )
   wide.withdraw(vip('w0'))
   wide.withdraw(vip('w1'))
   lab.run(80_000)
-  t.same(texts(a.entries('vip')).filter(line => line.includes(' wide ')), ['w2 wide x', 'w3 wide x', 'w4 wide x'], 'and the rest when there is room')
+  t.same(
+    texts(a.entries('vip')).filter(line => line.includes(' wide ')),
+    ['w2 wide x', 'w3 wide x', 'w4 wide x'],
+    'and the rest when there is room',
+  )
 })
 
 t.test('the cap over all is kept', async t => {
@@ -268,7 +327,11 @@ t.test('the cap over all is kept', async t => {
 t.test('names that gossip may not fill are passed on, counted and never shown', async t => {
   const lab = new Lab()
   const allow = (key: Key): boolean => !key.name.endsWith('.spartan')
-  const [a, b, c] = [lab.add('a'), lab.add('b', { allow }), lab.add('c')] as [Records, Records, Records]
+  const [a, b, c] = [lab.add('a'), lab.add('b', { allow }), lab.add('c')] as [
+    Records,
+    Records,
+    Records,
+  ]
   put(a, 'ready.spartan', 'mine')
   put(a, 'web.example.org', 'x')
   lab.run(1_000)
@@ -276,7 +339,11 @@ t.test('names that gossip may not fill are passed on, counted and never shown', 
   t.equal(b.stats().refused.zone, 1)
   t.equal(all(c).length, 2)
   lab.run(3_000)
-  t.same(Buffer.from(b.digest()).toString('hex', 2, 10), Buffer.from(c.digest()).toString('hex', 2, 10), 'replicas stay equal all the same')
+  t.same(
+    Buffer.from(b.digest()).toString('hex', 2, 10),
+    Buffer.from(c.digest()).toString('hex', 2, 10),
+    'replicas stay equal all the same',
+  )
 })
 
 t.test('nobody else may write our namespace', async t => {
@@ -293,7 +360,8 @@ t.test('nobody else may write our namespace', async t => {
   lab.now += 100
   forger.poll(lab.now)
   lab.now += 100
-  for (const send of forger.poll(lab.now).sends) if (send.via === 'packet') b.onPacket('a', send.body, lab.now)
+  for (const send of forger.poll(lab.now).sends)
+    if (send.via === 'packet') b.onPacket('a', send.body, lab.now)
   t.same(all(b), ['web a false'], 'believed for a moment: a key is trust')
   lab.run(3_000)
   t.same(all(b), ['web a true'], 'until the owner hears of it and goes past it')
@@ -338,31 +406,38 @@ t.test('a restarted owner that says nothing loses its old entries after half a m
   t.same(all(b), [])
 })
 
-t.test('a snapshot is served stale until a peer has spoken, and what changed meanwhile is fetched', async t => {
-  const lab = new Lab()
-  const [a, b] = [lab.add('a'), lab.add('b')]
-  put(a, 'web', '1')
-  put(a, 'old', '1')
-  put(b, 'mine', '1')
-  lab.run(1_000)
-  const disk = b.toBytes(1_000_000)
-  put(a, 'web', '2')
-  a.withdraw(vip('old'))
-  lab.run(1_000)
-  lab.passes = () => false
-  const again = lab.add('b')
-  t.equal(again.fromBytes(disk, 1_001_000), 3)
-  lab.run(100)
-  t.same(all(again), ['mine b 1 stale', 'old a 1 stale', 'web a 1 stale'])
-  t.notOk(again.synced)
-  lab.passes = () => true
-  lab.run(3_000)
-  t.ok(again.synced)
-  t.same(all(again), ['mine b 1', 'web a 2'])
-  t.equal(again.fromBytes(Buffer.from('nonsense'), 0), -1)
-  const cut = createRecords({ self: 'c', now: () => 0, random: Math.random, epoch: 1 })
-  t.equal(cut.fromBytes(disk.subarray(0, disk.length - 3), 0), 3, 'a damaged file gives what stands before the damage')
-})
+t.test(
+  'a snapshot is served stale until a peer has spoken, and what changed meanwhile is fetched',
+  async t => {
+    const lab = new Lab()
+    const [a, b] = [lab.add('a'), lab.add('b')]
+    put(a, 'web', '1')
+    put(a, 'old', '1')
+    put(b, 'mine', '1')
+    lab.run(1_000)
+    const disk = b.toBytes(1_000_000)
+    put(a, 'web', '2')
+    a.withdraw(vip('old'))
+    lab.run(1_000)
+    lab.passes = () => false
+    const again = lab.add('b')
+    t.equal(again.fromBytes(disk, 1_001_000), 3)
+    lab.run(100)
+    t.same(all(again), ['mine b 1 stale', 'old a 1 stale', 'web a 1 stale'])
+    t.notOk(again.synced)
+    lab.passes = () => true
+    lab.run(3_000)
+    t.ok(again.synced)
+    t.same(all(again), ['mine b 1', 'web a 2'])
+    t.equal(again.fromBytes(Buffer.from('nonsense'), 0), -1)
+    const cut = createRecords({ self: 'c', now: () => 0, random: Math.random, epoch: 1 })
+    t.equal(
+      cut.fromBytes(disk.subarray(0, disk.length - 3), 0),
+      3,
+      'a damaged file gives what stands before the damage',
+    )
+  },
+)
 
 t.test('a snapshot remembers who was gone and for how long', async t => {
   const lab = new Lab()
@@ -404,26 +479,29 @@ t.test('synced says whether absence means anything', async t => {
   for (const node of cold.nodes.values()) t.ok(node.synced, 'a ring that starts all at once')
 })
 
-t.test('a late joiner gets everything by stream, a second peer confirms, and changes come as pushes', async t => {
-  const lab = new Lab()
-  const [a] = [lab.add('a'), lab.add('b')]
-  for (let i = 0; i < 3_000; i++) put(a, `app-${i}.example.org`, `${i}`)
-  lab.run(3_000)
-  const late = lab.add('late')
-  let most = 0
-  late.onChange(keys => {
-    most = Math.max(most, keys.length)
-  })
-  lab.run(1_000)
-  t.ok(late.synced)
-  t.equal(late.stats().entries, 3_000)
-  t.ok(most <= 1_000, 'told in slices')
-  lab.run(3_000)
-  t.equal(late.stats().exchanges, 2)
-  put(a, 'new.example.org', 'x')
-  lab.run(300)
-  t.same(texts(late.lookup(vip('new.example.org'))), ['new.example.org a x'])
-})
+t.test(
+  'a late joiner gets everything by stream, a second peer confirms, and changes come as pushes',
+  async t => {
+    const lab = new Lab()
+    const [a] = [lab.add('a'), lab.add('b')]
+    for (let i = 0; i < 3_000; i++) put(a, `app-${i}.example.org`, `${i}`)
+    lab.run(3_000)
+    const late = lab.add('late')
+    let most = 0
+    late.onChange(keys => {
+      most = Math.max(most, keys.length)
+    })
+    lab.run(1_000)
+    t.ok(late.synced)
+    t.equal(late.stats().entries, 3_000)
+    t.ok(most <= 1_000, 'told in slices')
+    lab.run(3_000)
+    t.equal(late.stats().exchanges, 2)
+    put(a, 'new.example.org', 'x')
+    lab.run(300)
+    t.same(texts(late.lookup(vip('new.example.org'))), ['new.example.org a x'])
+  },
+)
 
 t.test('a value too large for a packet is announced and fetched by stream', async t => {
   const lab = new Lab()
@@ -450,7 +528,11 @@ t.test('an update overtaken by the next is joined on, one that is lost is fetche
   lab.passes = () => true
   put(a, 'z', '1')
   lab.run(600)
-  t.same(all(b), ['x a 1', 'y a 1', 'z a 1'], 'the gap was seen and asked for without waiting for a digest')
+  t.same(
+    all(b),
+    ['x a 1', 'y a 1', 'z a 1'],
+    'the gap was seen and asked for without waiting for a digest',
+  )
   t.equal(b.stats().deltasGap > 0, true)
 })
 

@@ -7,12 +7,23 @@ import { deflateRawSync } from 'node:zlib'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { answerWant, bucketsMessage, largeMessage, wantMessage } from '../../../../src/control/gossip/records/answers.ts'
+import {
+  answerWant,
+  bucketsMessage,
+  largeMessage,
+  wantMessage,
+} from '../../../../src/control/gossip/records/answers.ts'
 import { Ops, readDelta, writeDelta } from '../../../../src/control/gossip/records/delta.ts'
 import { Digest, readRoot } from '../../../../src/control/gossip/records/digest.ts'
 import { MAX_ENVELOPE, seal, unseal } from '../../../../src/control/gossip/records/envelope.ts'
 import { ownerHash } from '../../../../src/control/gossip/records/hash.ts'
-import { BUCKETS, DELTAS, LARGE, readMessage, WANT } from '../../../../src/control/gossip/records/message.ts'
+import {
+  BUCKETS,
+  DELTAS,
+  LARGE,
+  readMessage,
+  WANT,
+} from '../../../../src/control/gossip/records/message.ts'
 import { Reader, varintSize, Writer } from '../../../../src/control/gossip/records/octets.ts'
 import type { Owner } from '../../../../src/control/gossip/records/owner.ts'
 import { createRecords, type Records } from '../../../../src/control/gossip/records/records.ts'
@@ -22,8 +33,17 @@ import { type Chain, DELETED, Table } from '../../../../src/control/gossip/recor
 import { defaultLimits, zeroCounts } from '../../../../src/control/gossip/records/types.ts'
 import { seeded } from '../../../../src/control/gossip/sim/random.ts'
 
-const replicaOf = (entries: Record<string, string>, name = 'agent-1'): { replica: Replica; owner: Owner } => {
-  const replica = new Replica({ limits: defaultLimits, counts: zeroCounts(), allow: () => true, seed: 1, onOwner: () => {} })
+const replicaOf = (
+  entries: Record<string, string>,
+  name = 'agent-1',
+): { replica: Replica; owner: Owner } => {
+  const replica = new Replica({
+    limits: defaultLimits,
+    counts: zeroCounts(),
+    allow: () => true,
+    seed: 1,
+    onOwner: () => {},
+  })
   const owner = replica.ensure(name, 0) as Owner
   replica.advance(owner, 7, 0)
   for (const [key, value] of Object.entries(entries)) {
@@ -35,7 +55,18 @@ const replicaOf = (entries: Record<string, string>, name = 'agent-1'): { replica
 }
 
 t.test('numbers of up to 53 bits survive, larger ones and cut ones do not', async t => {
-  for (const n of [0, 1, 127, 128, 16_383, 16_384, 2 ** 32 - 1, 2 ** 32, 2 ** 48 - 1, 2 ** 53 - 1]) {
+  for (const n of [
+    0,
+    1,
+    127,
+    128,
+    16_383,
+    16_384,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 48 - 1,
+    2 ** 53 - 1,
+  ]) {
     const w = new Writer(1)
     w.varint(n)
     t.equal(w.at, varintSize(n))
@@ -68,12 +99,24 @@ t.test('a delta on the wire is these octets', async t => {
   t.equal(
     message?.toString('hex'),
     // deltas, version 1, field 1 of 35 octets: agent-1, epoch 7, from 0 to 1, gc 0, whole, age 0; one op of 20
-    '9001' + '0123' + '07' + Buffer.from('agent-1').toString('hex') + '070001000100' + '14' + '0100' + '0d' + '01' + Buffer.from('web.marathon').toString('hex') + '03616263',
+    '9001' +
+      '0123' +
+      '07' +
+      Buffer.from('agent-1').toString('hex') +
+      '070001000100' +
+      '14' +
+      '0100' +
+      '0d' +
+      '01' +
+      Buffer.from('web.marathon').toString('hex') +
+      '03616263',
   )
 })
 
 t.test('a delta can be cut at any op, and the pieces join on', async t => {
-  const { replica, owner } = replicaOf(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`n${i}`, 'v'.repeat(i)])))
+  const { replica, owner } = replicaOf(
+    Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`n${i}`, 'v'.repeat(i)])),
+  )
   const w = new Writer()
   let from = 3
   const seen: string[] = []
@@ -85,15 +128,29 @@ t.test('a delta can be cut at any op, and the pieces join on', async t => {
     t.same([delta?.from, delta?.to, (delta?.ops.end ?? 0) <= 200], [from, reached, true])
     if (!delta) break
     const ops = new Ops(delta)
-    while (ops.next()) seen.push(`${ops.reader.bytes.toString('latin1', ops.keyAt + 1, ops.keyAt + ops.keyLength)} ${ops.valueLength}`)
+    while (ops.next())
+      seen.push(
+        `${ops.reader.bytes.toString('latin1', ops.keyAt + 1, ops.keyAt + ops.keyLength)} ${ops.valueLength}`,
+      )
     from = reached
     pieces++
   }
   t.ok(pieces > 3)
-  t.same(seen, Array.from({ length: 37 }, (_, i) => `n${i + 3} ${i + 3}`))
+  t.same(
+    seen,
+    Array.from({ length: 37 }, (_, i) => `n${i + 3} ${i + 3}`),
+  )
   w.at = 0
-  t.equal(writeDelta(w, replica.table, owner, 0, owner.version, 200, 0), 0, 'a whole state is never cut')
-  t.equal(writeDelta(w, replica.table, owner, 38, owner.version, 50, 0), 0, 'an op that is too large alone is said to be')
+  t.equal(
+    writeDelta(w, replica.table, owner, 0, owner.version, 200, 0),
+    0,
+    'a whole state is never cut',
+  )
+  t.equal(
+    writeDelta(w, replica.table, owner, 38, owner.version, 50, 0),
+    0,
+    'an op that is too large alone is said to be',
+  )
 })
 
 t.test('what a later version adds is stepped over', async t => {
@@ -104,7 +161,10 @@ t.test('what a later version adds is stepped over', async t => {
   t.ok(typeof parsed !== 'string' && parsed.type === DELTAS && parsed.deltas.length === 1)
   // An op with two octets after its value, and a flag we do not know.
   const op = Buffer.from('0b' + '01' + '80' + '02' + '0178' + '03616263' + 'eeee', 'hex')
-  const delta = Buffer.concat([Buffer.from('0161' + '07' + '00' + '01' + '00' + '01' + '00', 'hex'), op])
+  const delta = Buffer.concat([
+    Buffer.from('0161' + '07' + '00' + '01' + '00' + '01' + '00', 'hex'),
+    op,
+  ])
   const read = readDelta(new Reader(delta), 60_000)
   t.ok(read)
   if (read) {
@@ -123,13 +183,19 @@ t.test('octets that are no message are called so', async t => {
   const { replica, owner } = replicaOf({ web: 'abc', api: 'x' })
   const [deltas] = answerWant(replica, [[owner, 0]], 'packet') as [Buffer]
   const item = { hash: owner.hash, epoch: 7, version: 2, goneMs: 61_000, left: true }
-  const messages = [deltas, bucketsMessage(replica), wantMessage([item], [item]), largeMessage(WANT)]
+  const messages = [
+    deltas,
+    bucketsMessage(replica),
+    wantMessage([item], [item]),
+    largeMessage(WANT),
+  ]
   for (const message of messages) {
     t.not(typeof readMessage(message, 60_000), 'string')
     for (let cut = 0; cut < message.length; cut++) {
       const parsed = readMessage(message.subarray(0, cut), 60_000)
       // A cut between fields leaves a message with fewer of them.
-      if (typeof parsed !== 'string') t.ok(cut === 2 || message === messages[2], `${cut} of ${message.toString('hex', 0, 8)}`)
+      if (typeof parsed !== 'string')
+        t.ok(cut === 2 || message === messages[2], `${cut} of ${message.toString('hex', 0, 8)}`)
     }
   }
   const want = readMessage(wantMessage([item], [{ ...item, goneMs: -1, left: false }]), 60_000)
@@ -147,8 +213,14 @@ t.test('octets that are no message are called so', async t => {
     ['9001' + '0108' + head('070203000100'), 'whole but not from 0'],
     ['9001' + '0108' + head('070103020000'), 'a part that begins before what it forgot'],
     ['9001' + '010a' + head('070001000100') + '0201', 'an op longer than the delta'],
-    ['9001' + '010f' + head('070001000100') + '06' + '02' + '00' + '020178' + '00', 'an op above to'],
-    ['9001' + '010e' + head('070001000100') + '05' + '01' + '00' + '0101' + '00', 'a key without a name'],
+    [
+      '9001' + '010f' + head('070001000100') + '06' + '02' + '00' + '020178' + '00',
+      'an op above to',
+    ],
+    [
+      '9001' + '010e' + head('070001000100') + '05' + '01' + '00' + '0101' + '00',
+      'a key without a name',
+    ],
     ['9101' + '0101aa', 'buckets of one octet'],
     ['9201' + '0101aa', 'a mask of one octet'],
     ['9301' + '010312ffff', 'half a list item'],
@@ -163,7 +235,10 @@ t.test('an envelope gives back its messages, and nothing larger than one may be'
   t.same(unseal(seal(messages)), messages)
   t.ok(seal(messages).length < 200, 'deflated')
   t.same(unseal(seal([])), [])
-  const bomb = Buffer.concat([Buffer.from('9e0101', 'hex'), deflateRawSync(Buffer.alloc(MAX_ENVELOPE + 1))])
+  const bomb = Buffer.concat([
+    Buffer.from('9e0101', 'hex'),
+    deflateRawSync(Buffer.alloc(MAX_ENVELOPE + 1)),
+  ])
   t.ok(bomb.length < 10_000)
   for (const [octets, why] of [
     [bomb, 'a bomb'],
@@ -177,7 +252,11 @@ t.test('an envelope gives back its messages, and nothing larger than one may be'
 })
 
 t.test('digests agree when the same owners are at the same states, whatever the order', async t => {
-  const owners = Array.from({ length: 300 }, (_, i) => ({ hash: ownerHash(`agent-${i}`), epoch: 1_700_000_000 + i, version: i * 7 }))
+  const owners = Array.from({ length: 300 }, (_, i) => ({
+    hash: ownerHash(`agent-${i}`),
+    epoch: 1_700_000_000 + i,
+    version: i * 7,
+  }))
   const [a, b] = [new Digest(), new Digest()]
   for (const o of owners) a.toggle(o.hash, o.epoch, o.version)
   for (const o of owners.toReversed()) b.toggle(o.hash, o.epoch, o.version)
@@ -197,7 +276,8 @@ t.test('slabs keep every block apart and use what is given back', async t => {
   const random = seeded(5)
   const slabs = new Slabs()
   const held = new Map<number, Buffer>()
-  const check = (address: number, bytes: Buffer): boolean => slabs.slab(address).subarray(slabs.offset(address)).subarray(0, bytes.length).equals(bytes)
+  const check = (address: number, bytes: Buffer): boolean =>
+    slabs.slab(address).subarray(slabs.offset(address)).subarray(0, bytes.length).equals(bytes)
   let wrong = 0
   for (let i = 0; i < 20_000; i++) {
     if (held.size > 300) {
@@ -220,7 +300,14 @@ t.test('slabs keep every block apart and use what is given back', async t => {
 t.test('the table does what a map of maps would', async t => {
   const random = seeded(9)
   const table = new Table(3, 1_000)
-  const chains: Chain[] = Array.from({ length: 5 }, (_, i) => ({ id: i + 1, head: 0, tail: 0, count: 0, tombs: 0, bytes: 0 }))
+  const chains: Chain[] = Array.from({ length: 5 }, (_, i) => ({
+    id: i + 1,
+    head: 0,
+    tail: 0,
+    count: 0,
+    tombs: 0,
+    bytes: 0,
+  }))
   const model = new Map<string, { value: string | undefined; version: number }>()
   let version = 0
   let wrong = 0
@@ -232,31 +319,46 @@ t.test('the table does what a map of maps would', async t => {
     const dice = random()
     if (dice < 0.5) {
       const value = `${i}`.repeat(1 + Math.floor(random() * 12))
-      table.put(chain, table.internKey(key, 0, key.length), ++version, Buffer.from(value), 0, value.length)
+      table.put(
+        chain,
+        table.keys.intern(key, 0, key.length),
+        ++version,
+        Buffer.from(value),
+        0,
+        value.length,
+      )
       model.set(id, { value, version })
     } else if (dice < 0.7) {
-      table.put(chain, table.internKey(key, 0, key.length), ++version, key, 0, -1)
+      table.put(chain, table.keys.intern(key, 0, key.length), ++version, key, 0, -1)
       model.set(id, { value: undefined, version })
     } else {
-      const k = table.findKey(key, 0, key.length)
+      const k = table.keys.find(key, 0, key.length)
       const e = k === 0 ? 0 : table.find(k, chain.id)
       if ((e !== 0) !== model.has(id)) wrong++
       if (e !== 0) table.remove(chain, e)
       model.delete(id)
     }
-    if (i % 50 === 0) table.takeChanges(1_000, () => {})
+    if (i % 50 === 0) table.keys.takeChanges(1_000, () => {})
   }
-  table.takeChanges(100_000, () => {})
+  table.keys.takeChanges(100_000, () => {})
   t.equal(wrong, 0)
   t.equal(table.rows, model.size)
-  t.equal(table.keys, new Set([...model.keys()].map(id => id.slice(2))).size)
+  t.equal(table.keys.count, new Set([...model.keys()].map(id => id.slice(2))).size)
   for (const chain of chains) {
     let last = 0
     let live = 0
     for (let e = chain.head; e !== 0; e = table.after[e] as number) {
-      const had = model.get(`${chain.id} ${Buffer.from(table.keyOctets(table.key[e] as number)).toString('latin1')}`)
+      const had = model.get(
+        `${chain.id} ${Buffer.from(table.keys.octets(table.key[e] as number)).toString('latin1')}`,
+      )
       const deleted = ((table.flags[e] as number) & DELETED) !== 0
-      if (!had || had.version !== table.version[e] || (table.version[e] as number) <= last || deleted !== (had.value === undefined)) wrong++
+      if (
+        !had ||
+        had.version !== table.version[e] ||
+        (table.version[e] as number) <= last ||
+        deleted !== (had.value === undefined)
+      )
+        wrong++
       else if (!deleted && Buffer.from(table.value(e)).toString() !== had.value) wrong++
       if (!deleted) live++
       last = table.version[e] as number
@@ -282,14 +384,43 @@ const corpus = (): { packets: Buffer[]; streams: Buffer[]; roots: Buffer[]; disk
   const streams: Buffer[] = []
   const roots: Buffer[] = []
   const nodes = new Map<string, Records>()
-  for (const name of ['a', 'b', 'c']) nodes.set(name, createRecords({ self: name, now: () => now, random, epoch: 5, limits: { tombstoneMs: 2_000 } }))
+  for (const name of ['a', 'b', 'c'])
+    nodes.set(
+      name,
+      createRecords({
+        self: name,
+        now: () => now,
+        random,
+        epoch: 5,
+        limits: { tombstoneMs: 2_000 },
+      }),
+    )
   for (const [name, node] of nodes)
     for (const other of nodes.keys())
-      if (other !== name) node.onMember({ type: 'join', member: { name: other, address: '192.0.2.1', port: 1, state: 'alive', incarnation: 1, tags: {}, capable: true } }, 0)
+      if (other !== name)
+        node.onMember(
+          {
+            type: 'join',
+            member: {
+              name: other,
+              address: '192.0.2.1',
+              port: 1,
+              state: 'alive',
+              incarnation: 1,
+              tags: {},
+              capable: true,
+            },
+          },
+          0,
+        )
   for (let i = 0; i < 1_500; i++) {
     now += 10
     for (const [name, node] of nodes) {
-      if (random() < 0.03) node.publish({ kind: 'vip', name: `n${Math.floor(random() * 40)}` }, Buffer.from('v'.repeat(random() < 0.05 ? 3_000 : 30)))
+      if (random() < 0.03)
+        node.publish(
+          { kind: 'vip', name: `n${Math.floor(random() * 40)}` },
+          Buffer.from('v'.repeat(random() < 0.05 ? 3_000 : 30)),
+        )
       if (random() < 0.01) node.withdraw({ kind: 'vip', name: `n${Math.floor(random() * 40)}` })
       for (const send of node.poll(now).sends) {
         const to = nodes.get(send.to) as Records
@@ -316,51 +447,82 @@ t.setTimeout(1_800_000)
 
 const FUZZ = Number(process.env.FUZZ ?? 100_000)
 
-t.test(`${FUZZ} mutated messages: nothing throws, memory stays flat, and it still works`, async t => {
-  const random = seeded(Number(process.env.SEED ?? 13))
-  const pick = (n: number): number => Math.floor(random() * n)
-  const { packets, streams, roots, disk } = corpus()
-  t.ok(packets.length > 100 && streams.length > 5)
-  let now = 0
-  const limits = { entries: 2_000, owners: 100, ownerEntries: 200 }
-  const make = (): Records => createRecords({ self: 'a', now: () => now, random, epoch: 9, limits, seeds: false })
-  const node = make()
-  node.onMember({ type: 'join', member: { name: 'b', address: '192.0.2.1', port: 1, state: 'alive', incarnation: 1, tags: {}, capable: true } }, 0)
-  node.publish({ kind: 'vip', name: 'mine' }, Buffer.from('x'))
-  const mutate = (from: Buffer): Buffer => {
-    const bytes = Buffer.from(from)
-    for (let i = 1 + pick(4); i > 0; i--) {
-      const at = pick(bytes.length)
-      const how = pick(4)
-      if (how < 2) bytes[at] = pick(256)
-      else if (how === 2) bytes[at] = (bytes[at] as number) ^ (1 << pick(8))
-      else bytes.fill([0, 255, 0x80, 0x7f][pick(4)] as number, at, Math.min(bytes.length, at + pick(8)))
+t.test(
+  `${FUZZ} mutated messages: nothing throws, memory stays flat, and it still works`,
+  async t => {
+    const random = seeded(Number(process.env.SEED ?? 13))
+    const pick = (n: number): number => Math.floor(random() * n)
+    const { packets, streams, roots, disk } = corpus()
+    t.ok(packets.length > 100 && streams.length > 5)
+    let now = 0
+    const limits = { entries: 2_000, owners: 100, ownerEntries: 200 }
+    const make = (): Records =>
+      createRecords({ self: 'a', now: () => now, random, epoch: 9, limits, seeds: false })
+    const node = make()
+    node.onMember(
+      {
+        type: 'join',
+        member: {
+          name: 'b',
+          address: '192.0.2.1',
+          port: 1,
+          state: 'alive',
+          incarnation: 1,
+          tags: {},
+          capable: true,
+        },
+      },
+      0,
+    )
+    node.publish({ kind: 'vip', name: 'mine' }, Buffer.from('x'))
+    const mutate = (from: Buffer): Buffer => {
+      const bytes = Buffer.from(from)
+      for (let i = 1 + pick(4); i > 0; i--) {
+        const at = pick(bytes.length)
+        const how = pick(4)
+        if (how < 2) bytes[at] = pick(256)
+        else if (how === 2) bytes[at] = (bytes[at] as number) ^ (1 << pick(8))
+        else
+          bytes.fill(
+            [0, 255, 0x80, 0x7f][pick(4)] as number,
+            at,
+            Math.min(bytes.length, at + pick(8)),
+          )
+      }
+      return random() < 0.2 ? bytes.subarray(0, pick(bytes.length)) : bytes
     }
-    return random() < 0.2 ? bytes.subarray(0, pick(bytes.length)) : bytes
-  }
-  const some = (list: readonly Buffer[]): Buffer => mutate(list[pick(list.length)] as Buffer)
-  const tokens = [0]
-  let half = 0
-  for (let i = 0; i < FUZZ; i++) {
-    if (i === FUZZ >> 1) half = weight()
-    const dice = pick(100)
-    if (dice < 75) node.onPacket('b', some(packets), now)
-    else if (dice < 85) node.onStreamRequest('b', some(streams), now)
-    else if (dice < 95) node.onStreamResponse('b', tokens[pick(tokens.length)] as number, some(streams), now)
-    else if (dice < 99) node.onDigest('b', some(roots), now)
-    else if (i % 20 === 0) make().fromBytes(mutate(disk), 0)
-    // zlib gives back what an inflation that failed has held in a turn of the event loop.
-    if (i % 1_000 === 0) await new Promise(resolve => setImmediate(resolve))
-    if (i % 4 !== 0) continue
-    now += pick(20)
-    for (const send of node.poll(now).sends) if (send.via === 'stream') tokens.splice(0, tokens.length - 3, send.token)
-  }
-  const grown = weight() - half
-  const stats = node.stats()
-  t.ok(grown < 8_000_000, `${grown} octets more than halfway`)
-  t.ok(stats.refused.malformed > FUZZ / 10)
-  t.ok(stats.entries <= 2_000 && stats.owners <= 100 && stats.tombstones <= 100 * 400, JSON.stringify(stats))
-  for (let i = 0; i < 200; i++) node.poll((now += 50))
-  t.equal(node.lookup({ kind: 'vip', name: 'mine' }).filter(entry => entry.owner === 'a').length, 1)
-  t.equal(node.stats().backlog, 0)
-})
+    const some = (list: readonly Buffer[]): Buffer => mutate(list[pick(list.length)] as Buffer)
+    const tokens = [0]
+    let half = 0
+    for (let i = 0; i < FUZZ; i++) {
+      if (i === FUZZ >> 1) half = weight()
+      const dice = pick(100)
+      if (dice < 75) node.onPacket('b', some(packets), now)
+      else if (dice < 85) node.onStreamRequest('b', some(streams), now)
+      else if (dice < 95)
+        node.onStreamResponse('b', tokens[pick(tokens.length)] as number, some(streams), now)
+      else if (dice < 99) node.onDigest('b', some(roots), now)
+      else if (i % 20 === 0) make().fromBytes(mutate(disk), 0)
+      // zlib gives back what an inflation that failed has held in a turn of the event loop.
+      if (i % 1_000 === 0) await new Promise(resolve => setImmediate(resolve))
+      if (i % 4 !== 0) continue
+      now += pick(20)
+      for (const send of node.poll(now).sends)
+        if (send.via === 'stream') tokens.splice(0, tokens.length - 3, send.token)
+    }
+    const grown = weight() - half
+    const stats = node.stats()
+    t.ok(grown < 8_000_000, `${grown} octets more than halfway`)
+    t.ok(stats.refused.malformed > FUZZ / 10)
+    t.ok(
+      stats.entries <= 2_000 && stats.owners <= 100 && stats.tombstones <= 100 * 400,
+      JSON.stringify(stats),
+    )
+    for (let i = 0; i < 200; i++) node.poll((now += 50))
+    t.equal(
+      node.lookup({ kind: 'vip', name: 'mine' }).filter(entry => entry.owner === 'a').length,
+      1,
+    )
+    t.equal(node.stats().backlog, 0)
+  },
+)

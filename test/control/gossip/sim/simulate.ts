@@ -10,7 +10,19 @@ import t from 'tap'
 import { Clock } from '../../../../src/control/gossip/sim/clock.ts'
 import { simulate } from '../../../../src/control/gossip/sim/main.ts'
 import {
-  bootstrap, fill, flood, idleTraffic, joinLate, killOwner, partition, rollingRestart, type Spread, spreadMany, stalls, statesOf, timeOf,
+  bootstrap,
+  fill,
+  flood,
+  idleTraffic,
+  joinLate,
+  killOwner,
+  partition,
+  rollingRestart,
+  type Spread,
+  spreadMany,
+  stalls,
+  statesOf,
+  timeOf,
 } from '../../../../src/control/gossip/sim/scenarios.ts'
 import { World } from '../../../../src/control/gossip/sim/world.ts'
 
@@ -25,7 +37,8 @@ const ring = (nodes: number, options: ConstructorParameters<typeof World>[0] = {
   return world
 }
 
-const at = (spreads: readonly Spread[], share: number): number[] => spreads.map(spread => timeOf(spread, share)).sort((a, b) => a - b)
+const at = (spreads: readonly Spread[], share: number): number[] =>
+  spreads.map(spread => timeOf(spread, share)).sort((a, b) => a - b)
 const median = (times: readonly number[]): number => times[times.length >> 1] as number
 const worst = (times: readonly number[]): number => times.at(-1) as number
 
@@ -48,7 +61,10 @@ t.test('at 1,000 nodes an update is everywhere in a second, and idling is cheap'
   const idle = idleTraffic(world, 5_000)
   const spreads = spreadMany(world, 7)
   t.ok(idle <= 2_000, `${idle.toFixed(0)} octets a second and node when idle`)
-  t.ok(worst(at(spreads, 0.99)) <= 350, `99 % after ${at(spreads, 0.99).map(Math.round).join(', ')} ms`)
+  t.ok(
+    worst(at(spreads, 0.99)) <= 350,
+    `99 % after ${at(spreads, 0.99).map(Math.round).join(', ')} ms`,
+  )
   t.ok(median(at(spreads, 1)) <= 1_000, `all after ${at(spreads, 1).map(Math.round).join(', ')} ms`)
   t.ok(worst(at(spreads, 1)) <= 2_000)
   t.ok(worst(spreads.map(spread => spread.octetsPerNode)) < 4_000)
@@ -86,15 +102,18 @@ t.test("a killed owner's backend is soon hidden beside a live one", async t => {
   t.ok(worst(times) <= 10_000)
 })
 
-t.test('a ring cut in halves for five minutes heals to equal state, and nobody lost anything', async t => {
-  const world = ring(60)
-  fill(world, 300)
-  const { healMs, states, holds, lost } = partition(world, 300_000)
-  t.ok(healMs <= 90_000, `records equal after ${(healMs / 1_000).toFixed(1)} s`)
-  t.equal(states, 1)
-  t.equal(lost, 0)
-  t.ok(holds > 30, 'both halves held still')
-})
+t.test(
+  'a ring cut in halves for five minutes heals to equal state, and nobody lost anything',
+  async t => {
+    const world = ring(60)
+    fill(world, 300)
+    const { healMs, states, holds, lost } = partition(world, 300_000)
+    t.ok(healMs <= 90_000, `records equal after ${(healMs / 1_000).toFixed(1)} s`)
+    t.equal(states, 1)
+    t.equal(lost, 0)
+    t.ok(holds > 30, 'both halves held still')
+  },
+)
 
 t.test('nodes that stand still are not the death of others', async t => {
   const { falseDeaths, stalled } = stalls(ring(60), 40_000)
@@ -105,7 +124,10 @@ t.test('nodes that stand still are not the death of others', async t => {
 t.test('200 updates a second are more than pushing can carry, and none is lost', async t => {
   const world = ring(50)
   const { untilEqualMs, octetsPerNodeSecond, hotDropped } = flood(world, 200, 5_000)
-  t.ok(untilEqualMs <= 30_000, `equal after ${untilEqualMs} ms, ${hotDropped} pushes left to the digest`)
+  t.ok(
+    untilEqualMs <= 30_000,
+    `equal after ${untilEqualMs} ms, ${hotDropped} pushes left to the digest`,
+  )
   t.ok(octetsPerNodeSecond < 60_000)
   t.equal(statesOf(world), 1)
 })
@@ -125,10 +147,28 @@ t.test('sixty nodes that start at once with one seed find each other', async t =
 t.test('the same seed gives the same run, to the letter', async t => {
   const run = (seed: string): string => {
     const lines: string[] = []
-    const args = ['--nodes', '30', '--loss', '0.1', '--updates', '3', '--seed', seed, '--kill', '--join', '--flood', '20', '--svg', join(t.testdirName, 'plot.svg')]
+    const args = [
+      '--nodes',
+      '30',
+      '--loss',
+      '0.1',
+      '--updates',
+      '3',
+      '--seed',
+      seed,
+      '--kill',
+      '--join',
+      '--flood',
+      '20',
+      '--svg',
+      join(t.testdirName, 'plot.svg'),
+    ]
     t.equal(simulate(args, { print: line => lines.push(line) }), 0)
     // What the real machine spent is not part of the simulation.
-    return lines.join('\n').replace(/ and [^ ]+ m?s of CPU/, '').replace(/simulated in .*/, '')
+    return lines
+      .join('\n')
+      .replace(/ and [^ ]+ m?s of CPU/, '')
+      .replace(/simulated in .*/, '')
   }
   t.testdir({})
   const first = run('5')
@@ -143,7 +183,15 @@ t.test('the same seed gives the same run, to the letter', async t => {
 t.test('the program says what it cannot use', async t => {
   const said: string[] = []
   const print = (line: string): void => void said.push(line)
-  for (const args of [['--nodes', 'many'], ['--loss', '1'], ['--delay', '5-1'], ['--nodes', '1'], ['--tea'], ['--flood', '0']]) t.equal(simulate(args, { print }), 2, args.join(' '))
+  for (const args of [
+    ['--nodes', 'many'],
+    ['--loss', '1'],
+    ['--delay', '5-1'],
+    ['--nodes', '1'],
+    ['--tea'],
+    ['--flood', '0'],
+  ])
+    t.equal(simulate(args, { print }), 2, args.join(' '))
   t.ok(said.every(line => line.includes('usage: npm run simulate')))
   t.equal(simulate(['--help'], { print }), 0)
   t.equal(simulate(['--bootstrap', '--nodes', '5'], { print }), 0)

@@ -1,0 +1,188 @@
+/**
+ * What a delta does to a replica. Merging is idempotent and needs no order: a
+ * delta that is old does nothing, one that leaves a gap does nothing but say
+ * so. An owner's newer epoch replaces its older one whole.
+ */
+import { type Delta, NOTICE, Ops, WHOLE } from './delta.ts'
+import { ownerHash } from './hash.ts'
+import { isNewer, type Owner } from './owner.ts'
+import type { Replica, Work } from './replica.ts'
+import { DELETED, MARKED, type Table } from './table.ts'
+import type { Counts, Limits } from './types.ts'
+
+/** What became of a delta. gap: it is newer than what we hold, but does not join on to it. */
+export type Verdict = 'applied' | 'old' | 'gap' | 'refused'
+
+/** How long an owner that met a cap is left alone, in ms: room does not come back in a second. */
+const BLOCK_MS = 30_000
+
+/** Which cap forbids an entry. */
+type Cap = 'owner-cap' | 'total-cap'
+
+export class Merger {
+  readonly #replica: Replica
+  readonly #table: Table
+  readonly #limits: Limits
+  readonly #counts: Counts
+
+  constructor(replica: Replica, limits: Limits, counts: Counts) {
+    this.#replica = replica
+    this.#table = replica.table
+    this.#limits = limits
+    this.#counts = counts
+  }
+
+  /** Take a delta in, entry by entry. */
+  *merge(delta: Delta, now: number): Work<Verdict> {
+    const owner = this.#admit(delta, now)
+    if (typeof owner === 'string') return owner
+    owner.restored = false
+    const whole = (delta.flags & WHOLE) !== 0
+    if (whole && (delta.epoch > owner.epoch || owner.version < delta.gc))
+      return yield* this.#replace(owner, delta, now)
+    if (owner.version === 0) this.#replica.advance(owner, delta.epoch, 0, 0)
+    let cap = yield* this.#join(owner, delta, now)
+    if (cap && (yield* this.#makeRoom(owner, delta))) cap = yield* this.#join(owner, delta, now)
+    if (cap) return this.#block(owner, cap, now)
+    if (owner.epoch === delta.epoch && owner.version < delta.to)
+      this.#replica.advance(owner, delta.epoch, delta.to)
+    return 'applied'
+  }
+
+  /** Take the ops of a delta that joins on to what we hold; the cap that stopped us, if one did. */
+  *#join(owner: Owner, delta: Delta, now: number): Work<Cap | undefined> {
+    const ops = new Ops(delta)
+    while (ops.next()) {
+      // Others may have moved the owner on since the last turn.
+      if (owner.epoch !== delta.epoch || owner.busy || this.#replica.byId(owner.id) !== owner)
+        return undefined
+      if (ops.version <= owner.version) continue
+      const cap = this.#put(owner, ops, now, 0, owner.count, owner.bytes, 0)
+      if (cap) return cap
+      this.#replica.advance(owner, delta.epoch, ops.version)
+      yield
+    }
+    return undefined
+  }
+
+  /** At a cap: take away now what the delta deletes further on. Whether that was anything. */
+  *#makeRoom(owner: Owner, delta: Delta): Work<boolean> {
+    let freed = false
+    const ops = new Ops(delta)
+    while (ops.next()) {
+      if (owner.epoch !== delta.epoch || owner.busy || this.#replica.byId(owner.id) !== owner)
+        return false
+      if (ops.valueLength >= 0 || ops.version <= owner.version) continue
+      const k = this.#table.keys.find(ops.reader.bytes, ops.keyAt, ops.keyLength)
+      const e = k === 0 ? 0 : this.#table.find(k, owner.id)
+      if (e === 0 || (this.#table.flags[e] as number) & DELETED) continue
+      this.#replica.discard(owner, e)
+      freed = true
+      yield
+    }
+    return freed
+  }
+
+  #block(owner: Owner, cap: Cap, now: number): Verdict {
+    this.#counts.refused[cap]++
+    owner.blockedUntil = now + BLOCK_MS
+    return 'refused'
+  }
+
+  #admit(delta: Delta, now: number): Owner | Verdict {
+    const owner = this.#replica.owners.get(delta.owner)
+    const notice = (delta.flags & NOTICE) !== 0
+    if (!owner || owner.version === 0) {
+      if (delta.from !== 0 || notice) return 'gap'
+      const gone = this.#replica.dropped.get(ownerHash(delta.owner))
+      if (gone && delta.epoch <= gone.epoch) {
+        this.#counts.refused.dropped++
+        return 'refused'
+      }
+      const made = this.#replica.ensure(delta.owner, now)
+      if (!made) this.#counts.refused['total-cap']++
+      return made ?? 'refused'
+    }
+    if (!isNewer(owner, delta.epoch, delta.to)) return 'old'
+    if (owner.blockedUntil > now) return 'refused'
+    if (notice || owner.busy) return 'gap'
+    const whole = (delta.flags & WHOLE) !== 0
+    return whole || (delta.epoch === owner.epoch && delta.from <= owner.version) ? owner : 'gap'
+  }
+
+  /** Put a whole state in the place of what we hold; each name shows its old or its new value meanwhile. */
+  *#replace(owner: Owner, delta: Delta, now: number): Work<Verdict> {
+    owner.busy = true
+    const table = this.#table
+    let reached = delta.to
+    let count = 0
+    let bytes = 0
+    let leftovers = owner.count + owner.tombs
+    let stuck: Cap | undefined
+    const ops = new Ops(delta)
+    while (ops.next()) {
+      const rows = table.rows
+      stuck = this.#put(owner, ops, now, MARKED, count, bytes, leftovers)
+      if (stuck) {
+        reached = ops.version - 1
+        break
+      }
+      if (table.rows === rows) leftovers--
+      if (ops.valueLength >= 0) {
+        count++
+        bytes += ops.keyLength + ops.valueLength
+      }
+      yield
+    }
+    for (let e = owner.head, next = 0; e !== 0; e = next) {
+      next = table.after[e] as number
+      const flags = table.flags[e] as number
+      if (flags & MARKED) table.flags[e] = flags & ~MARKED
+      else this.#replica.discard(owner, e)
+      yield
+    }
+    owner.busy = false
+    owner.gc = delta.gc
+    this.#replica.shrink(owner)
+    // Cut short by a cap this is the state as of the last op taken, which is a state too.
+    const version = Math.max(1, reached)
+    this.#replica.advance(owner, delta.epoch, version, Math.min(owner.gc, version))
+    return stuck ? this.#block(owner, stuck, now) : 'applied'
+  }
+
+  /** One op; the cap that forbids it, if one does. `count`, `bytes` and `leftovers` are what the caps are judged by. */
+  #put(
+    owner: Owner,
+    ops: Ops,
+    now: number,
+    mark: number,
+    count: number,
+    bytes: number,
+    leftovers: number,
+  ): Cap | undefined {
+    const octets = ops.reader.bytes
+    const k = this.#table.keys.find(octets, ops.keyAt, ops.keyLength)
+    if (ops.valueLength >= 0 && (k === 0 || this.#table.find(k, owner.id) === 0)) {
+      const limits = this.#limits
+      if (
+        count >= limits.ownerEntries ||
+        bytes + ops.keyLength + ops.valueLength > limits.ownerBytes
+      )
+        return 'owner-cap'
+      if (this.#table.rows - leftovers >= limits.entries) return 'total-cap'
+    }
+    this.#counts.opsIn++
+    this.#replica.write(
+      owner,
+      ops.version,
+      octets,
+      ops.keyAt,
+      ops.keyLength,
+      ops.valueAt,
+      ops.valueLength,
+      now,
+      mark,
+    )
+    return undefined
+  }
+}
