@@ -4,7 +4,17 @@
  * remove everywhere). The file is Serf's: a JSON array of base64 keys, the
  * primary one first, readable by its owner only and replaced whole.
  */
-import { closeSync, fchmodSync, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { randomBytes as systemRandom } from 'node:crypto'
 import { dirname } from 'node:path'
 import { fail, messageOf } from '../../error.ts'
@@ -17,11 +27,14 @@ const FILE_MOST = 16 * 1024
 /** What came of a change: undefined, or why it was refused. */
 export type Refusal = string | undefined
 
-const isKey = (key: Uint8Array): boolean => key.length === 16 || key.length === 24 || key.length === 32
-const same = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && Buffer.compare(a, b) === 0
+const isKey = (key: Uint8Array): boolean =>
+  key.length === 16 || key.length === 24 || key.length === 32
+const same = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && Buffer.compare(a, b) === 0
 
 /** A key as the file, the command line and `serf keys` spell it. */
-export const keyText = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.length).toString('base64')
+export const keyText = (key: Uint8Array): string =>
+  Buffer.from(key.buffer, key.byteOffset, key.length).toString('base64')
 
 /** The key of a base64 text, or undefined if it is not 16, 24 or 32 octets. */
 export const keyOf = (text: string): Uint8Array | undefined => {
@@ -31,7 +44,8 @@ export const keyOf = (text: string): Uint8Array | undefined => {
 }
 
 /** A new key, base64: 32 octets for AES-256. */
-export const generatedKey = (random: (n: number) => Uint8Array = systemRandom): string => keyText(random(32))
+export const generatedKey = (random: (n: number) => Uint8Array = systemRandom): string =>
+  keyText(random(32))
 
 export class Keyring {
   #keys: readonly Uint8Array[]
@@ -115,7 +129,9 @@ export class Keyring {
   use(key: Uint8Array): Refusal {
     const had = this.#keys.find(one => same(one, key))
     if (!had) return 'requested key is not in the keyring'
-    return had === this.primary ? undefined : this.#replace([had, ...this.#keys.filter(one => one !== had)])
+    return had === this.primary
+      ? undefined
+      : this.#replace([had, ...this.#keys.filter(one => one !== had)])
   }
 
   /** Forgets a key; the primary one is refused. Not having it is no error. */
@@ -164,7 +180,10 @@ const keysIn = (file: string, text: string): Uint8Array[] => {
   const list: unknown[] = Array.isArray(data) ? data : []
   const keys = list.map(text => (typeof text === 'string' ? keyOf(text) : undefined))
   if (keys.length === 0 || keys.length > KEYS_MOST || keys.includes(undefined)) {
-    throw fail(`the keyring ${file} must be a list of 1 to ${KEYS_MOST} base64 keys of 16, 24 or 32 octets`, 'EDATA')
+    throw fail(
+      `the keyring ${file} must be a list of 1 to ${KEYS_MOST} base64 keys of 16, 24 or 32 octets`,
+      'EDATA',
+    )
   }
   return keys.filter(key => key !== undefined)
 }

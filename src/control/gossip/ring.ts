@@ -47,7 +47,12 @@ export type RingStatus = {
   readonly encrypted: boolean
   /** Whether anybody was ever found. */
   readonly joined: boolean
-  readonly members: { readonly alive: number; readonly suspect: number; readonly dead: number; readonly left: number }
+  readonly members: {
+    readonly alive: number
+    readonly suspect: number
+    readonly dead: number
+    readonly left: number
+  }
   /** 0 is well, 7 is ill. */
   readonly health: number
   readonly queued: number
@@ -96,9 +101,12 @@ const stateIn = (file: string, log: Log): number => {
   try {
     const state: unknown = JSON.parse(readFileSync(file, 'utf8'))
     const incarnation = (state as { incarnation?: unknown } | null)?.incarnation
-    return typeof incarnation === 'number' && incarnation > 0 && incarnation < 0xffff_0000 ? Math.floor(incarnation) : 0
+    return typeof incarnation === 'number' && incarnation > 0 && incarnation < 0xffff_0000
+      ? Math.floor(incarnation)
+      : 0
   } catch (er) {
-    if ((er as { code?: string }).code !== 'ENOENT') log.warn('the gossip state cannot be read', { file, error: messageOf(er) })
+    if ((er as { code?: string }).code !== 'ENOENT')
+      log.warn('the gossip state cannot be read', { file, error: messageOf(er) })
     return 0
   }
 }
@@ -120,10 +128,13 @@ class OneRing implements Ring {
   #closed = false
 
   constructor(options: RingOptions) {
-    if (!options.keyring && !options.insecure) throw fail('gossip needs a keyring, or gossip.insecure', 'ECONFIG')
+    if (!options.keyring && !options.insecure)
+      throw fail('gossip needs a keyring, or gossip.insecure', 'ECONFIG')
     const octets = Buffer.byteLength(options.name)
-    if (octets === 0 || octets > NAME_MOST) throw fail(`a node's name has 1 to ${NAME_MOST} octets`, 'ECONFIG')
-    if (!writeTags(tagsOf(options))) throw fail('the gossip tags take more than 512 octets', 'ECONFIG')
+    if (octets === 0 || octets > NAME_MOST)
+      throw fail(`a node's name has 1 to ${NAME_MOST} octets`, 'ECONFIG')
+    if (!writeTags(tagsOf(options)))
+      throw fail('the gossip tags take more than 512 octets', 'ECONFIG')
     this.#options = options
     this.#at = options.advertise ?? options.bind
   }
@@ -189,10 +200,14 @@ class OneRing implements Ring {
   #perform(effect: Effect): void {
     const { body } = this.#options
     switch (effect.do) {
-      case 'packet': return body.send(effect.to, effect.bytes)
-      case 'open': return body.connect(effect.id, effect.to, effect.bytes)
-      case 'end': return body.end(effect.id, effect.bytes)
-      case 'close': return body.drop(effect.id)
+      case 'packet':
+        return body.send(effect.to, effect.bytes)
+      case 'open':
+        return body.connect(effect.id, effect.to, effect.bytes)
+      case 'end':
+        return body.end(effect.id, effect.bytes)
+      case 'close':
+        return body.drop(effect.id)
     }
   }
 
@@ -212,10 +227,13 @@ class OneRing implements Ring {
     if (this.#timer && this.#timerAt <= at) return
     clearTimeout(this.#timer)
     this.#timerAt = at
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.#input(core => core.tick(now()))
-    }, Math.min(Math.ceil(wait), LONGEST_TIMER_MS))
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#input(core => core.tick(now()))
+      },
+      Math.min(Math.ceil(wait), LONGEST_TIMER_MS),
+    )
   }
 
   #tell(event: RingEvent): void {
@@ -308,7 +326,9 @@ class OneRing implements Ring {
   }
 
   setTags(tags: Tags): boolean {
-    return this.#command(core => core.setTags(tagsOf({ ...this.#options, tags }), this.#options.now()))
+    return this.#command(core =>
+      core.setTags(tagsOf({ ...this.#options, tags }), this.#options.now()),
+    )
   }
 
   stats(): RingStatus {

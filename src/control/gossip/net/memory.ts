@@ -25,7 +25,8 @@ export class MemoryNetwork {
   /** Used by bodies. */
   bind(at: Endpoint, body: MemoryBody): Endpoint {
     const bound = { address: at.address, port: at.port === 0 ? this.#port++ : at.port }
-    if (this.#bodies.has(endpointKey(bound))) throw fail(`${bound.address}:${bound.port} is taken`, 'EBIND')
+    if (this.#bodies.has(endpointKey(bound)))
+      throw fail(`${bound.address}:${bound.port} is taken`, 'EBIND')
     this.#bodies.set(endpointKey(bound), body)
     return bound
   }

@@ -57,14 +57,20 @@ export class UdpTcpBody implements Body {
       } catch (er) {
         await this.#closeServer()
         if (tries > 1) continue
-        throw fail(`cannot bind the gossip port ${at.address}:${at.port}: ${messageOf(er)}`, 'EBIND', { cause: er })
+        throw fail(
+          `cannot bind the gossip port ${at.address}:${at.port}: ${messageOf(er)}`,
+          'EBIND',
+          { cause: er },
+        )
       }
     }
   }
 
   #listen(at: Endpoint): Promise<Server> {
     return new Promise((resolve, reject) => {
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket))
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, socket =>
+        this.#accept(socket),
+      )
       server.once('error', reject)
       server.listen({ host: at.address, port: at.port, exclusive: true }, () => {
         server.off('error', reject)
@@ -80,8 +86,11 @@ export class UdpTcpBody implements Body {
       const type = this.#six ? 'udp6' : 'udp4'
       const family = this.#six ? 6 : 4
       // addresses are literals; dgram would ask the resolver, and take a turn of the loop, for each
-      const lookup = (host: string, _: unknown, found: (er: null, address: string, family: number) => void): void =>
-        found(null, host, family)
+      const lookup = (
+        host: string,
+        _: unknown,
+        found: (er: null, address: string, family: number) => void,
+      ): void => found(null, host, family)
       const socket = createSocket({ type, lookup: lookup as never, recvBufferSize: RECEIVE_BUFFER })
       socket.once('error', er => {
         socket.close()
@@ -151,7 +160,13 @@ export class UdpTcpBody implements Body {
     }
     let socket: Socket
     try {
-      socket = connect({ host, port: to.port, allowHalfOpen: true, noDelay: true, ...(this.#local ? { localAddress: this.#local } : {}) })
+      socket = connect({
+        host,
+        port: to.port,
+        allowHalfOpen: true,
+        noDelay: true,
+        ...(this.#local ? { localAddress: this.#local } : {}),
+      })
     } catch {
       setImmediate(() => this.#events?.failed(id))
       return
@@ -212,6 +227,9 @@ export class UdpTcpBody implements Body {
     this.#streams.clear()
     const udp = this.#udp
     this.#udp = undefined
-    await Promise.all([this.#closeServer(), new Promise<void>(resolve => (udp ? udp.close(resolve) : resolve()))])
+    await Promise.all([
+      this.#closeServer(),
+      new Promise<void>(resolve => (udp ? udp.close(resolve) : resolve())),
+    ])
   }
 }

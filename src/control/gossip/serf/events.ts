@@ -15,7 +15,9 @@ const BYTES_MOST = 512 * 1024
 export const USER_EVENT_MOST = 512
 
 const same = (a: UserEvent, b: UserEvent): boolean =>
-  a.name === b.name && a.payload.length === b.payload.length && Buffer.compare(a.payload, b.payload) === 0
+  a.name === b.name &&
+  a.payload.length === b.payload.length &&
+  Buffer.compare(a.payload, b.payload) === 0
 
 export class EventBuffer {
   #slots = new Map<number, UserEvent[]>()

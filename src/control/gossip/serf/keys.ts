@@ -3,7 +3,14 @@
  * runs `serf keys` anywhere in the ring, and how we ask the same of others.
  */
 import { type Keyring, keyOf, keyText } from '../keyring.ts'
-import { type KeyResponse, QUERY_MOST, readKeyRequest, readKeyResponse, writeKeyRequest, writeKeyResponse } from '../wire/serf.ts'
+import {
+  type KeyResponse,
+  QUERY_MOST,
+  readKeyRequest,
+  readKeyResponse,
+  writeKeyRequest,
+  writeKeyResponse,
+} from '../wire/serf.ts'
 import type { Answer } from './queries.ts'
 
 /** What can be done with keys, and the query that does it. */
@@ -33,20 +40,35 @@ export type KeyResult = {
 export const keyOperation = (name: string): KeyOperation | undefined =>
   (Object.keys(KEY_QUERIES) as KeyOperation[]).find(operation => KEY_QUERIES[operation] === name)
 
-const NO_KEYRING: KeyResponse = { result: false, message: 'No keyring to modify (encryption not enabled)', keys: [], primary: '' }
+const NO_KEYRING: KeyResponse = {
+  result: false,
+  message: 'No keyring to modify (encryption not enabled)',
+  keys: [],
+  primary: '',
+}
 
-const change = (keyring: Keyring, operation: Exclude<KeyOperation, 'list'>, key: Uint8Array): KeyResponse => {
+const change = (
+  keyring: Keyring,
+  operation: Exclude<KeyOperation, 'list'>,
+  key: Uint8Array,
+): KeyResponse => {
   const refusal = keyring[operation](key)
   return { result: refusal === undefined, message: refusal ?? '', keys: [], primary: '' }
 }
 
 /** Our answer to a key query, which has then been carried out. */
-export const answerKeys = (operation: KeyOperation, payload: Uint8Array, keyring: Keyring | undefined): Uint8Array => {
+export const answerKeys = (
+  operation: KeyOperation,
+  payload: Uint8Array,
+  keyring: Keyring | undefined,
+): Uint8Array => {
   if (!keyring) return writeKeyResponse(NO_KEYRING)
   if (operation === 'list') return listed(keyring)
   const key = readKeyRequest(payload)
   return writeKeyResponse(
-    key ? change(keyring, operation, key) : { result: false, message: 'the request cannot be read', keys: [], primary: '' },
+    key
+      ? change(keyring, operation, key)
+      : { result: false, message: 'the request cannot be read', keys: [], primary: '' },
   )
 }
 
@@ -55,7 +77,10 @@ const listed = (keyring: Keyring): Uint8Array => {
   const keys = keyring.list()
   const primary = keyText(keyring.primary)
   for (let n = keys.length; ; n--) {
-    const message = n < keys.length ? `truncated key list response, showing first ${n} of ${keys.length} keys` : ''
+    const message =
+      n < keys.length
+        ? `truncated key list response, showing first ${n} of ${keys.length} keys`
+        : ''
     const bytes = writeKeyResponse({ result: true, message, keys: keys.slice(0, n), primary })
     if (bytes.length <= QUERY_MOST - 400 || n === 0) return bytes
   }

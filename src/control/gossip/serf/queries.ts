@@ -12,10 +12,17 @@ const SLOT_MOST = 64
 /** Queries of our own under way. */
 const OWN_MOST = 16
 /** A query's time: gossip interval, times 16, times the logarithm of the ring. */
-export const queryTimeout = (n: number): number => 200 * 16 * Math.max(1, Math.ceil(Math.log10(n + 1)))
+export const queryTimeout = (n: number): number =>
+  200 * 16 * Math.max(1, Math.ceil(Math.log10(n + 1)))
 
 export type Answer = { readonly from: string; readonly payload: Uint8Array }
-type Own = { readonly id: number; readonly wanted: number; readonly answers: Map<string, Uint8Array>; readonly done: (answers: Answer[]) => void; timer: Timer }
+type Own = {
+  readonly id: number
+  readonly wanted: number
+  readonly answers: Map<string, Uint8Array>
+  readonly done: (answers: Answer[]) => void
+  timer: Timer
+}
 
 export class Queries {
   readonly #env: Env
@@ -48,7 +55,9 @@ export class Queries {
 
   /** Collects answers to a query of ours until `wanted` came or its time is over. */
   collect(query: Query, wanted: number, done: (answers: Answer[]) => void): void {
-    const timer = this.#env.timers.at(this.#env.now + query.timeout, () => this.#finish(query.ltime))
+    const timer = this.#env.timers.at(this.#env.now + query.timeout, () =>
+      this.#finish(query.ltime),
+    )
     this.#own.set(query.ltime, { id: query.id, wanted, answers: new Map(), done, timer })
   }
 

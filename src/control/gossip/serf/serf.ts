@@ -10,8 +10,22 @@ import type { Swim } from '../swim/swim.ts'
 import { type Job, SLICE, type UserState } from '../swim/sync.ts'
 import type { Endpoint } from '../wire/address.ts'
 import {
-  FLAG_ACK, FLAG_NO_BROADCAST, type LamportTime, type Query, QUERY_MOST, readIntent, readQuery, readQueryResponse, readRelay, readUserEvent,
-  type UserEvent, writeIntent, writeMember, writeQuery, writeQueryResponse, writeUserEvent,
+  FLAG_ACK,
+  FLAG_NO_BROADCAST,
+  type LamportTime,
+  type Query,
+  QUERY_MOST,
+  readIntent,
+  readQuery,
+  readQueryResponse,
+  readRelay,
+  readUserEvent,
+  type UserEvent,
+  writeIntent,
+  writeMember,
+  writeQuery,
+  writeQueryResponse,
+  writeUserEvent,
 } from '../wire/serf.ts'
 import { SerfState, SerfStateWriter } from '../wire/serf-state.ts'
 import { LEFT, SERF, TYPE } from '../wire/types.ts'
@@ -75,7 +89,8 @@ export class Serf implements UserState {
         const intent = readIntent(body)
         if (!intent || !this.#clock.witness(intent.ltime)) return false
         const leave = bytes[0] === SERF.leave
-        if (this.#intent(intent.node, leave, intent.ltime, leave && intent.prune)) this.queues.intents.push(told(bytes))
+        if (this.#intent(intent.node, leave, intent.ltime, leave && intent.prune))
+          this.queues.intents.push(told(bytes))
         return true
       }
       case SERF.userEvent: {
@@ -161,7 +176,11 @@ export class Serf implements UserState {
     const relay = readRelay(body)
     if (!relay) return false
     const node = this.#hooks.swim().table.get(relay.name)?.node
-    if (node?.address === relay.address && node.port === relay.port && relay.message[0] === SERF.queryResponse) {
+    if (
+      node?.address === relay.address &&
+      node.port === relay.port &&
+      relay.message[0] === SERF.queryResponse
+    ) {
       this.#hooks.send(node, relay.message)
     }
     return true
@@ -190,7 +209,10 @@ export class Serf implements UserState {
     this.#clock.tick()
     const ltime = this.#clock.tick()
     this.intents.take(this.#env.name, false, ltime)
-    this.queues.intents.push(told(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })), 'self')
+    this.queues.intents.push(
+      told(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })),
+      'self',
+    )
   }
 
   /** Tells everybody that we leave; `done` is called when that was said often enough. */
@@ -198,7 +220,11 @@ export class Serf implements UserState {
     this.#leaving = true
     const ltime = this.#clock.tick()
     this.intents.take(this.#env.name, true, ltime)
-    this.queues.intents.push(told(writeIntent(SERF.leave, { ltime, node: this.#env.name, prune: false })), 'self', done)
+    this.queues.intents.push(
+      told(writeIntent(SERF.leave, { ltime, node: this.#env.name, prune: false })),
+      'self',
+      done,
+    )
   }
 
   /** Takes a failed member for left, everywhere; with `prune` it is forgotten at once. */
@@ -287,11 +313,13 @@ export class Serf implements UserState {
         const members = state.members(SLICE)
         for (const [name, ltime] of members) {
           // a leave was accepted after the join whose time we see, so it counts one more
-          if (left.has(name)) this.#intent(name, true, Math.min(ltime + 1, Number.MAX_SAFE_INTEGER), false)
+          if (left.has(name))
+            this.#intent(name, true, Math.min(ltime + 1, Number.MAX_SAFE_INTEGER), false)
           else this.#intent(name, false, ltime, false)
         }
         if (members.length > 0) return false
-        for (const event of state.events) if (this.#eventClock.witness(event.ltime)) this.#event(event)
+        for (const event of state.events)
+          if (this.#eventClock.witness(event.ltime)) this.#event(event)
         done()
         return true
       },

@@ -3,7 +3,8 @@
  * strings. Metadata without that octet is the role alone, as Serf did at
  * first.
  */
-import { Reader, Writer } from '../wire/msgpack.ts'
+import { Reader } from '../wire/msgpack.ts'
+import { Writer } from '../wire/writer.ts'
 import { META_MOST } from '../wire/types.ts'
 
 export type Tags = Readonly<Record<string, string>>
@@ -18,7 +19,8 @@ export const readTags = (meta: Uint8Array): Tags => {
   if (meta[0] !== MAGIC) return { role: Buffer.from(meta).toString('utf8') }
   const r = new Reader(meta, 1)
   const pairs: [string, string][] = []
-  for (let n = r.map(TAGS_MOST); n > 0 && r.ok; n--) pairs.push([r.text(META_MOST), r.text(META_MOST)])
+  for (let n = r.map(TAGS_MOST); n > 0 && r.ok; n--)
+    pairs.push([r.text(META_MOST), r.text(META_MOST)])
   // fromEntries defines '__proto__' as any other name
   return r.ok ? Object.fromEntries(pairs) : {}
 }

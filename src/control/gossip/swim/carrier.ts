@@ -46,7 +46,14 @@ export class Carrier {
   /** When the records want to be asked again, at the latest: the rider says in how many milliseconds. */
   nextMs = Infinity
 
-  constructor(env: Env, swim: Swim, post: Post, streams: Streams, rider: Rider | undefined, perSecond = RECORDS_PER_SECOND) {
+  constructor(
+    env: Env,
+    swim: Swim,
+    post: Post,
+    streams: Streams,
+    rider: Rider | undefined,
+    perSecond = RECORDS_PER_SECOND,
+  ) {
     this.#env = env
     this.#swim = swim
     this.#post = post
@@ -83,14 +90,19 @@ export class Carrier {
    * @param onTable told what a capable sender's digest says of its table
    * @returns false if it cannot be read
    */
-  message(body: Uint8Array, sender: string, onTable: (node: Node, table: TableDigest) => void): boolean {
+  message(
+    body: Uint8Array,
+    sender: string,
+    onTable: (node: Node, table: TableDigest) => void,
+  ): boolean {
     if (body[0] === OURS.digest) {
       if (body.length < DIGEST_HEAD) return false
       const node = this.#capable(sender)
       if (!node) return true
       const bytes = bufferOf(body)
       onTable(node, { digest: bytes.readUInt32BE(1), living: bytes.readUInt32BE(5) })
-      if (body.length > DIGEST_HEAD) this.#rider?.onDigest(node.name, body.subarray(DIGEST_HEAD), this.#env.now)
+      if (body.length > DIGEST_HEAD)
+        this.#rider?.onDigest(node.name, body.subarray(DIGEST_HEAD), this.#env.now)
       return true
     }
     const letter = opened(body)
@@ -132,7 +144,10 @@ export class Carrier {
 
   #afford(octets: number): boolean {
     const { now } = this.#env
-    this.#allowance = Math.min(this.#rate * BURST_SECONDS, this.#allowance + (Math.max(0, now - this.#filledAt) / 1000) * this.#rate)
+    this.#allowance = Math.min(
+      this.#rate * BURST_SECONDS,
+      this.#allowance + (Math.max(0, now - this.#filledAt) / 1000) * this.#rate,
+    )
     this.#filledAt = Math.max(now, this.#filledAt)
     if (this.#allowance < octets) return false
     this.#allowance -= octets
@@ -157,7 +172,8 @@ export class Carrier {
       if (letter) this.#env.stats.recordBytesIn += letter.bytes.length
       this.#rider?.onStreamResponse(to, token, letter?.bytes, this.#env.now)
     }
-    const bytes = node && this.#post.frame([writeStreamUser(Buffer.concat([this.#head, send.body]))])
+    const bytes =
+      node && this.#post.frame([writeStreamUser(Buffer.concat([this.#head, send.body]))])
     this.#env.stats.recordBytesOut += send.body.length
     // the answer 'none' comes later, as any other would: the rider is in the middle of being asked
     if (!node || !bytes || !this.#streams.open('records', node, bytes, STREAM_MS, answered)) {

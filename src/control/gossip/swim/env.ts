@@ -52,14 +52,34 @@ export type RingStats = {
 }
 
 export const newStats = (): RingStats => ({
-  packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0,
-  streamsIn: 0, streamsOut: 0, streamBytesIn: 0, streamBytesOut: 0,
-  refused: 0, malformed: 0, busy: 0, streamsFailed: 0,
-  probes: 0, probesFailed: 0, probesByTcp: 0, refutations: 0,
-  verified: 0, verifiedWrong: 0, conflicts: 0, membersRefused: 0,
-  syncs: 0, syncsFailed: 0, syncsSaved: 0,
-  recordBytesIn: 0, recordBytesOut: 0, recordsDropped: 0,
-  stalls: 0, eventsOld: 0,
+  packetsIn: 0,
+  packetsOut: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  streamsIn: 0,
+  streamsOut: 0,
+  streamBytesIn: 0,
+  streamBytesOut: 0,
+  refused: 0,
+  malformed: 0,
+  busy: 0,
+  streamsFailed: 0,
+  probes: 0,
+  probesFailed: 0,
+  probesByTcp: 0,
+  refutations: 0,
+  verified: 0,
+  verifiedWrong: 0,
+  conflicts: 0,
+  membersRefused: 0,
+  syncs: 0,
+  syncsFailed: 0,
+  syncsSaved: 0,
+  recordBytesIn: 0,
+  recordBytesOut: 0,
+  recordsDropped: 0,
+  stalls: 0,
+  eventsOld: 0,
 })
 
 export type Env = {
@@ -81,5 +101,11 @@ export type Outbox = {
    */
   readonly send: (to: Endpoint, node: Node | undefined, messages: readonly Uint8Array[]) => void
   /** A ping over TCP; `done` is called once, within the time or at its end. */
-  readonly pingByStream: (to: Endpoint, message: Uint8Array, seq: number, ms: number, done: (ok: boolean) => void) => void
+  readonly pingByStream: (
+    to: Endpoint,
+    message: Uint8Array,
+    seq: number,
+    ms: number,
+    done: (ok: boolean) => void,
+  ) => void
 }

@@ -1,28 +1,15 @@
 /**
  * Who is in the ring, as this node sees it. A member's state is one small
  * object that is replaced, never changed, so that a list taken for a
- * push/pull stays as it was; what a node says of itself (`Node`) is shared
+ * push/pull stays as it was; what a node says of itself (nodes.ts) is shared
  * between states, and in a simulation between tables.
  */
 import type { Member, MemberState } from '../rider.ts'
-import { readTags } from '../serf/tags.ts'
 import { writeState } from '../wire/messages.ts'
-import { bufferOf } from '../wire/msgpack.ts'
-import { ALIVE, DEAD, LEFT, META_MOST, type State, SUSPECT } from '../wire/types.ts'
+import { ALIVE, DEAD, LEFT, type State, SUSPECT } from '../wire/types.ts'
+import type { Node } from './nodes.ts'
 
-/** What a node says of itself. */
-export type Node = {
-  readonly name: string
-  readonly address: string
-  readonly port: number
-  readonly meta: Uint8Array
-  readonly versions: Uint8Array
-  readonly tags: Readonly<Record<string, string>>
-  /** Whether its tags announce that it speaks our records. */
-  readonly capable: boolean
-  /** A hash of its name, for the table's digest. */
-  readonly hash: number
-}
+export { CAPABILITY, type Node, Nodes } from './nodes.ts'
 
 /** A node and what is believed of it since when (milliseconds, monotonic). */
 export type Entry = {
@@ -34,10 +21,12 @@ export type Entry = {
   encoded: Uint8Array | undefined
 }
 
-/** The tag, and its value, by which a member says that it speaks our records. */
-export const CAPABILITY = { tag: 'sp', value: '1' } as const
-
-const STATE_NAMES: Readonly<Record<State, MemberState>> = { [ALIVE]: 'alive', [SUSPECT]: 'suspect', [DEAD]: 'dead', [LEFT]: 'left' }
+const STATE_NAMES: Readonly<Record<State, MemberState>> = {
+  [ALIVE]: 'alive',
+  [SUSPECT]: 'suspect',
+  [DEAD]: 'dead',
+  [LEFT]: 'left',
+}
 
 /** What the records, and everything above, are shown of a member. */
 export const memberOf = (entry: Entry): Member => ({
@@ -52,86 +41,12 @@ export const memberOf = (entry: Entry): Member => ({
 
 export const isGone = (entry: Entry): boolean => entry.state === DEAD || entry.state === LEFT
 
-const same = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && Buffer.compare(a, b) === 0
-
-/** FNV-1a over the name's code units. */
-const nameHash = (name: string): number => {
-  let hash = 0x811c_9dc5
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193)
-  return hash
-}
-
 /** An entry's share in the digest of a table: who is gone has none, since tables forget at different times. */
 const share = (entry: Entry): number => {
   if (isGone(entry)) return 0
   let h = Math.imul(entry.node.hash ^ Math.imul(entry.incarnation, 0x9e37_79b1), 0x85eb_ca6b)
   h = Math.imul(h ^ (h >>> 15), 0xc2b2_ae35)
   return h ^ (h >>> 13)
-}
-
-/** Tags, and the metadata they were read from: most members of a ring have the same. */
-type Words = Pick<Node, 'meta' | 'tags' | 'capable'>
-/** Different metadata, or versions, kept to be shared. */
-const SHARED_MOST = 1024
-
-/**
- * A node's own words, copied out of the packet they came in; the same object
- * for the same words, so that a member costs some 250 octets and not a
- * thousand.
- */
-export class Nodes {
-  #byName = new Map<string, Node>()
-  #words = new Map<string, Words>()
-  #versions = new Map<string, Uint8Array>()
-  readonly #most: number
-
-  /** @param most names remembered; beyond it nothing is shared */
-  constructor(most = 32_768) {
-    this.#most = most
-  }
-
-  of(said: { node: string; address: string; port: number; meta: Uint8Array; versions: Uint8Array }): Node {
-    const had = this.#byName.get(said.node)
-    if (
-      had && had.address === said.address && had.port === said.port &&
-      same(had.meta, said.meta) && same(had.versions, said.versions)
-    ) return had
-    const words = shared(this.#words, said.meta, wordsOf)
-    const node: Node = {
-      name: had?.name ?? said.node,
-      address: said.address,
-      port: said.port,
-      meta: words.meta,
-      versions: shared(this.#versions, said.versions, bytes => Uint8Array.from(bytes)),
-      tags: words.tags,
-      capable: words.capable,
-      hash: had?.hash ?? nameHash(said.node),
-    }
-    if (had || this.#byName.size < this.#most) this.#byName.set(said.node, node)
-    return node
-  }
-
-  /** The name is of no member any more. */
-  forget(name: string): void {
-    this.#byName.delete(name)
-  }
-}
-
-const wordsOf = (bytes: Uint8Array): Words => {
-  const meta = Uint8Array.from(bytes.subarray(0, META_MOST))
-  const tags = readTags(meta)
-  return { meta, tags, capable: tags[CAPABILITY.tag] === CAPABILITY.value }
-}
-
-/** What was made of these octets before, or is now. */
-const shared = <T>(known: Map<string, T>, bytes: Uint8Array, make: (bytes: Uint8Array) => T): T => {
-  const key = bufferOf(bytes).toString('latin1')
-  const had = known.get(key)
-  if (had) return had
-  if (known.size >= SHARED_MOST) known.clear()
-  const made = make(bytes)
-  known.set(key, made)
-  return made
 }
 
 export const entryOf = (node: Node, incarnation: number, state: State, since: number): Entry => ({
@@ -162,7 +77,11 @@ export const encodedEntry = (entry: Entry): Uint8Array => {
  * nodes each table then costs what differs in it. Never changed after it was
  * given to a table.
  */
-export type Roster = { readonly entries: readonly Entry[]; readonly index: ReadonlyMap<string, number>; readonly digest: number }
+export type Roster = {
+  readonly entries: readonly Entry[]
+  readonly index: ReadonlyMap<string, number>
+  readonly digest: number
+}
 
 export const rosterOf = (entries: readonly Entry[]): Roster => ({
   entries,
@@ -204,7 +123,9 @@ export class MemberTable {
   /** The entry of a number below `span`; undefined where one was removed. */
   at(number: number): Entry | undefined {
     if (number >= this.#shared) return this.#own[number - this.#shared]
-    return this.#changed.size > 0 && this.#changed.has(number) ? this.#changed.get(number) : this.#roster?.entries[number]
+    return this.#changed.size > 0 && this.#changed.has(number)
+      ? this.#changed.get(number)
+      : this.#roster?.entries[number]
   }
 
   /** Numbers are below this. */

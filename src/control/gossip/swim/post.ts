@@ -129,7 +129,12 @@ export class Post {
   /** A message as it is written to a stream. */
   frame(parts: readonly Uint8Array[]): Uint8Array {
     const { label, keyring } = this.#options
-    const bytes = framed(parts, label, keyring?.primary, () => keyring?.nonce() ?? new Uint8Array(12))
+    const bytes = framed(
+      parts,
+      label,
+      keyring?.primary,
+      () => keyring?.nonce() ?? new Uint8Array(12),
+    )
     this.#env.stats.streamBytesOut += bytes.length
     return bytes
   }

@@ -5,7 +5,16 @@
  * single pings by which a claim is checked (swim.ts).
  */
 import type { Endpoint } from '../wire/address.ts'
-import { type Accusation, type IndirectPing, type Source, writeAccusation, writeAck, writeIndirectPing, writeNack, writePing } from '../wire/messages.ts'
+import {
+  type Accusation,
+  type IndirectPing,
+  type Source,
+  writeAccusation,
+  writeAck,
+  writeIndirectPing,
+  writeNack,
+  writePing,
+} from '../wire/messages.ts'
 import { ALIVE, SUSPECT, TYPE } from '../wire/types.ts'
 import type { Env, Outbox } from './env.ts'
 import type { Health } from './health.ts'
@@ -125,11 +134,20 @@ export class Prober {
     const seq = this.#nextSeq()
     env.stats.probes++
     let nacksWanted = 0
-    const pending = this.#await(seq, node.name, 'probe', () => this.#health.change(pending.late ? 1 : -1))
+    const pending = this.#await(seq, node.name, 'probe', () =>
+      this.#health.change(pending.late ? 1 : -1),
+    )
     const ping = writePing(seq, node.name, this.#source())
     // a suspect is told so with the ping, that it can refute at once
-    const suspected = entry.state === SUSPECT ? { incarnation: entry.incarnation, node: node.name, from: env.name } : undefined
-    this.#out.send(node, node, suspected ? [ping, writeAccusation(TYPE.suspect, suspected)] : [ping])
+    const suspected =
+      entry.state === SUSPECT
+        ? { incarnation: entry.incarnation, node: node.name, from: env.name }
+        : undefined
+    this.#out.send(
+      node,
+      node,
+      suspected ? [ping, writeAccusation(TYPE.suspect, suspected)] : [ping],
+    )
     const deadline = env.now + interval
     pending.timers.push(
       env.timers.at(env.now + PROBE_TIMEOUT_MS, () => {
@@ -157,20 +175,35 @@ export class Prober {
 
   /** Asks others to ping a silent member; gives how many of them will say so if they fail too. */
   #askOthers(seq: number, node: Node): number {
-    const others = this.#swim.table.some(INDIRECT, this.#env.random, one =>
-      one.state === ALIVE && one.node.name !== this.#env.name && one.node.name !== node.name)
+    const others = this.#swim.table.some(
+      INDIRECT,
+      this.#env.random,
+      one => one.state === ALIVE && one.node.name !== this.#env.name && one.node.name !== node.name,
+    )
     let nacks = 0
     for (const other of others) {
       const nack = (other.node.versions[1] ?? 0) >= 4
       if (nack) nacks++
-      const ask = { seq, target: node.address, port: node.port, node: node.name, nack, source: this.#source() }
+      const ask = {
+        seq,
+        target: node.address,
+        port: node.port,
+        node: node.name,
+        nack,
+        source: this.#source(),
+      }
       this.#out.send(other.node, other.node, [writeIndirectPing(ask)])
     }
     return nacks
   }
 
   /** Pings somebody by name once or twice, with what we hold against it; says whether it answered. */
-  verify(name: string, at: Endpoint, accusation: Accusation | undefined, done: (ok: boolean) => void): void {
+  verify(
+    name: string,
+    at: Endpoint,
+    accusation: Accusation | undefined,
+    done: (ok: boolean) => void,
+  ): void {
     const env = this.#env
     const seq = this.#nextSeq()
     const words = [writePing(seq, name, this.#source())]
@@ -206,7 +239,8 @@ export class Prober {
     if (ping.node !== '' && ping.node !== this.#env.name) return
     const to = ping.source.address !== '' && ping.source.port > 0 ? ping.source : from
     const entry = ping.source.name === '' ? undefined : this.#swim.table.get(ping.source.name)
-    const node = entry?.node.address === to.address && entry.node.port === to.port ? entry.node : undefined
+    const node =
+      entry?.node.address === to.address && entry.node.port === to.port ? entry.node : undefined
     this.#out.send({ address: to.address, port: to.port }, node, [writeAck(ping.seq)])
     if (ping.source.name !== '') this.#swim.heardFrom(ping.source.name, to)
   }
@@ -217,13 +251,17 @@ export class Prober {
     const env = this.#env
     const back = ask.source.address !== '' && ask.source.port > 0 ? ask.source : from
     const seq = this.#nextSeq()
-    const pending = this.#await(seq, ask.node, 'relay', () => this.#out.send(back, undefined, [writeAck(ask.seq)]))
+    const pending = this.#await(seq, ask.node, 'relay', () =>
+      this.#out.send(back, undefined, [writeAck(ask.seq)]),
+    )
     pending.timers.push(
       env.timers.at(env.now + NACK_MS, () => {
         if (ask.nack) this.#out.send(back, undefined, [writeNack(ask.seq)])
       }),
       env.timers.at(env.now + PROBE_TIMEOUT_MS, () => this.#settle(seq, pending)),
     )
-    this.#out.send({ address: ask.target, port: ask.port }, undefined, [writePing(seq, ask.node, this.#source())])
+    this.#out.send({ address: ask.target, port: ask.port }, undefined, [
+      writePing(seq, ask.node, this.#source()),
+    ])
   }
 }

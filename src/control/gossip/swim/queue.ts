@@ -10,9 +10,16 @@ const RETRANSMIT_MULT = 4
 const LOOKS = 64
 
 /** How often one message is sent in a ring of n: at least twice memberlist's least, since in a ring of five each 60th is missed by somebody with that. */
-export const transmitLimit = (n: number): number => RETRANSMIT_MULT * Math.max(2, Math.ceil(Math.log10(n + 1)))
+export const transmitLimit = (n: number): number =>
+  RETRANSMIT_MULT * Math.max(2, Math.ceil(Math.log10(n + 1)))
 
-type Item = { readonly bytes: Uint8Array; readonly subject: string; sent: number; dropped: boolean; readonly done: (() => void) | undefined }
+type Item = {
+  readonly bytes: Uint8Array
+  readonly subject: string
+  sent: number
+  dropped: boolean
+  readonly done: (() => void) | undefined
+}
 
 export class Queue {
   /** By times sent, the newest last. */
@@ -53,7 +60,8 @@ export class Queue {
     // stays in its round until met there; see #sweep
     item.dropped = true
     this.#corpses++
-    if (item.subject !== '' && this.#bySubject.get(item.subject) === item) this.#bySubject.delete(item.subject)
+    if (item.subject !== '' && this.#bySubject.get(item.subject) === item)
+      this.#bySubject.delete(item.subject)
     this.#length--
     item.done?.()
   }

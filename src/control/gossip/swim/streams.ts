@@ -5,7 +5,7 @@
  * negative.
  */
 import { type Endpoint, endpointKey } from '../wire/address.ts'
-import { StreamReader } from '../wire/stream.ts'
+import type { StreamReader } from '../wire/stream.ts'
 import type { Env } from './env.ts'
 import type { Job } from './sync.ts'
 import type { Timer } from './timers.ts'
@@ -63,12 +63,27 @@ export class Streams {
 
   #add(id: number, from: Endpoint, key: string, ms: number, done: Stream['done']): void {
     const timer = this.#env.timers.at(this.#env.now + ms, () => this.failed(id))
-    this.#streams.set(id, { id, from, key, reader: this.#hooks.reader(), timer, held: 0, reading: false, done })
+    this.#streams.set(id, {
+      id,
+      from,
+      key,
+      reader: this.#hooks.reader(),
+      timer,
+      held: 0,
+      reading: false,
+      done,
+    })
     if (key !== '') this.#outbound.add(key)
   }
 
   /** Opens a stream and writes `bytes`; `done` gets the answer, or undefined. False if one of its kind is open to that peer. */
-  open(purpose: Purpose, to: Endpoint, bytes: Uint8Array, ms: number, done: (message: Buffer | undefined) => void): boolean {
+  open(
+    purpose: Purpose,
+    to: Endpoint,
+    bytes: Uint8Array,
+    ms: number,
+    done: (message: Buffer | undefined) => void,
+  ): boolean {
     const key = `${purpose} ${endpointKey(to)}`
     if (this.#outbound.has(key) || this.#outbound.size >= OUTBOUND_MOST) return false
     const id = this.#nextId++

@@ -13,7 +13,8 @@ export const shortestSuspicion = (n: number, probeMs: number): number =>
   SUSPICION_MULT * Math.max(1, Math.log10(Math.max(1, n))) * probeMs
 
 /** Accusers beside the first that bring the time to its shortest; 0 in a ring too small to have them. */
-export const wantedConfirmations = (n: number): number => (n - 2 < SUSPICION_MULT - 2 ? 0 : SUSPICION_MULT - 2)
+export const wantedConfirmations = (n: number): number =>
+  n - 2 < SUSPICION_MULT - 2 ? 0 : SUSPICION_MULT - 2
 
 /** The time from the first accusation after `confirmations` of the `wanted` came. */
 export const suspicionTime = (confirmations: number, wanted: number, shortest: number): number => {

@@ -6,8 +6,15 @@
  */
 import type { MemberEvent } from '../rider.ts'
 import type { Endpoint } from '../wire/address.ts'
-import { type Accusation, type Alive, type NodeState, writeAccusation, writeAlive } from '../wire/messages.ts'
+import {
+  type Accusation,
+  type Alive,
+  type NodeState,
+  writeAccusation,
+  writeAlive,
+} from '../wire/messages.ts'
 import { ALIVE, DEAD, LEFT, type State, SUSPECT, TYPE } from '../wire/types.ts'
+import { Claims } from './claims.ts'
 import type { Env } from './env.ts'
 import type { Health } from './health.ts'
 import { type Entry, entryOf, isGone, type MemberTable, type Node, type Nodes } from './members.ts'
@@ -21,10 +28,6 @@ export const REMEMBER_MS = 24 * 3_600_000
 const REAP_MS = 30_000
 /** Incarnations of members that were forgotten, kept so that no lagging peer revives them unseen (memberlist #312). */
 const REAPED_MOST = 8192
-/** Claims being checked by a ping at the same time. */
-const VERIFY_MOST = 256
-/** A claim that was wrong is not checked again for this long. */
-const VERIFY_AGAIN_MS = 5_000
 /** How long after a goodbye old news of a member is only old news (memberlist forgets it after this time). */
 const GOODBYE_MS = 30_000
 /** Highest incarnation anyone may claim; above it there would be nothing left to refute with. */
@@ -33,7 +36,12 @@ const INCARNATION_MOST = 0xffff_fff0
 export type SwimHooks = {
   readonly onEvent: (type: MemberEvent['type'], entry: Entry, before: Entry | undefined) => void
   /** Pings `name` at an address, telling it what we hold against it; then says whether it answered. */
-  readonly verify: (name: string, at: Endpoint, accusation: Accusation | undefined, done: (ok: boolean) => void) => void
+  readonly verify: (
+    name: string,
+    at: Endpoint,
+    accusation: Accusation | undefined,
+    done: (ok: boolean) => void,
+  ) => void
   /** Whether a member said, through Serf, that it is leaving. */
   readonly isLeaving: (name: string) => boolean
   /** Another node goes by the name of one we know. */
@@ -49,9 +57,6 @@ export type SwimOptions = {
   readonly probeMs: number
 }
 
-/** A claim that is being checked, or, without one, until when its member's are not. */
-type Verifying = { until: number; claim: Alive | undefined }
-
 /** Where a claim came from: news that is going round, or a peer's whole table. */
 export type Via = 'news' | 'sync'
 
@@ -64,11 +69,19 @@ export class Swim {
   readonly #hooks: SwimHooks
   readonly #options: SwimOptions
   #suspicions = new Map<string, { case: Suspicion; timer: Timer }>()
-  #verifying = new Map<string, Verifying>()
+  readonly #claims: Claims
   #reaped = new Map<string, number>()
   #leaving = false
 
-  constructor(env: Env, table: MemberTable, nodes: Nodes, queue: Queue, health: Health, hooks: SwimHooks, options: SwimOptions) {
+  constructor(
+    env: Env,
+    table: MemberTable,
+    nodes: Nodes,
+    queue: Queue,
+    health: Health,
+    hooks: SwimHooks,
+    options: SwimOptions,
+  ) {
     this.#env = env
     this.table = table
     this.#nodes = nodes
@@ -76,6 +89,12 @@ export class Swim {
     this.#health = health
     this.#hooks = hooks
     this.#options = options
+    this.#claims = new Claims(env, {
+      ping: hooks.verify,
+      held: name => this.table.get(name),
+      accept: (claim, held) => this.#accept(claim, held, true),
+      onConflict: hooks.onConflict,
+    })
     table.set(entryOf(options.self, options.incarnation, ALIVE, env.now))
   }
 
@@ -98,27 +117,41 @@ export class Swim {
 
   /** @param tell whether it is passed on if it is news to us */
   alive(a: Alive, via: Via, tell = true): void {
-    if (a.node === '' || a.address === '' || a.port === 0 || a.incarnation > INCARNATION_MOST || !speaks(a.versions)) return
+    if (
+      a.node === '' ||
+      a.address === '' ||
+      a.port === 0 ||
+      a.incarnation > INCARNATION_MOST ||
+      !speaks(a.versions)
+    )
+      return
     if (a.node === this.#env.name) return this.#aliveAboutUs(a)
     const had = this.table.get(a.node)
     if (!had) {
       const forgotten = this.#reaped.get(a.node)
-      if (forgotten !== undefined && (via === 'sync' || a.incarnation <= forgotten)) this.#verify(a, undefined)
+      if (forgotten !== undefined && (via === 'sync' || a.incarnation <= forgotten))
+        this.#claims.check(a, undefined)
       else this.#accept(a, had, tell)
       return
     }
     const moved = had.node.address !== a.address || had.node.port !== a.port
     if (!isGone(had)) {
       if (a.incarnation <= had.incarnation) return
-      if (moved) this.#verifyMove(a, had)
+      if (moved) this.#claims.checkMove(a, had)
       else this.#accept(a, had, tell)
       return
     }
     // It still answers for a moment after it said goodbye; only a new life counts then.
-    if (had.state === LEFT && a.incarnation <= had.incarnation && this.#env.now - had.since < GOODBYE_MS) return
+    if (
+      had.state === LEFT &&
+      a.incarnation <= had.incarnation &&
+      this.#env.now - had.since < GOODBYE_MS
+    )
+      return
     // Someone we hold for dead is said to live. A restarted serf counts from 1 again and would stay dead
     // for ever (memberlist #311); an old table would revive a node that is gone (#312). So we ask it.
-    if (via === 'sync' || a.incarnation <= had.incarnation || (moved && had.state === DEAD)) this.#verify(a, had)
+    if (via === 'sync' || a.incarnation <= had.incarnation || (moved && had.state === DEAD))
+      this.#claims.check(a, had)
     else this.#accept(a, had, tell)
   }
 
@@ -130,7 +163,12 @@ export class Swim {
       return this.#hooks.onConflict(self, { address: a.address, port: a.port })
     }
     if (a.incarnation < self.incarnation) return
-    if (a.incarnation === self.incarnation && equal(a.meta, self.node.meta) && equal(a.versions, self.node.versions)) return
+    if (
+      a.incarnation === self.incarnation &&
+      equal(a.meta, self.node.meta) &&
+      equal(a.versions, self.node.versions)
+    )
+      return
     this.#refute(a.incarnation)
   }
 
@@ -258,7 +296,17 @@ export class Swim {
   #announce(node: Node, incarnation: number): void {
     const entry = entryOf(node, incarnation, ALIVE, this.self.since)
     this.table.set(entry)
-    this.#queue.push(writeAlive({ incarnation, node: node.name, address: node.address, port: node.port, meta: node.meta, versions: node.versions }), node.name)
+    this.#queue.push(
+      writeAlive({
+        incarnation,
+        node: node.name,
+        address: node.address,
+        port: node.port,
+        meta: node.meta,
+        versions: node.versions,
+      }),
+      node.name,
+    )
     this.#hooks.onIncarnation(incarnation)
   }
 
@@ -277,70 +325,25 @@ export class Swim {
     this.#queue.push(writeAccusation(TYPE.dead, words), self.node.name, told)
   }
 
-  // claims that are checked
-
-  /** Whether the claim is to be checked now. One that comes while an older one of the same member is checked takes its place. */
-  #mayVerify(a: Alive): boolean {
-    // meta and versions lie in a packet that will be gone by the time they are wanted
-    const claim = (): Alive => ({ ...a, meta: Uint8Array.from(a.meta), versions: Uint8Array.from(a.versions) })
-    const had = this.#verifying.get(a.node)
-    if (had?.claim) {
-      if (a.incarnation > had.claim.incarnation) had.claim = claim()
-      return false
-    }
-    if (had && had.until > this.#env.now) return false
-    if (!had && this.#verifying.size >= VERIFY_MOST) {
-      for (const [name, one] of this.#verifying) if (!one.claim && one.until <= this.#env.now) this.#verifying.delete(name)
-      if (this.#verifying.size >= VERIFY_MOST) return false
-    }
-    this.#verifying.set(a.node, { until: 0, claim: claim() })
-    return true
-  }
-
-  /** The check is over; gives the claim it was about in the end. */
-  #verified(name: string, ok: boolean): Alive | undefined {
-    const claim = this.#verifying.get(name)?.claim
-    this.#env.stats.verified++
-    if (ok) this.#verifying.delete(name)
-    else {
-      this.#env.stats.verifiedWrong++
-      this.#verifying.set(name, { until: this.#env.now + VERIFY_AGAIN_MS, claim: undefined })
-    }
-    return claim
-  }
-
-  /** Asks whom we hold for gone. What we hold against it goes along, so that it refutes in everybody's ears. */
-  #verify(a: Alive, had: Entry | undefined): void {
-    if (!this.#mayVerify(a)) return
-    const accusation = had && { incarnation: had.incarnation, node: a.node, from: this.#env.name }
-    this.#hooks.verify(a.node, { address: a.address, port: a.port }, accusation, ok => {
-      const claim = this.#verified(a.node, ok)
-      const held = this.table.get(a.node)
-      if (!ok || !claim || (held && !isGone(held))) return
-      this.#accept({ ...claim, incarnation: Math.max(claim.incarnation, held?.incarnation ?? 0) }, held, true)
-    })
-  }
-
-  /** A living member is said to have moved: believed only when nobody answers by its name where we know it. */
-  #verifyMove(a: Alive, had: Entry): void {
-    if (!this.#mayVerify(a)) return
-    this.#hooks.verify(a.node, { address: had.node.address, port: had.node.port }, undefined, stillThere => {
-      const claim = this.#verified(a.node, !stillThere)
-      const held = this.table.get(a.node)
-      if (!claim || (held && held.incarnation >= claim.incarnation)) return
-      if (stillThere) {
-        this.#env.stats.conflicts++
-        this.#hooks.onConflict(had, { address: claim.address, port: claim.port })
-      } else this.#accept(claim, held, true)
-    })
-  }
+  // who may not be gone
 
   /** A ping came from somebody we hold for gone: it may not know. */
   heardFrom(name: string, from: Endpoint): void {
     const had = this.table.get(name)
-    if (had?.state !== DEAD || had.node.address !== from.address || had.node.port !== from.port) return
+    if (had?.state !== DEAD || had.node.address !== from.address || had.node.port !== from.port)
+      return
     const { node } = had
-    this.#verify({ incarnation: had.incarnation, node: name, address: node.address, port: node.port, meta: node.meta, versions: node.versions }, had)
+    this.#claims.check(
+      {
+        incarnation: had.incarnation,
+        node: name,
+        address: node.address,
+        port: node.port,
+        meta: node.meta,
+        versions: node.versions,
+      },
+      had,
+    )
   }
 
   // forgetting
@@ -349,7 +352,8 @@ export class Swim {
     const { now } = this.#env
     if (this.table.count(DEAD) + this.table.count(LEFT) > 0) {
       for (const entry of [...this.table]) {
-        if (isGone(entry) && now - entry.since > REMEMBER_MS && entry.node.name !== this.#env.name) this.#remove(entry)
+        if (isGone(entry) && now - entry.since > REMEMBER_MS && entry.node.name !== this.#env.name)
+          this.#remove(entry)
       }
     }
     this.#env.timers.at(now + REAP_MS, () => this.#reap())
@@ -359,18 +363,21 @@ export class Swim {
     const { name } = entry.node
     this.table.remove(name)
     this.#nodes.forget(name)
-    this.#verifying.delete(name)
-    if (this.#reaped.size >= REAPED_MOST) for (const oldest of this.#reaped.keys()) {
-      this.#reaped.delete(oldest)
-      break
-    }
+    this.#claims.forget(name)
+    if (this.#reaped.size >= REAPED_MOST)
+      for (const oldest of this.#reaped.keys()) {
+        this.#reaped.delete(oldest)
+        break
+      }
     this.#reaped.set(name, entry.incarnation)
     this.#hooks.onEvent('reap', entry, entry)
   }
 }
 
-const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && Buffer.compare(a, b) === 0
+const equal = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && Buffer.compare(a, b) === 0
 
 /** Whether a member speaks our protocol version, 2; one that does not say is taken at its word. */
 const speaks = (versions: Uint8Array): boolean =>
-  versions.length < 6 || (versions[0]! >= 1 && versions[0]! <= 2 && versions[1]! >= 2 && versions[0]! <= versions[1]!)
+  versions.length < 6 ||
+  (versions[0]! >= 1 && versions[0]! <= 2 && versions[1]! >= 2 && versions[0]! <= versions[1]!)

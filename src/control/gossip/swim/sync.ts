@@ -4,7 +4,8 @@
  * members the whole would hold the event loop for 50 ms.
  */
 import { readPushPullHead, readState, writePushPullHead } from '../wire/messages.ts'
-import { Reader, Writer } from '../wire/msgpack.ts'
+import { Reader } from '../wire/msgpack.ts'
+import { Writer } from '../wire/writer.ts'
 import { NODES_MOST, STREAM_MOST } from '../wire/stream.ts'
 import { encodedEntry, type Entry } from './members.ts'
 import type { Swim } from './swim.ts'
@@ -112,7 +113,9 @@ export const mergeTable = (
     () => {
       const bytes = head && !failed ? r.take(head.userLength) : new Uint8Array(0)
       failed ||= !r.ok
-      return failed || bytes.length === 0 ? finish : user.merge(bytes, head?.join ?? false, () => done(true))
+      return failed || bytes.length === 0
+        ? finish
+        : user.merge(bytes, head?.join ?? false, () => done(true))
     },
   ])
 }

@@ -78,7 +78,7 @@ export class Timers {
 
   #up(from: number): void {
     const heap = this.#heap
-    for (let i = from; i > 0; ) {
+    for (let i = from; i > 0;) {
       const parent = (i - 1) >> 1
       if (heap[parent]!.at <= heap[i]!.at) return
       ;[heap[parent], heap[i]] = [heap[i]!, heap[parent]!]
@@ -88,7 +88,7 @@ export class Timers {
 
   #down(from: number): void {
     const heap = this.#heap
-    for (let i = from; ; ) {
+    for (let i = from; ;) {
       const left = 2 * i + 1
       const right = left + 1
       let least = i

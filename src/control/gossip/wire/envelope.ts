@@ -46,7 +46,11 @@ export const sealed = (
   return out
 }
 
-const openedWith = (key: Uint8Array, bytes: Uint8Array, aad: Uint8Array | undefined): Buffer | undefined => {
+const openedWith = (
+  key: Uint8Array,
+  bytes: Uint8Array,
+  aad: Uint8Array | undefined,
+): Buffer | undefined => {
   const decipher = createDecipheriv(cipherOf(key), key, bytes.subarray(NONCE_AT, BODY_AT))
   if (aad && aad.length > 0) decipher.setAAD(aad)
   decipher.setAuthTag(bytes.subarray(bytes.length - TAG))

@@ -102,7 +102,9 @@ export class LzwDecoder {
     const n = TABLE - at
     if (this.#length + n > this.#most) return false
     if (this.#length + n > this.#out.length) {
-      const wider = Buffer.allocUnsafe(Math.min(this.#most, Math.max(this.#out.length * 2, this.#length + n)))
+      const wider = Buffer.allocUnsafe(
+        Math.min(this.#most, Math.max(this.#out.length * 2, this.#length + n)),
+      )
       this.#out.copy(wider, 0, 0, this.#length)
       this.#out = wider
     }

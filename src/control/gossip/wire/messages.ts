@@ -4,7 +4,8 @@
  * cannot be read gives undefined.
  */
 import { addressBytes, addressText } from './address.ts'
-import { Reader, Writer } from './msgpack.ts'
+import { Reader } from './msgpack.ts'
+import { Writer } from './writer.ts'
 import { META_MOST, NAME_MOST, type State, TYPE } from './types.ts'
 
 const U32 = 0xffff_ffff
@@ -12,10 +13,18 @@ const U32 = 0xffff_ffff
 /** Where a direct answer should go; name '' and port 0 when the sender did not say. */
 export type Source = { readonly address: string; readonly port: number; readonly name: string }
 export type Ping = { readonly seq: number; readonly node: string; readonly source: Source }
-export type IndirectPing = Ping & { readonly target: string; readonly port: number; readonly nack: boolean }
+export type IndirectPing = Ping & {
+  readonly target: string
+  readonly port: number
+  readonly nack: boolean
+}
 export type Ack = { readonly seq: number; readonly payload: Uint8Array }
 /** A claim that `node` failed (suspect) or is gone (dead); it left by itself when it is its own accuser. */
-export type Accusation = { readonly incarnation: number; readonly node: string; readonly from: string }
+export type Accusation = {
+  readonly incarnation: number
+  readonly node: string
+  readonly from: string
+}
 /** `versions`: protocol min, max, current; then the same of Serf. */
 export type Alive = {
   readonly incarnation: number
@@ -26,7 +35,11 @@ export type Alive = {
   readonly versions: Uint8Array
 }
 export type NodeState = Alive & { readonly state: State }
-export type PushPullHead = { readonly nodes: number; readonly userLength: number; readonly join: boolean }
+export type PushPullHead = {
+  readonly nodes: number
+  readonly userLength: number
+  readonly join: boolean
+}
 
 const NONE = new Uint8Array(0)
 
@@ -47,18 +60,40 @@ const address = (r: Reader): string => {
 /** A ping or, with the fields that only it has, an indirect ping. */
 export const readPing = (body: Uint8Array): IndirectPing | undefined => {
   const r = new Reader(body)
-  let seq = 0, node = '', target = '', port = 0, nack = false
-  let sourceAddress = '', sourcePort = 0, sourceName = ''
+  let seq = 0,
+    node = '',
+    target = '',
+    port = 0,
+    nack = false
+  let sourceAddress = '',
+    sourcePort = 0,
+    sourceName = ''
   const ok = fields(r, key => {
     switch (key) {
-      case 'SeqNo': seq = r.uint(U32); return true
-      case 'Node': node = r.text(NAME_MOST); return true
-      case 'Target': target = address(r); return true
-      case 'Port': port = r.uint(0xffff); return true
-      case 'Nack': nack = r.bool(); return true
-      case 'SourceAddr': sourceAddress = address(r); return true
-      case 'SourcePort': sourcePort = r.uint(0xffff); return true
-      case 'SourceNode': sourceName = r.text(NAME_MOST); return true
+      case 'SeqNo':
+        seq = r.uint(U32)
+        return true
+      case 'Node':
+        node = r.text(NAME_MOST)
+        return true
+      case 'Target':
+        target = address(r)
+        return true
+      case 'Port':
+        port = r.uint(0xffff)
+        return true
+      case 'Nack':
+        nack = r.bool()
+        return true
+      case 'SourceAddr':
+        sourceAddress = address(r)
+        return true
+      case 'SourcePort':
+        sourcePort = r.uint(0xffff)
+        return true
+      case 'SourceNode':
+        sourceName = r.text(NAME_MOST)
+        return true
     }
     return false
   })
@@ -83,7 +118,9 @@ export const readAck = (body: Uint8Array): Ack | undefined => {
 /** A suspect or a dead message. */
 export const readAccusation = (body: Uint8Array): Accusation | undefined => {
   const r = new Reader(body)
-  let incarnation = 0, node = '', from = ''
+  let incarnation = 0,
+    node = '',
+    from = ''
   const ok = fields(r, key => {
     if (key === 'Incarnation') incarnation = r.uint(U32)
     else if (key === 'Node') node = r.text(NAME_MOST)
@@ -96,27 +133,54 @@ export const readAccusation = (body: Uint8Array): Accusation | undefined => {
 
 /** An alive message, or one node's state in a push/pull; the reader is left behind it. */
 export const readState = (r: Reader): NodeState | undefined => {
-  let incarnation = 0, node = '', at = '', port = 0, state = 0
+  let incarnation = 0,
+    node = '',
+    at = '',
+    port = 0,
+    state = 0
   let meta: Uint8Array = NONE
   let versions: Uint8Array = NONE
   const ok = fields(r, key => {
     switch (key) {
-      case 'Incarnation': incarnation = r.uint(U32); return true
-      case 'Node': case 'Name': node = r.text(NAME_MOST); return true
-      case 'Addr': at = address(r); return true
-      case 'Port': port = r.uint(0xffff); return true
-      case 'Meta': meta = r.raw(META_MOST); return true
-      case 'Vsn': versions = r.raw(16); return true
-      case 'State': state = r.uint(3); return true
+      case 'Incarnation':
+        incarnation = r.uint(U32)
+        return true
+      case 'Node':
+      case 'Name':
+        node = r.text(NAME_MOST)
+        return true
+      case 'Addr':
+        at = address(r)
+        return true
+      case 'Port':
+        port = r.uint(0xffff)
+        return true
+      case 'Meta':
+        meta = r.raw(META_MOST)
+        return true
+      case 'Vsn':
+        versions = r.raw(16)
+        return true
+      case 'State':
+        state = r.uint(3)
+        return true
     }
     return false
   })
-  return ok ? { incarnation, node, address: at, port, meta, versions, state: state as State } : undefined
+  return ok
+    ? { incarnation, node, address: at, port, meta, versions, state: state as State }
+    : undefined
 }
 
 /** The head of a push/pull; the reader is left at the first state. */
-export const readPushPullHead = (r: Reader, mostNodes: number, mostUser: number): PushPullHead | undefined => {
-  let nodes = 0, userLength = 0, join = false
+export const readPushPullHead = (
+  r: Reader,
+  mostNodes: number,
+  mostUser: number,
+): PushPullHead | undefined => {
+  let nodes = 0,
+    userLength = 0,
+    join = false
   const ok = fields(r, key => {
     if (key === 'Nodes') nodes = r.uint(mostNodes)
     else if (key === 'UserStateLen') userLength = r.uint(mostUser)
@@ -168,21 +232,38 @@ export const readCompressHead = (r: Reader, most: number): number | undefined =>
 // Fields are written in alphabetical order, as go-msgpack does: the bytes are then the same as a serf's.
 
 const source = (w: Writer, from: Source): Writer =>
-  w.text('SourceAddr').raw(addressBytes(from.address)).text('SourceNode').text(from.name).text('SourcePort').int(from.port)
+  w
+    .text('SourceAddr')
+    .raw(addressBytes(from.address))
+    .text('SourceNode')
+    .text(from.name)
+    .text('SourcePort')
+    .int(from.port)
 
 export const writePing = (seq: number, node: string, from: Source): Buffer =>
-  source(new Writer().u8(TYPE.ping).map(5).text('Node').text(node).text('SeqNo').int(seq), from).done()
+  source(
+    new Writer().u8(TYPE.ping).map(5).text('Node').text(node).text('SeqNo').int(seq),
+    from,
+  ).done()
 
 export const writeIndirectPing = (ping: IndirectPing): Buffer =>
   source(
     new Writer(192)
-      .u8(TYPE.indirectPing).map(8)
-      .text('Nack').bool(ping.nack)
-      .text('Node').text(ping.node)
-      .text('Port').int(ping.port)
-      .text('SeqNo').int(ping.seq),
+      .u8(TYPE.indirectPing)
+      .map(8)
+      .text('Nack')
+      .bool(ping.nack)
+      .text('Node')
+      .text(ping.node)
+      .text('Port')
+      .int(ping.port)
+      .text('SeqNo')
+      .int(ping.seq),
     ping.source,
-  ).text('Target').raw(addressBytes(ping.target)).done()
+  )
+    .text('Target')
+    .raw(addressBytes(ping.target))
+    .done()
 
 /** Without a payload: serf takes that for a member that has no network coordinates. */
 export const writeAck = (seq: number): Buffer =>
@@ -191,46 +272,77 @@ export const writeAck = (seq: number): Buffer =>
 export const writeNack = (seq: number): Buffer =>
   new Writer(32).u8(TYPE.nack).map(1).text('SeqNo').int(seq).done()
 
-export const writeAccusation = (type: typeof TYPE.suspect | typeof TYPE.dead, a: Accusation): Buffer =>
+export const writeAccusation = (
+  type: typeof TYPE.suspect | typeof TYPE.dead,
+  a: Accusation,
+): Buffer =>
   new Writer()
-    .u8(type).map(3)
-    .text('From').text(a.from)
-    .text('Incarnation').int(a.incarnation)
-    .text('Node').text(a.node)
+    .u8(type)
+    .map(3)
+    .text('From')
+    .text(a.from)
+    .text('Incarnation')
+    .int(a.incarnation)
+    .text('Node')
+    .text(a.node)
     .done()
 
 export const writeAlive = (a: Alive): Buffer =>
   new Writer(192)
-    .u8(TYPE.alive).map(6)
-    .text('Addr').raw(addressBytes(a.address))
-    .text('Incarnation').int(a.incarnation)
-    .text('Meta').raw(a.meta)
-    .text('Node').text(a.node)
-    .text('Port').int(a.port)
-    .text('Vsn').raw(a.versions)
+    .u8(TYPE.alive)
+    .map(6)
+    .text('Addr')
+    .raw(addressBytes(a.address))
+    .text('Incarnation')
+    .int(a.incarnation)
+    .text('Meta')
+    .raw(a.meta)
+    .text('Node')
+    .text(a.node)
+    .text('Port')
+    .int(a.port)
+    .text('Vsn')
+    .raw(a.versions)
     .done()
 
 /** One node's state as it stands in a push/pull. */
 export const writeState = (s: NodeState): Buffer =>
   new Writer(192)
     .map(7)
-    .text('Addr').raw(addressBytes(s.address))
-    .text('Incarnation').int(s.incarnation)
-    .text('Meta').raw(s.meta)
-    .text('Name').text(s.node)
-    .text('Port').int(s.port)
-    .text('State').int(s.state)
-    .text('Vsn').raw(s.versions)
+    .text('Addr')
+    .raw(addressBytes(s.address))
+    .text('Incarnation')
+    .int(s.incarnation)
+    .text('Meta')
+    .raw(s.meta)
+    .text('Name')
+    .text(s.node)
+    .text('Port')
+    .int(s.port)
+    .text('State')
+    .int(s.state)
+    .text('Vsn')
+    .raw(s.versions)
     .done()
 
 export const writePushPullHead = (head: PushPullHead): Buffer =>
   new Writer(64)
-    .u8(TYPE.pushPull).map(3)
-    .text('Join').bool(head.join)
-    .text('Nodes').int(head.nodes)
-    .text('UserStateLen').int(head.userLength)
+    .u8(TYPE.pushPull)
+    .map(3)
+    .text('Join')
+    .bool(head.join)
+    .text('Nodes')
+    .int(head.nodes)
+    .text('UserStateLen')
+    .int(head.userLength)
     .done()
 
 /** A user message for a stream, with its length before it. */
 export const writeStreamUser = (body: Uint8Array): Buffer =>
-  new Writer(32 + body.length).u8(TYPE.user).map(1).text('UserMsgLen').int(body.length).bytes(body).done()
+  new Writer(32 + body.length)
+    .u8(TYPE.user)
+    .map(1)
+    .text('UserMsgLen')
+    .int(body.length)
+    .bytes(body)
+    .done()

@@ -85,11 +85,15 @@ export class Reader {
   map(most = 64): number {
     const tag = this.#tag()
     const n =
-      (tag & 0xf0) === 0x80 ? tag & 0x0f
-      : tag === 0xde ? this.#uint(2)
-      : tag === 0xdf ? this.#uint(4)
-      : tag === 0xc0 ? 0
-      : -1
+      (tag & 0xf0) === 0x80
+        ? tag & 0x0f
+        : tag === 0xde
+          ? this.#uint(2)
+          : tag === 0xdf
+            ? this.#uint(4)
+            : tag === 0xc0
+              ? 0
+              : -1
     if (n < 0 || n > most) this.bad()
     return this.fault === OK ? n : 0
   }
@@ -98,11 +102,15 @@ export class Reader {
   array(most: number): number {
     const tag = this.#tag()
     const n =
-      (tag & 0xf0) === 0x90 ? tag & 0x0f
-      : tag === 0xdc ? this.#uint(2)
-      : tag === 0xdd ? this.#uint(4)
-      : tag === 0xc0 ? 0
-      : -1
+      (tag & 0xf0) === 0x90
+        ? tag & 0x0f
+        : tag === 0xdc
+          ? this.#uint(2)
+          : tag === 0xdd
+            ? this.#uint(4)
+            : tag === 0xc0
+              ? 0
+              : -1
     if (n < 0 || n > most) this.bad()
     return this.fault === OK ? n : 0
   }
@@ -118,12 +126,17 @@ export class Reader {
   rawLength(most: number): number {
     const tag = this.#tag()
     const n =
-      (tag & 0xe0) === 0xa0 ? tag & 0x1f
-      : tag === 0xd9 || tag === 0xc4 ? this.#uint(1)
-      : tag === 0xda || tag === 0xc5 ? this.#uint(2)
-      : tag === 0xdb || tag === 0xc6 ? this.#uint(4)
-      : tag === 0xc0 ? 0
-      : -1
+      (tag & 0xe0) === 0xa0
+        ? tag & 0x1f
+        : tag === 0xd9 || tag === 0xc4
+          ? this.#uint(1)
+          : tag === 0xda || tag === 0xc5
+            ? this.#uint(2)
+            : tag === 0xdb || tag === 0xc6
+              ? this.#uint(4)
+              : tag === 0xc0
+                ? 0
+                : -1
     if (n < 0 || n > most) this.bad()
     return this.fault === OK ? n : 0
   }
@@ -163,15 +176,24 @@ export class Reader {
     if (tag < 0x80) return tag
     if (tag >= 0xe0) return tag - 256
     switch (tag) {
-      case 0xc0: return 0
-      case 0xcc: return this.#uint(1)
-      case 0xcd: return this.#uint(2)
-      case 0xce: return this.#uint(4)
-      case 0xcf: return Math.min(this.#uint(8), Number.MAX_SAFE_INTEGER)
-      case 0xd0: return (this.#uint(1) << 24) >> 24
-      case 0xd1: return (this.#uint(2) << 16) >> 16
-      case 0xd2: return this.#uint(4) | 0
-      case 0xd3: return this.#int64()
+      case 0xc0:
+        return 0
+      case 0xcc:
+        return this.#uint(1)
+      case 0xcd:
+        return this.#uint(2)
+      case 0xce:
+        return this.#uint(4)
+      case 0xcf:
+        return Math.min(this.#uint(8), Number.MAX_SAFE_INTEGER)
+      case 0xd0:
+        return (this.#uint(1) << 24) >> 24
+      case 0xd1:
+        return (this.#uint(2) << 16) >> 16
+      case 0xd2:
+        return this.#uint(4) | 0
+      case 0xd3:
+        return this.#int64()
     }
     this.bad()
     return 0
@@ -214,133 +236,58 @@ export class Reader {
   /** Steps over what follows a tag with a length of its own; gives the values that are inside it. */
   #skipLong(tag: number): number {
     switch (tag) {
-      case 0xcc: case 0xd0: this.take(1); return 0
-      case 0xcd: case 0xd1: this.take(2); return 0
-      case 0xce: case 0xd2: case 0xca: this.take(4); return 0
-      case 0xcf: case 0xd3: case 0xcb: this.take(8); return 0
-      case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8: this.take(1 + (1 << (tag - 0xd4))); return 0
-      case 0xc7: case 0xc8: case 0xc9: this.take(this.#uint(tag === 0xc7 ? 1 : tag === 0xc8 ? 2 : 4) + 1); return 0
-      case 0xd9: case 0xc4: this.take(this.#uint(1)); return 0
-      case 0xda: case 0xc5: this.take(this.#uint(2)); return 0
-      case 0xdb: case 0xc6: this.take(this.#uint(4)); return 0
-      case 0xdc: return this.#uint(2)
-      case 0xdd: return this.#uint(4)
-      case 0xde: return this.#uint(2) * 2
-      case 0xdf: return this.#uint(4) * 2
+      case 0xcc:
+      case 0xd0:
+        this.take(1)
+        return 0
+      case 0xcd:
+      case 0xd1:
+        this.take(2)
+        return 0
+      case 0xce:
+      case 0xd2:
+      case 0xca:
+        this.take(4)
+        return 0
+      case 0xcf:
+      case 0xd3:
+      case 0xcb:
+        this.take(8)
+        return 0
+      case 0xd4:
+      case 0xd5:
+      case 0xd6:
+      case 0xd7:
+      case 0xd8:
+        this.take(1 + (1 << (tag - 0xd4)))
+        return 0
+      case 0xc7:
+      case 0xc8:
+      case 0xc9:
+        this.take(this.#uint(tag === 0xc7 ? 1 : tag === 0xc8 ? 2 : 4) + 1)
+        return 0
+      case 0xd9:
+      case 0xc4:
+        this.take(this.#uint(1))
+        return 0
+      case 0xda:
+      case 0xc5:
+        this.take(this.#uint(2))
+        return 0
+      case 0xdb:
+      case 0xc6:
+        this.take(this.#uint(4))
+        return 0
+      case 0xdc:
+        return this.#uint(2)
+      case 0xdd:
+        return this.#uint(4)
+      case 0xde:
+        return this.#uint(2) * 2
+      case 0xdf:
+        return this.#uint(4) * 2
     }
     this.bad()
     return 0
-  }
-}
-
-/** Writes values one after another into one buffer that grows. */
-export class Writer {
-  #bytes: Buffer
-  #at = 0
-
-  /** @param size octets to begin with */
-  constructor(size = 128) {
-    this.#bytes = Buffer.allocUnsafe(size)
-  }
-
-  /** Octets written. */
-  get length(): number {
-    return this.#at
-  }
-
-  #room(n: number): void {
-    if (this.#at + n <= this.#bytes.length) return
-    const wider = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + n))
-    this.#bytes.copy(wider, 0, 0, this.#at)
-    this.#bytes = wider
-  }
-
-  /** One octet as it is: a message type. */
-  u8(value: number): this {
-    this.#room(1)
-    this.#bytes[this.#at++] = value
-    return this
-  }
-
-  /** Octets as they are. */
-  bytes(value: Uint8Array): this {
-    this.#room(value.length)
-    this.#bytes.set(value, this.#at)
-    this.#at += value.length
-    return this
-  }
-
-  #head(fix: number, fixMost: number, tag16: number, n: number): this {
-    this.#room(5)
-    if (n <= fixMost) this.#bytes[this.#at++] = fix | n
-    else if (n <= 0xffff) {
-      this.#bytes[this.#at++] = tag16
-      this.#at = this.#bytes.writeUInt16BE(n, this.#at)
-    } else {
-      this.#bytes[this.#at++] = tag16 + 1
-      this.#at = this.#bytes.writeUInt32BE(n, this.#at)
-    }
-    return this
-  }
-
-  map(pairs: number): this {
-    return this.#head(0x80, 15, 0xde, pairs)
-  }
-
-  array(elements: number): this {
-    return this.#head(0x90, 15, 0xdc, elements)
-  }
-
-  raw(value: Uint8Array): this {
-    return this.#head(0xa0, 31, 0xda, value.length).bytes(value)
-  }
-
-  /** Text as a raw value. */
-  text(value: string): this {
-    const n = Buffer.byteLength(value)
-    this.#head(0xa0, 31, 0xda, n).#room(n)
-    this.#at += this.#bytes.write(value, this.#at)
-    return this
-  }
-
-  bool(value: boolean): this {
-    return this.u8(value ? 0xc3 : 0xc2)
-  }
-
-  nil(): this {
-    return this.u8(0xc0)
-  }
-
-  /** A whole number in its shortest form. */
-  int(value: number): this {
-    this.#room(9)
-    const b = this.#bytes
-    if (value < 0) {
-      if (value >= -32) b[this.#at++] = value & 0xff
-      else {
-        b[this.#at++] = 0xd3
-        this.#at = b.writeBigInt64BE(BigInt(value), this.#at)
-      }
-    } else if (value < 0x80) b[this.#at++] = value
-    else if (value <= 0xff) {
-      b[this.#at++] = 0xcc
-      b[this.#at++] = value
-    } else if (value <= 0xffff) {
-      b[this.#at++] = 0xcd
-      this.#at = b.writeUInt16BE(value, this.#at)
-    } else if (value <= 0xffff_ffff) {
-      b[this.#at++] = 0xce
-      this.#at = b.writeUInt32BE(value, this.#at)
-    } else {
-      b[this.#at++] = 0xcf
-      this.#at = b.writeUInt32BE(Math.floor(value / 0x1_0000_0000), this.#at)
-      this.#at = b.writeUInt32BE(value >>> 0, this.#at)
-    }
-    return this
-  }
-
-  /** What was written; the writer must not be used after it. */
-  done(): Buffer {
-    return this.#bytes.subarray(0, this.#at)
   }
 }

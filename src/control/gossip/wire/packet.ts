@@ -16,7 +16,11 @@ const DEPTH_MOST = 4
 /** Messages in one packet. */
 const MESSAGES_MOST = 1024
 
-export type PacketKeys = { readonly keys: readonly Uint8Array[]; readonly primary: Uint8Array; nonce: () => Uint8Array }
+export type PacketKeys = {
+  readonly keys: readonly Uint8Array[]
+  readonly primary: Uint8Array
+  nonce: () => Uint8Array
+}
 
 /** Packs and unpacks the packets of one ring. */
 export class Packets {
@@ -58,13 +62,15 @@ export class Packets {
     if (message.length === 0 || depth > DEPTH_MOST || out.length >= MESSAGES_MOST) return false
     if (message[0] === TYPE.compound) {
       let some = false
-      for (const part of partsOf(message.subarray(1))) some = this.#flatten(part, depth + 1, out) || some
+      for (const part of partsOf(message.subarray(1)))
+        some = this.#flatten(part, depth + 1, out) || some
       return some
     }
     if (message[0] === TYPE.compress) {
       const r = new Reader(message, 1)
       const length = readCompressHead(r, INFLATED_MOST)
-      const inflated = length === undefined ? undefined : decompressed(r.take(length), INFLATED_MOST)
+      const inflated =
+        length === undefined ? undefined : decompressed(r.take(length), INFLATED_MOST)
       return r.ok && inflated !== undefined && this.#flatten(inflated, depth + 1, out)
     }
     out.push(message)

@@ -3,7 +3,8 @@
  * member, who left, and the recent user events. As long as the ring, so it
  * is written and read in slices.
  */
-import { Reader, Writer } from './msgpack.ts'
+import { Reader } from './msgpack.ts'
+import { Writer } from './writer.ts'
 import { EVENT_MOST, type LamportTime, type UserEvent } from './serf.ts'
 import { NAME_MOST, SERF } from './types.ts'
 
@@ -22,7 +23,11 @@ export class SerfStateWriter {
    * @param members how many will follow
    */
   constructor(
-    clocks: { readonly member: LamportTime; readonly event: LamportTime; readonly query: LamportTime },
+    clocks: {
+      readonly member: LamportTime
+      readonly event: LamportTime
+      readonly query: LamportTime
+    },
     groups: Iterable<readonly UserEvent[]>,
     left: readonly string[],
     members: number,
@@ -32,7 +37,8 @@ export class SerfStateWriter {
     w.text('EventLTime').int(clocks.event).text('Events').array(kept.length)
     for (const events of kept) {
       w.map(2).text('Events').array(events.length)
-      for (const event of events) w.map(2).text('Name').text(event.name).text('Payload').raw(event.payload)
+      for (const event of events)
+        w.map(2).text('Name').text(event.name).text('Payload').raw(event.payload)
       w.text('LTime').int(events[0]?.ltime ?? 0)
     }
     w.text('LTime').int(clocks.member).text('LeftMembers').array(left.length)
@@ -105,7 +111,8 @@ export class SerfState {
         else if (key === 'Events') this.#readGroup(r)
         else r.skip()
       }
-      for (let at = from; at < this.events.length; at++) this.events[at] = { ...this.events[at]!, ltime }
+      for (let at = from; at < this.events.length; at++)
+        this.events[at] = { ...this.events[at]!, ltime }
     }
   }
 

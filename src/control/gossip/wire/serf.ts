@@ -4,7 +4,8 @@
  * long as the ring.
  */
 import { addressBytes, addressText } from './address.ts'
-import { Reader, Writer } from './msgpack.ts'
+import { Reader } from './msgpack.ts'
+import { Writer } from './writer.ts'
 import { NAME_MOST, SERF } from './types.ts'
 
 /** A Lamport time. What comes as 2^53 or more is capped there and then refused by the clocks. */
@@ -17,7 +18,12 @@ export const EVENT_MOST = 9 * 1024
 export const QUERY_MOST = 1024
 
 export type Intent = { readonly ltime: LamportTime; readonly node: string; readonly prune: boolean }
-export type UserEvent = { readonly ltime: LamportTime; readonly name: string; readonly payload: Uint8Array; readonly coalesce: boolean }
+export type UserEvent = {
+  readonly ltime: LamportTime
+  readonly name: string
+  readonly payload: Uint8Array
+  readonly coalesce: boolean
+}
 export type Query = {
   readonly ltime: LamportTime
   readonly id: number
@@ -34,8 +40,19 @@ export type Query = {
 }
 export const FLAG_ACK = 1
 export const FLAG_NO_BROADCAST = 2
-export type QueryResponse = { readonly ltime: LamportTime; readonly id: number; readonly from: string; readonly flags: number; readonly payload: Uint8Array }
-export type KeyResponse = { readonly result: boolean; readonly message: string; readonly keys: readonly string[]; readonly primary: string }
+export type QueryResponse = {
+  readonly ltime: LamportTime
+  readonly id: number
+  readonly from: string
+  readonly flags: number
+  readonly payload: Uint8Array
+}
+export type KeyResponse = {
+  readonly result: boolean
+  readonly message: string
+  readonly keys: readonly string[]
+  readonly primary: string
+}
 
 const NONE = new Uint8Array(0)
 
@@ -47,7 +64,9 @@ const fields = (r: Reader, field: (key: string) => boolean): boolean => {
 /** A join or a leave intent. */
 export const readIntent = (body: Uint8Array): Intent | undefined => {
   const r = new Reader(body)
-  let ltime = 0, node = '', prune = false
+  let ltime = 0,
+    node = '',
+    prune = false
   const ok = fields(r, key => {
     if (key === 'LTime') ltime = r.uint(LTIME)
     else if (key === 'Node') node = r.text(NAME_MOST)
@@ -59,13 +78,21 @@ export const readIntent = (body: Uint8Array): Intent | undefined => {
 }
 
 export const writeIntent = (type: typeof SERF.join | typeof SERF.leave, intent: Intent): Buffer => {
-  const w = new Writer().u8(type).map(type === SERF.leave ? 3 : 2).text('LTime').int(intent.ltime).text('Node').text(intent.node)
+  const w = new Writer()
+    .u8(type)
+    .map(type === SERF.leave ? 3 : 2)
+    .text('LTime')
+    .int(intent.ltime)
+    .text('Node')
+    .text(intent.node)
   return (type === SERF.leave ? w.text('Prune').bool(intent.prune) : w).done()
 }
 
 export const readUserEvent = (body: Uint8Array): UserEvent | undefined => {
   const r = new Reader(body)
-  let ltime = 0, name = '', coalesce = false
+  let ltime = 0,
+    name = '',
+    coalesce = false
   let payload: Uint8Array = NONE
   const ok = fields(r, key => {
     if (key === 'LTime') ltime = r.uint(LTIME)
@@ -80,56 +107,113 @@ export const readUserEvent = (body: Uint8Array): UserEvent | undefined => {
 
 export const writeUserEvent = (event: UserEvent): Buffer =>
   new Writer(64 + event.payload.length)
-    .u8(SERF.userEvent).map(4)
-    .text('CC').bool(event.coalesce)
-    .text('LTime').int(event.ltime)
-    .text('Name').text(event.name)
-    .text('Payload').raw(event.payload)
+    .u8(SERF.userEvent)
+    .map(4)
+    .text('CC')
+    .bool(event.coalesce)
+    .text('LTime')
+    .int(event.ltime)
+    .text('Name')
+    .text(event.name)
+    .text('Payload')
+    .raw(event.payload)
     .done()
 
 export const readQuery = (body: Uint8Array): Query | undefined => {
   const r = new Reader(body)
-  let ltime = 0, id = 0, address = '', port = 0, source = '', flags = 0, relayFactor = 0, timeout = 0, name = ''
+  let ltime = 0,
+    id = 0,
+    address = '',
+    port = 0,
+    source = '',
+    flags = 0,
+    relayFactor = 0,
+    timeout = 0,
+    name = ''
   let payload: Uint8Array = NONE
   const filters: Uint8Array[] = []
   const ok = fields(r, key => {
     switch (key) {
-      case 'LTime': ltime = r.uint(LTIME); return true
-      case 'ID': id = r.uint(U32); return true
-      case 'Addr': address = addressText(r.raw(16)); return true
-      case 'Port': port = r.uint(0xffff); return true
-      case 'SourceNode': source = r.text(NAME_MOST); return true
-      case 'Filters': for (let n = r.array(64); n > 0 && r.ok; n--) filters.push(r.raw(QUERY_MOST)); return true
-      case 'Flags': flags = r.uint(U32); return true
-      case 'RelayFactor': relayFactor = r.uint(255); return true
-      case 'Timeout': timeout = r.int() / 1e6; return true
-      case 'Name': name = r.text(QUERY_MOST); return true
-      case 'Payload': payload = r.raw(QUERY_MOST); return true
+      case 'LTime':
+        ltime = r.uint(LTIME)
+        return true
+      case 'ID':
+        id = r.uint(U32)
+        return true
+      case 'Addr':
+        address = addressText(r.raw(16))
+        return true
+      case 'Port':
+        port = r.uint(0xffff)
+        return true
+      case 'SourceNode':
+        source = r.text(NAME_MOST)
+        return true
+      case 'Filters':
+        for (let n = r.array(64); n > 0 && r.ok; n--) filters.push(r.raw(QUERY_MOST))
+        return true
+      case 'Flags':
+        flags = r.uint(U32)
+        return true
+      case 'RelayFactor':
+        relayFactor = r.uint(255)
+        return true
+      case 'Timeout':
+        timeout = r.int() / 1e6
+        return true
+      case 'Name':
+        name = r.text(QUERY_MOST)
+        return true
+      case 'Payload':
+        payload = r.raw(QUERY_MOST)
+        return true
     }
     return false
   })
-  return ok ? { ltime, id, address, port, source, filters, flags, relayFactor, timeout, name, payload } : undefined
+  return ok
+    ? { ltime, id, address, port, source, filters, flags, relayFactor, timeout, name, payload }
+    : undefined
 }
 
 export const writeQuery = (q: Query): Buffer => {
-  const w = new Writer(256).u8(SERF.query).map(11).text('Addr').raw(addressBytes(q.address)).text('Filters')
+  const w = new Writer(256)
+    .u8(SERF.query)
+    .map(11)
+    .text('Addr')
+    .raw(addressBytes(q.address))
+    .text('Filters')
   if (q.filters.length === 0) w.nil()
   else w.array(q.filters.length)
   for (const filter of q.filters) w.raw(filter)
-  w.text('Flags').int(q.flags).text('ID').int(q.id).text('LTime').int(q.ltime).text('Name').text(q.name).text('Payload')
+  w.text('Flags')
+    .int(q.flags)
+    .text('ID')
+    .int(q.id)
+    .text('LTime')
+    .int(q.ltime)
+    .text('Name')
+    .text(q.name)
+    .text('Payload')
   if (q.payload.length === 0) w.nil()
   else w.raw(q.payload)
   return w
-    .text('Port').int(q.port)
-    .text('RelayFactor').int(q.relayFactor)
-    .text('SourceNode').text(q.source)
-    .text('Timeout').int(Math.round(q.timeout) * 1e6)
+    .text('Port')
+    .int(q.port)
+    .text('RelayFactor')
+    .int(q.relayFactor)
+    .text('SourceNode')
+    .text(q.source)
+    .text('Timeout')
+    .int(Math.round(q.timeout) * 1e6)
     .done()
 }
 
 export const readQueryResponse = (body: Uint8Array): QueryResponse | undefined => {
   const r = new Reader(body)
-  let ltime = 0, id = 0, from = '', flags = 0
+  let ltime = 0,
+    id = 0,
+    from = '',
+    flags = 0
   let payload: Uint8Array = NONE
   const ok = fields(r, key => {
     if (key === 'LTime') ltime = r.uint(LTIME)
@@ -145,12 +229,18 @@ export const readQueryResponse = (body: Uint8Array): QueryResponse | undefined =
 
 export const writeQueryResponse = (q: QueryResponse): Buffer =>
   new Writer(96 + q.payload.length)
-    .u8(SERF.queryResponse).map(5)
-    .text('Flags').int(q.flags)
-    .text('From').text(q.from)
-    .text('ID').int(q.id)
-    .text('LTime').int(q.ltime)
-    .text('Payload').raw(q.payload)
+    .u8(SERF.queryResponse)
+    .map(5)
+    .text('Flags')
+    .int(q.flags)
+    .text('From')
+    .text(q.from)
+    .text('ID')
+    .int(q.id)
+    .text('LTime')
+    .int(q.ltime)
+    .text('Payload')
+    .raw(q.payload)
     .done()
 
 /** The names in a node filter (type octet 0), or undefined. */
@@ -162,9 +252,12 @@ export const readNodeFilter = (body: Uint8Array): string[] | undefined => {
 }
 
 /** The tag and the regular expression in a tag filter (type octet 1), or undefined. */
-export const readTagFilter = (body: Uint8Array): { tag: string; expression: string } | undefined => {
+export const readTagFilter = (
+  body: Uint8Array,
+): { tag: string; expression: string } | undefined => {
   const r = new Reader(body)
-  let tag = '', expression = ''
+  let tag = '',
+    expression = ''
   const ok = fields(r, key => {
     if (key === 'Tag') tag = r.text(QUERY_MOST)
     else if (key === 'Expr') expression = r.text(QUERY_MOST)
@@ -194,7 +287,9 @@ export const writeKeyRequest = (wanted: Uint8Array): Buffer =>
 export const readKeyResponse = (bytes: Uint8Array): KeyResponse | undefined => {
   if (bytes[0] !== SERF.keyResponse) return undefined
   const r = new Reader(bytes, 1)
-  let result = false, message = '', primary = ''
+  let result = false,
+    message = '',
+    primary = ''
   const keys: string[] = []
   const ok = fields(r, name => {
     if (name === 'Result') result = r.bool()
@@ -210,13 +305,24 @@ export const readKeyResponse = (bytes: Uint8Array): KeyResponse | undefined => {
 export const writeKeyResponse = (k: KeyResponse): Buffer => {
   const w = new Writer(256).u8(SERF.keyResponse).map(4).text('Keys').array(k.keys.length)
   for (const one of k.keys) w.text(one)
-  return w.text('Message').text(k.message).text('PrimaryKey').text(k.primary).text('Result').bool(k.result).done()
+  return w
+    .text('Message')
+    .text(k.message)
+    .text('PrimaryKey')
+    .text(k.primary)
+    .text('Result')
+    .bool(k.result)
+    .done()
 }
 
 /** A message wrapped for another member: where it goes, and its bytes. */
-export const readRelay = (body: Uint8Array): { address: string; port: number; name: string; message: Uint8Array } | undefined => {
+export const readRelay = (
+  body: Uint8Array,
+): { address: string; port: number; name: string; message: Uint8Array } | undefined => {
   const r = new Reader(body)
-  let address = '', port = 0, name = ''
+  let address = '',
+    port = 0,
+    name = ''
   const ok = fields(r, key => {
     if (key === 'DestName') name = r.text(NAME_MOST)
     else if (key === 'DestAddr') {
@@ -235,8 +341,12 @@ export const readRelay = (body: Uint8Array): { address: string; port: number; na
 /** Where we know a member, in answer to a query about a name conflict. */
 export const writeMember = (node: { name: string; address: string; port: number }): Buffer =>
   new Writer()
-    .u8(SERF.conflictResponse).map(3)
-    .text('Addr').raw(addressBytes(node.address))
-    .text('Name').text(node.name)
-    .text('Port').int(node.port)
+    .u8(SERF.conflictResponse)
+    .map(3)
+    .text('Addr')
+    .raw(addressBytes(node.address))
+    .text('Name')
+    .text(node.name)
+    .text('Port')
+    .int(node.port)
     .done()

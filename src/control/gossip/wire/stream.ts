@@ -62,7 +62,8 @@ export class StreamReader {
   #keys: readonly Uint8Array[] | undefined
   #bytes: Buffer = Buffer.alloc(0)
   #length = 0
-  #stage: 'label' | 'type' | 'encrypted' | 'compressed' | 'inflate' | 'plain' | 'done' | 'bad' = 'label'
+  #stage: 'label' | 'type' | 'encrypted' | 'compressed' | 'inflate' | 'plain' | 'done' | 'bad' =
+    'label'
   /** Where the message begins, behind the label. */
   #from = 0
   /** How far a plain push/pull is complete, and how many states are still to come. */
@@ -94,7 +95,9 @@ export class StreamReader {
     const need = this.#length + chunk.length
     if (need > STREAM_MOST) return this.#fail()
     if (need > this.#bytes.length) {
-      const wider = Buffer.allocUnsafe(Math.max(need, Math.min(STREAM_MOST, this.#bytes.length * 2)))
+      const wider = Buffer.allocUnsafe(
+        Math.max(need, Math.min(STREAM_MOST, this.#bytes.length * 2)),
+      )
       this.#bytes.copy(wider, 0, 0, this.#length)
       this.#bytes = wider
     }
@@ -112,12 +115,18 @@ export class StreamReader {
   /** Goes as far as one step leads. */
   step(): StreamState {
     switch (this.#stage) {
-      case 'label': return this.#readLabel()
-      case 'type': return this.#readType()
-      case 'encrypted': return this.#readEncrypted()
-      case 'compressed': return this.#readCompressed(this.#bytes, this.#length, this.#from + 1)
-      case 'inflate': return this.#inflate()
-      case 'plain': return this.#readPlain()
+      case 'label':
+        return this.#readLabel()
+      case 'type':
+        return this.#readType()
+      case 'encrypted':
+        return this.#readEncrypted()
+      case 'compressed':
+        return this.#readCompressed(this.#bytes, this.#length, this.#from + 1)
+      case 'inflate':
+        return this.#inflate()
+      case 'plain':
+        return this.#readPlain()
     }
     return this.#stage
   }
@@ -163,15 +172,22 @@ export class StreamReader {
     if (size > STREAM_MOST - body) return this.#bad()
     if (this.#length < body + size) return 'wait'
     const head = this.#bytes.subarray(this.#from, body)
-    const plain = opened(this.#keys ?? [], this.#bytes.subarray(body, body + size), authenticated(head, this.#labelText))
+    const plain = opened(
+      this.#keys ?? [],
+      this.#bytes.subarray(body, body + size),
+      authenticated(head, this.#labelText),
+    )
     if (!plain || plain.length === 0) return this.#bad()
-    return plain[0] === TYPE.compress ? this.#readCompressed(plain, plain.length, 1) : this.#done(plain)
+    return plain[0] === TYPE.compress
+      ? this.#readCompressed(plain, plain.length, 1)
+      : this.#done(plain)
   }
 
   #readCompressed(bytes: Buffer, end: number, at: number): StreamState {
     const r = new Reader(bytes, at, end)
     const length = readCompressHead(r, STREAM_MOST)
-    if (length === undefined) return r.fault === SHORT && bytes === this.#bytes ? 'wait' : this.#bad()
+    if (length === undefined)
+      return r.fault === SHORT && bytes === this.#bytes ? 'wait' : this.#bad()
     if (r.left < length) return bytes === this.#bytes ? 'wait' : this.#bad()
     this.#lzw = new LzwDecoder(r.take(length), INFLATED_MOST)
     this.#stage = 'inflate'

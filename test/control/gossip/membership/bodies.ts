@@ -6,7 +6,13 @@ import type { Body, BodyEvents, Endpoint } from '../../../../src/control/gossip/
 import { MemoryNetwork } from '../../../../src/control/gossip/net/memory.ts'
 import { UdpTcpBody } from '../../../../src/control/gossip/net/udp-tcp.ts'
 
-type Heard = { packets: string[]; streams: Map<number, string>; from: Endpoint[]; ended: number[]; failed: number[] }
+type Heard = {
+  packets: string[]
+  streams: Map<number, string>
+  from: Endpoint[]
+  ended: number[]
+  failed: number[]
+}
 type End = { body: Body; at: Endpoint; heard: Heard }
 
 const until = async (holds: () => boolean): Promise<boolean> => {
@@ -40,10 +46,15 @@ const opened = async (t: Test, body: Body, address: string): Promise<End> => {
 const bodies: [string, () => () => Body, string, string][] = [
   ['udp and tcp', () => () => new UdpTcpBody(), '127.16.80.1', '127.16.80.2'],
   ['udp and tcp over IPv6', () => () => new UdpTcpBody(), '::1', '::1'],
-  ['memory', () => {
-    const network = new MemoryNetwork()
-    return () => network.body()
-  }, '192.0.2.1', '192.0.2.2'],
+  [
+    'memory',
+    () => {
+      const network = new MemoryNetwork()
+      return () => network.body()
+    },
+    '192.0.2.1',
+    '192.0.2.2',
+  ],
 ]
 
 for (const [name, factory, one, two] of bodies) {
@@ -93,7 +104,12 @@ for (const [name, factory, one, two] of bodies) {
     })
 
     await t.test('takes no harm from addresses that came from the wire', async t => {
-      for (const to of [{ address: 'nonsense', port: 7 }, { address: '', port: 0 }, { address: '192.0.2.1', port: 99_999 }, { address: '2001:db8::1', port: 7 }]) {
+      for (const to of [
+        { address: 'nonsense', port: 7 },
+        { address: '', port: 0 },
+        { address: '192.0.2.1', port: 99_999 },
+        { address: '2001:db8::1', port: 7 },
+      ]) {
         a.body.send(to, Buffer.from('x'))
         a.body.connect(50, to, Buffer.from('x'))
       }
@@ -109,9 +125,14 @@ for (const [name, factory, one, two] of bodies) {
       await b.body.close()
       b.body.send(a.at, Buffer.from('late'))
       const again = make()
-      t.same(await again.open({ address: two, port }, b as unknown as BodyEvents), { address: two, port })
+      t.same(await again.open({ address: two, port }, b as unknown as BodyEvents), {
+        address: two,
+        port,
+      })
       const third = make()
-      await t.rejects(third.open({ address: two, port }, b as unknown as BodyEvents), { code: 'EBIND' })
+      await t.rejects(third.open({ address: two, port }, b as unknown as BodyEvents), {
+        code: 'EBIND',
+      })
       await again.close()
       t.notOk(a.heard.packets.includes('late'))
     })
@@ -137,7 +158,9 @@ t.test('half-open streams are dropped at their deadline', async t => {
 
 t.test('only so many streams are open to us at a time', async t => {
   const a = await opened(t, new UdpTcpBody(), '127.16.80.5')
-  const sockets = Array.from({ length: 80 }, () => connect({ host: a.at.address, port: a.at.port }).on('error', () => {}))
+  const sockets = Array.from({ length: 80 }, () =>
+    connect({ host: a.at.address, port: a.at.port }).on('error', () => {}),
+  )
   t.teardown(() => sockets.forEach(socket => socket.destroy()))
   t.ok(await until(() => a.heard.streams.size + a.body.stats.turnedAway === 80))
   t.equal(a.heard.streams.size, 48, 'from one address')

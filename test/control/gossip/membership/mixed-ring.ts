@@ -6,7 +6,15 @@
 import { createSocket } from 'node:dgram'
 import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { agent, NO_SERF, ours, serfInstalled, type SerfAgent, troubles, until } from './fixture/serf.ts'
+import {
+  agent,
+  NO_SERF,
+  ours,
+  serfInstalled,
+  type SerfAgent,
+  troubles,
+  until,
+} from './fixture/serf.ts'
 import { plain } from './fixture/captured.ts'
 import { mutated } from './fixture/mutate.ts'
 import { randomOf } from './fixture/world.ts'
@@ -14,26 +22,57 @@ import { randomOf } from './fixture/world.ts'
 const skip = serfInstalled() ? false : NO_SERF
 const KEY = Buffer.alloc(32, 7).toString('base64')
 /** What a serf says when somebody it probes is really gone. */
-const EXPECTED = /fallback|Push\/Pull with|Failed to join|Suspect|Refuting|queue depth|join event|Was able to connect|Attempting|Got ping for unexpected/
+const EXPECTED =
+  /fallback|Push\/Pull with|Failed to join|Suspect|Refuting|queue depth|join event|Was able to connect|Attempting|Got ping for unexpected/
 
 void t.test('a ring of ten serfs and ten of ours stays one through churn', { skip }, async t => {
   const a = (n: number): string => `127.16.60.${n}`
   const seed = await agent(t, 's0', a(1), { key: KEY })
   const serfs = new Map<string, SerfAgent>([['s0', seed]])
   const rings = new Map([['o0', await ours(t, 'o0', a(101), { key: KEY, seeds: [seed.at] })]])
-  await Promise.all(Array.from({ length: 9 }, async (_, i) => {
-    const n = i + 1
-    serfs.set(`s${n}`, await agent(t, `s${n}`, a(n + 1), { key: KEY, join: n % 2 ? seed.at : rings.get('o0')!.at, args: ['-tag', `n=${n}`] }))
-    rings.set(`o${n}`, await ours(t, `o${n}`, a(n + 101), { key: KEY, seeds: [n % 2 ? seed.at : rings.get('o0')!.at] }))
-  }))
+  await Promise.all(
+    Array.from({ length: 9 }, async (_, i) => {
+      const n = i + 1
+      serfs.set(
+        `s${n}`,
+        await agent(t, `s${n}`, a(n + 1), {
+          key: KEY,
+          join: n % 2 ? seed.at : rings.get('o0')!.at,
+          args: ['-tag', `n=${n}`],
+        }),
+      )
+      rings.set(
+        `o${n}`,
+        await ours(t, `o${n}`, a(n + 101), {
+          key: KEY,
+          seeds: [n % 2 ? seed.at : rings.get('o0')!.at],
+        }),
+      )
+    }),
+  )
   /** Who sees something else than exactly those who live. */
   let astray: string[] = []
   const agreed = async (): Promise<boolean> => {
     const living = [...serfs.keys(), ...rings.keys()].sort().join()
     const seen = new Map<string, string[]>()
-    for (const [name, one] of rings) seen.set(name, one.ring.members().filter(member => member.state === 'alive').map(member => member.name))
-    for (const [name, one] of serfs) seen.set(name, [...(await one.members())].filter(([, member]) => member.status === 'alive').map(([who]) => who))
-    astray = [...seen].filter(([, names]) => names.sort().join() !== living).map(([name, names]) => `${name}: ${names.join()}`)
+    for (const [name, one] of rings)
+      seen.set(
+        name,
+        one.ring
+          .members()
+          .filter(member => member.state === 'alive')
+          .map(member => member.name),
+      )
+    for (const [name, one] of serfs)
+      seen.set(
+        name,
+        [...(await one.members())]
+          .filter(([, member]) => member.status === 'alive')
+          .map(([who]) => who),
+      )
+    astray = [...seen]
+      .filter(([, names]) => names.sort().join() !== living)
+      .map(([name, names]) => `${name}: ${names.join()}`)
     return astray.length === 0
   }
   const agree = async (why: string): Promise<void> => {
@@ -45,8 +84,9 @@ void t.test('a ring of ten serfs and ten of ours stays one through churn', { ski
   rings.get('o0')!.ring.userEvent('to-all', Buffer.from('1'))
   await serfs.get('s9')!.command('event', 'to-all-too', '2')
   const heard = (name: string): boolean =>
-    [...rings.values()].every(one => one.events.some(event => event.type === 'userEvent' && event.name === name)) &&
-    [...serfs.values()].every(one => one.log().includes(`user-event: ${name}`))
+    [...rings.values()].every(one =>
+      one.events.some(event => event.type === 'userEvent' && event.name === name),
+    ) && [...serfs.values()].every(one => one.log().includes(`user-event: ${name}`))
   t.ok(await until(() => heard('to-all') && heard('to-all-too')), 'events reach all twenty')
 
   // two leave and two die

@@ -7,12 +7,23 @@ import { Intents } from '../../../../src/control/gossip/serf/intents.ts'
 import { Queries, queryTimeout } from '../../../../src/control/gossip/serf/queries.ts'
 import { type Env, newStats } from '../../../../src/control/gossip/swim/env.ts'
 import { Health } from '../../../../src/control/gossip/swim/health.ts'
-import { entryOf, MemberTable, Nodes, rosterOf, stepFor } from '../../../../src/control/gossip/swim/members.ts'
+import {
+  entryOf,
+  MemberTable,
+  Nodes,
+  rosterOf,
+  stepFor,
+} from '../../../../src/control/gossip/swim/members.ts'
 import { Queue, transmitLimit } from '../../../../src/control/gossip/swim/queue.ts'
-import { shortestSuspicion, Suspicion, suspicionTime, wantedConfirmations } from '../../../../src/control/gossip/swim/suspicion.ts'
+import {
+  shortestSuspicion,
+  Suspicion,
+  suspicionTime,
+  wantedConfirmations,
+} from '../../../../src/control/gossip/swim/suspicion.ts'
 import { syncInterval } from '../../../../src/control/gossip/swim/sync.ts'
 import { Timers } from '../../../../src/control/gossip/swim/timers.ts'
-import { Writer } from '../../../../src/control/gossip/wire/msgpack.ts'
+import { Writer } from '../../../../src/control/gossip/wire/writer.ts'
 import type { Query } from '../../../../src/control/gossip/wire/serf.ts'
 import { ALIVE, DEAD, SUSPECT } from '../../../../src/control/gossip/wire/types.ts'
 import { silent } from '../../../../src/log.ts'
@@ -29,7 +40,10 @@ t.test('timers run in order, once, and not when cancelled', async t => {
   for (let i = 0; i < 500; i += 2) timers.cancel(made[i])
   timers.cancel(made[0])
   timers.cancel(undefined)
-  const wanted = made.filter((_, i) => i % 2).map(timer => timer.at).sort((a, b) => a - b)
+  const wanted = made
+    .filter((_, i) => i % 2)
+    .map(timer => timer.at)
+    .sort((a, b) => a - b)
   t.equal(timers.next(), wanted[0])
   timers.run(500)
   timers.run(2_000)
@@ -68,22 +82,31 @@ t.test('news goes out often enough, the freshest first, and replaces what is old
   t.notOk(queue.has('n1'))
 })
 
-t.test('a queue that is full gives up what was told most, and forgets what was replaced', async t => {
-  const queue = new Queue(100)
-  for (let i = 0; i < 50; i++) queue.push(Buffer.from(`first ${i}`), `f${i}`)
-  queue.take(10_000, 2, 3)
-  for (let i = 0; i < 80; i++) queue.push(Buffer.from(`second ${i}`), `s${i}`)
-  t.equal(queue.length, 100)
-  t.equal(queue.dropped, 30)
-  const out = queue.take(100_000, 2, 3).map(String)
-  t.equal(out.filter(text => text.startsWith('second')).length + queue.take(100_000, 2, 3).length > 0, true)
-  for (let i = 0; i < 10_000; i++) queue.push(Buffer.from(`again ${i}`), 'same')
-  t.ok(queue.length <= 100)
-  t.ok(queue.has('same'))
-})
+t.test(
+  'a queue that is full gives up what was told most, and forgets what was replaced',
+  async t => {
+    const queue = new Queue(100)
+    for (let i = 0; i < 50; i++) queue.push(Buffer.from(`first ${i}`), `f${i}`)
+    queue.take(10_000, 2, 3)
+    for (let i = 0; i < 80; i++) queue.push(Buffer.from(`second ${i}`), `s${i}`)
+    t.equal(queue.length, 100)
+    t.equal(queue.dropped, 30)
+    const out = queue.take(100_000, 2, 3).map(String)
+    t.equal(
+      out.filter(text => text.startsWith('second')).length + queue.take(100_000, 2, 3).length > 0,
+      true,
+    )
+    for (let i = 0; i < 10_000; i++) queue.push(Buffer.from(`again ${i}`), 'same')
+    t.ok(queue.length <= 100)
+    t.ok(queue.has('same'))
+  },
+)
 
 t.test('a suspect has long to refute, and less with each accuser', async t => {
-  t.same([1, 10, 100, 1_000, 10_000].map(n => shortestSuspicion(n, 1_000)), [4_000, 4_000, 8_000, 12_000, 16_000])
+  t.same(
+    [1, 10, 100, 1_000, 10_000].map(n => shortestSuspicion(n, 1_000)),
+    [4_000, 4_000, 8_000, 12_000, 16_000],
+  )
   t.same([2, 3, 4, 100].map(wantedConfirmations), [0, 0, 2, 2])
   t.equal(suspicionTime(0, 2, 4_000), 24_000)
   t.equal(suspicionTime(2, 2, 4_000), 4_000)
@@ -116,7 +139,13 @@ t.test('push/pulls get rarer as the ring grows', async t => {
 
 const nodes = new Nodes()
 const node = (name: string, address = '192.0.2.1'): ReturnType<Nodes['of']> =>
-  nodes.of({ node: name, address, port: 7946, meta: Buffer.from('role'), versions: Buffer.from([1, 5, 2, 2, 5, 5]) })
+  nodes.of({
+    node: name,
+    address,
+    port: 7946,
+    meta: Buffer.from('role'),
+    versions: Buffer.from([1, 5, 2, 2, 5, 5]),
+  })
 
 t.test('what a node says of itself is kept once', async t => {
   t.equal(node('a'), node('a'))
@@ -142,7 +171,10 @@ t.test('tables count, sum up and share what they began with', async t => {
   one.remove('d')
   one.remove('nobody')
   t.equal(one.get('a'), undefined)
-  t.same([...one].map(entry => entry.node.name), ['b', 'c'])
+  t.same(
+    [...one].map(entry => entry.node.name),
+    ['b', 'c'],
+  )
   one.set(entryOf(node('e'), 1, ALIVE, 5))
   one.set(entryOf(node('a'), 2, ALIVE, 5))
   t.same([...one].map(entry => entry.node.name).sort(), ['a', 'b', 'c', 'e'])
@@ -158,7 +190,9 @@ t.test('members are drawn at random, each at most once, and everybody has a chan
   for (let i = 0; i < 40; i++) table.set(entryOf(node(`n${i}`), 1, i % 4 ? ALIVE : DEAD, 0))
   const seen = new Set<string>()
   for (let i = 0; i < 400; i++) {
-    const drawn = table.some(3, random, entry => entry.state === ALIVE).map(entry => entry.node.name)
+    const drawn = table
+      .some(3, random, entry => entry.state === ALIVE)
+      .map(entry => entry.node.name)
     t.equal(new Set(drawn).size, 3)
     for (const name of drawn) seen.add(name)
   }
@@ -207,7 +241,12 @@ t.test('intents count by their time, even before their member is known', async t
 
 t.test('events are new once, and old when they are too far back to tell', async t => {
   const events = new EventBuffer()
-  const event = (ltime: number, name = 'e', payload = 'p'): Parameters<EventBuffer['take']>[0] => ({ ltime, name, payload: Buffer.from(payload), coalesce: false })
+  const event = (ltime: number, name = 'e', payload = 'p'): Parameters<EventBuffer['take']>[0] => ({
+    ltime,
+    name,
+    payload: Buffer.from(payload),
+    coalesce: false,
+  })
   t.equal(events.take(event(1), 2), 'new')
   t.equal(events.take(event(1), 2), 'seen')
   t.equal(events.take(event(1, 'f'), 2), 'new')
@@ -224,7 +263,8 @@ t.test('events are new once, and old when they are too far back to tell', async 
 })
 
 t.test('filters pass who is meant, and nobody by an expression that could run away', async t => {
-  const tag = (name: string, expression: string): Uint8Array => new Writer().u8(1).map(2).text('Tag').text(name).text('Expr').text(expression).done()
+  const tag = (name: string, expression: string): Uint8Array =>
+    new Writer().u8(1).map(2).text('Tag').text(name).text('Expr').text(expression).done()
   const names = (...all: string[]): Uint8Array => {
     const w = new Writer().u8(0).array(all.length)
     for (const name of all) w.text(name)
@@ -237,23 +277,54 @@ t.test('filters pass who is meant, and nobody by an expression that could run aw
   t.ok(isForUs([tag('role', '^ag.*t$'), names('me')], 'me', tags))
   t.notOk(isForUs([tag('role', 'web')], 'me', tags))
   t.ok(isForUs([tag('dc', '^$')], 'me', tags), 'a tag that is not there is empty')
-  for (const filter of [Buffer.of(9), Buffer.alloc(0), Buffer.of(0, 0xc1), Buffer.of(1, 0xc1)]) t.notOk(isForUs([filter], 'me', tags))
+  for (const filter of [Buffer.of(9), Buffer.alloc(0), Buffer.of(0, 0xc1), Buffer.of(1, 0xc1)])
+    t.notOk(isForUs([filter], 'me', tags))
   t.equal(safeMatch('web|agent', 'agent'), true)
-  for (const bad of ['(a*)*b', '(a|a)+$', '(.*)\\1', '(?<=a)', '.*.*.*.*x', 'a{1,9999}', '[', 'x'.repeat(200)]) t.equal(safeMatch(bad, 'aaaa'), undefined, bad)
+  for (const bad of [
+    '(a*)*b',
+    '(a|a)+$',
+    '(.*)\\1',
+    '(?<=a)',
+    '.*.*.*.*x',
+    'a{1,9999}',
+    '[',
+    'x'.repeat(200),
+  ])
+    t.equal(safeMatch(bad, 'aaaa'), undefined, bad)
   t.equal(safeMatch('a', 'a'.repeat(100)), undefined)
 })
 
 t.test('queries are new once, and answers are gathered until all came or time is over', async t => {
-  const env: Env = { name: 'me', now: 0, random: randomOf(1), timers: new Timers(), stats: newStats(), log: silent }
+  const env: Env = {
+    name: 'me',
+    now: 0,
+    random: randomOf(1),
+    timers: new Timers(),
+    stats: newStats(),
+    log: silent,
+  }
   const queries = new Queries(env)
-  const query = (ltime: number, id: number): Query => ({ ltime, id, address: '', port: 0, source: '', filters: [], flags: 0, relayFactor: 0, timeout: 1_000, name: 'q', payload: Buffer.alloc(0) })
+  const query = (ltime: number, id: number): Query => ({
+    ltime,
+    id,
+    address: '',
+    port: 0,
+    source: '',
+    filters: [],
+    flags: 0,
+    relayFactor: 0,
+    timeout: 1_000,
+    name: 'q',
+    payload: Buffer.alloc(0),
+  })
   t.ok(queries.isNew(query(1, 1), 2))
   t.notOk(queries.isNew(query(1, 1), 2))
   t.ok(queries.isNew(query(1, 2), 2))
   t.ok(queries.isNew(query(513, 1), 514))
   t.notOk(queries.isNew(query(1, 9), 514))
   const done: string[] = []
-  const answer = (ltime: number, id: number, from: string): void => queries.answered({ ltime, id, from, flags: 0, payload: Buffer.from('x') })
+  const answer = (ltime: number, id: number, from: string): void =>
+    queries.answered({ ltime, id, from, flags: 0, payload: Buffer.from('x') })
   queries.collect(query(5, 50), 2, answers => done.push(answers.map(one => one.from).join()))
   answer(5, 51, 'wrong')
   answer(5, 50, 'a')

@@ -12,21 +12,31 @@ const SEED = Number(process.env.GOSSIP_SEED ?? 1)
 const named = (n: number): string[] => Array.from({ length: n }, (_, i) => `n${i}`)
 const ring = (n: number, options: object = {}): World => {
   const world = new World(SEED)
-  for (const name of named(n)) world.add(name, { ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}), ...options })
+  for (const name of named(n))
+    world.add(name, { ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}), ...options })
   world.until(() => world.agree(named(n)), 30_000)
   for (const node of world.nodes) node.events.length = 0
   return world
 }
 const types = (node: Node, about: string): string[] =>
-  node.events.filter(event => 'member' in event && event.member.name === about).map(event => event.type)
-const stateOf = (node: Node, name: string): string => node.core.memberNamed(name)?.state ?? 'unknown'
-const others = (world: World, node: Node): Node[] => world.nodes.filter(one => one !== node && !one.gone)
+  node.events
+    .filter(event => 'member' in event && event.member.name === about)
+    .map(event => event.type)
+const stateOf = (node: Node, name: string): string =>
+  node.core.memberNamed(name)?.state ?? 'unknown'
+const others = (world: World, node: Node): Node[] =>
+  world.nodes.filter(one => one !== node && !one.gone)
 
 t.test('ten members find each other through one seed', async t => {
   const world = new World(SEED)
-  for (const name of named(10)) world.add(name, world.nodes[0] ? { seeds: [world.nodes[0].at] } : {})
+  for (const name of named(10))
+    world.add(name, world.nodes[0] ? { seeds: [world.nodes[0].at] } : {})
   t.ok(world.until(() => world.agree(named(10)), 20_000) < 5_000)
-  t.equal(new Set(world.nodes.map(node => node.core.digest)).size, 1, 'their tables have one digest')
+  t.equal(
+    new Set(world.nodes.map(node => node.core.digest)).size,
+    1,
+    'their tables have one digest',
+  )
   t.ok(world.nodes.slice(1).every(node => node.core.status().joined))
 })
 
@@ -43,9 +53,13 @@ t.test('a killed member is suspected within 4 s and dead within 12 s, everywhere
   const world = ring(10)
   const [, victim] = world.nodes
   world.kill(victim!)
-  const suspected = world.until(() => others(world, victim!).every(node => types(node, 'n1').includes('suspect')))
+  const suspected = world.until(() =>
+    others(world, victim!).every(node => types(node, 'n1').includes('suspect')),
+  )
   t.ok(suspected <= 4_000, `suspected after ${suspected} ms`)
-  const dead = world.until(() => others(world, victim!).every(node => stateOf(node, 'n1') === 'dead'))
+  const dead = world.until(() =>
+    others(world, victim!).every(node => stateOf(node, 'n1') === 'dead'),
+  )
   t.ok(suspected + dead <= 12_000, `dead after ${suspected + dead} ms`)
   for (const node of others(world, victim!)) t.match(types(node, 'n1').join(), /^suspect,dead$/)
 })
@@ -54,7 +68,12 @@ t.test('a paused member is suspected, refutes, and accuses nobody when it goes o
   const world = ring(10)
   const [, sleeper] = world.nodes
   world.pause(sleeper!)
-  t.ok(world.until(() => others(world, sleeper!).every(node => stateOf(node, 'n1') === 'suspect'), 10_000) < 10_000)
+  t.ok(
+    world.until(
+      () => others(world, sleeper!).every(node => stateOf(node, 'n1') === 'suspect'),
+      10_000,
+    ) < 10_000,
+  )
   world.resume(sleeper!)
   t.ok(world.until(() => world.agree(named(10)), 10_000) <= 3_000)
   world.run(30_000)
@@ -87,14 +106,17 @@ t.test('a graceful leave is a leave everywhere, and no suspicion', async t => {
   for (const node of others(world, leaver!)) t.same(types(node, 'n1'), ['leave'])
 })
 
-t.test('who left comes back, even counting incarnations from 1 again as a real serf does', async t => {
-  const world = ring(5, { incarnation: 7 })
-  const [, leaver] = world.nodes
-  world.act(leaver!, core => core.leave(world.now, () => {}))
-  world.run(4_000)
-  world.restart(leaver!, { incarnation: 1, seeds: [world.nodes[0]!.at] })
-  t.ok(world.until(() => world.agree(named(5)), 60_000) <= 5_000)
-})
+t.test(
+  'who left comes back, even counting incarnations from 1 again as a real serf does',
+  async t => {
+    const world = ring(5, { incarnation: 7 })
+    const [, leaver] = world.nodes
+    world.act(leaver!, core => core.leave(world.now, () => {}))
+    world.run(4_000)
+    world.restart(leaver!, { incarnation: 1, seeds: [world.nodes[0]!.at] })
+    t.ok(world.until(() => world.agree(named(5)), 60_000) <= 5_000)
+  },
+)
 
 t.test('who crashed comes back counting from 1 (memberlist #311)', async t => {
   const world = ring(5, { incarnation: 7 })
@@ -106,28 +128,43 @@ t.test('who crashed comes back counting from 1 (memberlist #311)', async t => {
 })
 
 t.test('a member that comes back at another address is found there', async t => {
-  for (const [what, wait] of [['at once', 0], ['when it is dead', 60_000]] as const) {
+  for (const [what, wait] of [
+    ['at once', 0],
+    ['when it is dead', 60_000],
+  ] as const) {
     const world = ring(5)
     const [, mover] = world.nodes
     world.kill(mover!)
     world.run(wait)
-    world.restart(mover!, { address: '203.0.113.9', incarnation: 2_000, seeds: [world.nodes[0]!.at] })
-    const there = (): boolean => world.nodes.every(node => node.core.memberNamed('n1')?.address === '203.0.113.9')
+    world.restart(mover!, {
+      address: '203.0.113.9',
+      incarnation: 2_000,
+      seeds: [world.nodes[0]!.at],
+    })
+    const there = (): boolean =>
+      world.nodes.every(node => node.core.memberNamed('n1')?.address === '203.0.113.9')
     t.ok(world.until(() => world.agree(named(5)) && there(), 60_000) <= 5_000, what)
   }
 })
 
 t.test('two nodes of one name are a conflict, and the first one stays', async t => {
   const world = ring(5)
-  const twin = world.add('n1', { address: '203.0.113.9', incarnation: 5_000, seeds: [world.nodes[0]!.at] })
+  const twin = world.add('n1', {
+    address: '203.0.113.9',
+    incarnation: 5_000,
+    seeds: [world.nodes[0]!.at],
+  })
   world.run(40_000)
   const ring5 = world.nodes.filter(node => node !== twin)
   t.ok(ring5.every(node => node.core.memberNamed('n1')?.address === '192.0.2.2'))
   t.ok(ring5.some(node => node.events.some(event => event.type === 'conflict')))
-  t.ok(twin.events.some((event: RingEvent) => event.type === 'conflict'), 'the newcomer is told')
+  t.ok(
+    twin.events.some((event: RingEvent) => event.type === 'conflict'),
+    'the newcomer is told',
+  )
 })
 
-t.test('a ring cut in half for five minutes heals within a minute of the cut\'s end', async t => {
+t.test("a ring cut in half for five minutes heals within a minute of the cut's end", async t => {
   const world = ring(12)
   const half = new Set(world.nodes.slice(0, 6))
   world.passes = (from, to) => half.has(from) === half.has(to)
@@ -142,12 +179,16 @@ t.test('a member only TCP reaches is not accused', async t => {
   const world = ring(5)
   const [a, b] = world.nodes
   world.packetPasses = (from, to) => !(from === a && to === b) && !(from === b && to === a)
-  for (const node of world.nodes.slice(2)) world.packetPasses = both(world.packetPasses, (_, to) => to !== node || _ === node)
+  for (const node of world.nodes.slice(2))
+    world.packetPasses = both(world.packetPasses, (_, to) => to !== node || _ === node)
   world.run(60_000)
   t.ok(a!.core.stats.probesByTcp > 0)
   t.notOk(a!.events.some(event => event.type === 'dead'))
 })
-const both = (a: World['passes'], b: World['passes']): World['passes'] => (from, to) => a(from, to) && b(from, to)
+const both =
+  (a: World['passes'], b: World['passes']): World['passes'] =>
+  (from, to) =>
+    a(from, to) && b(from, to)
 
 t.test('a quarter of all packets lost kills nobody', async t => {
   const world = ring(10)
@@ -159,7 +200,11 @@ t.test('a quarter of all packets lost kills nobody', async t => {
 
 t.test('a user event comes to everybody once, and not to who joins later', async t => {
   const world = ring(10)
-  t.ok(world.act(world.nodes[3]!, core => core.userEvent('deploy', Buffer.from('42'), false, world.now)))
+  t.ok(
+    world.act(world.nodes[3]!, core =>
+      core.userEvent('deploy', Buffer.from('42'), false, world.now),
+    ),
+  )
   world.run(5_000)
   for (const node of world.nodes) {
     const seen = node.events.filter(event => event.type === 'userEvent')
@@ -169,7 +214,10 @@ t.test('a user event comes to everybody once, and not to who joins later', async
   const late = world.add('n10', { seeds: [world.nodes[0]!.at] })
   world.run(60_000)
   t.equal(late.events.filter(event => event.type === 'userEvent').length, 0)
-  t.notOk(world.act(late, core => core.userEvent('big', new Uint8Array(512), false, world.now)), 'Serf\'s limit of 512 octets holds')
+  t.notOk(
+    world.act(late, core => core.userEvent('big', new Uint8Array(512), false, world.now)),
+    "Serf's limit of 512 octets holds",
+  )
 })
 
 t.test('force-leave turns failed into left everywhere, and with prune into nobody', async t => {
@@ -177,7 +225,11 @@ t.test('force-leave turns failed into left everywhere, and with prune into nobod
   const [first, one, two] = world.nodes
   world.kill(one!)
   world.kill(two!)
-  world.until(() => others(world, one!).every(node => stateOf(node, 'n1') === 'dead' && stateOf(node, 'n2') === 'dead'))
+  world.until(() =>
+    others(world, one!).every(
+      node => stateOf(node, 'n1') === 'dead' && stateOf(node, 'n2') === 'dead',
+    ),
+  )
   world.act(first!, core => core.forceLeave('n1', false, world.now))
   world.act(first!, core => core.forceLeave('n2', true, world.now))
   world.run(3_000)
@@ -205,23 +257,35 @@ t.test('keys are replaced while the ring runs', async t => {
   const [old, fresh] = [Buffer.alloc(32, 1), Buffer.alloc(16, 2)]
   const world = new World(SEED)
   const keyrings = named(5).map(() => new Keyring([old]))
-  named(5).forEach((name, i) => world.add(name, { keyring: keyrings[i]!, ...(i > 0 ? { seeds: [world.nodes[0]!.at] } : {}) }))
+  named(5).forEach((name, i) =>
+    world.add(name, { keyring: keyrings[i]!, ...(i > 0 ? { seeds: [world.nodes[0]!.at] } : {}) }),
+  )
   t.ok(world.until(() => world.agree(named(5)), 10_000) < 10_000)
   const ask = (operation: 'list' | 'install' | 'use' | 'remove', key = ''): KeyResult => {
     let result: KeyResult | undefined
-    t.ok(world.act(world.nodes[1]!, core => core.keys(operation, key, world.now, r => (result = r))))
+    t.ok(
+      world.act(world.nodes[1]!, core => core.keys(operation, key, world.now, r => (result = r))),
+    )
     world.until(() => result !== undefined, 20_000)
     return result!
   }
   t.match(ask('install', keyText(fresh)), { members: 5, answered: 5, failed: 0 })
   t.match(ask('use', keyText(fresh)), { members: 5, answered: 5, failed: 0 })
-  t.match(ask('list'), { answered: 5, keys: { [keyText(old)]: 5, [keyText(fresh)]: 5 }, primary: { [keyText(fresh)]: 5 } })
+  t.match(ask('list'), {
+    answered: 5,
+    keys: { [keyText(old)]: 5, [keyText(fresh)]: 5 },
+    primary: { [keyText(fresh)]: 5 },
+  })
   t.match(ask('remove', keyText(fresh)), { answered: 5, failed: 5 }, 'the primary key stays')
   t.match(ask('remove', keyText(old)), { answered: 5, failed: 0 })
   t.ok(keyrings.every(one => one.list().join() === keyText(fresh)))
   world.run(10_000)
   t.ok(world.agree(named(5)))
-  t.equal(world.nodes.reduce((sum, node) => sum + node.core.stats.refused, 0), 0, 'not a packet was lost over it')
+  t.equal(
+    world.nodes.reduce((sum, node) => sum + node.core.stats.refused, 0),
+    0,
+    'not a packet was lost over it',
+  )
 })
 
 t.test('another key, no key, and another label are kept out', async t => {
@@ -242,7 +306,12 @@ t.test('another key, no key, and another label are kept out', async t => {
 t.test('a labelled ring works, encrypted or not', async t => {
   for (const keyring of [undefined, new Keyring([Buffer.alloc(24, 1)])]) {
     const world = new World(SEED)
-    for (const name of named(3)) world.add(name, { label: 'blue', keyring, ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}) })
+    for (const name of named(3))
+      world.add(name, {
+        label: 'blue',
+        keyring,
+        ...(world.nodes[0] ? { seeds: [world.nodes[0].at] } : {}),
+      })
     t.ok(world.until(() => world.agree(named(3)), 10_000) < 10_000)
   }
 })
@@ -261,7 +330,8 @@ const noted = (): Rider & { out: RiderSend[]; got: string[] } => {
       got.push(`request ${from} ${body.length}`)
       return body.length > 1 ? Buffer.from(`answer to ${body.length}`) : undefined
     },
-    onStreamResponse: (from, token, body) => got.push(`response ${from} ${token} ${body ? Buffer.from(body) : 'none'}`),
+    onStreamResponse: (from, token, body) =>
+      got.push(`response ${from} ${token} ${body ? Buffer.from(body) : 'none'}`),
     onMember: event => got.push(`${event.type} ${event.member.name}`),
     poll: () => ({ sends: out.splice(0), nextMs: 1_000 }),
   }
@@ -306,7 +376,8 @@ t.test('the records have a budget that no flood of theirs exceeds', async t => {
   world.add('n1', { rider: noted(), tags, seeds: [world.nodes[0]!.at] })
   world.until(() => world.agree(['n0', 'n1']), 10_000)
   const before = world.nodes[0]!.core.stats.recordBytesOut
-  for (let i = 0; i < 100; i++) rider.out.push({ via: 'packet', to: 'n1', body: new Uint8Array(1_000) })
+  for (let i = 0; i < 100; i++)
+    rider.out.push({ via: 'packet', to: 'n1', body: new Uint8Array(1_000) })
   world.run(10_000)
   const { stats } = world.nodes[0]!.core
   t.ok(stats.recordBytesOut - before <= 2 * 10_000)
@@ -321,12 +392,13 @@ t.test('a quiet ring of capable members saves its push/pulls', async t => {
   t.ok(world.agree(named(8)))
 })
 
-t.test('members lost to each other\'s tables are found again by digest', async t => {
+t.test("members lost to each other's tables are found again by digest", async t => {
   const world = new World(SEED)
   world.add('n0', { tags: { sp: '1' } })
   // all news is lost: only push/pull can tell
   world.packetPasses = () => true
-  for (let i = 1; i < 30; i++) world.add(`n${i}`, { tags: { sp: '1' }, seeds: [world.nodes[0]!.at] })
+  for (let i = 1; i < 30; i++)
+    world.add(`n${i}`, { tags: { sp: '1' }, seeds: [world.nodes[0]!.at] })
   t.ok(world.until(() => world.agree(named(30)), 60_000) <= 10_000)
 })
 

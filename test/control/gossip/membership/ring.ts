@@ -19,7 +19,12 @@ const until = async (holds: () => boolean): Promise<boolean> => {
 }
 
 const random = randomOf(2)
-const made = (network: MemoryNetwork, name: string, n: number, options: Partial<RingOptions> = {}): RingOptions => ({
+const made = (
+  network: MemoryNetwork,
+  name: string,
+  n: number,
+  options: Partial<RingOptions> = {},
+): RingOptions => ({
   name,
   bind: { address: `192.0.2.${n}`, port: 7946 },
   tags: { role: 'test' },
@@ -33,7 +38,13 @@ const made = (network: MemoryNetwork, name: string, n: number, options: Partial<
   log: silent,
   ...options,
 })
-const started = async (t: Test, network: MemoryNetwork, name: string, n: number, options: Partial<RingOptions> = {}): Promise<Ring> => {
+const started = async (
+  t: Test,
+  network: MemoryNetwork,
+  name: string,
+  n: number,
+  options: Partial<RingOptions> = {},
+): Promise<Ring> => {
   const ring = createRing(made(network, name, n, options))
   await ring.start()
   t.teardown(() => ring.close())
@@ -42,8 +53,16 @@ const started = async (t: Test, network: MemoryNetwork, name: string, n: number,
 
 t.test('three members meet, talk, change keys, and part', async t => {
   const network = new MemoryNetwork()
-  const rings = [await started(t, network, 'a', 1), await started(t, network, 'b', 2), await started(t, network, 'c', 3)] as const
-  t.ok(await until(() => rings.every(ring => ring.members().filter(one => one.state === 'alive').length === 3)))
+  const rings = [
+    await started(t, network, 'a', 1),
+    await started(t, network, 'b', 2),
+    await started(t, network, 'c', 3),
+  ] as const
+  t.ok(
+    await until(() =>
+      rings.every(ring => ring.members().filter(one => one.state === 'alive').length === 3),
+    ),
+  )
   const events: RingEvent[] = []
   const off = rings[2].onEvent(event => events.push(event))
   t.ok(rings[0].userEvent('hi', Buffer.from('there')))
@@ -52,8 +71,20 @@ t.test('three members meet, talk, change keys, and part', async t => {
   await t.rejects(rings[1].keys.install('nonsense'), { code: 'EGOSSIP' })
   t.ok(rings[1].setTags({ role: 'changed' }))
   t.ok(await until(() => events.some(event => event.type === 'update')))
-  t.match(rings[0].stats(), { name: 'a', encrypted: true, joined: true, members: { alive: 3, dead: 0 }, incarnation: 1_795_000_000 })
-  t.equal(await rings[0].join([{ address: '192.0.2.2', port: 7946 }, { address: '192.0.2.77', port: 7946 }]), 1)
+  t.match(rings[0].stats(), {
+    name: 'a',
+    encrypted: true,
+    joined: true,
+    members: { alive: 3, dead: 0 },
+    incarnation: 1_795_000_000,
+  })
+  t.equal(
+    await rings[0].join([
+      { address: '192.0.2.2', port: 7946 },
+      { address: '192.0.2.77', port: 7946 },
+    ]),
+    1,
+  )
   await rings[1].leave()
   t.ok(await until(() => events.some(event => event.type === 'leave')))
   off()
@@ -65,11 +96,19 @@ t.test('three members meet, talk, change keys, and part', async t => {
 
 t.test('it does not run open, nameless or boundless', async t => {
   const network = new MemoryNetwork()
-  t.throws(() => createRing(made(network, 'a', 1, { keyring: undefined })), { code: 'ECONFIG', message: /keyring/ })
+  t.throws(() => createRing(made(network, 'a', 1, { keyring: undefined })), {
+    code: 'ECONFIG',
+    message: /keyring/,
+  })
   t.throws(() => createRing(made(network, '', 1)), { code: 'ECONFIG' })
   t.throws(() => createRing(made(network, 'x'.repeat(129), 1)), { code: 'ECONFIG' })
-  t.throws(() => createRing(made(network, 'a', 1, { tags: { t: 'x'.repeat(512) } })), { code: 'ECONFIG' })
-  await t.rejects(createRing(made(network, 'a', 1, { bind: { address: '0.0.0.0', port: 7946 } })).start(), { code: 'ECONFIG', message: /advertise/ })
+  t.throws(() => createRing(made(network, 'a', 1, { tags: { t: 'x'.repeat(512) } })), {
+    code: 'ECONFIG',
+  })
+  await t.rejects(
+    createRing(made(network, 'a', 1, { bind: { address: '0.0.0.0', port: 7946 } })).start(),
+    { code: 'ECONFIG', message: /advertise/ },
+  )
   const open = createRing(made(network, 'a', 1, { keyring: undefined, insecure: true }))
   await open.start()
   t.notOk(open.stats().encrypted)
@@ -82,7 +121,8 @@ t.test('it does not run open, nameless or boundless', async t => {
 t.test('the incarnation survives a clock that goes back', async t => {
   const network = new MemoryNetwork()
   const stateFile = join(t.testdir(), 'gossip.json')
-  const saved = (): number => (JSON.parse(readFileSync(stateFile, 'utf8')) as { incarnation: number }).incarnation
+  const saved = (): number =>
+    (JSON.parse(readFileSync(stateFile, 'utf8')) as { incarnation: number }).incarnation
   const first = createRing(made(network, 'a', 1, { stateFile }))
   await first.start()
   t.equal(saved(), 1_795_000_000)
@@ -102,11 +142,16 @@ t.test('the incarnation survives a clock that goes back', async t => {
   }
 })
 
-t.test('a rider\'s member says so in its tags', async t => {
+t.test("a rider's member says so in its tags", async t => {
   const network = new MemoryNetwork()
   const rider = {
-    digest: () => Buffer.alloc(0), onDigest: () => {}, onPacket: () => {}, onStreamRequest: () => undefined,
-    onStreamResponse: () => {}, onMember: () => {}, poll: () => ({ sends: [], nextMs: 1_000 }),
+    digest: () => Buffer.alloc(0),
+    onDigest: () => {},
+    onPacket: () => {},
+    onStreamRequest: () => undefined,
+    onStreamResponse: () => {},
+    onMember: () => {},
+    poll: () => ({ sends: [], nextMs: 1_000 }),
   }
   const ring = await started(t, network, 'a', 1, { rider })
   t.match(ring.members(), [{ name: 'a', capable: true, tags: { role: 'test', sp: '1' } }])

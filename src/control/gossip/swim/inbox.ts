@@ -1,0 +1,133 @@
+/**
+ * Where each message goes: the one place that knows all kinds, those of
+ * packets and those of streams.
+ */
+import type { Serf } from '../serf/serf.ts'
+import type { Endpoint } from '../wire/address.ts'
+import {
+  readAccusation,
+  readAck,
+  readError,
+  readPing,
+  readState,
+  writeAck,
+} from '../wire/messages.ts'
+import { Reader } from '../wire/msgpack.ts'
+import { TYPE } from '../wire/types.ts'
+import type { Carrier } from './carrier.ts'
+import type { Env } from './env.ts'
+import type { Post } from './post.ts'
+import type { Prober } from './probe.ts'
+import type { Swim } from './swim.ts'
+import type { Syncs } from './syncs.ts'
+
+/** What messages are handed to. */
+export type Recipients = {
+  readonly swim: Swim
+  readonly prober: Prober
+  readonly serf: Serf
+  readonly carrier: Carrier
+  readonly syncs: Syncs
+  readonly post: Post
+  /** Writes to a stream that was opened to us, and ends it. */
+  readonly end: (id: number, bytes: Uint8Array) => void
+  readonly close: (id: number) => void
+}
+
+export class Inbox {
+  readonly #env: Env
+  readonly #to: Recipients
+  #sender = ''
+
+  constructor(env: Env, to: Recipients) {
+    this.#env = env
+    this.#to = to
+  }
+
+  /** All messages of one packet. */
+  packet(messages: readonly Uint8Array[], from: Endpoint): void {
+    // the digest in a packet is that of who sent the ping or the ack in it
+    this.#sender = ''
+    for (const message of messages) {
+      if (!this.#message(message[0] ?? 0, message.subarray(1), from)) this.#env.stats.malformed++
+    }
+  }
+
+  /** Hands on one message; false if it cannot be read. */
+  #message(type: number, body: Uint8Array, from: Endpoint): boolean {
+    const { swim, prober } = this.#to
+    switch (type) {
+      case TYPE.ping: {
+        const ping = readPing(body)
+        if (ping) prober.pinged(ping, from)
+        this.#sender = ping?.source.name ?? ''
+        return ping !== undefined
+      }
+      case TYPE.indirectPing: {
+        const ask = readPing(body)
+        if (ask) prober.asked(ask, from)
+        return ask !== undefined
+      }
+      case TYPE.ack: {
+        const ack = readAck(body)
+        if (ack) this.#sender = prober.acked(ack.seq)
+        return ack !== undefined
+      }
+      case TYPE.nack: {
+        const nack = readAck(body)
+        if (nack) prober.nacked(nack.seq)
+        return nack !== undefined
+      }
+      case TYPE.suspect:
+      case TYPE.dead: {
+        const accusation = readAccusation(body)
+        if (accusation) swim[type === TYPE.dead ? 'dead' : 'suspect'](accusation)
+        return accusation !== undefined
+      }
+      case TYPE.alive: {
+        const alive = readState(new Reader(body))
+        if (alive) swim.alive(alive, 'news')
+        return alive !== undefined
+      }
+      case TYPE.user:
+        return this.#user(body)
+    }
+    return false
+  }
+
+  /** A user message is ours from 0x80 on, and Serf's below. */
+  #user(body: Uint8Array): boolean {
+    const { serf, carrier, syncs } = this.#to
+    if ((body[0] ?? 0) < 0x80) return serf.message(body)
+    return carrier.message(body, this.#sender, (node, table) => syncs.onTable(node, table))
+  }
+
+  /** A whole message on a stream that was opened to us. */
+  stream(id: number, from: Endpoint, message: Buffer): void {
+    const body = message.subarray(1)
+    switch (message[0]) {
+      case TYPE.pushPull:
+        this.#to.syncs.answer(id, message)
+        return
+      case TYPE.ping: {
+        const ping = readPing(body)
+        if (ping && (ping.node === '' || ping.node === this.#env.name)) {
+          this.#to.end(id, this.#to.post.frame([writeAck(ping.seq)]))
+          return
+        }
+        break
+      }
+      case TYPE.user: {
+        const response = this.#to.carrier.request(message)
+        if (response) {
+          this.#to.end(id, this.#to.post.frame([response]))
+          return
+        }
+        break
+      }
+      case TYPE.error:
+        this.#env.log.debug('peer reports an error', { peer: from.address, error: readError(body) })
+    }
+    this.#to.close(id)
+  }
+}
