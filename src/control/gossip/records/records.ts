@@ -202,8 +202,6 @@ export class Records implements Rider {
 
   stats(): RecordsStats {
     const { table, entries, owners } = this.#replica
-    let bytes = 0
-    for (const owner of owners.values()) bytes += owner.bytes
     return {
       ...this.#counts,
       refused: { ...this.#counts.refused },
@@ -211,7 +209,7 @@ export class Records implements Rider {
       tombstones: table.rows - entries,
       keys: table.keys.count,
       owners: owners.size,
-      bytes,
+      bytes: table.bytes,
       reserved: table.slabs.reserved,
       peers: this.#peers.count,
       queued: this.#hot.length,

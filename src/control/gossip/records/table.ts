@@ -55,6 +55,8 @@ export class Table {
 
   /** Entries and tombstones. */
   rows = 0
+  /** Octets of all owners' keys and values. */
+  bytes = 0
 
   /** `most` rows are expected at the most; more would still work. */
   constructor(seed: number, most: number) {
@@ -150,8 +152,9 @@ export class Table {
   #account(chain: Chain, e: number, sign: 1 | -1): void {
     if ((this.flags[e] as number) & DELETED) chain.tombs += sign
     else chain.count += sign
-    chain.bytes +=
-      sign * ((this.length[e] as number) + (this.keys.length[this.key[e] as number] as number))
+    const octets = (this.length[e] as number) + (this.keys.length[this.key[e] as number] as number)
+    chain.bytes += sign * octets
+    this.bytes += sign * octets
   }
 
   #insert(chain: Chain, k: number): number {
