@@ -17,6 +17,12 @@ import { fail } from './error.ts'
 
 export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
 
+/**
+ * Young generation of the data thread, MiB. A hit allocates nothing and a miss little that lives, so
+ * a larger one would only be resident memory (16 MiB semi-spaces by default).
+ */
+const YOUNG_MB = 12
+
 /** How long the data thread may take to say something about itself. */
 const PATIENCE_MS = 5_000
 
@@ -33,7 +39,11 @@ export class DataThread {
 
   constructor(start: DataThreadStart, onUp: (message: Up) => void) {
     this.#onUp = onUp
-    this.#worker = new Worker(entry(), { workerData: start, name: 'spartan-data' })
+    this.#worker = new Worker(entry(), {
+      workerData: start,
+      name: 'spartan-data',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
     this.#worker.on('message', (message: Up) => this.#receive(message))
     this.ended = new Promise(resolve => {
       let why: string | undefined

@@ -3,6 +3,7 @@
  * The program `spartan`: argv to a command to an exit status, and the real
  * terminal behind it. Everything else is in cli/.
  */
+import './heap.ts'
 import { runCli } from './cli/program.ts'
 import { fail } from './error.ts'
 

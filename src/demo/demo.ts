@@ -22,7 +22,7 @@ export type DemoOptions = {
   readonly out?: (text: string) => void
 }
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 60_000
 
 /** Runs until ^C or for some seconds; the exit status. */
 export const runDemo = async ({

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { fail } from '../error.ts'
 
 /** A daemon that is not ready by then will not be. */
-const READY_MS = 15_000
+const READY_MS = 60_000
 
 export class Daemon {
   readonly name: string
@@ -31,6 +31,10 @@ export class Daemon {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
+    // However this program ends (`spartan demo | head` ends it at once), what it started ends, too.
+    const orphaned = (): void => void child.kill('SIGTERM')
+    process.once('exit', orphaned)
+    child.once('exit', () => process.off('exit', orphaned))
     this.#ended = new Promise(resolve => child.once('exit', () => resolve()))
     let last = ''
     child.stderr.on('data', (text: Buffer) => (last = text.toString().trim() || last))
