@@ -173,7 +173,7 @@ export class Swim {
   }
 
   #accept(a: Alive, had: Entry | undefined, tell: boolean): void {
-    if (!had && this.table.size >= this.#options.membersMost) {
+    if (!had && this.table.size >= this.#options.membersMost && !this.#makeRoom()) {
       this.#env.stats.membersRefused++
       return
     }
@@ -189,6 +189,15 @@ export class Swim {
       if (had.state === SUSPECT) this.#hooks.onEvent('alive', entry, had)
       if (had.node !== node) this.#hooks.onEvent('update', entry, had)
     }
+  }
+
+  /** In a full table somebody who is gone gives way, the longest gone of a few; else names made up once would keep out new ones for a day. */
+  #makeRoom(): boolean {
+    const gone = this.table.some(8, this.#env.random, isGone)
+    const [oldest] = gone.sort((a, b) => a.since - b.since)
+    if (!oldest || oldest.node.name === this.#env.name) return false
+    this.#remove(oldest)
+    return true
   }
 
   suspect(s: Accusation): void {

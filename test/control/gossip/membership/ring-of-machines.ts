@@ -1,6 +1,14 @@
 /** The whole membership machine, many of it, on a virtual clock and network. */
 import t from 'tap'
 import type { RingEvent } from '../../../../src/control/gossip/core.ts'
+import { writeTags } from '../../../../src/control/gossip/serf/tags.ts'
+import {
+  writePing,
+  writePushPullHead,
+  writeState,
+} from '../../../../src/control/gossip/wire/messages.ts'
+import { SerfStateWriter } from '../../../../src/control/gossip/wire/serf-state.ts'
+import { ALIVE } from '../../../../src/control/gossip/wire/types.ts'
 import { Keyring, keyText } from '../../../../src/control/gossip/keyring.ts'
 import type { Rider, RiderSend } from '../../../../src/control/gossip/rider.ts'
 import type { KeyResult } from '../../../../src/control/gossip/serf/keys.ts'
@@ -406,4 +414,54 @@ t.test('a restart with an old clock still beats what is said of it', async t => 
   const world = ring(4, { incarnation: 1_000_000 })
   world.restart(world.nodes[1]!, { incarnation: 5, seeds: [world.nodes[0]!.at] })
   t.ok(world.until(() => world.agree(named(4)), 60_000) <= 10_000)
+})
+
+t.test('a full table takes new members in the place of those who are gone', async t => {
+  const world = new World(SEED)
+  const first = world.add('n0', { membersMost: 4 })
+  for (const name of ['n1', 'n2', 'n3', 'n4']) world.add(name, { seeds: [first.at] })
+  world.run(20_000)
+  t.equal([...first.core.members()].length, 4)
+  t.ok(first.core.stats.membersRefused > 0)
+  const [known] = world.alive(first).filter(name => name !== 'n0')
+  world.kill(world.nodes.find(node => node.name === known)!)
+  t.ok(world.until(() => world.alive(first).length === 4, 120_000) < 120_000)
+})
+
+t.test('a large table is taken a slice at a time, and packets are answered in between', async t => {
+  const world = new World(SEED)
+  const { core } = world.add('we')
+  const states = Array.from({ length: 3_000 }, (_, n) =>
+    writeState({
+      node: `m${n}`,
+      address: `203.0.${n >> 8}.${n & 255}`,
+      port: 7946,
+      meta: writeTags({ role: 'test' })!,
+      versions: Uint8Array.of(1, 5, 2, 2, 5, 5),
+      incarnation: 1_000,
+      state: ALIVE,
+    }),
+  )
+  const serf = new SerfStateWriter({ member: 9, event: 1, query: 1 }, [], [], 3_000)
+  for (let n = 0; n < 3_000; n++) serf.member(`m${n}`, 1)
+  const user = serf.done()
+  const head = writePushPullHead({ nodes: 3_000, userLength: user.length, join: true })
+  const from = { address: '203.0.0.0', port: 7946 }
+  core.streamAccepted(-1, from, world.now)
+  core.streamData(-1, Buffer.concat([head, ...states, user]), world.now)
+  let largest = 0
+  let answers = 0
+  const known = (): number => core.counts().alive
+  for (let ticks = 0; core.nextMs() <= world.now && ticks < 1_000; ticks++) {
+    const before = known()
+    core.tick(world.now)
+    largest = Math.max(largest, known() - before)
+    core.take()
+    core.packet(writePing(9, 'we', { ...from, name: 'm0' }), from, world.now)
+    answers += core.take().filter(effect => effect.do === 'packet').length
+  }
+  t.equal(known(), 3_001)
+  t.ok(largest <= 100, `${largest} at once`)
+  t.ok(answers >= 60, `${answers} answers in between`)
+  t.equal(core.stats.malformed, 0)
 })
