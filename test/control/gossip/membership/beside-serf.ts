@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { generatedKey, Keyring, keyText } from '../../../../src/control/gossip/keyring.ts'
 import {
   agent,
+  lane,
   NO_SERF,
   ours,
   run,
@@ -17,12 +18,15 @@ import {
 } from './fixture/serf.ts'
 
 const skip = serfInstalled() ? false : NO_SERF
+const at = await lane(t, 1)
+/** All lanes share ::1. */
+const PORT = 17_000 + (process.pid % 1_000) * 8
 const story = (
   name: string,
-  address: string,
+  third: number,
   body: (t: Test, address: (n: number) => string) => Promise<void>,
 ): void => {
-  void t.test(name, { skip }, t => body(t, n => `${address}.${n}`))
+  void t.test(name, { skip }, t => body(t, at(third)))
 }
 /** Joins run at the same time: they wait more than they work. */
 t.jobs = 4
@@ -30,7 +34,7 @@ const noErrors = (t: Test, ...agents: readonly SerfAgent[]): void => {
   for (const one of agents) t.same(troubles(one), [], `${one.name} logs no errors`)
 }
 
-story("we join a serf by dialling it, and see each other's tags", '127.16.10', async (t, a) => {
+story("we join a serf by dialling it, and see each other's tags", 10, async (t, a) => {
   const serf = await agent(t, 's1', a(1), { args: ['-tag', 'role=web', '-tag', 'dc=ä'] })
   const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
   t.ok(await until(() => we.state('s1') === 'alive'))
@@ -46,26 +50,22 @@ story("we join a serf by dialling it, and see each other's tags", '127.16.10', a
   noErrors(t, serf)
 })
 
-story(
-  'a serf joins us by dialling us, and a second one learns of us from it',
-  '127.16.11',
-  async (t, a) => {
-    const we = await ours(t, 'we', a(2))
-    const first = await agent(t, 's1', a(1), { join: we.at })
-    const second = await agent(t, 's2', a(3), { join: first.at })
-    t.ok(await until(() => we.state('s1') === 'alive' && we.state('s2') === 'alive'))
-    t.ok(await until(async () => (await statusOf(second, 'we')) === 'alive'))
-    const third = await ours(t, 'third', a(4), { seeds: [we.at] })
-    t.ok(await until(() => third.state('s2') === 'alive'))
-    t.ok(await until(async () => (await statusOf(second, 'third')) === 'alive'))
-    noErrors(t, first, second)
-  },
-)
+story('a serf joins us by dialling us, and a second one learns of us from it', 11, async (t, a) => {
+  const we = await ours(t, 'we', a(2))
+  const first = await agent(t, 's1', a(1), { join: we.at })
+  const second = await agent(t, 's2', a(3), { join: first.at })
+  t.ok(await until(() => we.state('s1') === 'alive' && we.state('s2') === 'alive'))
+  t.ok(await until(async () => (await statusOf(second, 'we')) === 'alive'))
+  const third = await ours(t, 'third', a(4), { seeds: [we.at] })
+  t.ok(await until(() => third.state('s2') === 'alive'))
+  t.ok(await until(async () => (await statusOf(second, 'third')) === 'alive'))
+  noErrors(t, first, second)
+})
 
-story('we meet a serf over IPv6', '127.16.12', async (t, _) => {
-  const serf = await agent(t, 's1', '::1', { port: 17_946 }).catch((er: Error) => er)
+story('we meet a serf over IPv6', 12, async (t, _) => {
+  const serf = await agent(t, 's1', '::1', { port: PORT }).catch((er: Error) => er)
   if (serf instanceof Error) return t.plan(0, 'SKIPPED: no IPv6 on this machine')
-  const we = await ours(t, 'we', '::1', { port: 17_950, seeds: [serf.at] })
+  const we = await ours(t, 'we', '::1', { port: PORT + 4, seeds: [serf.at] })
   t.ok(await until(() => we.state('s1') === 'alive'))
   t.equal(we.ring.members().find(one => one.name === 's1')?.address, '::1')
   t.ok(await until(async () => (await statusOf(serf, 'we')) === 'alive'))
@@ -75,7 +75,7 @@ story('we meet a serf over IPv6', '127.16.12', async (t, _) => {
 for (const octets of [16, 24, 32]) {
   story(
     `an encrypted ring of AES-${octets * 8} takes us with its key only`,
-    `127.16.${13 + octets / 8}`,
+    13 + octets / 8,
     async (t, a) => {
       const key = keyText(Buffer.alloc(octets, octets))
       const serf = await agent(t, 's1', a(1), { key })
@@ -108,7 +108,7 @@ for (const octets of [16, 24, 32]) {
 
 story(
   '`serf keys` replaces the key of a ring with us in it, while events flow',
-  '127.16.20',
+  20,
   async (t, a) => {
     const [old, fresh] = [generatedKey(), generatedKey()]
     const keyring = new Keyring([Buffer.from(old, 'base64')])
@@ -150,7 +150,7 @@ story(
   },
 )
 
-story('a large compressed table of a ring comes through whole', '127.16.21', async (t, a) => {
+story('a large compressed table of a ring comes through whole', 21, async (t, a) => {
   // tags of noise, so that the LZW table fills and is cleared within one push/pull
   const noise = (n: number): string =>
     Array.from({ length: 470 }, (_, i) =>
@@ -169,7 +169,7 @@ story('a large compressed table of a ring comes through whole', '127.16.21', asy
   t.equal(we.ring.stats().counters.malformed, 0)
 })
 
-story("user events go both ways, once, and to Serf's limits", '127.16.22', async (t, a) => {
+story("user events go both ways, once, and to Serf's limits", 22, async (t, a) => {
   const serf = await agent(t, 's1', a(1))
   const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
   const other = await ours(t, 'other', a(3), { seeds: [we.at] })
@@ -196,24 +196,20 @@ story("user events go both ways, once, and to Serf's limits", '127.16.22', async
   t.same(troubles(serf, /exceeds configured limit/), [])
 })
 
-story(
-  'queries of a serf are acknowledged by those they are meant for',
-  '127.16.23',
-  async (t, a) => {
-    const serf = await agent(t, 's1', a(1))
-    const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
-    t.ok(await until(async () => we.state('s1') === 'alive' && (await serf.members()).size === 2))
-    const acks = async (...args: string[]): Promise<boolean> =>
-      (await serf.command('query', '-timeout=1s', ...args, 'load')).out.includes("Ack from 'we'")
-    t.ok(await acks('-node=we'))
-    t.ok(await acks('-tag', 'role=^ou.*$'))
-    t.notOk(await acks('-node=s1'))
-    t.notOk(await acks('-tag', 'role=web'))
-    t.notOk(await acks('-tag', 'role=(o*)*s'), 'an expression that could run away is not tried')
-    t.match(await serf.command('reachability'), { ok: true })
-    noErrors(t, serf)
-  },
-)
+story('queries of a serf are acknowledged by those they are meant for', 23, async (t, a) => {
+  const serf = await agent(t, 's1', a(1))
+  const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
+  t.ok(await until(async () => we.state('s1') === 'alive' && (await serf.members()).size === 2))
+  const acks = async (...args: string[]): Promise<boolean> =>
+    (await serf.command('query', '-timeout=1s', ...args, 'load')).out.includes("Ack from 'we'")
+  t.ok(await acks('-node=we'))
+  t.ok(await acks('-tag', 'role=^ou.*$'))
+  t.notOk(await acks('-node=s1'))
+  t.notOk(await acks('-tag', 'role=web'))
+  t.notOk(await acks('-tag', 'role=(o*)*s'), 'an expression that could run away is not tried')
+  t.match(await serf.command('reachability'), { ok: true })
+  noErrors(t, serf)
+})
 
 void t.test('the serf that is the oracle is the one we know', { skip }, async t => {
   t.match((await run(['version'])).out, /Agent Protocol: 5/)

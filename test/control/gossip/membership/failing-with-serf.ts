@@ -5,47 +5,53 @@
  */
 import t, { type Test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { agent, NO_SERF, ours, serfInstalled, statusOf, troubles, until } from './fixture/serf.ts'
+import {
+  agent,
+  lane,
+  NO_SERF,
+  ours,
+  serfInstalled,
+  statusOf,
+  troubles,
+  until,
+} from './fixture/serf.ts'
 
 const skip = serfInstalled() ? false : NO_SERF
+const at = await lane(t, 2)
 t.jobs = 10
 /** Where a serf's own TCP connections come from: it does not bind them. */
 const DIALLING = '127.0.0.1'
 const story = (
   name: string,
-  address: string,
+  third: number,
   body: (t: Test, address: (n: number) => string) => Promise<void>,
 ): void => {
-  void t.test(name, { skip }, t => body(t, n => `${address}.${n}`))
+  void t.test(name, { skip }, t => body(t, at(third)))
 }
 
-story(
-  'a serf that is paused is suspected by us, and refutes when it goes on',
-  '127.16.40',
-  async (t, a) => {
-    const serf = await agent(t, 's1', a(1))
-    const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
-    const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
-    t.ok(
-      await until(
-        () =>
-          we.state('s1') === 'alive' &&
-          third.state('s1') === 'alive' &&
-          we.state('third') === 'alive',
-      ),
-    )
-    serf.process.kill('SIGSTOP')
-    t.ok(await until(() => we.state('s1') === 'suspect' && third.state('s1') === 'suspect'))
-    serf.process.kill('SIGCONT')
-    t.ok(await until(() => we.state('s1') === 'alive' && third.state('s1') === 'alive'))
-    t.match(serf.log(), /Refuting a suspect message/)
-    t.notOk(we.events.some(event => event.type === 'dead'))
-  },
-)
+story('a serf that is paused is suspected by us, and refutes when it goes on', 40, async (t, a) => {
+  const serf = await agent(t, 's1', a(1))
+  const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
+  const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
+  t.ok(
+    await until(
+      () =>
+        we.state('s1') === 'alive' &&
+        third.state('s1') === 'alive' &&
+        we.state('third') === 'alive',
+    ),
+  )
+  serf.process.kill('SIGSTOP')
+  t.ok(await until(() => we.state('s1') === 'suspect' && third.state('s1') === 'suspect'))
+  serf.process.kill('SIGCONT')
+  t.ok(await until(() => we.state('s1') === 'alive' && third.state('s1') === 'alive'))
+  t.match(serf.log(), /Refuting a suspect message/)
+  t.notOk(we.events.some(event => event.type === 'dead'))
+})
 
 story(
   'a serf that is killed is dead to us, and a new one in its place is alive',
-  '127.16.41',
+  41,
   async (t, a) => {
     const serf = await agent(t, 's1', a(1))
     const other = await agent(t, 's2', a(3), { join: serf.at })
@@ -68,7 +74,7 @@ story(
 
 story(
   'we are failed to a serf when we are gone without a word, and alive when we are back',
-  '127.16.42',
+  42,
   async (t, a) => {
     const serf = await agent(t, 's1', a(1))
     const other = await agent(t, 's2', a(3), { join: serf.at })
@@ -97,7 +103,7 @@ story(
   },
 )
 
-story('whoever leaves has left, both ways, and may come back', '127.16.43', async (t, a) => {
+story('whoever leaves has left, both ways, and may come back', 43, async (t, a) => {
   const serf = await agent(t, 's1', a(1))
   const other = await agent(t, 's2', a(3), { join: serf.at })
   const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
@@ -120,7 +126,7 @@ story('whoever leaves has left, both ways, and may come back', '127.16.43', asyn
   t.equal((await serf.members()).get('we')?.addr, `${a(5)}:7946`)
 })
 
-story('force-leave turns failed into left, both ways', '127.16.44', async (t, a) => {
+story('force-leave turns failed into left, both ways', 44, async (t, a) => {
   const serf = await agent(t, 's1', a(1))
   const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
   const lost = [
@@ -152,39 +158,33 @@ story('force-leave turns failed into left, both ways', '127.16.44', async (t, a)
   t.equal(we.state('lost2'), 'left')
 })
 
-story(
-  "a serf that UDP does not reach is kept by TCP, and by others' pings",
-  '127.16.45',
-  async (t, a) => {
-    const serf = await agent(t, 's1', a(1))
-    const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
-    t.ok(
-      await until(
-        async () => we.state('s1') === 'alive' && (await statusOf(serf, 'we')) === 'alive',
-      ),
-    )
-    we.body.passes = (_, how) => how === 'tcp'
-    t.ok(await until(() => we.ring.stats().counters.probesByTcp >= 2))
-    t.ok(
-      await until(() => serf.log().includes('Was able to connect to we')),
-      'serf keeps us the same way',
-    )
-    t.equal(we.state('s1'), 'alive')
-    t.equal(await statusOf(serf, 'we'), 'alive')
-    // with a third one that reaches both, pings go round
-    we.body.passes = () => true
-    const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
-    t.ok(await until(() => third.state('we') === 'alive' && we.state('third') === 'alive'))
-    we.body.passes = other => other.address !== a(1) && other.address !== DIALLING
-    const before = we.ring.stats().counters.probesFailed
-    await sleep(6_000)
-    t.equal(we.ring.stats().counters.probesFailed, before)
-    t.equal(we.state('s1'), 'alive')
-    t.equal(await statusOf(serf, 'we'), 'alive')
-  },
-)
+story("a serf that UDP does not reach is kept by TCP, and by others' pings", 45, async (t, a) => {
+  const serf = await agent(t, 's1', a(1))
+  const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
+  t.ok(
+    await until(async () => we.state('s1') === 'alive' && (await statusOf(serf, 'we')) === 'alive'),
+  )
+  we.body.passes = (_, how) => how === 'tcp'
+  t.ok(await until(() => we.ring.stats().counters.probesByTcp >= 2))
+  t.ok(
+    await until(() => serf.log().includes('Was able to connect to we')),
+    'serf keeps us the same way',
+  )
+  t.equal(we.state('s1'), 'alive')
+  t.equal(await statusOf(serf, 'we'), 'alive')
+  // with a third one that reaches both, pings go round
+  we.body.passes = () => true
+  const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
+  t.ok(await until(() => third.state('we') === 'alive' && we.state('third') === 'alive'))
+  we.body.passes = other => other.address !== a(1) && other.address !== DIALLING
+  const before = we.ring.stats().counters.probesFailed
+  await sleep(6_000)
+  t.equal(we.ring.stats().counters.probesFailed, before)
+  t.equal(we.state('s1'), 'alive')
+  t.equal(await statusOf(serf, 'we'), 'alive')
+})
 
-story('a ring cut between serfs and us heals within a minute', '127.16.46', async (t, a) => {
+story('a ring cut between serfs and us heals within a minute', 46, async (t, a) => {
   const first = await agent(t, 's1', a(1))
   const second = await agent(t, 's2', a(2), { join: first.at })
   const us = [
@@ -216,7 +216,7 @@ story('a ring cut between serfs and us heals within a minute', '127.16.46', asyn
   t.ok(await until(whole, 60_000))
 })
 
-story('we are suspected, and refute, when it is us who stand still', '127.16.47', async (t, a) => {
+story('we are suspected, and refute, when it is us who stand still', 47, async (t, a) => {
   const serf = await agent(t, 's1', a(1))
   const other = await agent(t, 's2', a(3), { join: serf.at })
   const we = await ours(t, 'we', a(2), { seeds: [serf.at] })

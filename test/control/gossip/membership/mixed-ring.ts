@@ -8,6 +8,7 @@ import t from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   agent,
+  lane,
   NO_SERF,
   ours,
   serfInstalled,
@@ -26,7 +27,7 @@ const EXPECTED =
   /fallback|Push\/Pull with|Failed to join|Suspect|Refuting|queue depth|join event|Was able to connect|Attempting|Got ping for unexpected/
 
 void t.test('a ring of ten serfs and ten of ours stays one through churn', { skip }, async t => {
-  const a = (n: number): string => `127.16.60.${n}`
+  const a = (await lane(t, 3))(60)
   const seed = await agent(t, 's0', a(1), { key: KEY })
   const serfs = new Map<string, SerfAgent>([['s0', seed]])
   const rings = new Map([['o0', await ours(t, 'o0', a(101), { key: KEY, seeds: [seed.at] })]])
