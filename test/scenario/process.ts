@@ -179,11 +179,11 @@ t.test(
 )
 
 t.test('SIGTERM: TCP clients that wait are answered too, then all is closed', async t => {
-  const three = await masters(t, [A('web.mesos. 60 192.0.2.1'), { delay: 300 }])
+  const three = await masters(t, [{ delay: 300, records: [A('web.mesos. 60 192.0.2.1')] }])
   const d = await daemon(t, { masters: three.config })
   const streams = await Promise.all(Array.from({ length: 5 }, () => openTcp(d.at)))
-  for (const { socket } of streams) socket.write(framed(query('web.mesos')))
-  await three.at(0).heard()
+  streams.forEach(({ socket }, i) => socket.write(framed(query(`n${i}.mesos`))))
+  await three.at(0).heard({}, streams.length)
   d.kill('SIGTERM')
   t.ok(
     (await Promise.all(streams.map(s => s.next()))).every(raw => raw !== undefined),
