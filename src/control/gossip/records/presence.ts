@@ -52,6 +52,10 @@ export class Presence {
   /** Until when vanished owners are shown as if alive; 0 when we do not hold still. */
   #holdUntil = 0
   #sweepAt = 0
+  /** When some owner's age asks for something; 0 after a change. */
+  #ageAt = 0
+  /** How many had vanished when the hold was last looked at. */
+  #reviewed = Infinity
 
   constructor({ self, replica, peers, limits, counts }: Options) {
     this.#self = self
@@ -76,7 +80,9 @@ export class Presence {
       owner.since = known.since
       if (expected && isGone(owner)) owner.since = Math.min(owner.since, expected.since)
     } else if (owner.name === this.#self || this.#peers.has(owner.name)) owner.presence = 'alive'
-    if (owner.presence !== 'alive') this.#watched.add(owner)
+    if (owner.presence === 'alive') return
+    this.#watched.add(owner)
+    this.#ageAt = 0
   }
 
   onMember({ type, member }: MemberEvent, now: number): void {
@@ -108,6 +114,7 @@ export class Presence {
     const rank = rankOf(owner)
     const wasGone = isGone(owner)
     owner.presence = state
+    this.#ageAt = 0
     // A reaped or left owner that was dead before has been gone since then.
     if (!(wasGone && isGone(owner))) owner.since = now
     if (state === 'alive') {
@@ -138,6 +145,7 @@ export class Presence {
     const { size } = this.#vanished
     if (size < FEWEST || size <= this.#members() * this.#limits.holdShare) return
     this.#holdUntil = now + this.#limits.holdMs
+    this.#reviewed = Infinity
     this.#counts.holds++
     for (const vanished of this.#vanished.keys()) this.#hold(vanished)
   }
@@ -167,6 +175,7 @@ export class Presence {
   /** A peer has an owner gone for longer than we do: the earliest witness is right, so that all let go together. */
   learnGone(owner: Owner, goneMs: number, left: boolean, now: number): void {
     if (!isGone(owner) || goneMs < 0) return
+    this.#ageAt = 0
     if (left && owner.presence === 'dead') owner.presence = 'left'
     owner.since = Math.min(owner.since, now - goneMs)
   }
@@ -183,6 +192,7 @@ export class Presence {
     owner.presence = left ? 'left' : 'dead'
     owner.since = now - goneMs
     this.#watched.add(owner)
+    this.#ageAt = 0
   }
 
   /** When `sweep` has something to do next. */
@@ -198,31 +208,42 @@ export class Presence {
     if (now - this.#expectedAt > EXPECTED_MS) this.#expected.clear()
     for (const [hash, gone] of replica.dropped) if (gone.until <= now) replica.dropped.delete(hash)
     if (this.holding) this.#reviewHold(now)
+    if (now < this.#ageAt) return
+    let next = Infinity
     for (const owner of this.#watched) {
       if (replica.owners.get(owner.name) !== owner) this.#watched.delete(owner)
-      else if (!owner.busy) this.#age(owner, now, work)
+      else next = Math.min(next, owner.busy ? now : this.#age(owner, now, work))
     }
+    this.#ageAt = next
   }
 
-  #age(owner: Owner, now: number, work: (job: Work) => void): void {
-    // With nobody to ask there is nobody to miss it either.
-    if (owner.presence === 'unknown' && now - owner.since > UNKNOWN_MS && this.#peers.count > 0)
+  /** Do what an owner's age asks for; when it asks for something again. */
+  #age(owner: Owner, now: number, work: (job: Work) => void): number {
+    if (owner.presence === 'unknown') {
+      if (now - owner.since < UNKNOWN_MS) return owner.since + UNKNOWN_MS
+      // With nobody to ask there is nobody to miss it either.
+      if (this.#peers.count === 0) return now
       this.#become(owner, 'dead', now)
-    if (!isGone(owner)) return
+    }
+    if (!isGone(owner)) return Infinity
     const grace = owner.presence === 'left' ? this.#limits.leftMs : this.#limits.deadMs
     const gone = now - owner.since
-    if (gone >= grace / 2) this.#replica().hush(owner, true)
-    if (gone < grace) return
+    if (gone < grace / 2) return owner.since + grace / 2
+    this.#replica().hush(owner, true)
+    if (gone < grace) return owner.since + grace
     this.#watched.delete(owner)
     this.#counts.dropped++
     work(this.#replica().drop(owner, now, true))
+    return Infinity
   }
 
   /** Stop holding still when its time is over or most of the vanished are back. */
   #reviewHold(now: number): void {
     const replica = this.#replica()
-    if (now < this.#holdUntil && this.#vanished.size > this.#members() * this.#limits.holdShare)
-      return
+    // Nobody came back since we looked last.
+    if (now < this.#holdUntil && this.#vanished.size >= this.#reviewed) return
+    this.#reviewed = this.#vanished.size
+    if (now < this.#holdUntil && this.#reviewed > this.#members() * this.#limits.holdShare) return
     this.#holdUntil = 0
     this.#vanished.clear()
     for (const owner of this.#watched) {
