@@ -136,6 +136,8 @@ export class Swim {
     }
     const moved = had.node.address !== a.address || had.node.port !== a.port
     if (!isGone(had)) {
+      // an older one elsewhere is where it once was; the same one elsewhere is a namesake
+      if (moved && a.incarnation === had.incarnation) this.#conflict(had, a)
       if (a.incarnation <= had.incarnation) return
       if (moved) this.#claims.checkMove(a, had)
       else this.#accept(a, had, tell)
@@ -155,12 +157,16 @@ export class Swim {
     else this.#accept(a, had, tell)
   }
 
+  #conflict(known: Entry, other: Alive): void {
+    this.#env.stats.conflicts++
+    this.#hooks.onConflict(known, { address: other.address, port: other.port })
+  }
+
   #aliveAboutUs(a: Alive): void {
     const { self } = this
     if (this.#leaving) return
     if (a.address !== self.node.address || a.port !== self.node.port) {
-      this.#env.stats.conflicts++
-      return this.#hooks.onConflict(self, { address: a.address, port: a.port })
+      return this.#conflict(self, a)
     }
     if (a.incarnation < self.incarnation) return
     if (

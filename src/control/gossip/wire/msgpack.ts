@@ -115,13 +115,6 @@ export class Reader {
     return this.fault === OK ? n : 0
   }
 
-  /** Whether the next value is nil; it is then consumed. */
-  nil(): boolean {
-    if (!this.#has(1) || this.bytes[this.at] !== 0xc0) return false
-    this.at++
-    return true
-  }
-
   /** Length of a raw, str or bin value, whose octets come next. More than `most` is BAD. */
   rawLength(most: number): number {
     const tag = this.#tag()

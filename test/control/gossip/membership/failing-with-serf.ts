@@ -237,3 +237,27 @@ story('we are suspected, and refute, when it is us who stand still', 47, async (
   )
   t.same(troubles(serf, /fallback|Push\/Pull|push\/pull|UDP|network may be/), [])
 })
+
+story(
+  'a serf that takes the name of another one is voted out, with our voices',
+  48,
+  async (t, a) => {
+    const serf = await agent(t, 's1', a(1))
+    const we = await ours(t, 'we', a(2), { seeds: [serf.at] })
+    const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
+    t.ok(
+      await until(
+        async () =>
+          we.state('s1') === 'alive' &&
+          third.state('s1') === 'alive' &&
+          (await serf.members()).size === 3,
+      ),
+    )
+    const twin = await agent(t, 's1', a(4), { join: we.at })
+    t.ok(await until(() => twin.log().includes('minority in name conflict resolution')))
+    t.ok(await until(() => we.events.some(event => event.type === 'conflict')))
+    t.equal(we.ring.members().find(one => one.name === 's1')?.address, a(1))
+    t.equal(serf.process.exitCode, null, 'the first one stays')
+    t.ok(await until(() => we.state('s1') === 'alive'))
+  },
+)

@@ -465,3 +465,12 @@ t.test('a large table is taken a slice at a time, and packets are answered in be
   t.ok(answers >= 60, `${answers} answers in between`)
   t.equal(core.stats.malformed, 0)
 })
+
+t.test('a driver that measured a stall makes the member patient', async t => {
+  const world = ring(3)
+  const [first] = world.nodes
+  world.act(first!, core => core.delayed(2_500, world.now))
+  t.equal(first!.core.status().health, 3)
+  t.equal(first!.core.stats.stalls, 1)
+  t.ok(first!.core.nextMs() > world.now + 2_000, 'and everything waits as long')
+})
