@@ -14,7 +14,7 @@ import { put16, u16 } from '../wire/octets.ts'
 import { Records, scan } from '../wire/scan.ts'
 
 /** Sockets open at once per address family. */
-const POOL = 32
+const POOL = 128
 /** Questions a socket sends before a new one, on another port, takes its place. */
 const USES = 128
 /** How long a retired socket is kept for replies under way; past any race's end. */
