@@ -14,9 +14,9 @@ import { put16, u16 } from '../wire/octets.ts'
 import { Records, scan } from '../wire/scan.ts'
 
 /** Sockets open at once per address family. */
-const POOL = 128
+const POOL = 64
 /** Questions a socket sends before a new one, on another port, takes its place. */
-const USES = 128
+const USES = 64
 /** How long a retired socket is kept for replies under way; past any race's end. */
 const RETIRE_MS = 3_000
 
