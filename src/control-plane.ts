@@ -348,8 +348,11 @@ export class ControlPlane {
     const { gossip: config, node } = this.#config
     if (!config) return
     const log = this.#means.log.child({ part: 'gossip' })
+    // A wildcard is nowhere to be reached at.
+    const wild = isWildcard(config.bind.address) && !config.advertise
+    const advertise = wild ? { address: ownAddress(), port: config.bind.port } : config.advertise
     const gossip = new Gossip({
-      config,
+      config: { ...config, advertise },
       node,
       version: version(),
       log,
@@ -360,7 +363,13 @@ export class ControlPlane {
     })
     this.#gossip = gossip
     const shared = new Shared({
-      records: gossip.records,
+      records: {
+        publish: (key, value) => gossip.publish(key, value),
+        withdraw: key => gossip.withdraw(key),
+        entries: kind => gossip.records.entries(kind),
+        lookup: key => gossip.records.lookup(key),
+        onChange: listener => gossip.records.onChange(listener),
+      },
       node,
       apexes: SHARED,
       log,

@@ -122,6 +122,20 @@ export class Gossip {
     this.#timers.push(look)
   }
 
+  /** Set one of our keys and send it soon; false if it can be no entry. */
+  publish(key: Key, value: Uint8Array): boolean {
+    const taken = this.records.publish(key, value)
+    this.ring.nudge()
+    return taken
+  }
+
+  /** Take one of our keys back. */
+  withdraw(key: Key): boolean {
+    const had = this.records.withdraw(key)
+    this.ring.nudge()
+    return had
+  }
+
   members(): Member[] {
     return this.ring.members()
   }
