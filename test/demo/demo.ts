@@ -49,7 +49,11 @@ t.test('the demo shows a race, a hit, a lost master and a VIP, and a fourth agen
     fourth.kill('SIGTERM')
     await gone
   })
-  await linesUntil(fourth.stdout, line => line.includes('gossip is in step'))
+  const awaited = new Set(['"msg":"ready"', '"msg":"gossip is in step"'])
+  await linesUntil(fourth.stdout, line => {
+    for (const what of awaited) if (line.includes(what)) awaited.delete(what)
+    return awaited.size === 0
+  })
   const { stdout } = await run(process.execPath, [main, 'members', '--admin', `http://${agent(1)}:62080`])
   t.match(stdout, /agent-4 .*alive/)
   const vip = 'web.marathon.l4lb.thisdcos.directory'
