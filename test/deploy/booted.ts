@@ -31,7 +31,7 @@ const asking = setInterval(() => {
   sent.set(id, performance.now())
   sockets[id % sockets.length].send(Buffer.from(query), 53, '198.51.100.1')
 }, 5)
-setTimeout(() => require('child_process').execFileSync('systemctl', ['kill', '-s', process.argv[2], 'spartan']), 300)
+setTimeout(() => require('child_process').execFileSync('systemctl', ['kill', '--kill-who=main', '-s', process.argv[2], 'spartan']), 300)
 setTimeout(() => clearInterval(asking), 4000)
 const end = () => {
   const drops = readFileSync('/proc/net/udp', 'utf8').split('\\n').filter(line => / 016433C6:0035 /.test(line)).map(line => Number(line.trim().split(/ +/).at(-1)))
@@ -146,7 +146,7 @@ t.test(
     )
 
     await t.test('a daemon that hangs is killed by the watchdog and started again', async t => {
-      t.match(run('systemctl kill -s STOP spartan'), { status: 0 })
+      t.match(run('systemctl kill --kill-who=main -s STOP spartan'), { status: 0 })
       await until(
         'test "$(systemctl show -P NRestarts spartan)" = 3 && systemctl is-active spartan',
       )
