@@ -76,7 +76,8 @@ t.test(
     const machine = await boot(t, install(t))
     const { run, until } = machine
     t.teardown(() => {
-      if (!t.passing()) t.comment(run('uptime; journalctl -u spartan -o short-precise | tail -80').out)
+      if (!t.passing())
+        t.comment(run('uptime; journalctl -u spartan -o short-precise | tail -80').out)
     })
 
     await t.test('it starts by one command and answers on all three addresses', async t => {
@@ -176,15 +177,15 @@ t.test(
     })
 
     await t.test('it waits for a configuration that can be used', async t => {
-    run('echo "adresses: []" >> /etc/spartan/spartan.yaml; systemctl --no-block restart spartan')
-    await until('journalctl -u spartan -o cat | grep "^/etc/spartan/spartan.yaml:.*adresses"')
-    t.notMatch(run('systemctl is-active spartan').out, /^active/)
-    run('cp /root/good.yaml /etc/spartan/spartan.yaml')
-    await until('systemctl is-active spartan')
-    t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
-  })
+      run('echo "adresses: []" >> /etc/spartan/spartan.yaml; systemctl --no-block restart spartan')
+      await until('journalctl -u spartan -o cat | grep "^/etc/spartan/spartan.yaml:.*adresses"')
+      t.notMatch(run('systemctl is-active spartan').out, /^active/)
+      run('cp /root/good.yaml /etc/spartan/spartan.yaml')
+      await until('systemctl is-active spartan')
+      t.equal((await answers(machine, ADDRESSES[0]!)).trim(), '127.0.0.1')
+    })
 
-  await t.test('it stops in order, and the sockets stay for the next start', async t => {
+    await t.test('it stops in order, and the sockets stay for the next start', async t => {
       t.match(run('systemctl stop spartan'), { status: 0 })
       t.equal(show(machine, 'Result'), 'success')
       t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
