@@ -129,6 +129,8 @@ t.test(
 t.test('the watchdog is not fed by a daemon that is stopped', { skip }, async t => {
   const { supervisor } = supervised(t, ['127.12.4.4'], { watchdogMs: 300 })
   supervisor.start()
+  // An address may answer, and feed the watchdog, before all are ready: stopped then, READY would never come.
+  await supervisor.hears('READY')
   await supervisor.hears('WATCHDOG', '1')
   await supervisor.kill('SIGSTOP')
   await sleep(100)
