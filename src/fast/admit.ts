@@ -5,7 +5,7 @@
  */
 import { CLASS, EDE, RCODE, TYPE } from '../wire/codes.ts'
 import { CD, HEADER, OPCODE_MASK, QR, RD } from '../wire/header.ts'
-import { MIN_PAYLOAD, OPT_LENGTH, optionsFit } from '../wire/edns.ts'
+import { MIN_PAYLOAD, optionsFit } from '../wire/edns.ts'
 import { skipName, skipPlainName } from '../wire/name.ts'
 import { u16, u8 } from '../wire/octets.ts'
 
@@ -123,6 +123,3 @@ const readAdditional = (
   }
   return at === end ? ACCEPT : reject(head, RCODE.FORMERR)
 }
-
-/** Octets a response to this client needs beyond the stored ones. */
-export const optRoom = (head: Head): number => (head.edns ? OPT_LENGTH : 0)

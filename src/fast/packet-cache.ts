@@ -11,7 +11,6 @@ import { FOLD } from '../wire/name.ts'
 import { u16, u8 } from '../wire/octets.ts'
 import {
   Entry,
-  FAILURE,
   keyBits,
   NEGATIVE,
   POSITIVE,
@@ -187,9 +186,6 @@ export class PacketCache {
     table[gap] = undefined
   }
 }
-
-/** Whether an entry's kind may be given to a client as an answer and not only as an excuse. */
-export const isAnswer = (entry: Entry): boolean => entry.kind !== FAILURE
 
 /** The RCODE stored with an entry. */
 export const rcodeOf = (entry: Entry): number => u8(entry.block.chunk, entry.block.at + 3) & 0x0f

@@ -6,7 +6,7 @@
  *     3  RA Z AD CD RCODE     8  NSCOUNT
  *                         10  ARCOUNT
  */
-import { put16, u16, u8 } from './octets.ts'
+import { u16, u8 } from './octets.ts'
 
 export const HEADER = 12
 
@@ -24,7 +24,6 @@ export const CD = 0x10
 export const RCODE_MASK = 0x0f
 
 export const id = (b: Uint8Array, at = 0): number => u16(b, at)
-export const setId = (b: Uint8Array, value: number): void => put16(b, 0, value)
 export const opcode = (b: Uint8Array, at = 0): number => (u8(b, at + 2) & OPCODE_MASK) >> 3
 export const isResponse = (b: Uint8Array, at = 0): boolean => (u8(b, at + 2) & QR) !== 0
 export const isTruncated = (b: Uint8Array, at = 0): boolean => (u8(b, at + 2) & TC) !== 0
