@@ -32,6 +32,8 @@ export type BenchOptions = {
   readonly runs?: number
   /** Time under load before each server's first measurement. Default 1,000. */
   readonly settleMs?: number
+  /** The `main.js` of another build, measured beside this one as 'before'. */
+  readonly against?: string
   /** Put the table into README.md of the current folder, between its markers. */
   readonly write?: boolean
   readonly json?: boolean
@@ -55,7 +57,7 @@ export const bench = async (options: BenchOptions): Promise<number> => {
   const { out = text => void process.stdout.write(text) } = options
   const { progress = text => void process.stderr.write(`${text}\n`) } = options
   const cases = chosen('case', CASES, options.cases)
-  const all = chosen('server', servers(), options.servers)
+  const all = chosen('server', servers(options.against), options.servers)
   const ground = new Ground()
   const rows: Row[] = []
   const ready = new Map<string, number[]>()

@@ -38,8 +38,9 @@ const node = (...args: readonly string[]): readonly string[] => [
   ...args,
 ]
 
-const spartan = (body: 'batch' | 'dgram'): Server => ({
-  name: body === 'batch' ? 'spartan' : 'spartan (dgram)',
+/** @param main the program: our own, or another build's `main.js` to be compared with it */
+const spartan = (name: string, body: 'batch' | 'dgram', main = beside('../main')): Server => ({
+  name,
   kind: 'ours',
   races: true,
   answers: 1,
@@ -63,7 +64,7 @@ const spartan = (body: 'batch' | 'dgram'): Server => ({
     }
     // JSON is YAML.
     writeFileSync(join(dir, 'spartan.yaml'), JSON.stringify(config, null, 2))
-    return node(beside('../main'), 'run', '--config', join(dir, 'spartan.yaml'))
+    return node(main, 'run', '--config', join(dir, 'spartan.yaml'))
   },
 })
 
@@ -120,10 +121,15 @@ const peer = (spec: Peer, path: string): Server => ({
   },
 })
 
-/** Ours, the floor, and the peers that are installed here, in the order of the table. */
-export const servers = (): readonly Server[] => [
-  spartan('batch'),
-  spartan('dgram'),
+/**
+ * Ours, the floor, and the peers that are installed here, in the order of the
+ * table. `against` is the `main.js` of another build of ours, to be measured
+ * in the same run as 'before'.
+ */
+export const servers = (against?: string): readonly Server[] => [
+  spartan('spartan', 'batch'),
+  spartan('spartan (dgram)', 'dgram'),
+  ...(against === undefined ? [] : [spartan('before', 'batch', against)]),
   floor('batch'),
   floor('dgram'),
   ...PEERS.flatMap(spec => {

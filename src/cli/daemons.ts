@@ -67,6 +67,7 @@ export const addDaemons = (program: Command, ended: (status: number) => void): v
       'measurements of each, of which the median counts',
       number(1, 100),
     )
+    .option('--against <file>', "another build's main.js, to be measured beside this one")
     .option('--write', 'put the table into the README of the current folder', false)
     .option('--json', 'print the measurements as JSON', false)
     .addHelpText('after', examples('spartan bench', 'spartan bench --cases hit,miss --runs 5'))
