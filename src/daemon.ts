@@ -6,14 +6,8 @@
  */
 import { closeSync } from 'node:fs'
 import type { DataStatus, DataThreadStart, Endpoint, Up } from './boundary.ts'
-import {
-  loadConfigFile,
-  problemsOf,
-  readHost,
-  showEndpoint,
-  showProblem,
-  type Config,
-} from './config.ts'
+import { problemsOf, showEndpoint, showProblem, type Config } from './config.ts'
+import { readConfigAside } from './config/aside.ts'
 import { ControlPlane } from './control-plane.ts'
 import { CacheSnapshot } from './control/cache-snapshot.ts'
 import { resolveBy } from './control/resolve-by.ts'
@@ -52,7 +46,7 @@ const STATUS_MS = 1_000
 export const runDaemon = async (options: RunOptions): Promise<number> => {
   let config: Config
   try {
-    config = loadConfigFile(options.configPath, readHost()).config
+    config = await readConfigAside(options.configPath)
   } catch (er) {
     process.stderr.write(`${complaint(options.configPath, er)}\n`)
     return 2
@@ -118,6 +112,7 @@ class Daemon {
   #reloads = 0
   #reloadsFailed = 0
   #reloadError = ''
+  #reloading: Promise<void> = Promise.resolve()
   #stopping = false
   #stop: () => void = () => {}
 
@@ -383,11 +378,18 @@ class Daemon {
 
   readonly #onStop = (): void => this.#stop()
 
+  /** One after the other: of two reloads the later one's file is what stays. */
   readonly #onReload = (): void => {
+    this.#reloading = this.#reloading.then(() => this.#reload())
+  }
+
+  async #reload(): Promise<void> {
+    if (this.#stopping) return
     void this.#notifier.reloading()
     this.#reloads++
     try {
-      const config = loadConfigFile(this.#path, readHost()).config
+      const config = await readConfigAside(this.#path)
+      if (this.#stopping) return
       this.#control.reload(config)
       const fixed =
         JSON.stringify([

@@ -3,15 +3,7 @@
  * It binds nothing, asks nobody, and changes nothing.
  */
 import type { Command } from 'commander'
-import {
-  CONFIG_FILE,
-  loadConfigFile,
-  problemsOf,
-  readHost,
-  showProblem,
-  type Loaded,
-} from '../config.ts'
-import { effective, showEffective } from '../config/effective.ts'
+import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config.ts'
 import { codeOf } from '../error.ts'
 import { DONE, WRONG, type Io } from './io.ts'
 import { examples } from './options.ts'
@@ -33,10 +25,12 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
         'spartan check --quiet && systemctl reload spartan',
       ),
     )
-    .action((options: Options) => ended(check(io, options)))
+    .action(async (options: Options) => ended(await check(io, options)))
 }
 
-const check = (io: Io, { config: file, json, quiet }: Options): number => {
+const check = async (io: Io, { config: file, json, quiet }: Options): Promise<number> => {
+  const { loadConfigFile } = await import('../config/load.ts')
+  const { effective, showEffective } = await import('../config/effective.ts')
   let loaded: Loaded
   try {
     loaded = loadConfigFile(file, readHost())

@@ -32,7 +32,7 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
     await import('../control/gossip/keyring.ts')
   const key = generatedKey()
   if (options.print) return io.out(`${key}\n`)
-  const file = options.out ?? (configOf(options)?.gossip?.keyring || KEYRING)
+  const file = options.out ?? ((await configOf(options))?.gossip?.keyring || KEYRING)
   const old = existsSync(file)
   if (old && !options.add) {
     throw fail(

@@ -7,7 +7,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import type { Endpoint } from '../boundary.ts'
 import { parseTarget, type Address } from '../config/address.ts'
 import { parseTime, type Parsed } from '../config/units.ts'
-import { CONFIG_FILE, loadConfigFile, readHost, type Config } from '../config.ts'
+import { CONFIG_FILE, readHost, type Config } from '../config.ts'
 import {
   askDaemon,
   parseAdmin,
@@ -80,9 +80,11 @@ export const withDaemon = (command: Command): Command =>
  * one is absent or unusable: looking at a daemon must work while somebody
  * edits its file. Throws ECONFIG for a named file.
  */
-export const configOf = ({ config }: ConfigOption): Config | undefined => {
+export const configOf = async ({ config }: ConfigOption): Promise<Config | undefined> => {
+  if (config === undefined && !existsSync(CONFIG_FILE)) return undefined
+  // Loaded when it is needed: a daemon started by this command line does without the YAML library.
+  const { loadConfigFile } = await import('../config/load.ts')
   if (config !== undefined) return loadConfigFile(config, readHost()).config
-  if (!existsSync(CONFIG_FILE)) return undefined
   try {
     return loadConfigFile(CONFIG_FILE, readHost()).config
   } catch {
@@ -97,8 +99,8 @@ const DEFAULT_ADMIN: AdminTarget = {
 }
 
 /** Ask the daemon that the options mean. Throws EHTTP, or ECONFIG for a bad --config. */
-export const daemon = (options: DaemonOptions, call: AdminCall): Promise<AdminAnswer> =>
-  askDaemon(options.admin ?? configOf(options)?.admin ?? DEFAULT_ADMIN, call)
+export const daemon = async (options: DaemonOptions, call: AdminCall): Promise<AdminAnswer> =>
+  askDaemon(options.admin ?? (await configOf(options))?.admin ?? DEFAULT_ADMIN, call)
 
 /** A query string from what is not undefined. */
 export const search = (values: Readonly<Record<string, string | number | undefined>>): string => {

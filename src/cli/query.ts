@@ -115,7 +115,7 @@ const query = async (
     )
   if (options.trace) return trace(io, name, typeName(qtype), options)
 
-  const to = options.server ?? configOf(options)?.listen.addresses[0] ?? USUAL
+  const to = options.server ?? (await configOf(options))?.listen.addresses[0] ?? USUAL
   const reply = await ask(wire, {
     server: to,
     timeout: options.timeout,

@@ -100,7 +100,7 @@ Exit status is 1, and the file is left alone, if no address answers.
 const resolvconf = async (io: Io, options: Options): Promise<number> => {
   const search = searchList(options.search)
   const wanted: readonly Address[] =
-    options.addresses ?? configOf(options)?.listen.addresses ?? USUAL
+    options.addresses ?? (await configOf(options))?.listen.addresses ?? USUAL
   const usable = wanted.flatMap(({ address, port = options.port }) => {
     const at = { address, port }
     // A resolv.conf has addresses only; with --port something leads port 53 to the one that is probed.

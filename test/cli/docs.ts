@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Command } from 'commander'
 import { createProgram } from '../../src/cli/program.ts'
-import { KEYS, loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { KEYS } from '../../src/config/schema.ts'
 
 const read = (path: string): string =>
   readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')

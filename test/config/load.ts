@@ -1,13 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import {
-  KEYS,
-  loadConfig,
-  loadConfigFile,
-  problemsOf,
-  showProblem,
-  type Host,
-} from '../../src/config.ts'
+import { problemsOf, showProblem, type Host } from '../../src/config.ts'
+import { loadConfig, loadConfigFile } from '../../src/config/load.ts'
+import { KEYS } from '../../src/config/schema.ts'
 import { effective, showEffective } from '../../src/config/effective.ts'
 import { SERVERS, UPSTREAMS } from '../../src/fast/counters.ts'
 import { MAX_UPSTREAMS } from '../../src/config/rules.ts'

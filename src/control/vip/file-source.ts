@@ -7,11 +7,12 @@
 import { codeOf, messageOf } from '../../error.ts'
 import type { Log } from '../../log.ts'
 import { filesAt, readText, Watch } from '../watch.ts'
-import { MAX_FILE_BYTES, parseVipFile } from './files.ts'
 import { sameVips, VipCollector, type VipRecord } from './record.ts'
 
 /** Files in one folder that are read. */
 const MAX_FILES = 1_000
+/** Longest file that is read. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024
 const ENDINGS = ['.yaml', '.yml', '.json']
 
 export type VipFilesOptions = {
@@ -137,6 +138,8 @@ export class VipFiles {
       return true
     }
     if (this.#files.has(path) && text === entry.text) return true
+    // Nodes without such files do without the YAML library.
+    const { parseVipFile } = await import('./files.ts')
     const parsed = parseVipFile(text)
     if ('records' in parsed) {
       entry.records = parsed.records

@@ -25,9 +25,6 @@ export type FileProblem = { readonly line: number; readonly column: number; read
 export type ParsedFile =
   { readonly records: readonly VipRecord[] } | { readonly problem: FileProblem }
 
-/** Longest file that is read. */
-export const MAX_FILE_BYTES = 4 * 1024 * 1024
-
 /** Ends the reading of the file at its first mistake. */
 const mistake = (why: string, node: unknown): Coded =>
   fail(why, 'EDATA', { at: (node as Node | null)?.range?.[0] ?? 0 })

@@ -1,0 +1,40 @@
+/**
+ * Reads the configuration in a thread that ends when it is read: the YAML and
+ * schema libraries take 15 MB that the daemon would keep for life, and need
+ * once per reload.
+ */
+import { existsSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import type { Config, Problem } from '../config.ts'
+import { fail } from '../error.ts'
+import { readHost, type Host } from './host.ts'
+
+/** What the thread is given. */
+export type Asked = { readonly path: string; readonly host: Host }
+
+/** What it says, once. */
+export type Said =
+  | { readonly config: Config }
+  | { readonly message: string; readonly code: string; readonly problems: readonly Problem[] }
+
+/** The configuration in a file, on this host. Rejects with ECONFIG, `problems` being all that is wrong with it. */
+export const readConfigAside = (path: string): Promise<Config> =>
+  new Promise((resolve, reject) => {
+    const asked: Asked = { path, host: readHost() }
+    const worker = new Worker(entry(), { workerData: asked, name: 'spartan-config' })
+    worker.once('message', (said: Said) => {
+      if ('config' in said) resolve(said.config)
+      else if (said.code !== 'ECONFIG') reject(new Error(said.message))
+      else reject(fail(said.message, 'ECONFIG', { file: path, problems: said.problems }))
+    })
+    worker.once('error', reject)
+    worker.once('exit', () =>
+      reject(fail('the thread that reads the configuration ended without a word', 'ESTATE')),
+    )
+  })
+
+/** The thread runs what was built; from sources (tests) it runs the build beside them. */
+const entry = (): URL => {
+  const built = new URL('./aside-thread.js', import.meta.url)
+  return existsSync(built) ? built : new URL('../../dist/config/aside-thread.js', import.meta.url)
+}
