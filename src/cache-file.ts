@@ -32,7 +32,7 @@ export const dumpCache = (cache: PacketCache, now: number, unixMs: number): Uint
   for (const entry of cache.all()) {
     if (entry.kind === FAILURE || entry.staleUntil <= entry.expiresAt || now >= entry.staleUntil)
       continue
-    const { chunk, at } = entry.block
+    const { bytes, at } = entry
     if (total + ENTRY + entry.length > MOST_BYTES) break
     const head = Buffer.alloc(ENTRY)
     head.writeUInt32BE(entry.length, 0)
@@ -40,7 +40,7 @@ export const dumpCache = (cache: PacketCache, now: number, unixMs: number): Uint
     head.writeUInt16BE(Math.min(entry.ttl, 65_535), 8)
     head[10] = entry.kind
     head[11] = entry.bits
-    parts.push(head, Buffer.from(chunk.subarray(at, at + entry.length)))
+    parts.push(head, Buffer.from(bytes.subarray(at, at + entry.length)))
     total += ENTRY + entry.length
   }
   const body = Buffer.concat(parts)

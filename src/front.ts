@@ -6,7 +6,7 @@
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './fast/admit.ts'
 import type { Allow } from './fast/allow.ts'
 import { BLOCK, countTime, SLOT, TIME_CELLS, ZONES } from './fast/counters.ts'
-import { FAILURE, keyBits, POSITIVE, type Entry } from './fast/entry.ts'
+import { Entry, FAILURE, keyBits, POSITIVE } from './fast/entry.ts'
 import { hitLength, putHit, shownTtl } from './fast/hit.ts'
 import { rcodeOf, type PacketCache } from './fast/packet-cache.ts'
 import { Sampler, type TopName } from './fast/sampler.ts'
@@ -59,6 +59,7 @@ export class Front {
   readonly #scratch = Buffer.allocUnsafeSlow(MOST + 512)
   readonly #hitsByZone = new Int32Array(ZONES)
   readonly #sampler = new Sampler()
+  readonly #hit = new Entry()
 
   constructor(allow: Allow, means: FrontMeans) {
     this.allow = allow
@@ -211,6 +212,7 @@ export class Front {
       at + head.qnameEnd,
       head.qtype,
       keyBits(head.dnssecOk, head.checkingDisabled),
+      this.#hit,
     )
     this.#sampler.see(b, at + HEADER, head.qtype)
     if (entry === undefined || t >= entry.expiresAt) return undefined
@@ -219,7 +221,7 @@ export class Front {
     cache.touch(entry, t)
     if (entry.hits >= LIKED && !entry.refreshing && entry.kind !== FAILURE && nearEnd(entry, t)) {
       entry.refreshing = true
-      this.#means.resolver.prefetch(entry)
+      this.#means.resolver.prefetch(entry.held())
     }
     return entry
   }
@@ -227,9 +229,7 @@ export class Front {
   /** Checks an entry against the present routes, once per change. */
   #stillHolds(entry: Entry): boolean {
     const { cache, resolver } = this.#means
-    if (
-      resolver.sourceOf(foldedText(entry.block.chunk, entry.block.at + HEADER)) === entry.source
-    ) {
+    if (resolver.sourceOf(foldedText(entry.bytes, entry.at + HEADER)) === entry.source) {
       entry.epoch = this.epoch
       return true
     }

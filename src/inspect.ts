@@ -8,7 +8,7 @@ import { foldedText } from './wire/name.ts'
 
 /** The name of an entry's question. */
 export const nameOf = (entry: Entry): string =>
-  foldedText(entry.block.chunk, entry.block.at + HEADER)
+  foldedText(entry.bytes, entry.at + HEADER)
 
 /** Entries at or below a name, most recently used first; '' for all. */
 export function* entriesBelow(cache: PacketCache, name: string): Iterable<Entry> {

@@ -34,7 +34,7 @@ export const putHit = (
   ede = entry.ede,
   text = entry.edeText,
 ): number => {
-  const { chunk, at: from } = entry.block
+  const { bytes: chunk, at: from } = entry
   out[outAt] = b[at]!
   out[outAt + 1] = b[at + 1]!
   out[outAt + 2] = QR | (u8(chunk, from + 2) & 0x04) | (b[at + 2]! & RD)
@@ -64,7 +64,7 @@ const putRotated = (
   bodyAt: number,
   ttl: number,
 ): number => {
-  const { chunk, at: from } = entry.block
+  const { bytes: chunk, at: from } = entry
   const { rotateFrom: first, rotateCount: count, ttlCount } = entry
   const runAt = ttlAt(entry, first) - 6
   const last = ttlAt(entry, first + count - 1)

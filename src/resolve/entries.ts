@@ -2,8 +2,9 @@
  * Makes the entries that answers are given from: kept in the packet cache
  * where they may be, or living just long enough for one answer.
  */
-import { Entry, FAILURE, room, store, type Fill, type FillMeta, type Kind } from '../fast/entry.ts'
+import { Entry, FAILURE, room, type Fill, type FillMeta, type Kind } from '../fast/entry.ts'
 import type { PacketCache } from '../fast/packet-cache.ts'
+import { Chunk } from '../fast/slab.ts'
 import { bareFill } from './prepare.ts'
 import type { Question } from './query.ts'
 
@@ -63,7 +64,7 @@ export const failureEntry = (
 
 /** An entry outside the cache. */
 const passing = (fill: Fill, now: number): Entry => {
-  const entry = new Entry()
-  store(entry, fill, { chunk: Buffer.allocUnsafe(room(fill)), at: 0 }, 0, now)
+  const entry = new Entry().point(new Chunk((room(fill) + 7) & ~7), 0)
+  entry.store(fill, 0, now)
   return entry
 }

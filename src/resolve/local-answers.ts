@@ -151,8 +151,7 @@ const joined = (
   means: LocalMeans,
 ): Entry | undefined => {
   if (entry.kind === FAILURE) return undefined
-  const { chunk, at } = entry.block
-  const b = chunk.subarray(at, at + entry.length)
+  const b = entry.bytes.subarray(entry.at, entry.at + entry.length)
   // Both halves without pointers can simply be laid end to end.
   const head = encodeLocal(question.wire.subarray(HEADER, question.questionEnd), RCODE.NOERROR, {
     ...NONE,
@@ -260,8 +259,7 @@ export const renamedEntry = (
   label: number,
   means: EntryMeans,
 ): Entry => {
-  const { chunk, at } = entry.block
-  const b = chunk.subarray(at, at + entry.length)
+  const b = entry.bytes.subarray(entry.at, entry.at + entry.length)
   if (!scan(b, b.length, records)) return entry
   const left = Math.max(0, Math.floor((entry.expiresAt - means.now()) / 1000))
   const meta = {

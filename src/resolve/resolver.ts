@@ -10,7 +10,7 @@
  * Every query ends in a response: fresh, stale, an upstream's own failure or
  * ours. What is in the air is bounded; beyond it the oldest is given up.
  */
-import { FAILURE, keyBits, NEGATIVE, type Entry, type FillMeta } from '../fast/entry.ts'
+import { Entry, FAILURE, keyBits, NEGATIVE, type FillMeta } from '../fast/entry.ts'
 import { SLOT } from '../fast/counters.ts'
 import { EDE, RCODE, rcodeName, TYPE } from '../wire/codes.ts'
 import { HEADER } from '../wire/header.ts'
@@ -60,6 +60,7 @@ export class Resolver implements Tower {
   router: Router
   readonly #means: ResolverMeans
   readonly #flights = new Map<string, Flight>()
+  readonly #old = new Entry()
   #asked = 0
   #prefetched = 0
 
@@ -178,8 +179,8 @@ export class Resolver implements Tower {
       this.#flights.size * 2 > this.#means.maxInFlight
     )
       return false
-    const { chunk, at } = entry.block
-    const wire = Buffer.from(chunk.subarray(at, at + entry.questionEnd))
+    const { bytes, at } = entry
+    const wire = Buffer.from(bytes.subarray(at, at + entry.questionEnd))
     const question: Question = {
       wire,
       qnameEnd: entry.qnameEnd,
@@ -227,12 +228,20 @@ export class Resolver implements Tower {
       return
     }
     const bits = keyBits(question.dnssecOk, question.checkingDisabled)
-    const old = cache.find(question.wire, HEADER, question.qnameEnd, question.qtype, bits)
+    const old = cache.find(
+      question.wire,
+      HEADER,
+      question.qnameEnd,
+      question.qtype,
+      bits,
+      this.#old,
+    )
     const t = now()
     const stale =
       old && old.kind !== FAILURE && old.source === numberOf(route) && t < old.staleUntil
-        ? old
+        ? old.held()
         : undefined
+    const failures = old?.kind === FAILURE ? old.failures + 1 : 0
     if (stale && stale.retryAt > t) {
       watch?.('stale', 'the last refresh failed a moment ago')
       return this.#answerStale(stale, asker)
@@ -248,7 +257,7 @@ export class Resolver implements Tower {
       route,
       asker,
       stale,
-      old?.kind === FAILURE ? old.failures + 1 : 0,
+      failures,
       watch,
     )
   }
