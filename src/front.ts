@@ -11,6 +11,7 @@ import { hitLength, putHit, shownTtl } from './fast/hit.ts'
 import { rcodeOf, type PacketCache } from './fast/packet-cache.ts'
 import { Sampler, type TopName } from './fast/sampler.ts'
 import { cell, tally, tallyLookup } from './fast/tally.ts'
+import { Datagram } from './datagram.ts'
 import { chaosReply } from './resolve/chaos.ts'
 import type { Batch, Peer } from './io/packet-io.ts'
 import { TX_SLOT } from './io/packet-io.ts'
@@ -21,7 +22,7 @@ import { CLASS, EDE, RCODE } from './wire/codes.ts'
 import { addOption, hasOption, OPT_LENGTH, PAYLOAD } from './wire/edns.ts'
 import { HEADER } from './wire/header.ts'
 import { foldedText } from './wire/name.ts'
-import { put16 } from './wire/octets.ts'
+import { copy, put16 } from './wire/octets.ts'
 import { putReply, reply } from './wire/reply.ts'
 import { truncate } from './wire/truncate.ts'
 
@@ -115,20 +116,9 @@ export class Front {
         counters[SLOT.loops]! += 1
         continue
       }
-      this.#miss({
-        wire: Buffer.from(rx.subarray(at, at + length)),
-        head: keepHead(head),
-        limit,
-        receivedAt: t,
-        respond: response =>
-          void (
-            socket.send(response, 0, response.length, peer) || (counters[SLOT.droppedSend]! += 1)
-          ),
-        server,
-        proto: 0,
-        family: source >= 0 ? 0 : 1,
-        watch: undefined,
-      })
+      const wire = Buffer.allocUnsafe(length)
+      copy(rx, at, at + length, wire, 0)
+      this.#miss(new Datagram(wire, keepHead(head), limit, t, server, socket, peer, counters))
     }
     if (hits > 0) this.#timeHits(server, t)
   }
@@ -175,7 +165,7 @@ export class Front {
       head: keepHead(head),
       limit: MOST,
       receivedAt: t,
-      respond,
+      respond: (bytes, length) => respond(bytes.subarray(0, length)),
       server,
       proto: 1,
       family,
@@ -263,7 +253,8 @@ export class Front {
     } catch (er) {
       counters[SLOT.internalErrors]! += 1
       onBug(er)
-      query.respond(reply(wire, head, RCODE.SERVFAIL, EDE.OTHER, 'internal error'))
+      const response = reply(wire, head, RCODE.SERVFAIL, EDE.OTHER, 'internal error')
+      query.respond(response, response.length)
     }
   }
 
@@ -282,7 +273,7 @@ export class Front {
       query.proto === 1,
       ede,
     )
-    query.respond(this.#scratch.subarray(0, length))
+    query.respond(this.#scratch, length)
     this.#count(
       query.server,
       entry.zone,
@@ -357,7 +348,7 @@ export class Front {
       wire.length,
       response.length,
     )
-    query.respond(response)
+    query.respond(response, response.length)
   }
 
   /** `source` is the client's IPv4 address, or negative for IPv6. */

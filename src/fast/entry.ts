@@ -43,9 +43,10 @@ export type FillMeta = {
   readonly authoritative: boolean
 }
 
-/** What a fill brings. `wire` holds no OPT; its question is the name that was asked. */
+/** What a fill brings: a message of `length` octets in `wire`, without OPT, its question the name that was asked. */
 export type Fill = {
   readonly wire: Uint8Array
+  readonly length: number
   readonly qnameEnd: number
   readonly questionEnd: number
   readonly qtype: number
@@ -276,7 +277,7 @@ export class Entry {
     i32[w + I32.stale] = meta.stale
     i32[w + I32.epoch] = 0
     i32[w + I32.source] = meta.source
-    halves[h + U16.length] = fill.wire.length
+    halves[h + U16.length] = fill.length
     halves[h + U16.qnameEnd] = fill.qnameEnd
     halves[h + U16.qtype] = fill.qtype
     halves[h + U16.ttlCount] = fill.ttls.length
@@ -291,9 +292,9 @@ export class Entry {
     this.#putU8(U8.staleTtl, meta.staleTtl)
     this.#putU8(U8.ede, meta.ede + 1)
     this.failures = meta.failures
-    copy(fill.wire, 0, fill.wire.length, bytes, at)
+    copy(fill.wire, 0, fill.length, bytes, at)
     for (let i = 12; i < fill.qnameEnd; i++) bytes[at + i] = FOLD[bytes[at + i]!]!
-    let end = at + ((fill.wire.length + 1) & ~1)
+    let end = at + ((fill.length + 1) & ~1)
     for (let i = 0; i < fill.ttls.length; i++, end += 2) put16(bytes, end, fill.ttls[i]!)
     if (meta.edeText === '') return
     this.#putU8(U8.ede, (meta.ede + 1) | HAS_TEXT)
@@ -326,9 +327,9 @@ export const keyBits = (dnssecOk: boolean, checkingDisabled: boolean): number =>
   (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)
 
 /** Octets of slab a fill needs. */
-export const room = ({ wire, ttls, meta }: Fill): number => {
+export const room = ({ length, ttls, meta }: Fill): number => {
   const text = meta.edeText === '' ? 0 : 1 + Math.min(MOST_TEXT, Buffer.byteLength(meta.edeText))
-  return NUMBERS + ((wire.length + 1) & ~1) + ttls.length * 2 + text
+  return NUMBERS + ((length + 1) & ~1) + ttls.length * 2 + text
 }
 
 /** Offset of TTL field `i` from the start of the response. */

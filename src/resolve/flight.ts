@@ -1,5 +1,6 @@
 /** One question in flight and everybody who waits for its answer. */
 import type { Entry } from '../fast/entry.ts'
+import { TYPE } from '../wire/codes.ts'
 import type { Question } from './query.ts'
 import type { Outcome, RaceOwner } from './race.ts'
 import type { Route } from './router.ts'
@@ -63,5 +64,8 @@ export class Flight implements Timed, RaceOwner {
 }
 
 /** The folded question and the bits that change a response, as a map's key. */
-export const flightKey = (q: Question): string =>
-  `${q.name} ${q.qtype} ${(q.dnssecOk ? 1 : 0) | (q.checkingDisabled ? 2 : 0)}`
+export const flightKey = ({ name, qtype, dnssecOk, checkingDisabled }: Question): string =>
+  // A name holds no space, so the plain key of what nearly all ask is nobody else's.
+  qtype === TYPE.A && !dnssecOk && !checkingDisabled
+    ? name
+    : `${name} ${qtype} ${(dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)}`

@@ -140,7 +140,9 @@ const attempt = async (
 
 /** An outcome whose bytes outlive the call that brought them. Its records do not: whoever uses it scans again. */
 const kept = (outcome: Outcome): Outcome =>
-  outcome.kind === 'response' ? { ...outcome, wire: Buffer.from(outcome.wire) } : outcome
+  outcome.kind === 'response'
+    ? { ...outcome, wire: Buffer.from(outcome.wire.subarray(0, outcome.records.end)) }
+    : outcome
 
 /** Tells attempts that they are no longer wanted. An AbortController per question took 2 kB. */
 class Stop {

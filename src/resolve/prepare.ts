@@ -8,7 +8,7 @@ import { NEGATIVE, POSITIVE, type Fill, type FillMeta } from '../fast/entry.ts'
 import { TYPE } from '../wire/codes.ts'
 import { compose, type Rename } from '../wire/compose.ts'
 import { AA, HEADER, QR, RA, RCODE_MASK } from '../wire/header.ts'
-import { put16, u16, u8 } from '../wire/octets.ts'
+import { copy, put16, u16, u8 } from '../wire/octets.ts'
 import { ANSWER, Records, scan } from '../wire/scan.ts'
 
 const ROTATES: ReadonlySet<number> = new Set([TYPE.A, TYPE.AAAA, TYPE.SRV])
@@ -40,7 +40,7 @@ export const prepare = (
     runIsEven(b, r)
   if (asItIs) {
     wire = work
-    work.set(b.subarray(0, end))
+    copy(b, 0, end, work, 0)
     if (r.opt >= 0) put16(work, 10, u16(b, 10) - 1)
     records = r
   } else {
@@ -52,13 +52,14 @@ export const prepare = (
   const count = records.opt >= 0 ? records.count - 1 : records.count
   wire[2] = QR | (meta.authoritative ? AA : 0)
   wire[3] = RA | (u8(wire, 3) & RCODE_MASK)
-  const ttls: number[] = []
-  for (let i = 0; i < count; i++) ttls.push(records.ttlAt[i]!)
+  const ttls = new Array<number>(count)
+  for (let i = 0; i < count; i++) ttls[i] = records.ttlAt[i]!
   const length = asItIs ? end : records.end
   const [rotateFrom, rotateCount] = findRun(wire, records, count)
   return {
     meta,
-    wire: wire.subarray(0, length),
+    wire,
+    length,
     qnameEnd: records.qnameEnd,
     questionEnd: records.questionEnd,
     qtype: records.qtype,
@@ -139,13 +140,14 @@ export const bareFill = (
   meta: FillMeta,
 ): Fill => {
   work.fill(0, 0, HEADER)
-  work.set(question.subarray(HEADER, questionEnd), HEADER)
+  copy(question, HEADER, questionEnd, work, HEADER)
   work[2] = QR | (meta.authoritative ? AA : 0)
   work[3] = RA | rcode
   work[5] = 1
   return {
     meta,
-    wire: work.subarray(0, questionEnd),
+    wire: work,
+    length: questionEnd,
     qnameEnd: questionEnd - 4,
     questionEnd,
     qtype,

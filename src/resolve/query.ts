@@ -15,7 +15,7 @@ export type Question = {
   readonly name: string
 }
 
-/** A client's query. `respond` takes a whole response and is called once. */
+/** A client's query. `respond` is called once, with a response of `length` octets at the start of `bytes`, which it copies. */
 export type Query = {
   readonly wire: Buffer
   readonly head: Head
@@ -23,7 +23,7 @@ export type Query = {
   readonly limit: number
   /** Milliseconds on the data thread's clock. */
   readonly receivedAt: number
-  readonly respond: (response: Uint8Array) => void
+  respond(bytes: Uint8Array, length: number): void
   /** Metric columns. */
   readonly server: number
   readonly proto: 0 | 1

@@ -63,7 +63,7 @@ export type RaceMeans = {
 
 /** Who started a race. */
 export interface RaceOwner {
-  /** Its end, once; the bytes of a response are valid during the call only. */
+  /** Its end, once; a response is wire[0, records.end), valid during the call only. */
   finish(outcome: Outcome): void
   /** A positive answer came after a negative one had been given. */
   late(outcome: Outcome): void
@@ -92,7 +92,8 @@ export class Race implements Exchange, Timed {
   readonly #lanes: readonly Upstream[]
   readonly #state: number[]
   readonly #means: RaceMeans
-  readonly #owner: RaceOwner
+  /** Let go of when nothing that may still come would interest it: losers can be slow, and it holds much. */
+  #owner: RaceOwner | undefined
   readonly #watch: Watch | undefined
   readonly #question: Buffer
   #stop: AbortController | undefined
@@ -115,6 +116,7 @@ export class Race implements Exchange, Timed {
   /**
    * @param lanes who is asked; probes of dead upstreams last
    * @param voters how many of them are not known dead
+   * @param peers where the lanes are, when the caller has them at hand
    */
   constructor(
     question: Buffer,
@@ -123,6 +125,7 @@ export class Race implements Exchange, Timed {
     means: RaceMeans,
     owner: RaceOwner,
     watch?: Watch,
+    peers: readonly Peer[] = lanes.map(means.peerOf),
   ) {
     this.#question = question
     this.#lanes = lanes
@@ -132,7 +135,7 @@ export class Race implements Exchange, Timed {
     this.#means = means
     this.#owner = owner
     this.#watch = watch
-    this.peers = lanes.map(means.peerOf)
+    this.peers = peers
   }
 
   start(): void {
@@ -239,7 +242,7 @@ export class Race implements Exchange, Timed {
         this.#outcomeKind !== 'failed'
       if (contradicts) this.#means.counts.disagree(upstream, this.#outcomeKind, is.kind)
       if (is.kind === 'positive' && this.#outcomeKind !== 'positive') {
-        this.#owner.late({ kind: 'response', upstream, wire: b, records: r, is })
+        this.#owner?.late({ kind: 'response', upstream, wire: b, records: r, is })
       }
       return this.#settle(lane, state, now)
     }
@@ -253,7 +256,7 @@ export class Race implements Exchange, Timed {
       !this.#held ||
       (state === NODATA && this.#state[this.#heldLane] === NXDOMAIN && !this.#agreed(NXDOMAIN))
     ) {
-      this.#held = Buffer.from(b)
+      this.#held = Buffer.from(b.subarray(0, r.end))
       this.#heldLane = lane
     }
     if (this.#graceEndsAt === Infinity) this.#graceEndsAt = now + this.#means.rules.grace
@@ -324,7 +327,9 @@ export class Race implements Exchange, Timed {
     this.#held = undefined
     if (this.#pending === 0) this.#close()
     else this.#means.timers.schedule(this, this.#means.now() + LINGER_MS)
-    this.#owner.finish(outcome)
+    const owner = this.#owner
+    if (this.#outcomeKind === 'positive') this.#owner = undefined
+    owner?.finish(outcome)
   }
 
   /** Those still silent at the end have failed. */

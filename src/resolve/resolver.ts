@@ -251,15 +251,7 @@ export class Resolver implements Tower {
       const oldest = this.#flights.values().next().value
       if (oldest) this.#giveUp(oldest, 'too many questions in flight')
     }
-    this.#launch(
-      key,
-      question,
-      route,
-      asker,
-      stale,
-      failures,
-      watch,
-    )
+    this.#launch(key, question, route, asker, stale, failures, watch)
   }
 
   #launch(
@@ -295,13 +287,19 @@ export class Resolver implements Tower {
     if (spec.policy === 'hedge') {
       watch?.('hedge', route.upstreams.map(u => u.name).join(' '))
       void hedge(wire, route.upstreams, this.#means, watch).then(outcome =>
-        this.landed(flight, outcome),
+        this.landed(flight, scanned(outcome)),
       )
       return
     }
-    const lanes = lanesOf(route, now())
-    watch?.('race', lanes.upstreams.map(u => u.name).join(' '))
-    if (lanes.upstreams.length === 0) {
+    const { upstreams } = route
+    const allLive = !upstreams.some(isDead)
+    const lanes = allLive ? upstreams : lanesOf(upstreams, now())
+    const voters = allLive
+      ? upstreams.length
+      : Math.max(1, upstreams.length - upstreams.filter(isDead).length)
+    const peers = allLive ? (route.peers ??= upstreams.map(this.#means.peerOf)) : undefined
+    watch?.('race', lanes.map(u => u.name).join(' '))
+    if (lanes.length === 0) {
       return this.#failed(
         flight,
         'every upstream is known to be dead',
@@ -309,7 +307,7 @@ export class Resolver implements Tower {
         RCODE.SERVFAIL,
       )
     }
-    new Race(wire, lanes.upstreams, lanes.voters, this.#means, flight, watch).start()
+    new Race(wire, lanes, voters, this.#means, flight, watch, peers).start()
   }
 
   landed(flight: Flight, outcome: Outcome): void {
@@ -338,15 +336,15 @@ export class Resolver implements Tower {
       )
     this.#land(flight)
     for (const asker of flight.askers) asker(entry, 0)
+    flight.askers.length = 0
   }
 
   #fill(flight: Flight, outcome: Extract<Outcome, { kind: 'response' }>): Entry | undefined {
     const { question, route } = flight
     const { clamps } = this.#means
-    const { is, wire } = outcome
+    const { is, wire, records } = outcome
     if (is.kind === 'soft' || is.kind === 'truncated' || route.spec.kind !== 'forward')
       return undefined
-    if (!scan(wire, wire.length, records)) return undefined
     const policy = route.spec.ttl
     const ttl =
       is.kind === 'positive'
@@ -457,16 +455,19 @@ export class Resolver implements Tower {
   }
 }
 
-/** Who is asked in a race: the living, and of the dead those whose probe is due. */
-const lanesOf = (
-  { upstreams }: Route,
-  now: number,
-): { readonly upstreams: readonly Upstream[]; readonly voters: number } => {
-  if (!upstreams.some(u => u.dead)) return { upstreams, voters: upstreams.length }
-  const living = upstreams.filter(u => !u.dead)
-  const probed = upstreams.filter(u => u.dead && u.takeProbe(now))
-  return { upstreams: [...living, ...probed], voters: Math.max(1, living.length) }
-}
+const isDead = (upstream: Upstream): boolean => upstream.dead
+
+/** Who is asked in a race: the living, and of the dead those whose probe is due, last. */
+const lanesOf = (upstreams: readonly Upstream[], now: number): readonly Upstream[] => [
+  ...upstreams.filter(u => !u.dead),
+  ...upstreams.filter(u => u.dead && u.takeProbe(now)),
+]
+
+/** An outcome that has waited, its records read again. */
+const scanned = (outcome: Outcome): Outcome =>
+  outcome.kind === 'response' && scan(outcome.wire, outcome.wire.length, records)
+    ? { ...outcome, records }
+    : outcome
 
 const numberOf = (route: Route): number => (route.spec.kind === 'forward' ? route.spec.number : 0)
 const otherName = (name: string, zone: string, to: string): string =>

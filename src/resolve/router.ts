@@ -5,10 +5,16 @@
  * then the external upstreams. Within each, the longest suffix wins.
  */
 import type { RouteSpec, Snapshot, UpstreamSpec } from '../boundary.ts'
+import type { Peer } from '../io/packet-io.ts'
 import { Upstream, upstreamName } from './upstream.ts'
 
 /** A route with its living upstreams. */
-export type Route = { readonly spec: RouteSpec; readonly upstreams: readonly Upstream[] }
+export type Route = {
+  readonly spec: RouteSpec
+  readonly upstreams: readonly Upstream[]
+  /** Where they are, once a race has asked. */
+  peers?: readonly Peer[]
+}
 
 export class Router {
   readonly snapshot: Snapshot

@@ -82,7 +82,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
     const fill = prepare(b, r, is.keep, is.whole, meta)
     if (!fill) continue
     kept++
-    const wire = Buffer.from(fill.wire)
+    const wire = Buffer.from(fill.wire.subarray(0, fill.length))
     let m: Message
     try {
       m = decode(wire, { opaque: true })
@@ -108,7 +108,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
     }
     try {
       const before = new Set(records(decode(bytes)))
-      const unknown = records(decode(Buffer.from(fill.wire))).filter(one => !before.has(one))
+      const unknown = records(decode(Buffer.from(fill.wire.subarray(0, fill.length)))).filter(one => !before.has(one))
       if (unknown.length > 0) t.fail(`was not in the reply: ${unknown.join(', ')}: ${says}`)
     } catch {
       // Rdata that our reader will not look into, or octets behind the end; the first check stands.
