@@ -87,8 +87,8 @@ const MOST_TEXT = 255
 const NOTHING = new Chunk(NUMBERS)
 
 /**
- * A view of one entry: made to look at one, or pointed at another. One that is
- * kept must be asked whether its entry is `gone` before anything else.
+ * A view of one entry, good until the cache changes. Whoever wants to look
+ * again later holds one (`held`), and asks it first whether its entry is `gone`.
  */
 export class Entry {
   #chunk: Chunk = NOTHING
@@ -99,10 +99,10 @@ export class Entry {
 
   /** Points this view at a block. */
   point(chunk: Chunk, ref: Ref): this {
-    this.#chunk = chunk
+    // Nearly always the same, and then the garbage collector need not hear of it.
+    if (this.#chunk !== chunk) this.#chunk = chunk
     this.at = startOf(ref) + NUMBERS
     this.#ref = ref
-    this.#generation = chunk.i32[(this.at >>> 2) + I32.generation]!
     return this
   }
 
@@ -116,7 +116,7 @@ export class Entry {
     return this.#chunk.bytes
   }
 
-  /** The cache let go of what it was pointed at; its block may belong to another. */
+  /** Of a view that is held: the cache let go of its entry, and the block may belong to another. */
   get gone(): boolean {
     return this.#generation !== this.#i32(I32.generation)
   }
@@ -247,13 +247,13 @@ export class Entry {
     return sizeOf(this.room)
   }
 
-  /** Another view of the same, for whoever keeps one. */
+  /** Another view of the same, to be kept. */
   held(): Entry {
     const held = new Entry()
     held.#chunk = this.#chunk
     held.at = this.at
     held.#ref = this.#ref
-    held.#generation = this.#generation
+    held.#generation = this.#i32(I32.generation)
     return held
   }
 

@@ -13,7 +13,12 @@ import { sameName } from '../wire/name.ts'
 import { copy, put16, u16 } from '../wire/octets.ts'
 import { Records, scan } from '../wire/scan.ts'
 
-/** Sockets open at once per address family. */
+/**
+ * Sockets open at once per address family. All questions of one turn go from
+ * the same: their replies then come by one call, and whoever forges one still
+ * has to guess the port and the ID of one question (a twentieth less
+ * processor time for a miss).
+ */
 const POOL = 64
 /** Questions a socket sends before a new one, on another port, takes its place. */
 const USES = 64
@@ -59,6 +64,8 @@ export class Exchanges {
   readonly #retired: PoolSocket[] = []
   readonly #opening: Record<4 | 6, number> = { 4: 0, 6: 0 }
   readonly #ports = new Set<number>()
+  readonly #drawnAt: Record<4 | 6, number> = { 4: -1, 6: -1 }
+  readonly #drawnIndex: Record<4 | 6, number> = { 4: 0, 6: 0 }
   #closed = false
 
   constructor(io: PacketIO, random: Random16, counters: Float64Array) {
@@ -81,7 +88,7 @@ export class Exchanges {
     const pool = this.#pools[family]
     if (pool.length + this.#opening[family] < POOL) void this.#grow(family)
     if (pool.length === 0) return undefined
-    const index = this.#random() % pool.length
+    const index = this.#drawn(family)
     const socket = pool[index]!
     let id = this.#random()
     while (socket.pending.has(id)) id = (id + 1) & 0xffff
@@ -90,11 +97,22 @@ export class Exchanges {
     if (++socket.uses >= USES) {
       pool[index] = pool[pool.length - 1]!
       pool.pop()
+      this.#drawnAt[family] = -1
       socket.retireAt = this.#io.now() + RETIRE_MS
       this.#retired.push(socket)
       void this.#grow(family)
     }
     return ticket
+  }
+
+  /** The socket of this turn: drawn at random, and again when its time is over. */
+  #drawn(family: 4 | 6): number {
+    const now = this.#io.now()
+    if (now !== this.#drawnAt[family]) {
+      this.#drawnAt[family] = now
+      this.#drawnIndex[family] = this.#random() % this.#pools[family].length
+    }
+    return this.#drawnIndex[family]
   }
 
   /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */

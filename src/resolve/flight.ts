@@ -24,7 +24,7 @@ export class Flight implements Timed, RaceOwner {
   /** It has taken too long: whoever joins now gets the stale answer. */
   overdue = false
   readonly key: string
-  readonly askers: Asker[] = []
+  readonly askers: Asker[]
   readonly question: Question
   readonly route: Route
   /** What may be served if nothing fresh comes in time. */
@@ -37,6 +37,7 @@ export class Flight implements Timed, RaceOwner {
     key: string,
     question: Question,
     route: Route,
+    asker: Asker | undefined,
     stale: Entry | undefined,
     failures: number,
     tower: Tower,
@@ -44,6 +45,8 @@ export class Flight implements Timed, RaceOwner {
     this.key = key
     this.question = question
     this.route = route
+    // Nearly always the only one; pushed into an empty array it would take room for seventeen.
+    this.askers = asker ? [asker] : []
     this.stale = stale
     this.failures = failures
     this.#tower = tower

@@ -84,6 +84,7 @@ const FAILED = 6
 const LINGER_MS = 400
 
 const mine = new Records()
+const pending = (): number => PENDING
 
 export class Race implements Exchange, Timed {
   due = 0
@@ -130,7 +131,7 @@ export class Race implements Exchange, Timed {
     this.#question = question
     this.#lanes = lanes
     this.#voters = voters
-    this.#state = lanes.map(() => PENDING)
+    this.#state = lanes.map(pending)
     this.#pending = lanes.length
     this.#means = means
     this.#owner = owner

@@ -264,8 +264,7 @@ export class Resolver implements Tower {
     watch?: Watch,
   ): void {
     const { timers, now } = this.#means
-    const flight = new Flight(key, question, route, stale, failures, this)
-    if (asker) flight.askers.push(asker)
+    const flight = new Flight(key, question, route, asker, stale, failures, this)
     this.#flights.set(flight.key, flight)
     this.#asked++
     // A prefetch begins before its entry has ended; only from then on does anybody wait.

@@ -180,7 +180,7 @@ t.test('the table and lru-cache agree after any fills, look-ups, deletions and e
       }
       const live = [...cache.all()].map(e => e.ref)
       const found = names.map(name => find(cache, name)).filter(e => e !== undefined)
-      return live.length === cache.entries && found.length === live.length && found.every(e => live.includes(e.ref) && !e.gone) && live.length <= 16
+      return live.length === cache.entries && found.length === live.length && found.every(e => live.includes(e.ref)) && live.length <= 16
     }),
     { numRuns: 200 },
   )
@@ -208,4 +208,34 @@ t.test('slab blocks of living owners never overlap', async () => {
     }),
     { numRuns: 200 },
   )
+})
+
+t.test('a view that is held knows when its entry has gone, also when the block is in use again', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
+  const first = cache.fill(fillOf('a.mesos'), 0, 1)!.held()
+  const other = cache.fill(fillOf('b.mesos'), 0, 1)!.held()
+  t.notOk(first.gone)
+  cache.delete(first)
+  t.ok(first.gone)
+  const next = cache.fill(fillOf('c.mesos'), 0, 1)!.held()
+  t.equal(next.ref, first.ref, 'the same block')
+  t.same([first.gone, next.gone, other.gone], [true, false, false])
+  cache.fill(fillOf('b.mesos'), 1, 1)
+  t.ok(other.gone, 'what was replaced is gone, too')
+})
+
+t.test('an entry is found with all that it was filled with', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
+  const says = { kind: FAILURE, ttl: 7, stale: 259_200, staleTtl: 30, ede: 22, edeText: 'nobody answered – «für jetzt»', zone: 31, source: 2 ** 31 - 1, failures: 300, dnssecOk: true, checkingDisabled: true } as const
+  cache.fill(fillOf('web.mesos', 'AAAA', {}, says), 1_234.5, 9)
+  const entry = find(cache, 'web.mesos', 28, 3)!
+  const { kind, ttl, staleTtl, ede, zone, source, failures, epoch, storedAt, expiresAt, staleUntil, retryAt, bits, hits, turn } = entry
+  t.same({ kind, ttl, staleTtl, ede, zone, source, failures, epoch, bits, hits, turn }, { kind: FAILURE, ttl: 7, staleTtl: 30, ede: 22, zone: 31, source: 2 ** 31 - 1, failures: 255, epoch: 9, bits: 3, hits: 0, turn: 0 })
+  t.same([storedAt, expiresAt, staleUntil, retryAt], [1_235, 8_235, 8_235 + 259_200_000, 0])
+  t.equal(Buffer.from(entry.edeText!).toString(), says.edeText)
+  entry.hits = 70_000
+  entry.refreshing = true
+  t.same([entry.hits, entry.refreshing, entry.kind], [65_535, true, FAILURE])
+  const long = cache.fill(fillOf('long.mesos', 'A', undefined, { ede: 0, edeText: 'x'.repeat(999) }), 0, 1)!
+  t.same([long.ede, long.edeText?.length], [0, 255])
 })
