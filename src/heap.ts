@@ -2,9 +2,10 @@
  * Keeps V8's young generation small while the program starts. Imported first,
  * because what the start itself allocates would make it grow to semi-spaces
  * of 16 MiB that a daemon which allocates little never needs. Idle, with two
- * threads: 123 MB resident without this, 103 MB with it.
+ * threads: 20 MB more resident without this.
  */
 import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 const GROWTH = '--semi-space-growth-factor='
 
@@ -13,5 +14,11 @@ setFlagsFromString(`${GROWTH}1`)
 // quickly marked, and 50,000 misses left 183 MB resident without this, 143 MB with it.
 setFlagsFromString('--heap-growing-percent=33')
 
-/** Growth as usual, for what is to come. */
-export const relax = (): void => setFlagsFromString(`${GROWTH}2`)
+/** The start is over: collects what it left on this thread (8 ms, 2.5 MB), and lets the heap grow as usual. */
+export const relax = (): void => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  setFlagsFromString('--no-expose-gc')
+  collect()
+  setFlagsFromString(`${GROWTH}2`)
+}

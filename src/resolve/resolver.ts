@@ -12,6 +12,7 @@
  */
 import { Entry, FAILURE, keyBits, NEGATIVE, type FillMeta } from '../fast/entry.ts'
 import { SLOT } from '../fast/counters.ts'
+import type { Peer } from '../io/packet-io.ts'
 import { EDE, RCODE, rcodeName, TYPE } from '../wire/codes.ts'
 import { HEADER } from '../wire/header.ts'
 import { foldedText } from '../wire/name.ts'
@@ -283,20 +284,25 @@ export class Resolver implements Tower {
       question.dnssecOk,
       question.checkingDisabled,
     )
-    if (spec.policy === 'hedge') {
-      watch?.('hedge', route.upstreams.map(u => u.name).join(' '))
-      void hedge(wire, route.upstreams, this.#means, watch).then(outcome =>
-        this.landed(flight, scanned(outcome)),
-      )
+    if (spec.policy === 'race') return this.#race(flight, wire, watch)
+    const { upstreams } = route
+    watch?.('hedge', upstreams.map(u => u.name).join(' '))
+    if (upstreams.length === 1 && upstreams[0]!.spec.protocol === 'udp') {
+      // Nobody to hedge with: a race of one needs no promises, and is run even if it seems dead.
+      new Race(wire, upstreams, 1, this.#means, flight, watch, this.#peersOf(route)).start()
       return
     }
+    void hedge(wire, upstreams, this.#means, watch).then(outcome =>
+      this.landed(flight, scanned(outcome)),
+    )
+  }
+
+  #race(flight: Flight, wire: Buffer, watch: Watch | undefined): void {
+    const { route } = flight
     const { upstreams } = route
-    const allLive = !upstreams.some(isDead)
-    const lanes = allLive ? upstreams : lanesOf(upstreams, now())
-    const voters = allLive
-      ? upstreams.length
-      : Math.max(1, upstreams.length - upstreams.filter(isDead).length)
-    const peers = allLive ? (route.peers ??= upstreams.map(this.#means.peerOf)) : undefined
+    const dead = upstreams.some(isDead)
+    const lanes = dead ? lanesOf(upstreams, this.#means.now()) : upstreams
+    const voters = dead ? Math.max(1, lanes.filter(u => !u.dead).length) : upstreams.length
     watch?.('race', lanes.map(u => u.name).join(' '))
     if (lanes.length === 0) {
       return this.#failed(
@@ -306,7 +312,12 @@ export class Resolver implements Tower {
         RCODE.SERVFAIL,
       )
     }
+    const peers = dead ? undefined : this.#peersOf(route)
     new Race(wire, lanes, voters, this.#means, flight, watch, peers).start()
+  }
+
+  #peersOf(route: Route): readonly Peer[] {
+    return (route.peers ??= route.upstreams.map(this.#means.peerOf))
   }
 
   landed(flight: Flight, outcome: Outcome): void {
