@@ -20,6 +20,7 @@ import { servers } from './servers.ts'
 import type { Server } from './servers.ts'
 import { Disturbance, Upstreams } from './threads.ts'
 import { residentBytes } from './usage.ts'
+import { writeVips } from './vips.ts'
 
 /** What is left out is the bench's own choice. */
 export type BenchOptions = {
@@ -199,6 +200,7 @@ class Session {
       port: this.#ground.port,
       adminPort: this.#ground.port + 1,
       upstreams: this.#upstreams.endpoints,
+      vipFiles: one.disturb && server.kind === 'ours' ? writeVips(dir) : [],
     }
     return Running.start(server, place, this.#ground)
   }
@@ -209,8 +211,7 @@ class Session {
       ? new Disturbance({
           url: `http://${place.address}:${place.adminPort}/metrics`,
           everyMs: DISTURB_EVERY_MS,
-          pid,
-          reloadEveryMs: DISTURB_EVERY_MS,
+          dir: place.dir,
         })
       : undefined
     try {

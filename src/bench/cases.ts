@@ -5,7 +5,7 @@
 import type { PacketIO } from '../io/packet-io.ts'
 import type { Load } from './counts.ts'
 import { UdpLoad } from './load.ts'
-import type { Mix, Questions } from './questions.ts'
+import { SHORT_TTL, SHORT_ZONE, type Mix, type Questions } from './questions.ts'
 import type { Server } from './servers.ts'
 import { TcpLoad } from './tcp-load.ts'
 
@@ -27,7 +27,7 @@ export type Case = {
   readonly open: (io: PacketIO, target: Target, questions: Questions) => Promise<Load>
   /** Measure an upstream without a server in between too. */
   readonly direct?: boolean
-  /** Scrape metrics and reload while it runs, where the server has them. */
+  /** Scrape metrics and move a VIP while it runs, where the server has them. */
   readonly disturb?: boolean
   /** Note resident memory at its end. */
   readonly memory?: boolean
@@ -101,8 +101,8 @@ export const CASES: readonly Case[] = [
   },
   {
     name: 'open',
-    title: `${OPEN_RATE.toLocaleString('en')} queries a second, 1 % miss; ours scraped and reloaded every second`,
-    mix: mix(1_000, 0.01),
+    title: `${OPEN_RATE.toLocaleString('en')} queries a second, 1 % miss, TTL ${SHORT_TTL} s; every second ours is scraped and one of 5,000 VIPs moves`,
+    mix: { ...mix(1_000, 0.01), zone: SHORT_ZONE },
     takes: all,
     open: udp({ window: 0, rate: OPEN_RATE, sockets: SOCKETS }),
     disturb: true,

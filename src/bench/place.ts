@@ -17,6 +17,8 @@ export type Place = {
   readonly port: number
   readonly adminPort: number
   readonly upstreams: readonly Endpoint[]
+  /** Files of VIPs that ours serves beside the rest; [] for none. */
+  readonly vipFiles: readonly string[]
 }
 
 /** Addresses of one bench: 127.a.b.* and a port, chosen at random so that two benches do not meet. */

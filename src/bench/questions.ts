@@ -9,6 +9,10 @@ const HEADER = 12
 const DIGITS_AT = HEADER + 2
 const DIGITS = 9
 
+/** Names here live so shortly, in seconds, that they are refreshed while the open loop runs. */
+export const SHORT_ZONE = 'short.example.org'
+export const SHORT_TTL = 10
+
 /** What a load asks for. */
 export type Mix = {
   /** Names that repeat. */

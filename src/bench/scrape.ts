@@ -1,21 +1,22 @@
 /**
- * What an operator's world does to a server under load, in a thread of its
- * own: GET /metrics again and again, and SIGHUP, which makes a new snapshot.
+ * What the world around it does to a server under load, in a thread of its
+ * own: GET /metrics again and again, and a VIP that moves, which swaps a zone.
  */
 import { get } from 'node:http'
 import { parentPort, workerData } from 'node:worker_threads'
+import { moveVip } from './vips.ts'
 
-/** What the thread is given; `pid` gets the SIGHUPs. */
+/** What the thread is given; `dir` holds the VIPs. */
 export type ScrapeStart = {
   readonly url: string
   readonly everyMs: number
-  readonly pid: number
-  readonly reloadEveryMs: number
+  readonly dir: string
 }
 
-const { url, everyMs, pid, reloadEveryMs } = workerData as ScrapeStart
+const { url, everyMs, dir } = workerData as ScrapeStart
 let scrapes = 0
 let failed = 0
+let turn = 0
 
 const scrape = (): void => {
   const request = get(url, response => {
@@ -24,11 +25,12 @@ const scrape = (): void => {
   })
   request.on('error', () => failed++)
 }
-const scraping = setInterval(scrape, everyMs)
-const reloading = setInterval(() => process.kill(pid, 'SIGHUP'), reloadEveryMs)
+const disturbing = setInterval(() => {
+  scrape()
+  moveVip(dir, ++turn)
+}, everyMs)
 parentPort?.on('message', () => {
-  clearInterval(scraping)
-  clearInterval(reloading)
+  clearInterval(disturbing)
   parentPort?.postMessage({ scrapes, failed })
   parentPort?.close()
 })

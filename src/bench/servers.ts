@@ -48,7 +48,7 @@ const spartan = (name: string, body: 'batch' | 'dgram', main = beside('../main')
   address: '',
   tellsReady: true,
   command: place => {
-    const { dir, address, port, adminPort, upstreams } = place
+    const { dir, address, port, adminPort, upstreams, vipFiles } = place
     const config = {
       node: 'bench',
       io: body,
@@ -61,6 +61,7 @@ const spartan = (name: string, body: 'batch' | 'dgram', main = beside('../main')
       },
       upstreams: upstreams.slice(0, 1).map(u => `${u.address}:${u.port}`),
       admin: { listen: `${address}:${adminPort}`, socket: '' },
+      ...(vipFiles.length > 0 ? { vips: { files: vipFiles } } : {}),
     }
     // JSON is YAML.
     writeFileSync(join(dir, 'spartan.yaml'), JSON.stringify(config, null, 2))

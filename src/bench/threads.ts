@@ -44,7 +44,7 @@ export class Upstreams {
   }
 }
 
-/** Scrapes and reloads until closed; tells how many scrapes worked. */
+/** Scrapes and moves a VIP until closed; tells how many scrapes worked. */
 export class Disturbance {
   readonly #worker: Worker
 

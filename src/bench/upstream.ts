@@ -7,6 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { createPacketIO } from '../io/io.ts'
 import { TX_SLOT } from '../io/packet-io.ts'
 import type { Batch } from '../io/packet-io.ts'
+import { SHORT_TTL, SHORT_ZONE } from './questions.ts'
 import { listenTcp } from '../listen/tcp.ts'
 import type { TcpListener } from '../listen/tcp.ts'
 
@@ -25,7 +26,10 @@ const record = (ttl: number): Buffer => {
 }
 
 const { addresses, ttl } = workerData as UpstreamStart
-const answer = record(ttl)
+const lasting = record(ttl)
+const fleeting = record(SHORT_TTL)
+/** No other zone's first label begins with this. */
+const SHORT = SHORT_ZONE.charCodeAt(0)
 const scratch = Buffer.alloc(TX_SLOT)
 let queries = 0
 
@@ -45,6 +49,8 @@ const respond = (rx: Buffer, from: number, length: number, tx: Buffer, to: numbe
   tx[to + 7] = isA ? 1 : 0
   for (let j = 8; j < HEADER; j++) tx[to + j] = 0
   if (!isA) return end
+  const second = from + HEADER + 1 + rx[from + HEADER]!
+  const answer = rx[second + 1] === SHORT ? fleeting : lasting
   for (let j = 0; j < answer.length; j++) tx[to + end + j] = answer[j]!
   return end + answer.length
 }

@@ -188,6 +188,7 @@ t.test(
         port: 5353,
         adminPort: 1,
         upstreams,
+        vipFiles: [],
       })
       const all = [...Object.values(files), ...args].join('\n')
       for (const part of ['127.0.0.2', '5353', '127.0.0.3', '127.0.0.4', '5454']) {
