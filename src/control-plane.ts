@@ -20,6 +20,7 @@ import { Http } from './control/http.ts'
 import { Masters } from './control/masters/masters.ts'
 import { SnapshotBuilder } from './control/snapshot.ts'
 import type { ZoneChange, ZoneMap } from './control/zone.ts'
+import { ZoneGathering } from './control/zone-gathering.ts'
 import { ZonePublisher } from './control/zone-publisher.ts'
 import { MESOS_COPY_APEX, mesosCopy } from './control/mesos/mesos-copy.ts'
 import { DCOS_APEX, MesosSource } from './control/mesos/source.ts'
@@ -78,6 +79,10 @@ export class ControlPlane {
   #mastersAt = 0
   #timer: NodeJS.Timeout | undefined
   readonly #http = new Http()
+  readonly #forOthers = new ZoneGathering({
+    publish: (apex, change) => this.#share(apex, change),
+    now: () => performance.now(),
+  })
   /** Listen addresses as they were bound. */
   #listen: readonly Endpoint[]
 
@@ -224,6 +229,7 @@ export class ControlPlane {
   async close(): Promise<void> {
     this.zones.close()
     clearInterval(this.#timer)
+    this.#forOthers.close()
     this.#shared?.close()
     await Promise.all([
       this.#masters?.close(),
@@ -315,6 +321,16 @@ export class ControlPlane {
     void service.start().then(() => this.#shared?.refresh())
   }
 
+  /** What this node makes of the leading master's state, for the others. */
+  #share(apex: string, change: ZoneChange): void {
+    if (change.kind === 'full' || this.#shared?.makes(apex))
+      return this.#shared?.publishZone(apex, change)
+    // Whoever begins to make a zone for the others gives them all of it.
+    const zone = new Map([...(this.zones.zone(apex) ?? []), ...change.set])
+    for (const name of change.drop) zone.delete(name)
+    this.#shared?.publishZone(apex, { kind: 'full', zone })
+  }
+
   #startMesos(): void {
     void this.#mesos?.close()
     this.#mesos = undefined
@@ -329,13 +345,8 @@ export class ControlPlane {
       masters,
       follow: !mesos.leaderOnly,
       onZone: (apex, change) => {
-        const first = !this.#shared?.makes(apex)
         this.#fed(apex, change, true, 'master')
-        // Whoever begins to make a zone for the others gives them all of it.
-        this.#shared?.publishZone(
-          apex,
-          first ? { kind: 'full', zone: this.zones.zone(apex) ?? new Map() } : change,
-        )
+        if (this.#shared) this.#forOthers.take(apex, change)
       },
       copies: [mesosCopy({ masters })],
       now: () => performance.now(),

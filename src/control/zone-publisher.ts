@@ -86,7 +86,7 @@ const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 type Published = {
   /** What the data thread has, once `sending` is over. */
-  readonly owners: Map<string, readonly RRset[]>
+  owners: Map<string, readonly RRset[]>
   readonly details: Required<ZoneDetails>
   serial: number
   opened: boolean
@@ -205,6 +205,12 @@ export class ZonePublisher {
   }
 
   #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
+    if (change.kind === 'full' && zone.owners.size === 0) {
+      zone.owners = change.zone as Map<string, readonly RRset[]>
+      if (!zone.opened || zone.loaded !== zone.sentLoaded || change.zone.size > OWNERS)
+        return this.#load(apex, zone)
+      return change.zone.size === 0 ? undefined : this.#patch(apex, zone, [...change.zone], [])
+    }
     const { set, drop } = change.kind === 'full' ? diffZones(zone.owners, change.zone) : change
     for (const [owner, rrsets] of set) zone.owners.set(owner, rrsets)
     for (const owner of drop) zone.owners.delete(owner)
@@ -256,8 +262,6 @@ export class ZonePublisher {
   #load(apex: string, zone: Published): Promise<void> | undefined {
     const { send } = this.#options
     const { soa, ns } = zone.details
-    // what is sent is this moment's; later changes wait in the queue
-    const pieces = [...inPieces(zone.owners)]
     const { loaded } = zone
     send({ type: 'zone', op: 'load', apex, soa, ns, serial: this.#nextSerial(zone) })
     zone.opened = true
@@ -265,12 +269,16 @@ export class ZonePublisher {
       zone.sentLoaded = loaded
       send({ type: 'zone', op: 'commit', apex, number: this.#nextNumber(), loaded })
     }
-    if (pieces.length <= 1) {
-      if (pieces[0]) send({ type: 'zone', op: 'more', apex, set: pieces[0] })
+    const pieces = inPieces(zone.owners)
+    const first = pieces.next()
+    if (!first.done) send({ type: 'zone', op: 'more', apex, set: first.value })
+    if (first.done || zone.owners.size === first.value.length) {
       commit()
       return undefined
     }
     return (async () => {
+      await this.#breathe()
+      // what is sent is this moment's; later changes wait in the queue
       for (const set of pieces) {
         if (zone.removed || this.#closed) return
         send({ type: 'zone', op: 'more', apex, set })

@@ -8,7 +8,7 @@ import type { Owner, RRset } from '../boundary.ts'
 /** Owner (lower case, no final dot) to its RRsets; an owner without any exists and has no data. */
 export type ZoneMap = ReadonlyMap<string, readonly RRset[]>
 
-/** A zone as it shall be, or what is different about it now. */
+/** A zone as it shall be, or what is different about it now. Whoever takes a full one may keep and change its map. */
 export type ZoneChange =
   | { readonly kind: 'full'; readonly zone: ZoneMap }
   | { readonly kind: 'patch'; readonly set: readonly Owner[]; readonly drop: readonly string[] }

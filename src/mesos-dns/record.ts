@@ -5,12 +5,11 @@
  */
 import { addressType, canonicalIp } from '../control/ip.ts'
 import { label952, mesosDnsLabel } from '../control/mesos/label.ts'
+import type { RecordType } from '../control/mesos/owners.ts'
 
 /** Where a task's addresses come from: its agent, its network_infos, or a status label. */
 export type IpSource = 'host' | 'netinfo' | 'mesos' | 'docker'
 export const IP_SOURCES: readonly IpSource[] = ['host', 'netinfo', 'mesos', 'docker']
-
-export type RecordType = 'A' | 'AAAA' | 'SRV'
 
 /**
  * One record. `name` is lower case without the final dot; `data` is an address
@@ -51,7 +50,7 @@ export const MAX_NAME = 253
 export const MAX_LABEL = 63
 
 /** Problems of one thing that are told; the rest are more of the same. */
-const MAX_PROBLEMS = 10
+export const MAX_PROBLEMS = 10
 
 /** How one label is made under these options. */
 export const speller = (options: RecordOptions): ((s: string) => string) =>

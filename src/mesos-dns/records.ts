@@ -7,6 +7,9 @@
  * memory and of the time of a rebuild.
  */
 import { agentHost, type Agent, type MesosState, type Task } from '../control/mesos/model.ts'
+import { Owner, Owners, type NameRecords, type Sink } from '../control/mesos/owners.ts'
+import { sameTask } from '../control/mesos/same-task.ts'
+import { inOneGo, STEP } from '../control/mesos/steps.ts'
 import { clusterRecords } from './cluster-records.ts'
 import {
   hostAddresses,
@@ -15,15 +18,9 @@ import {
   type MesosRecord,
   type Problem,
   type RecordOptions,
-  type RecordType,
 } from './record.ts'
-import { sameTask } from './same-task.ts'
-import { Tally } from './tally.ts'
+import { NameBook } from './task-names.ts'
 import { taskRecords } from './task-records.ts'
-
-/** A name's records by type, each counted by the things that make it. */
-export type NameRecords = { readonly [type in RecordType]: Tally | undefined }
-type Mutable = { [type in RecordType]: Tally | undefined }
 
 /** What a task's records are made from, and what could not be made. */
 type Entry = {
@@ -42,24 +39,24 @@ const MAX_PROBLEMS = 100
 /** The records of one zone over time. */
 export class ZoneRecords {
   readonly #options: RecordOptions
-  readonly #names = new Map<string, Mutable>()
-  readonly #changed = new Set<string>()
-  #tasks = new Map<string, Entry>()
+  readonly #book: NameBook
+  readonly #owners = new Owners()
+  readonly #tasks = new Map<string, Entry>()
   /** Addresses of each agent; the same array as long as they are the same. */
   #agentIps = new Map<string, readonly string[]>()
   #cluster: Made = NOTHING
+  #masters = ''
   #problems: readonly Problem[] = []
   #state: MesosState | undefined
-  #lastName = ''
-  #last: Mutable | undefined
 
   constructor(options: RecordOptions) {
     this.#options = options
+    this.#book = new NameBook(options)
   }
 
-  /** Names and their records. Changes under the reader's feet only within `update`. */
+  /** Names and their records. Changes under the reader's feet only within `update` and `follow`. */
   get names(): ReadonlyMap<string, NameRecords> {
-    return this.#names
+    return this.#owners.names
   }
 
   /** What could not be published, the first hundred. */
@@ -75,7 +72,9 @@ export class ZoneRecords {
   /** Records a task made, in their order, by `taskKey`; [] of an unknown task. */
   ofTask(key: string): readonly MesosRecord[] {
     const entry = this.#tasks.get(key)
-    return entry === undefined ? [] : this.#made(entry).records
+    const records: MesosRecord[] = []
+    if (entry) this.#make(entry, ({ name }, type, data) => void records.push({ name, type, data }))
+    return records
   }
 
   /** Makes the records those of `state`; the names that are not as they were, ended ones included. */
@@ -84,49 +83,107 @@ export class ZoneRecords {
     masters: readonly string[] = [],
     addressesOf: AddressesOf = none,
   ): ReadonlySet<string> {
-    this.#changed.clear()
-    this.#state = state
-    const cluster = clusterRecords(state, masters, this.#options, addressesOf)
-    this.#swap(this.#cluster.records, cluster.records)
-    this.#cluster = cluster
-    this.#agentIps = this.#agentAddresses(state.agents, addressesOf)
-    const before = this.#tasks
-    this.#tasks = new Map()
-    const problems = [...cluster.problems]
-    for (const [key, task] of state.tasks) {
-      const framework = state.frameworks.get(task.frameworkId)?.name
-      const agentIps = this.#agentIps.get(task.agentId)
-      if (framework === undefined || agentIps === undefined) continue
-      const entry = this.#entry(task, framework, agentIps, before.get(key))
-      this.#tasks.set(key, entry)
-      if (problems.length < MAX_PROBLEMS) problems.push(...entry.problems)
-    }
-    for (const [key, entry] of before) {
-      if (!this.#tasks.has(key)) this.#swap(this.#made(entry).records, [])
-    }
-    this.#problems = problems.slice(0, MAX_PROBLEMS)
-    return this.#changed
+    this.follow(state, masters, addressesOf)
+    return new Set(this.take().map(({ name }) => name))
   }
 
-  #entry(
-    task: Task,
-    framework: string,
-    agentIps: readonly string[],
-    had: Entry | undefined,
-  ): Entry {
+  /**
+   * Makes the records those of `state`. `touched` are the keys of the tasks
+   * that may make other records than at the last call, through their agent or
+   * framework too; without it, every task is looked at.
+   */
+  follow(
+    state: MesosState,
+    masters: readonly string[],
+    addressesOf: AddressesOf,
+    touched?: ReadonlySet<string>,
+  ): void {
+    inOneGo(this.following(state, masters, addressesOf, touched))
+  }
+
+  /** The same in steps; nobody may look at the records in between. */
+  *following(
+    state: MesosState,
+    masters: readonly string[],
+    addressesOf: AddressesOf,
+    touched?: ReadonlySet<string>,
+  ): Generator<void> {
+    const before = this.#state
+    this.#state = state
+    if (touched === undefined || before === undefined || this.#clusterMoved(before, masters)) {
+      this.#masters = masters.join()
+      const cluster = clusterRecords(state, masters, this.#options, addressesOf)
+      this.#swap(this.#cluster.records, cluster.records)
+      this.#cluster = cluster
+      this.#agentIps = this.#agentAddresses(state.agents, addressesOf)
+    }
+    if (touched === undefined) {
+      let n = 0
+      for (const [key, task] of state.tasks) {
+        this.#task(key, task)
+        if (++n % STEP === 0) yield
+      }
+      for (const key of this.#tasks.keys()) if (!state.tasks.has(key)) this.#end(key)
+    } else for (const key of touched) this.#task(key, state.tasks.get(key))
+    this.#problems = this.#allProblems()
+  }
+
+  /** What changed since the last call, each name once: one that is not listed is gone. */
+  take(): Owner[] {
+    return this.#owners.take()
+  }
+
+  /** Whether the records that belong to no task may be others than before. */
+  #clusterMoved(before: MesosState, masters: readonly string[]): boolean {
+    const { agents, frameworks, leader } = this.#state!
+    // the reducer keeps a map that no event changed
+    return (
+      agents !== before.agents ||
+      frameworks !== before.frameworks ||
+      leader !== before.leader ||
+      masters.join() !== this.#masters
+    )
+  }
+
+  #task(key: string, task: Task | undefined): void {
+    const framework = task && this.#state!.frameworks.get(task.frameworkId)?.name
+    const agentIps = task && this.#agentIps.get(task.agentId)
+    if (task === undefined || framework === undefined || agentIps === undefined) {
+      this.#end(key)
+      return
+    }
+    const had = this.#tasks.get(key)
     const same = had?.framework === framework && had.agentIps === agentIps
     if (had !== undefined && same && sameTask(had.task, task)) {
       // next time it is found by being the same object
       had.task = task
-      return had
+      return
     }
-    const { records, problems } = taskRecords(task, framework, agentIps, this.#options)
-    this.#swap(had === undefined ? [] : this.#made(had).records, records)
-    return { task, framework, agentIps, problems }
+    const { add, remove } = this.#owners
+    const problems = taskRecords(task, framework, agentIps, this.#book, add)
+    // first in, then out, so that what stays never looks gone
+    if (had) this.#make(had, remove)
+    this.#tasks.set(key, { task, framework, agentIps, problems })
   }
 
-  #made({ task, framework, agentIps }: Entry): Made {
-    return taskRecords(task, framework, agentIps, this.#options)
+  #end(key: string): void {
+    const had = this.#tasks.get(key)
+    if (had === undefined) return
+    this.#make(had, this.#owners.remove)
+    this.#tasks.delete(key)
+  }
+
+  #make({ task, framework, agentIps }: Entry, sink: Sink): void {
+    taskRecords(task, framework, agentIps, this.#book, sink)
+  }
+
+  #allProblems(): readonly Problem[] {
+    const problems = [...this.#cluster.problems]
+    for (const entry of this.#tasks.values()) {
+      if (problems.length >= MAX_PROBLEMS) break
+      problems.push(...entry.problems)
+    }
+    return problems.slice(0, MAX_PROBLEMS)
   }
 
   #agentAddresses(
@@ -142,38 +199,18 @@ export class ZoneRecords {
     return all
   }
 
-  /** Takes what one thing made out and puts what it makes now in. */
+  /** Takes out what the cluster itself made and puts in what it makes now. */
   #swap(before: readonly MesosRecord[], after: readonly MesosRecord[]): void {
-    // first in, then out, so that what stays never looks gone
-    for (const record of after) this.#add(record)
-    for (const record of before) this.#remove(record)
-  }
-
-  #add({ name, type, data }: MesosRecord): void {
-    // records of one name come together, and finding a name is most of the cost
-    let records = name === this.#lastName ? this.#last : this.#names.get(name)
-    if (records === undefined) {
-      records = { A: undefined, AAAA: undefined, SRV: undefined }
-      this.#names.set(name, records)
+    const each = (records: readonly MesosRecord[], sink: Sink): void => {
+      let owner = new Owner('')
+      for (const { name, type, data } of records) {
+        // records of one name come together
+        if (owner.name !== name) owner = new Owner(name)
+        sink(owner, type, data)
+      }
     }
-    this.#lastName = name
-    this.#last = records
-    const tally = records[type]
-    if (tally === undefined) records[type] = new Tally(data)
-    else if (!tally.add(data)) return
-    this.#changed.add(name)
-  }
-
-  #remove({ name, type, data }: MesosRecord): void {
-    const records = this.#names.get(name)
-    const tally = records?.[type]
-    if (records === undefined || tally === undefined || !tally.remove(data)) return
-    this.#changed.add(name)
-    if (tally.size === 0) records[type] = undefined
-    if (records.A || records.AAAA || records.SRV) return
-    this.#names.delete(name)
-    this.#lastName = ''
-    this.#last = undefined
+    each(after, this.#owners.add)
+    each(before, this.#owners.remove)
   }
 }
 

@@ -188,12 +188,10 @@ export class MesosDnsServer {
     this.#whole = whole
     const { domain, ttl, srvWeight, soa } = this.#settings
     const { masters, log } = this.#means
-    const changed = this.#records.update(state, masters.list, this.#lookups.addressesOf)
+    this.#records.follow(state, masters.list, this.#lookups.addressesOf)
     const options = { ttl, srvWeight }
-    const change = first
-      ? wholeZone(this.#records, options)
-      : changedZone(this.#records, changed, options)
-    if (first || changed.size > 0) this.#version++
+    const change = first ? wholeZone(this.#records, options) : changedZone(this.#records, options)
+    if (change.kind === 'full' || change.set.length + change.drop.length > 0) this.#version++
     this.#publisher.publish(domain, change, whole, { soa: zoneApex(this.#settings), ns: soa.mname })
     this.#tellProblems()
     this.#lookups.want(hostsToLookUp(state, masters.list))

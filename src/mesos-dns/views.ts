@@ -3,8 +3,9 @@
  * with their final dot, ports as text, one element of empty strings for what
  * is unknown. Pure; http.ts serves it.
  */
-import type { NameRecords, ZoneRecords } from './records.ts'
-import type { MesosRecord, RecordType } from './record.ts'
+import type { NameRecords, RecordType } from '../control/mesos/owners.ts'
+import type { MesosRecord } from './record.ts'
+import type { ZoneRecords } from './records.ts'
 
 export type HostView = { readonly host: string; readonly ip: string }
 export type ServiceView = {

@@ -4,7 +4,8 @@
  */
 import type { Owner, RRset, Seconds } from '../boundary.ts'
 import type { ZoneChange } from '../control/zone.ts'
-import type { NameRecords, ZoneRecords } from './records.ts'
+import type { NameRecords } from '../control/mesos/owners.ts'
+import type { ZoneRecords } from './records.ts'
 
 export type ZoneOptions = {
   readonly ttl: Seconds
@@ -24,8 +25,8 @@ export const rrsetsOf = (
   { ttl, srvWeight }: ZoneOptions,
 ): readonly RRset[] => {
   const rrsets: RRset[] = []
-  if (records.A) rrsets.push({ type: 'A', ttl, data: [...records.A.values] })
-  if (records.AAAA) rrsets.push({ type: 'AAAA', ttl, data: [...records.AAAA.values] })
+  if (records.A) rrsets.push({ type: 'A', ttl, data: records.A.keep() })
+  if (records.AAAA) rrsets.push({ type: 'AAAA', ttl, data: records.AAAA.keep() })
   if (records.SRV) {
     const data = records.SRV.values.map(one => srvData(one, srvWeight))
     rrsets.push({ type: 'SRV', ttl, data })
@@ -33,25 +34,21 @@ export const rrsetsOf = (
   return rrsets
 }
 
-/** All of the zone. */
+/** All of the zone. What changed so far counts as taken. */
 export const wholeZone = (records: ZoneRecords, options: ZoneOptions): ZoneChange => {
+  records.take()
   const zone = new Map<string, readonly RRset[]>()
   for (const [name, of] of records.names) zone.set(name, rrsetsOf(of, options))
   return { kind: 'full', zone }
 }
 
-/** The names that an update said have changed, as they are now. */
-export const changedZone = (
-  records: ZoneRecords,
-  changed: ReadonlySet<string>,
-  options: ZoneOptions,
-): ZoneChange => {
+/** What changed since it was last taken. */
+export const changedZone = (records: ZoneRecords, options: ZoneOptions): ZoneChange => {
   const set: Owner[] = []
   const drop: string[] = []
-  for (const name of changed) {
-    const of = records.names.get(name)
-    if (of === undefined) drop.push(name)
-    else set.push([name, rrsetsOf(of, options)])
+  for (const owner of records.take()) {
+    if (owner.listed) set.push([owner.name, rrsetsOf(owner, options)])
+    else drop.push(owner.name)
   }
   return { kind: 'patch', set, drop }
 }

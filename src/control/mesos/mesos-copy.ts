@@ -2,11 +2,9 @@
  * `mesos.thisdcos.directory`: what Mesos-DNS says of the same state, under a
  * name that is answered here, so that the names live on when no master does.
  */
-import type { Owner, RRset } from '../../boundary.ts'
 import type { IpSource } from '../../mesos-dns/record.ts'
 import { ZoneRecords } from '../../mesos-dns/records.ts'
-import { rrsetsOf } from '../../mesos-dns/zone.ts'
-import { DEFAULT_NS, DEFAULT_SOA } from '../zone-publisher.ts'
+import { changedZone, wholeZone } from '../../mesos-dns/zone.ts'
 import { TTL } from '../zone.ts'
 import type { ZoneCopy } from './source.ts'
 
@@ -22,8 +20,8 @@ export type MesosCopyOptions = {
   readonly everyMs?: number
 }
 
-/** The original took a new copy every 30 s; a change costs its own names here, so it need not wait so long. */
-const EVERY_MS = 1_000
+/** The original took a new copy every 30 s; a change costs its own names here, so it need not wait. */
+const EVERY_MS = 25
 
 export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
   const {
@@ -39,27 +37,16 @@ export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
     soaMname: `ns1.${apex}`,
     listenerAddresses: [],
   })
-  const form = { apex, ttl: TTL, srvWeight: 1, soa: DEFAULT_SOA, ns: DEFAULT_NS }
+  const form = { ttl: TTL, srvWeight: 1 }
   let first = true
   return {
     apex,
     everyMs,
-    change: state => {
-      const changed = records.update(state, masters())
-      if (first) {
-        first = false
-        const zone = new Map<string, readonly RRset[]>()
-        for (const [name, of] of records.names) zone.set(name, rrsetsOf(of, form))
-        return { kind: 'full', zone }
-      }
-      const set: Owner[] = []
-      const drop: string[] = []
-      for (const name of changed) {
-        const of = records.names.get(name)
-        if (of === undefined) drop.push(name)
-        else set.push([name, rrsetsOf(of, form)])
-      }
-      return { kind: 'patch', set, drop }
+    *change(state, { all, tasks }) {
+      yield* records.following(state, masters(), () => [], all || first ? undefined : tasks)
+      if (!first) return changedZone(records, form)
+      first = false
+      return wholeZone(records, form)
     },
   }
 }

@@ -18,6 +18,23 @@ export type Changed = {
   readonly agents: ReadonlySet<string>
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
+/** Nothing. */
+export const unchanged: Changed = { all: false, tasks: NONE, frameworks: NONE, agents: NONE }
+
+/** What has changed over two changes, one after the other. */
+export const joinChanged = (a: Changed, b: Changed): Changed => {
+  const both = (x: ReadonlySet<string>, y: ReadonlySet<string>): ReadonlySet<string> =>
+    x.size === 0 ? y : y.size === 0 ? x : new Set([...x, ...y])
+  return {
+    all: a.all || b.all,
+    tasks: both(a.tasks, b.tasks),
+    frameworks: both(a.frameworks, b.frameworks),
+    agents: both(a.agents, b.agents),
+  }
+}
+
 export type Known = {
   readonly state: MesosState
   /** Agents a new leader remembers that have not come back yet (hold.ts waits for them). */

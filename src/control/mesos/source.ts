@@ -12,15 +12,19 @@ import { holdAfterEvents, holdAfterLoad, holdEnd, missingAgents, type Hold } fro
 import { emptyState, type MesosState } from './model.ts'
 import type { MesosEvent } from './operator-api.ts'
 import { Pace } from './pace.ts'
-import { reduce, type Known } from './reducer.ts'
+import { joinChanged, reduce, unchanged, type Changed, type Known } from './reducer.ts'
+import { inOneGo, inSteps } from './steps.ts'
 import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
 import { TaskZone } from './task-zone.ts'
 
 /** Another zone made of the same state: `mesos.thisdcos.directory`. */
 export type ZoneCopy = {
   readonly apex: string
-  /** What is to change about it since the last call; the whole zone at the first. */
-  readonly change: (state: MesosState) => ZoneChange
+  /**
+   * What is to change about it since the last call, worked out in steps; the
+   * whole zone at the first. `changed` is what became other in the state.
+   */
+  readonly change: (state: MesosState, changed: Changed) => Generator<void, ZoneChange>
   /** Shortest time between two of them; a change waits at most this. */
   readonly everyMs: number
 }
@@ -42,7 +46,7 @@ export type MesosSourceOptions = {
   /** Milliseconds, monotonic. */
   readonly now: () => number
   readonly random: () => number
-  /** Between two publications of a storm of events; 1 s as dcos-net had it. */
+  /** Between two publications of a storm of events. */
   readonly paceMs?: number
   readonly pollMs?: number
   readonly minMs?: number
@@ -73,10 +77,22 @@ export type MesosStatus = {
 
 export const DCOS_APEX = 'dcos.thisdcos.directory'
 
-type CopyEntry = { readonly copy: ZoneCopy; readonly pace: Pace; stale: boolean }
+type CopyEntry = {
+  readonly copy: ZoneCopy
+  readonly pace: Pace
+  stale: boolean
+  /** In the state since it was made last. */
+  changed: Changed
+}
 
 /** Events kept back for the next publication before they are reduced anyway. */
 const MAX_PENDING = 5_000
+/**
+ * Between two publications. dcos-net waited a second; a patch of a few names
+ * costs about a millisecond here, so that an event in a storm of them is
+ * served as soon as a lone one, all but.
+ */
+const PACE_MS = 25
 /** Between two reductions: events that change no name (health, mostly) may come at any rate. */
 const REDUCE_MS = 20
 
@@ -99,17 +115,20 @@ export class MesosSource {
   /** The leader last logged. */
   #leader = ''
   #timer: NodeJS.Timeout | undefined
+  /** A load is being worked off in steps; all else waits for its end. */
+  #loading: Promise<void> | undefined
   #closed = false
 
   constructor(options: MesosSourceOptions) {
     this.#options = options
     this.#apex = options.apex ?? DCOS_APEX
     this.#zone = new TaskZone(this.#apex, TTL)
-    this.#pace = new Pace(options.paceMs ?? 1_000)
+    this.#pace = new Pace(options.paceMs ?? PACE_MS)
     this.#copies = (options.copies ?? []).map(copy => ({
       copy,
       pace: new Pace(copy.everyMs),
       stale: false,
+      changed: unchanged,
     }))
     this.#subscription = new Subscription({
       ...options,
@@ -127,6 +146,7 @@ export class MesosSource {
     this.#closed = true
     clearTimeout(this.#timer)
     await this.#subscription.close()
+    await this.#loading
   }
 
   /** The list of masters is another one: their names follow. */
@@ -167,13 +187,25 @@ export class MesosSource {
 
   /** Do what is due and set the timer for what is not. */
   #turn(): void {
-    if (this.#closed) return
-    const now = this.#options.now()
+    if (this.#closed || this.#loading) return
+    const { log, now: clock } = this.#options
+    const now = clock()
     if (this.#hold && now >= holdEnd(this.#hold)) this.#endHold()
     const wait = this.#wait(now)
-    if (wait === 0 || this.#pending.length > MAX_PENDING) this.#reduce(now)
+    if (wait === 0 || this.#pending.length > MAX_PENDING) {
+      const loaded = this.#reduce(now)
+      if (loaded) {
+        this.#loading = this.#load(loaded, now)
+          .catch(er => log.error('a state cannot be made zones of', { err: messageOf(er) }))
+          .then(() => {
+            this.#loading = undefined
+            this.#turn()
+          })
+        return
+      }
+    }
     if (wait === 0) this.#publish(now)
-    for (const entry of this.#copies) this.#copy(entry, now)
+    for (const entry of this.#copies) if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
     clearTimeout(this.#timer)
     const next = this.#next(now)
     if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)
@@ -203,8 +235,9 @@ export class MesosSource {
     return this.#known.state !== emptyState
   }
 
-  #reduce(now: number): void {
-    if (this.#pending.length === 0) return
+  /** Takes the events that wait into the state and, unless it is a load, into the zone; a load is returned. */
+  #reduce(now: number): Changed | undefined {
+    if (this.#pending.length === 0) return undefined
     const events = this.#pending
     this.#pending = []
     this.#reducing.done(now)
@@ -213,10 +246,28 @@ export class MesosSource {
     const recovered = changed.all ? missingAgents(told, before.state.agents, state.agents) : told
     this.#known = { state, recovered }
     this.#holdAfter(changed.all, now)
-    this.#zone.update(state, changed, this.#hold !== undefined)
     this.#dirty = true
-    for (const entry of this.#copies) entry.stale = true
+    for (const entry of this.#copies) {
+      entry.stale = true
+      entry.changed = joinChanged(entry.changed, changed)
+    }
+    if (!changed.all) this.#zone.update(state, changed, this.#hold !== undefined)
     this.#options.onState?.(state)
+    return changed.all ? changed : undefined
+  }
+
+  /** A whole state becomes zones step by step. */
+  async #load(changed: Changed, now: number): Promise<void> {
+    const ended = (): boolean => this.#closed
+    const { state } = this.#known
+    await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), ended)
+    if (this.#closed) return
+    this.#publish(now)
+    for (const entry of this.#copies) {
+      if (!this.#due(entry, now)) continue
+      const change = await inSteps(this.#copy(entry, now), ended)
+      if (change && !this.#closed) this.#told(entry, change)
+    }
   }
 
   #holdAfter(loaded: boolean, now: number): void {
@@ -261,15 +312,30 @@ export class MesosSource {
   }
 
   /** Not of a state that is known to lack something. */
-  #copy(entry: CopyEntry, now: number): void {
-    if (!entry.stale || this.#hold || !this.#loaded || entry.pace.wait(now) > 0) return
+  #due({ stale, pace }: CopyEntry, now: number): boolean {
+    return stale && !this.#hold && this.#loaded && pace.wait(now) === 0
+  }
+
+  *#copy(entry: CopyEntry, now: number): Generator<void, ZoneChange | undefined> {
+    const { changed, copy } = entry
     entry.stale = false
+    entry.changed = unchanged
     entry.pace.done(now)
-    const { apex, change } = entry.copy
     try {
-      this.#options.onZone(apex, change(this.#known.state))
+      return yield* copy.change(this.#known.state, changed)
     } catch (er) {
-      this.#options.log.error('a copy of a zone cannot be made', { zone: apex, err: messageOf(er) })
+      this.#options.log.error('a copy of a zone cannot be made', {
+        zone: copy.apex,
+        err: messageOf(er),
+      })
+      // what it missed now, the next one must not
+      entry.changed = { ...changed, all: true }
+      return undefined
     }
+  }
+
+  #told({ copy }: CopyEntry, change: ZoneChange | undefined): void {
+    if (change && (change.kind === 'full' || change.set.length + change.drop.length > 0))
+      this.#options.onZone(copy.apex, change)
   }
 }

@@ -18,25 +18,17 @@
  */
 import { addressType, canonicalIp } from '../ip.ts'
 import { MAX_LABEL, MAX_NAME } from '../zone.ts'
-import { label } from './label.ts'
 import {
   pidEndpoint,
   type Agent,
   type DiscoveryPort,
-  type Framework,
-  type MesosState,
   type Task,
 } from './model.ts'
+import { Owner, type Sink } from './owners.ts'
 import type { Kind, NameBook, TaskNames } from './task-names.ts'
 import { taskHash } from './zbase32.ts'
 
 const KINDS = ['agentip', 'containerip', 'autoip'] as const
-
-/**
- * One record's share of a zone: its owner, and type and rdata in presentation
- * form as one string, 'A 192.0.2.1', which is how they are counted.
- */
-export type Share = readonly [owner: string, record: string]
 
 /**
  * The agent's own address: its host name where that is a literal, as dcos-net
@@ -45,7 +37,7 @@ export type Share = readonly [owner: string, record: string]
 export const agentAddress = (agent: Agent): string =>
   canonicalIp(agent.hostname) || canonicalIp(pidEndpoint(agent.pid)?.host ?? '')
 
-const addressRecord = (ip: string): string => `${addressType(ip)} ${ip}`
+const NONE: readonly string[] = Object.freeze([])
 
 /** Only running tasks have records; killing ones have lost theirs (facts 3.2). */
 export const isNamed = (task: Task): boolean => task.state === 'TASK_RUNNING'
@@ -86,90 +78,85 @@ const portNumbers = (
 }
 
 /**
- * Everything this task adds to the zone. Nothing if it does not run, if its
- * agent or framework is not known, or if nothing is left of its name after
- * normalisation; names too long for DNS are left out.
+ * Puts everything this task adds to the zone into `sink`, the same each time.
+ * `host` is its agent's address (`agentAddress`), '' for none. Nothing if it
+ * does not run or if nothing is left of its name after normalisation; names
+ * too long for DNS are left out.
  */
-export const taskShares = (
+export const taskRecords = (
   task: Task,
-  framework: Framework | undefined,
-  agent: Agent | undefined,
+  framework: string,
+  host: string,
   book: NameBook,
-): Share[] => {
-  const shares: Share[] = []
-  if (!isNamed(task) || !framework || !agent) return shares
-  const names = book.names(framework.name, task.discovery?.name || task.name)
-  if (names.label === '') return shares
-  const host = agentAddress(agent)
-  const container = (task.running ?? task.latest)?.addresses ?? []
-  const agentRecords = host === '' ? [] : [addressRecord(host)]
-  const containerRecords = container.map(addressRecord)
+  sink: Sink,
+): void => {
+  if (!isNamed(task)) return
+  const names = book.names(framework, task.discovery?.name || task.name)
+  if (names.label === '') return
+  const container = (task.running ?? task.latest)?.addresses ?? NONE
+  const agent = host === '' ? NONE : [host]
   const onAgent = task.portMappings.length > 0 || container.length === 0
-  const records: { readonly [kind in Kind]: readonly string[] } = {
-    agentip: agentRecords,
-    containerip: containerRecords,
-    autoip: onAgent ? agentRecords : containerRecords,
+  const addresses: { readonly [kind in Kind]: readonly string[] } = {
+    agentip: agent,
+    containerip: container,
+    autoip: onAgent ? agent : container,
   }
   for (const kind of KINDS) {
     const { owner } = names.kinds[kind]
-    if (owner !== '') for (const record of records[kind]) shares.push([owner, record])
+    if (owner) for (const ip of addresses[kind]) sink(owner, addressType(ip), ip)
   }
   const ports = task.discovery?.ports ?? []
   if (ports.some(port => port.number > 0)) {
     const onHost = container.length === 0 || container.includes(host)
-    addServices(shares, task, agent, onHost, names, records, book)
+    addServices(task, onHost, names, addresses, book, sink)
   }
-  return shares
 }
 
 /** The task's own names and, pointing to them, its ports. */
 const addServices = (
-  shares: Share[],
   task: Task,
-  agent: Agent,
   onHost: boolean,
   names: TaskNames,
-  records: { readonly [kind in Kind]: readonly string[] },
+  addresses: { readonly [kind in Kind]: readonly string[] },
   book: NameBook,
+  sink: Sink,
 ): void => {
-  const instance = instanceLabel(names.label, task, agent)
+  const instance = instanceLabel(names.label, task, book)
   for (const kind of KINDS) {
     const target = `${instance}.${names.kinds[kind].parent}`
-    if (records[kind].length === 0 || target.length > MAX_NAME) continue
-    for (const record of records[kind]) shares.push([target, record])
+    if (addresses[kind].length === 0 || target.length > MAX_NAME) continue
+    const own = new Owner(target)
+    for (const ip of addresses[kind]) sink(own, addressType(ip), ip)
     for (const port of task.discovery?.ports ?? []) {
       if (port.number === 0) continue
       for (const protocol of protocolsOf(port)) {
         const { host, container, mapped } = portNumbers(task, port, protocol, onHost)
         const n = kind === 'agentip' || (kind === 'autoip' && mapped) ? host : container
         if (n === 0) continue
-        const record = `SRV 0 1 ${n} ${target}`
+        const data = `0 1 ${n} ${target}`
         for (const owner of book.services(names, port.name, protocol)[kind])
-          shares.push([owner, record])
+          sink(owner, 'SRV', data)
       }
     }
   }
 }
 
 /** `<task>-<hash>-<agent>` as one label: the task's part gives way where the three are too long. */
-const instanceLabel = (taskLabel: string, task: Task, agent: Agent): string => {
-  const end = label(agent.id.slice(agent.id.lastIndexOf('-') + 1)).slice(0, 20)
-  const tail = `-${taskHash(task.id)}${end === '' ? '' : `-${end}`}`
+const instanceLabel = (taskLabel: string, task: Task, book: NameBook): string => {
+  const tail = `-${taskHash(task.id)}${book.agent(task.agentId)}`
   return `${taskLabel.slice(0, MAX_LABEL - tail.length)}${tail}`
 }
 
-/** `master` and `leader` of the zone: all masters, and the leading one. */
-export const masterShares = (
-  state: MesosState,
+/** Puts `master` and `leader` of the zone into `sink`: all masters, and the leading one ('ip:port'). */
+export const masterRecords = (
+  leader: string,
   masters: readonly string[],
   apex: string,
-): Share[] => {
-  const shares: Share[] = []
-  for (const address of masters) {
-    const ip = canonicalIp(address)
-    if (ip !== '') shares.push([`master.${apex}`, addressRecord(ip)])
+  sink: Sink,
+): void => {
+  const put = (name: string, ip: string): void => {
+    if (ip !== '') sink(new Owner(`${name}.${apex}`), addressType(ip), ip)
   }
-  const leader = canonicalIp(pidEndpoint(state.leader)?.host ?? '')
-  if (leader !== '') shares.push([`leader.${apex}`, addressRecord(leader)])
-  return shares
+  for (const address of masters) put('master', canonicalIp(address))
+  put('leader', canonicalIp(pidEndpoint(leader)?.host ?? ''))
 }

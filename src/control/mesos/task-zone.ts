@@ -1,41 +1,61 @@
 /**
- * `dcos.thisdcos.directory` as it follows the Mesos state: which tasks' shares
- * are in it, and what a change of the state changes about it. While a new
+ * `dcos.thisdcos.directory` as it follows the Mesos state: which tasks'
+ * records are in it, and what a change of the state changes about it. A task
+ * that makes the same records as before costs a comparison. While a new
  * leader's agents are still coming back (hold.ts), what it does not know yet
  * stays.
  */
-import type { Owner } from '../../boundary.ts'
+import type { Owner as OwnerData, RRset } from '../../boundary.ts'
 import type { ZoneMap } from '../zone.ts'
-import type { MesosState } from './model.ts'
-import { RecordIndex } from './record-index.ts'
+import type { MesosState, Task } from './model.ts'
+import { Owners, type Owner, type Sink } from './owners.ts'
 import type { Changed } from './reducer.ts'
+import { inOneGo, STEP } from './steps.ts'
+import { sameTask } from './same-task.ts'
 import { NameBook } from './task-names.ts'
-import { masterShares, taskShares } from './task-records.ts'
+import { agentAddress, isNamed, masterRecords, taskRecords } from './task-records.ts'
 
-/** No task has this key: theirs have a space in it. */
-const MASTERS = 'masters'
+/** What a task's records are made from. */
+type Entry = { task: Task; readonly framework: string; readonly host: string }
+
+type Masters = { readonly leader: string; readonly masters: readonly string[] }
+
+const RECORD_TYPES = ['A', 'AAAA', 'SRV'] as const
 
 export class TaskZone {
   readonly #apex: string
-  readonly #index: RecordIndex
+  readonly #ttl: number
+  readonly #owners = new Owners()
   readonly #book: NameBook
+  /** Tasks with records. */
+  readonly #tasks = new Map<string, Entry>()
   /** Tasks in the zone that the state does not know, until the hold ends. */
   readonly #held = new Set<string>()
+  #masters: Masters = { leader: '', masters: [] }
 
   constructor(apex: string, ttl: number) {
     this.#apex = apex
+    this.#ttl = ttl
     this.#book = new NameBook(apex)
-    this.#index = new RecordIndex(ttl)
   }
 
   /** Follow the state; with `keepMissing` a load takes nothing away. */
   update(state: MesosState, changed: Changed, keepMissing: boolean): void {
+    inOneGo(this.updating(state, changed, keepMissing))
+  }
+
+  /** The same in steps of a few milliseconds; the state of a cluster takes dozens. */
+  *updating(state: MesosState, changed: Changed, keepMissing: boolean): Generator<void> {
     if (changed.all) {
-      for (const key of state.tasks.keys()) this.#task(key, state)
-      for (const key of [...this.#index.keys()]) {
-        if (key === MASTERS || state.tasks.has(key)) continue
+      let n = 0
+      for (const key of state.tasks.keys()) {
+        this.#task(key, state)
+        if (++n % STEP === 0) yield
+      }
+      for (const key of this.#tasks.keys()) {
+        if (state.tasks.has(key)) continue
         if (keepMissing) this.#held.add(key)
-        else this.#index.set(key, [])
+        else this.#end(key)
       }
     } else for (const key of changed.tasks) this.#task(key, state)
     if (!keepMissing) this.release()
@@ -43,35 +63,82 @@ export class TaskZone {
 
   /** The hold is over: what is missing is gone. */
   release(): void {
-    for (const key of this.#held) this.#index.set(key, [])
+    for (const key of this.#held) this.#end(key)
     this.#held.clear()
   }
 
   /** The names of the masters (addresses, in order) and of the leader. */
-  masters(state: MesosState, masters: readonly string[]): void {
-    this.#index.set(MASTERS, masterShares(state, masters, this.#apex))
+  masters({ leader }: MesosState, masters: readonly string[]): void {
+    const before = this.#masters
+    if (before.leader === leader && before.masters.join() === masters.join()) return
+    this.#masters = { leader, masters: [...masters] }
+    masterRecords(leader, masters, this.#apex, this.#owners.add)
+    masterRecords(before.leader, before.masters, this.#apex, this.#owners.remove)
   }
 
   /** What changed since the last call. */
-  take(): { set: Owner[]; drop: string[] } {
-    return this.#index.take()
+  take(): { set: OwnerData[]; drop: string[] } {
+    const set: OwnerData[] = []
+    const drop: string[] = []
+    for (const owner of this.#owners.take()) {
+      if (owner.listed) set.push([owner.name, this.#rrsets(owner)])
+      else drop.push(owner.name)
+    }
+    return { set, drop }
   }
 
   /** All of it. Counts as a `take`. */
   zone(): ZoneMap {
-    return this.#index.zone()
+    this.#owners.take()
+    const zone = new Map<string, readonly RRset[]>()
+    for (const [name, owner] of this.#owners.names) zone.set(name, this.#rrsets(owner))
+    return zone
   }
 
   get size(): number {
-    return this.#index.size
+    return this.#owners.names.size
   }
 
   #task(key: string, state: MesosState): void {
-    const task = state.tasks.get(key)
     this.#held.delete(key)
-    if (task === undefined) return this.#index.set(key, [])
-    const framework = state.frameworks.get(task.frameworkId)
-    const agent = state.agents.get(task.agentId)
-    this.#index.set(key, taskShares(task, framework, agent, this.#book))
+    const task = state.tasks.get(key)
+    const framework = task && state.frameworks.get(task.frameworkId)
+    const agent = task && state.agents.get(task.agentId)
+    if (!task || !framework || !agent || !isNamed(task)) return this.#end(key)
+    const host = agentAddress(agent)
+    const had = this.#tasks.get(key)
+    if (had?.framework === framework.name && had.host === host && sameTask(had.task, task)) {
+      // next time it is found by being the same object
+      had.task = task
+      return
+    }
+    const entry = { task, framework: framework.name, host }
+    this.#make(entry, this.#owners.add)
+    // first in, then out, so that what stays never looks gone
+    if (had) this.#make(had, this.#owners.remove)
+    this.#tasks.set(key, entry)
+  }
+
+  #end(key: string): void {
+    const had = this.#tasks.get(key)
+    if (had === undefined) return
+    this.#make(had, this.#owners.remove)
+    this.#tasks.delete(key)
+  }
+
+  #make({ task, framework, host }: Entry, sink: Sink): void {
+    taskRecords(task, framework, host, this.#book, sink)
+  }
+
+  /** In one order, so that equal zones compare equal. */
+  #rrsets(owner: Owner): RRset[] {
+    const rrsets: RRset[] = []
+    for (const type of RECORD_TYPES) {
+      const tally = owner[type]
+      if (tally === undefined) continue
+      const data = tally.size === 1 ? tally.keep() : [...tally.values].sort()
+      rrsets.push({ type, ttl: this.#ttl, data })
+    }
+    return rrsets
   }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Owner } from '../../../src/boundary.ts'
+import type { Owner as OwnerData } from '../../../src/boundary.ts'
 import {
   holdAfterEvents,
   holdAfterLoad,
@@ -13,7 +13,8 @@ import { emptyState, taskKey, type MesosState } from '../../../src/control/mesos
 import { messageFromJson, type MesosEvent } from '../../../src/control/mesos/operator-api.ts'
 import { Pace } from '../../../src/control/mesos/pace.ts'
 import { reduce, type Known } from '../../../src/control/mesos/reducer.ts'
-import { RecordIndex } from '../../../src/control/mesos/record-index.ts'
+import { Owner, Owners } from '../../../src/control/mesos/owners.ts'
+import { Tally } from '../../../src/control/mesos/tally.ts'
 import { NameBook } from '../../../src/control/mesos/task-names.ts'
 import { TaskZone } from '../../../src/control/mesos/task-zone.ts'
 import {
@@ -39,7 +40,7 @@ const event = (json: object): MesosEvent => {
 const load = (cluster: Cluster): MesosEvent => event(subscribed(cluster))
 
 /** The zone of a cluster as 'name type data' lines without the apex. */
-const lines = (owners: Iterable<Owner>): string[] =>
+const lines = (owners: Iterable<OwnerData>): string[] =>
   [...owners]
     .flatMap(([name, rrsets]) =>
       rrsets.flatMap(({ type, data }) =>
@@ -292,13 +293,15 @@ t.test('namesakes share a name until the last of them goes', async t => {
 })
 
 t.test('what many say goes with the last of them, whichever said it first', async t => {
-  const index = new RecordIndex(5)
-  const say = (who: string, ...ips: string[]): void =>
-    index.set(
-      who,
-      ips.map(ip => ['web', `A ${ip}`]),
-    )
-  const now = (): string[] => lines(index.take().set)
+  const owners = new Owners()
+  const said = new Map<string, readonly string[]>()
+  const say = (who: string, ...ips: string[]): void => {
+    for (const ip of ips) owners.add(new Owner('web'), 'A', ip)
+    for (const ip of said.get(who) ?? []) owners.remove(new Owner('web'), 'A', ip)
+    said.set(who, ips)
+  }
+  const now = (): string[] =>
+    owners.take().flatMap(owner => [...(owner.A?.values ?? [])].sort().map(ip => `web A ${ip}`))
   say('1', '9.0.0.1', '9.0.0.1')
   say('2', '9.0.0.2')
   say('3', '9.0.0.2')
@@ -312,8 +315,53 @@ t.test('what many say goes with the last of them, whichever said it first', asyn
   t.same(now(), ['web A 9.0.0.3', 'web A 9.0.0.4'])
   say('3')
   say('4')
-  t.same(index.take(), { set: [], drop: ['web'] })
-  t.equal(index.size, 0)
+  const gone = owners.take()
+  t.same(
+    gone.map(({ name, listed }) => [name, listed]),
+    [['web', false]],
+  )
+  t.equal(owners.names.size, 0)
+})
+
+t.test('a name that goes and comes back as another object is one name', async t => {
+  const owners = new Owners()
+  const [first, second] = [new Owner('web'), new Owner('web')]
+  owners.add(first, 'A', '9.0.0.1')
+  owners.add(second, 'A', '9.0.0.2')
+  t.same(first.A?.values, ['9.0.0.1', '9.0.0.2'], 'both stand for one')
+  owners.take()
+  owners.remove(second, 'A', '9.0.0.1')
+  owners.remove(second, 'A', '9.0.0.2')
+  owners.add(second, 'A', '9.0.0.3')
+  t.same(
+    owners.take().map(owner => owner.A?.values),
+    [['9.0.0.3']],
+  )
+  owners.add(first, 'AAAA', '2001:db8::1')
+  t.equal(owners.names.get('web')?.AAAA?.size, 1)
+})
+
+t.test('a set that was given away stays as it was', async t => {
+  const tally = new Tally('a')
+  const given = tally.keep()
+  t.ok(tally.add('b'))
+  t.notOk(tally.add('a'), 'there already')
+  t.same(given, ['a'])
+  const both = tally.keep()
+  t.notOk(tally.remove('a'), 'one more says so')
+  t.ok(tally.remove('a'))
+  t.notOk(tally.remove('a'))
+  t.same(both, ['a', 'b'])
+  t.same(tally.values, ['b'])
+})
+
+t.test('a large set finds its elements as a small one does', async t => {
+  const tally = new Tally('0')
+  for (let i = 1; i < 100; i++) t.ok(tally.add(String(i)))
+  t.notOk(tally.add('50'))
+  t.notOk(tally.remove('50'))
+  for (let i = 0; i < 99; i++) t.ok(tally.remove(String(i)))
+  t.same(tally.values, ['99'])
 })
 
 t.test('remembered names are bounded and the same each time', async t => {
@@ -326,7 +374,10 @@ t.test('remembered names are bounded and the same each time', async t => {
   const long = 'x'.repeat(63)
   const services = book.services(book.names('marathon', long), 'http', 'tcp')
   t.same(services.autoip, [], 'a label of 63 octets has no room for an underscore')
-  t.same(book.services(first, long, 'tcp').autoip, [`_web._tcp.marathon.autoip.${APEX}`])
+  t.same(
+    book.services(first, long, 'tcp').autoip.map(({ name }) => name),
+    [`_web._tcp.marathon.autoip.${APEX}`],
+  )
 })
 
 t.test('a task waits for its framework and its agent', async t => {

@@ -11,8 +11,14 @@ import { agentHost, pidEndpoint, taskKey } from '../../../src/control/mesos/mode
 import { framed, RecordReader } from '../../../src/control/mesos/recordio.ts'
 import { parseState } from '../../../src/control/mesos/state.ts'
 import { taskFromJson } from '../../../src/control/mesos/task-json.ts'
+import type { Sink } from '../../../src/control/mesos/owners.ts'
 import { NameBook } from '../../../src/control/mesos/task-names.ts'
-import { masterShares, taskShares } from '../../../src/control/mesos/task-records.ts'
+import {
+  agentAddress,
+  masterRecords,
+  taskRecords,
+} from '../../../src/control/mesos/task-records.ts'
+import { TaskZone } from '../../../src/control/mesos/task-zone.ts'
 import { isName } from '../../../src/control/zone.ts'
 import {
   added,
@@ -325,22 +331,23 @@ t.test('no state makes the reader throw or gives an invalid name', async () => {
     fc.property(anyState, json => {
       const { state } = parseState(json)
       const book = new NameBook(apex)
-      const shares = [...state.tasks.values()].flatMap(task =>
-        taskShares(
-          task,
-          state.frameworks.get(task.frameworkId),
-          state.agents.get(task.agentId),
-          book,
-        ),
-      )
-      shares.push(...masterShares(state, ['192.0.2.1', 'x', ''], apex))
-      for (const [owner, record] of shares) {
-        if (!isName(owner) || !owner.endsWith(`.${apex}`)) return false
-        const [type, , , , target] = record.split(' ')
-        if (type === 'SRV' ? !isName(target ?? '') : !/^A(AAA)? [0-9a-f.:]+$/.test(record))
-          return false
+      let good = true
+      const sink: Sink = ({ name }, type, data) => {
+        if (!isName(name) || !name.endsWith(`.${apex}`)) good = false
+        const target = data.split(' ')[3] ?? ''
+        if (type === 'SRV' ? !isName(target) : !/^[0-9a-f.:]+$/.test(data)) good = false
       }
-      return true
+      for (const task of state.tasks.values()) {
+        const framework = state.frameworks.get(task.frameworkId)
+        const agent = state.agents.get(task.agentId)
+        if (framework && agent) taskRecords(task, framework.name, agentAddress(agent), book, sink)
+      }
+      masterRecords(state.leader, ['192.0.2.1', 'x', ''], apex, sink)
+      const zone = new TaskZone(apex, 5)
+      const none: ReadonlySet<string> = new Set()
+      zone.update(state, { all: true, tasks: none, frameworks: none, agents: none }, false)
+      for (const name of zone.zone().keys()) if (!isName(name)) good = false
+      return good
     }),
     { numRuns: 400 },
   )

@@ -2,7 +2,7 @@
  * Whether two states of a task make the same records. A reload brings every
  * task anew, and nearly all of them are as they were.
  */
-import type { DiscoveryPort, Label, Task, TaskStatus } from '../control/mesos/model.ts'
+import type { DiscoveryPort, Label, PortMapping, Task, TaskStatus } from './model.ts'
 
 const sameList = <T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean): boolean =>
   a === b || (a.length === b.length && a.every((one, i) => same(one, b[i]!)))
@@ -12,22 +12,34 @@ const sameRange = (a: readonly [number, number], b: readonly [number, number]): 
   a[0] === b[0] && a[1] === b[1]
 const sameLabel = (a: Label, b: Label): boolean => a.key === b.key && a.value === b.value
 const samePort = (a: DiscoveryPort, b: DiscoveryPort): boolean =>
-  a.number === b.number && a.name === b.name && a.protocol === b.protocol
+  a.number === b.number &&
+  a.name === b.name &&
+  a.protocol === b.protocol &&
+  sameList(a.labels, b.labels, sameLabel)
+const sameMapping = (a: PortMapping, b: PortMapping): boolean =>
+  a.hostPort === b.hostPort && a.containerPort === b.containerPort && a.protocol === b.protocol
 
 const NO_STATUS: Pick<TaskStatus, 'addresses' | 'labels'> = { addresses: [], labels: [] }
 
-/** Everything that task-records.ts looks at, and nothing else. */
+/** The status that addresses are taken from. */
+const telling = (task: Task): Pick<TaskStatus, 'addresses' | 'labels'> =>
+  task.running ?? task.latest ?? NO_STATUS
+
+/** Everything that the makers of records look at, here and in mesos-dns/; not health, which changes often. */
 export const sameTask = (a: Task, b: Task): boolean => {
   if (a === b) return true
-  const [ra, rb] = [a.running ?? NO_STATUS, b.running ?? NO_STATUS]
+  const [ra, rb] = [telling(a), telling(b)]
   return (
     a.state === b.state &&
     a.name === b.name &&
     a.id === b.id &&
     a.agentId === b.agentId &&
+    a.frameworkId === b.frameworkId &&
+    (a.running === undefined) === (b.running === undefined) &&
     sameList(a.ports, b.ports, sameRange) &&
     sameList(ra.addresses, rb.addresses, sameText) &&
     sameList(ra.labels, rb.labels, sameLabel) &&
+    sameList(a.portMappings, b.portMappings, sameMapping) &&
     a.discovery?.name === b.discovery?.name &&
     sameList(a.discovery?.ports ?? [], b.discovery?.ports ?? [], samePort)
   )
