@@ -58,7 +58,9 @@ export type ZoneApex = {
 /**
  * A change to one local zone. Large zones travel as a `load` that opens a new
  * copy, `more` that fill it, and a `commit` that puts it in place at once, so
- * that no message takes the data thread more than about a millisecond.
+ * that no message takes the data thread more than about a millisecond; the
+ * next is sent when the last is done, because what waits in a port is taken
+ * in one turn.
  * `patch` changes the copy in place. `number` is new with every commit and
  * patch and is part of the cache key of what the zone answers.
  */
@@ -75,7 +77,8 @@ export type ZoneMessage =
       readonly type: 'zone'
       readonly op: 'more'
       readonly apex: string
-      readonly set: readonly Owner[]
+      /** Owners, as zone-text.ts writes them. */
+      readonly text: string
     }
   | {
       readonly type: 'zone'
@@ -230,6 +233,8 @@ export type Down =
       readonly trace: boolean
     }
   | { readonly type: 'status'; readonly id: number }
+  /** Say so when all before this is done. */
+  | { readonly type: 'echo'; readonly id: number }
   /** Drop cached entries at or below a name; '' drops all. */
   | { readonly type: 'flush'; readonly id: number; readonly name: string }
   /** List cached entries at or below a name, at most `limit`. */
@@ -273,6 +278,7 @@ export type Up =
       readonly trace: readonly TraceStep[]
     }
   | { readonly type: 'status'; readonly id: number; readonly status: DataStatus }
+  | { readonly type: 'echo'; readonly id: number }
   | { readonly type: 'flushed'; readonly id: number; readonly count: number }
   | { readonly type: 'entries'; readonly id: number; readonly entries: readonly CacheEntryInfo[] }
   | { readonly type: 'dumped'; readonly id: number; readonly bytes: Uint8Array }

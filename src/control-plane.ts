@@ -45,6 +45,8 @@ export type ControlMeans = {
   readonly log: Log
   readonly random: () => number
   readonly send: (message: ZoneMessage | { type: 'snapshot'; snapshot: Snapshot }) => void
+  /** When the data thread has done what it was sent. */
+  readonly caughtUp: () => Promise<void>
   /** Addresses of a name, asked of this daemon itself. */
   readonly resolve: (name: string) => Promise<string[]>
 }
@@ -90,7 +92,11 @@ export class ControlPlane {
     this.#config = config
     this.#listen = listen
     this.#means = means
-    this.zones = new ZonePublisher({ send: means.send, now: Date.now })
+    this.zones = new ZonePublisher({
+      send: means.send,
+      now: Date.now,
+      breathe: means.caughtUp,
+    })
   }
 
   /** Publishes what is known at once and starts to learn the rest. */

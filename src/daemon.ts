@@ -139,6 +139,7 @@ class Daemon {
     this.#control = new ControlPlane(config, listen, {
       log: this.#log,
       random: Math.random,
+      caughtUp: () => this.#thread.caughtUp(),
       send: message => this.#thread.send(message),
       resolve: resolveBy(wire => this.#thread.ask(wire)),
     })

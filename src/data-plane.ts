@@ -158,6 +158,9 @@ export class DataPlane {
       case 'status':
         post({ type: 'status', id: message.id, status: this.#status() })
         break
+      case 'echo':
+        post({ type: 'echo', id: message.id })
+        break
       case 'flush': {
         const gone = [...entriesBelow(this.#cache, message.name)]
         for (const entry of gone) this.#cache.delete(entry)

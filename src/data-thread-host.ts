@@ -73,6 +73,11 @@ export class DataThread {
     return up.type === 'status' ? up.status : lost()
   }
 
+  /** When the thread has done all that was sent before; at once if it never will. */
+  async caughtUp(): Promise<void> {
+    await this.#request(id => ({ type: 'echo', id })).catch(() => {})
+  }
+
   /** Entries dropped at or below a name; '' for all. */
   async flush(name: string): Promise<number> {
     const up = await this.#request(id => ({ type: 'flush', id, name }))
@@ -114,7 +119,7 @@ export class DataThread {
       const timer = setTimeout(() => {
         this.#asked.delete(id)
         reject(fail('the data thread did not answer', 'ESTATE'))
-      }, PATIENCE_MS)
+      }, PATIENCE_MS).unref()
       this.#asked.set(id, { resolve, timer })
       this.send(message(id))
     })

@@ -6,6 +6,7 @@
  * its differences.
  */
 import type { Owner, RRset, ZoneApex, ZoneMessage } from '../boundary.ts'
+import { ownersToText } from '../zone-text.ts'
 import type { ZoneChange, ZoneMap } from './zone.ts'
 
 /** Owners in one message, and records, whichever is met first. */
@@ -78,7 +79,7 @@ export type ZonePublisherOptions = {
   readonly now: () => number
   /** A number no other change has had; default counts from 1. Share one if others publish zones too. */
   readonly number?: () => number
-  /** Lets the event loop turn between the messages of a large change. */
+  /** Between the messages of a large change: resolves when the data thread has done the last one. */
   readonly breathe?: () => Promise<void>
 }
 
@@ -271,7 +272,7 @@ export class ZonePublisher {
     }
     const pieces = inPieces(zone.owners)
     const first = pieces.next()
-    if (!first.done) send({ type: 'zone', op: 'more', apex, set: first.value })
+    if (!first.done) send({ type: 'zone', op: 'more', apex, text: ownersToText(first.value) })
     if (first.done || zone.owners.size === first.value.length) {
       commit()
       return undefined
@@ -281,7 +282,7 @@ export class ZonePublisher {
       // what is sent is this moment's; later changes wait in the queue
       for (const set of pieces) {
         if (zone.removed || this.#closed) return
-        send({ type: 'zone', op: 'more', apex, set })
+        send({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
         await this.#breathe()
       }
       if (zone.removed || this.#closed) return

@@ -85,7 +85,11 @@ export class MesosDnsServer {
       soaMname: settings.soa.mname,
       listenerAddresses: ownAddresses(settings.listen.address),
     })
-    this.#publisher = new ZonePublisher({ send: message => this.#send(message), now: Date.now })
+    this.#publisher = new ZonePublisher({
+      send: message => this.#send(message),
+      now: Date.now,
+      breathe: async () => this.#thread?.caughtUp(),
+    })
     this.#lookups = new Lookups({
       resolve: means.resolve,
       log: means.log,

@@ -7,6 +7,7 @@
  */
 import type { Owner, RRset, Seconds, ZoneApex } from '../boundary.ts'
 import { RCODE, TYPE, typeNumber } from '../wire/codes.ts'
+import { eachOwner, rrsetsOfText } from '../zone-text.ts'
 import type { OwnedRrset, Sections } from './message.ts'
 
 export type LocalAnswer = Sections & {
@@ -28,13 +29,16 @@ export class LocalZone {
   serial = 1
   readonly soa: ZoneApex
   readonly ns: string
-  readonly #owners = new Map<string, readonly RRset[]>()
+  /** What each owner holds; as text until it is asked for (zone-text.ts). */
+  readonly #owners = new Map<string, readonly RRset[] | string>()
   /** How many owners lie below a name: what makes it an empty non-terminal. */
   readonly #below = new Map<string, number>()
   #wildcards = 0
+  readonly #suffix: string
 
   constructor(apex: string, soa: ZoneApex, ns: string, serial: number) {
     this.apex = apex
+    this.#suffix = `.${apex}`
     this.soa = soa
     this.ns = ns
     this.serial = serial
@@ -45,11 +49,24 @@ export class LocalZone {
   }
 
   set(owners: readonly Owner[]): void {
-    for (const [name, rrsets] of owners) {
-      if (name !== this.apex && !name.endsWith(`.${this.apex}`)) continue
-      if (!this.#owners.has(name)) this.#count(name, 1)
-      this.#owners.set(name, rrsets)
-    }
+    for (const [name, rrsets] of owners) this.#put(name, rrsets)
+  }
+
+  /** Owners as text. */
+  load(text: string): void {
+    eachOwner(text, (name, rrsets) => this.#put(name, rrsets))
+  }
+
+  #put(name: string, rrsets: readonly RRset[] | string): void {
+    if (name !== this.apex && !name.endsWith(this.#suffix)) return
+    const before = this.#owners.size
+    this.#owners.set(name, rrsets)
+    if (this.#owners.size > before) this.#count(name, 1)
+  }
+
+  #own(name: string): readonly RRset[] | undefined {
+    const rrsets = this.#owners.get(name)
+    return typeof rrsets === 'string' ? rrsetsOfText(rrsets) : rrsets
   }
 
   drop(names: readonly string[]): void {
@@ -72,7 +89,7 @@ export class LocalZone {
 
   /** The records of an owner; a wildcard's if it has none itself (RFC 4592). */
   find(name: string): readonly RRset[] | undefined {
-    const owned = this.#owners.get(name)
+    const owned = this.#own(name)
     if (owned || this.#wildcards === 0 || this.#below.has(name)) return owned
     for (
       let at = name.indexOf('.');
@@ -80,7 +97,7 @@ export class LocalZone {
       at = name.indexOf('.', at + 1)
     ) {
       const parent = name.slice(at + 1)
-      const wild = this.#owners.get(`*.${parent}`)
+      const wild = this.#own(`*.${parent}`)
       if (wild) return wild
       if (this.#owners.has(parent) || this.#below.has(parent)) return undefined
     }

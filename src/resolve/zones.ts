@@ -22,7 +22,7 @@ export class Zones {
         this.#loading.set(apex, new LocalZone(apex, message.soa, message.ns, message.serial))
         return false
       case 'more':
-        this.#loading.get(apex)?.set(message.set)
+        this.#loading.get(apex)?.load(message.text)
         return false
       case 'commit': {
         const zone = this.#loading.get(apex)

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Owner, RRset, ZoneMessage } from '../../src/boundary.ts'
 import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson } from '../../src/control/rest.ts'
 import type { ZoneMap } from '../../src/control/zone.ts'
+import { eachOwner, ownersToText, rrsetsOfText } from '../../src/zone-text.ts'
 import { diffZones, inPieces, sameRRsets, ZonePublisher } from '../../src/control/zone-publisher.ts'
 
 const APEX = 'l4lb.thisdcos.directory'
@@ -25,7 +26,9 @@ class Receiver {
         this.#loading.set(apex, new Map())
         return
       case 'more':
-        for (const [name, rrsets] of message.set) this.#loading.get(apex)?.set(name, rrsets)
+        eachOwner(message.text, (name, rrsets) =>
+          this.#loading.get(apex)?.set(name, rrsetsOfText(rrsets)),
+        )
         return
       case 'commit':
         this.zones.set(apex, this.#loading.get(apex) ?? new Map())
@@ -322,4 +325,43 @@ t.test('the read API speaks as dcos-net did', async t => {
   )
   t.equal(etagOf('[]'), etagOf('[]'))
   t.not(etagOf('[]'), etagOf('[1]'))
+})
+
+t.test('owners go through text unharmed', async t => {
+  const owners: [string, RRset[]][] = [
+    ['a.example.org', [{ type: 'A', ttl: 5, data: ['192.0.2.1', '192.0.2.2'] }]],
+    ['nothing.example.org', []],
+    [
+      '_http._tcp.a.example.org',
+      [
+        { type: 'SRV', ttl: 60, data: ['0 1 80 a.example.org', '0 1 81 b.example.org'] },
+        { type: 'AAAA', ttl: 0, data: ['2001:db8::1'] },
+      ],
+    ],
+  ]
+  const back: [string, readonly RRset[]][] = []
+  eachOwner(ownersToText(owners), (name, text) => back.push([name, rrsetsOfText(text)]))
+  t.same(back, owners)
+  eachOwner('', () => t.fail('there is nobody in it'))
+})
+
+t.test('a piece waits until the last one is done', async t => {
+  const sent: string[] = []
+  const waiting: (() => void)[] = []
+  const publisher = new ZonePublisher({
+    send: message => sent.push(message.op),
+    now: () => 0,
+    breathe: () => new Promise(resolve => waiting.push(resolve)),
+  })
+  const owners = Array.from({ length: 1_200 }, (_, i) => [`n${i}.${APEX}`, A('192.0.2.1')] as const)
+  publisher.publish(APEX, { kind: 'full', zone: new Map(owners) })
+  t.same(sent, ['load', 'more'])
+  for (const more of [['load', 'more', 'more'], ['load', 'more', 'more', 'more']]) {
+    waiting.shift()?.()
+    await new Promise(resolve => setImmediate(resolve))
+    t.same(sent, more)
+  }
+  waiting.shift()?.()
+  await publisher.settled()
+  t.same(sent, ['load', 'more', 'more', 'more', 'commit'])
 })

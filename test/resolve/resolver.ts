@@ -8,6 +8,7 @@ import { putHit, shownTtl } from '../../src/fast/hit.ts'
 import { rcodeOf } from '../../src/fast/packet-cache.ts'
 import { plainQuery } from '../../src/resolve/question.ts'
 import { nameWire } from '../../src/wire/name.ts'
+import { ownersToText } from '../../src/zone-text.ts'
 import { a, nxdomain, Plane, positive, questionOf, raceRoute, response, servfail, snapshotOf, soa, udp } from '../fixture/bench-plane.ts'
 
 const M1 = '192.0.2.1'
@@ -17,7 +18,7 @@ const one = (more: Partial<Snapshot> = {}) => snapshotOf({ own: [raceRoute('meso
 const load = (p: Plane, apex: string, records: Record<string, [string, ...string[]][]>, { loaded = true, number = 7 } = {}): void => {
   p.zones.apply({ type: 'zone', op: 'load', apex, soa: SOA, ns: 'ns.spartan', serial: 3 })
   const set = Object.entries(records).map(([name, sets]) => [name, sets.map(([type, ...data]) => ({ type, ttl: 5, data }))] as const)
-  p.zones.apply({ type: 'zone', op: 'more', apex, set })
+  p.zones.apply({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
   p.zones.apply({ type: 'zone', op: 'commit', apex, number, loaded })
 }
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
