@@ -134,8 +134,11 @@ export class Front {
     const { counters, now } = this.#means
     const t = now()
     const head = this.#head
-    const direct = this.#means.bypass?.(wire, 'tcp') ?? (this.#means.bypass ? undefined : 'outside')
-    if (direct !== 'outside') return direct && respond(direct)
+    const { bypass } = this.#means
+    if (bypass && (from === undefined || this.allow.allows(from.address))) {
+      const direct = bypass(wire, 'tcp')
+      if (direct !== 'outside') return direct && respond(direct)
+    }
     const verdict = admit(wire, 0, wire.length, head)
     const family = from?.family === 6 ? 1 : 0
     if (verdict === DROP_RUNT || verdict === DROP_RESPONSE) {
@@ -178,8 +181,11 @@ export class Front {
     this.#answer(query, entry, 0)
   }
 
-  /** Answers datagram i past all else; false if it goes the usual way. */
+  /** Answers datagram i past all else; false if it goes the usual way, as who may not ask does. */
   #bypassed(batch: Batch, i: number): boolean {
+    const source = batch.source4(i)
+    if (source >= 0 ? !this.allow.allows4(source) : !this.allow.allows(batch.peer(i).address))
+      return false
     const at = batch.rxAt[i]!
     const response = this.#means.bypass!(batch.rx.subarray(at, at + batch.rxLen[i]!), 'udp')
     if (response === 'outside') return false

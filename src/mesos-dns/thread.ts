@@ -94,7 +94,11 @@ export const serverSnapshot = ({ domain, resolvers, zoneResolvers, allow }: Sett
       upstreams: to.map(upstream),
     }
   }
-  const rest = forward('', resolvers, -1)
+  // without resolvers there is nobody to ask
+  const rest: RouteSpec =
+    resolvers.length === 0
+      ? { kind: 'refuse', zone: '', label: labels.push('.') - 1 }
+      : forward('', resolvers, -1)
   const zones = Object.entries(zoneResolvers).map(([zone, to], i) => forward(zone, to, -2 - i))
   while (labels.length < ZONES - 1) labels.push('')
   return Object.freeze({
