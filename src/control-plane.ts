@@ -23,6 +23,7 @@ import type { ZoneChange, ZoneMap } from './control/zone.ts'
 import { ZoneGathering } from './control/zone-gathering.ts'
 import { ZonePublisher } from './control/zone-publisher.ts'
 import { MESOS_COPY_APEX, mesosCopy } from './control/mesos/mesos-copy.ts'
+import { masterUrl } from './control/mesos/master-url.ts'
 import { DCOS_APEX, MesosSource } from './control/mesos/source.ts'
 import { readRoutes } from './control/read-routes.ts'
 import { Gossip } from './control/gossip/service.ts'
@@ -62,8 +63,6 @@ const NODE_FACTS_MS = 30 * 60_000
 const REJOIN_MS = 5_000
 /** More bad labels than this are in the log. */
 const MOST_NOTES = 10
-/** The Mesos master of this host, as `mesos.master: local` means it. */
-const LOCAL_MASTER = 'http://127.0.0.1:5050'
 
 export class ControlPlane {
   readonly zones: ZonePublisher
@@ -343,11 +342,10 @@ export class ControlPlane {
     const { mesos } = this.#config
     if (!mesos) return
     const masters = (): string[] => (this.#masters?.masters ?? []).map(m => m.address)
-    const base = (mesos.master === 'local' ? LOCAL_MASTER : mesos.master).replace(/\/+$/, '')
     this.#mesos = new MesosSource({
       http: this.#http,
       log: this.#means.log.child({ part: 'mesos' }),
-      bases: () => [base],
+      bases: () => [masterUrl(mesos.master, this.#ownIp())],
       masters,
       follow: !mesos.leaderOnly,
       onZone: (apex, change) => {

@@ -43,44 +43,123 @@ const localResolvers = (): readonly string[] => {
 
 /** Runs until told to stop; the exit status: 0 done, 1 failed, 2 a configuration that cannot be used. */
 export const runMesosDns = async (options: MesosDnsOptions): Promise<number> => {
-  let server: MesosDnsServer
-  let log: Log
+  let read: ReadConfig
   try {
-    const read = readConfig(options.configPath, localResolvers)
-    log = options.log ?? createLog('info', { part: 'mesos-dns' })
-    server = created(read, log, options.io)
+    read = readConfig(options.configPath, localResolvers)
   } catch (er) {
     process.stderr.write(`${messageOf(er)}\n`)
     return 2
   }
-  const notifier = await Notifier.open(process.env)
-  let stop = (): void => {}
-  // a signal's name is no reason to have died
-  const told = new Promise<void>(resolve => (stop = () => resolve()))
-  const signals = ['SIGTERM', 'SIGINT'] as const
-  if (options.until) void options.until.then(stop, stop)
-  else for (const signal of signals) process.on(signal, stop)
-  log.info('starting', { version: version(), config: options.configPath, pid: process.pid })
-  server.start()
-  void server.ready.then(() => {
-    log.info('ready')
-    return notifier.ready('serving')
-  })
-  const watchdog = feed(server, notifier)
-  const died = await Promise.race([told, server.ended])
-  clearInterval(watchdog)
-  for (const signal of signals) process.off(signal, stop)
-  if (typeof died === 'string') log.error('the data thread died', { err: died })
-  else log.info('stopping')
-  await notifier.stopping('answering the last queries')
-  await server.close(typeof died === 'string' ? 0 : DRAIN_MS)
-  notifier.close()
-  return typeof died === 'string' ? 1 : 0
+  const log = options.log ?? createLog('info', { part: 'mesos-dns' })
+  const program = new Program(options, log, await Notifier.open(process.env))
+  return program.run(read)
+}
+
+/** The running program: one server, and while another configuration comes in, a second. */
+class Program {
+  readonly #options: MesosDnsOptions
+  readonly #log: Log
+  readonly #notifier: Notifier
+  #server: MesosDnsServer | undefined
+  /** The server of a newer configuration that has no state yet. */
+  #next: MesosDnsServer | undefined
+  #end: (why: string | undefined) => void = () => {}
+
+  constructor(options: MesosDnsOptions, log: Log, notifier: Notifier) {
+    this.#options = options
+    this.#log = log
+    this.#notifier = notifier
+  }
+
+  async run(read: ReadConfig): Promise<number> {
+    const { until, configPath } = this.#options
+    const log = this.#log
+    const ended = new Promise<string | undefined>(resolve => (this.#end = resolve))
+    // a signal's name is no reason to have died
+    const stop = (): void => this.#end(undefined)
+    const reload = (): void => this.#reload()
+    const signals = ['SIGTERM', 'SIGINT'] as const
+    if (until) void until.then(stop, stop)
+    else for (const signal of signals) process.on(signal, stop)
+    process.on('SIGHUP', reload)
+    log.info('starting', { version: version(), config: configPath, pid: process.pid })
+    try {
+      this.#server = this.#serve(read, async () => {})
+    } catch (er) {
+      process.stderr.write(`${messageOf(er)}\n`)
+      return 2
+    }
+    void this.#server.ready.then(() => {
+      log.info('ready')
+      return this.#notifier.ready('serving')
+    })
+    const watchdog = this.#feed()
+    const died = await ended
+    clearInterval(watchdog)
+    process.off('SIGHUP', reload)
+    for (const signal of signals) process.off(signal, stop)
+    if (died !== undefined) log.error('the data thread died', { err: died })
+    else log.info('stopping')
+    await this.#notifier.stopping('answering the last queries')
+    await Promise.all([
+      this.#server.close(died === undefined ? DRAIN_MS : 0),
+      this.#next?.close(),
+    ])
+    this.#notifier.close()
+    return died === undefined ? 0 : 1
+  }
+
+  /**
+   * Another configuration. Its server first learns a state of its own; then
+   * the old one stops and it listens in its place, within milliseconds.
+   */
+  #reload(): void {
+    const log = this.#log
+    let read: ReadConfig
+    let next: MesosDnsServer
+    try {
+      read = readConfig(this.#options.configPath, localResolvers)
+      next = this.#serve(read, async () => {
+        const old = this.#server
+        this.#server = next
+        this.#next = undefined
+        await old?.close(0)
+      })
+    } catch (er) {
+      log.error('reload refused, the old configuration stays', { err: messageOf(er) })
+      return
+    }
+    log.info('reloading; what is served stays until the new configuration has a state')
+    void this.#next?.close()
+    this.#next = next
+    void next.ready.then(() => log.info('reloaded'))
+  }
+
+  #serve(read: ReadConfig, takeOver: () => Promise<void>): MesosDnsServer {
+    const server = created(read, this.#log, takeOver, this.#options.io)
+    void server.ended.then(why => why !== undefined && this.#end(why))
+    server.start()
+    return server
+  }
+
+  /** The watchdog hears of answers, not of time passing; undefined if there is none. */
+  #feed(): NodeJS.Timeout | undefined {
+    const notifier = this.#notifier
+    if (notifier.watchdogMs === 0) return undefined
+    const question = plainQuery(nameWire('leader.mesos') ?? Buffer.alloc(1), TYPE.A)
+    return setInterval(() => {
+      this.#server?.ask(question).then(
+        () => notifier.watchdog(),
+        () => {},
+      )
+    }, notifier.watchdogMs / 3)
+  }
 }
 
 const created = (
   { settings, warnings }: ReadConfig,
   log: Log,
+  takeOver: () => Promise<void>,
   io: ServerMeans['io'],
 ): MesosDnsServer => {
   for (const warning of warnings) log.warn(warning)
@@ -99,20 +178,9 @@ const created = (
     version: version(),
     http: mastersHttp(settings),
     masters,
+    takeOver,
     resolve: async host => (await lookup(host, { all: true })).map(({ address }) => address),
     random: Math.random,
     ...(io === undefined ? {} : { io }),
   })
-}
-
-/** The watchdog hears of answers, not of time passing; undefined if there is none. */
-const feed = (server: MesosDnsServer, notifier: Notifier): NodeJS.Timeout | undefined => {
-  if (notifier.watchdogMs === 0) return undefined
-  const question = plainQuery(nameWire('leader.mesos') ?? Buffer.alloc(1), TYPE.A)
-  return setInterval(() => {
-    server.ask(question).then(
-      () => notifier.watchdog(),
-      () => {},
-    )
-  }, notifier.watchdogMs / 3)
 }

@@ -39,6 +39,8 @@ export type ServerMeans = {
   readonly random: () => number
   readonly io?: DataThreadStart['io']
   readonly inherited?: DataThreadStart['inherited']
+  /** Called when there is something to serve; it listens when that has resolved. */
+  readonly takeOver?: () => Promise<void>
   /** Waits between rounds of masters that give nothing; for tests and the demo. */
   readonly minMs?: Milliseconds
   readonly maxMs?: Milliseconds
@@ -225,6 +227,8 @@ export class MesosDnsServer {
   async #serve(): Promise<void> {
     // the zone is in place before anyone can ask
     await this.#publisher.settled()
+    await this.#means.takeOver?.()
+    if (this.#closed) return
     this.#thread?.send({ type: 'snapshot', snapshot: serverSnapshot(this.#settings) })
     if (this.#settings.httpOn) await this.#openHttp()
     this.#lookReady()

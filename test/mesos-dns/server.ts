@@ -130,6 +130,15 @@ const data = (of: Asked): string[] =>
     )
     .sort()
 
+/** A port that nothing listens on. */
+const freePort = (address: string): Promise<number> =>
+  new Promise(resolve => {
+    const probe = createServer().listen(0, address, () => {
+      const at = probe.address()
+      probe.close(() => resolve(typeof at === 'object' && at ? at.port : 0))
+    })
+  })
+
 /** A master that serves the recorded state and knows no operator API. */
 const recording = async (t: Test): Promise<string> => {
   const fixture = readFileSync(
@@ -320,15 +329,87 @@ t.test('what is outside the domain goes to the resolvers', async t => {
   t.equal(rcode(await ask(dns, 'redis.marathon.mesos', 'A')), 'NOERROR')
 })
 
+t.test('without resolvers what is outside the domain is refused, with a resolved zone beside it', async t => {
+  const master = await recording(t)
+  for (const compat of [{}, { compat: 'mesos-dns' }]) {
+    const { dns } = await serve(t, [master], { externalOn: true, resolvers: [], ...compat })
+    for (const over of [udp, tcp])
+      t.equal(rcode(await ask(dns, 'nosuch.example.org', 'A', 0, over)), 'REFUSED')
+    t.equal(rcode(await ask(dns, 'redis.marathon.mesos', 'A')), 'NOERROR')
+  }
+})
+
+t.test('who may not ask is refused, under compat as elsewhere', async t => {
+  const master = await recording(t)
+  for (const compat of [{}, { compat: 'mesos-dns' }]) {
+    const { dns } = await serve(t, [master], { allow: ['192.0.2.0/24'], ...compat })
+    for (const over of [udp, tcp])
+      t.equal(rcode(await ask(dns, 'redis.marathon.mesos', 'A', 0, over)), 'REFUSED')
+  }
+})
+
+t.test('SIGHUP brings another configuration in, and a bad one leaves the old', async t => {
+  const dir = t.testdir({})
+  mkdirSync(dir, { recursive: true })
+  const file = join(dir, 'config.json')
+  const [one, other] = [await freePort('127.15.6.7'), await freePort('127.15.6.7')]
+  const master = await recording(t)
+  const config = (more: object): void =>
+    writeFileSync(
+      file,
+      JSON.stringify({
+        ...BASE,
+        masters: [master],
+        listener: '127.15.6.7',
+        port: one,
+        httpOn: false,
+        ...more,
+      }),
+    )
+  config({ ttl: 11 })
+  let stop = (): void => {}
+  const lines: string[] = []
+  const told = async (msg: string): Promise<void> => {
+    while (!lines.includes(msg)) await new Promise(resolve => setTimeout(resolve, 5))
+    lines.length = 0
+  }
+  const say = (msg: string): void => void lines.push(msg)
+  const log: Log = { debug: say, info: say, warn: say, error: say, child: () => log }
+  const ended = runMesosDns({
+    configPath: file,
+    until: new Promise<void>(resolve => (stop = resolve)),
+    log,
+  })
+  const ttl = async (port: number): Promise<unknown> => {
+    const { answers } = await ask({ address: '127.15.6.7', port }, 'redis.marathon.mesos', 'A')
+    return answers?.[0] && 'ttl' in answers[0] ? answers[0].ttl : undefined
+  }
+  const reload = async (msg: string): Promise<void> => {
+    process.emit('SIGHUP', 'SIGHUP')
+    await told(msg)
+  }
+  await told('ready')
+  t.equal(await ttl(one), 11)
+  config({ ttl: 12 })
+  await reload('reloaded')
+  t.equal(await ttl(one), 12, 'on the same port')
+  config({ ttl: -1 })
+  await reload('reload refused, the old configuration stays')
+  t.equal(await ttl(one), 12)
+  config({ ttl: 13, masters: ['127.15.6.8:1'] })
+  await reload('reloading; what is served stays until the new configuration has a state')
+  t.equal(await ttl(one), 12, 'masters that give nothing replace nothing')
+  config({ ttl: 14, port: other })
+  await reload('reloaded')
+  t.equal(await ttl(other), 14)
+  stop()
+  t.equal(await ended, 0)
+})
+
 t.test('a program run from a file is ready, answers, and ends with 0', async t => {
   const dir = t.testdir({})
   const file = join(dir, 'config.json')
-  const free = await new Promise<number>(resolve => {
-    const probe = createServer().listen(0, '127.15.6.4', () => {
-      const at = probe.address()
-      probe.close(() => resolve(typeof at === 'object' && at ? at.port : 0))
-    })
-  })
+  const free = await freePort('127.15.6.4')
   mkdirSync(dir, { recursive: true })
   writeFileSync(
     file,

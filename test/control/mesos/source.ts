@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { Http } from '../../../src/control/http.ts'
 import { AxfrCopy, zoneFromAxfr } from '../../../src/control/mesos/axfr.ts'
+import { masterUrl } from '../../../src/control/mesos/master-url.ts'
 import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'
 import { masterFromJson } from '../../../src/control/mesos/operator-api.ts'
 import { framed } from '../../../src/control/mesos/recordio.ts'
@@ -407,4 +408,11 @@ t.test('a zone is taken over from a Mesos-DNS beside us', async t => {
   await until(() => (copy.status.failures.truncated ?? 0) > 0)
   t.equal(published, 1, 'an empty or broken answer publishes nothing')
   t.match(copy.status, { loads: 1, names: 3, bad: 5, failures: { data: 1 } })
+})
+
+t.test('a local master is asked where other hosts reach it', async t => {
+  t.equal(masterUrl('local', '192.0.2.5'), 'http://192.0.2.5:5050')
+  t.equal(masterUrl('local', '2001:db8::5'), 'http://[2001:db8::5]:5050')
+  t.equal(masterUrl('local', ''), 'http://127.0.0.1:5050', 'a host without an address')
+  t.equal(masterUrl('http://192.0.2.6:5050/', '192.0.2.5'), 'http://192.0.2.6:5050')
 })
