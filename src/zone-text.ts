@@ -33,7 +33,7 @@ export const ownersToText = (owners: Iterable<Owner>): string => {
 
 /** Calls back with each owner's name and the text of what it holds. */
 export const eachOwner = (text: string, each: (name: string, rrsets: string) => void): void => {
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const end = text.indexOf(LF, at)
     const us = text.indexOf(US, at)
     if (us < 0 || us > end) each(text.slice(at, end), '')

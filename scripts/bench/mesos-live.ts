@@ -248,7 +248,10 @@ const measureEvents = async (master: Master, agents: number, stormy: boolean): P
 
 const load = async (seconds: number): Promise<unknown> => {
   const plan: LoadPlan = { seconds, at: AT }
-  const worker = new Worker(new URL(import.meta.url), { workerData: plan, execArgv: process.execArgv })
+  const worker = new Worker(new URL(import.meta.url), {
+    workerData: plan,
+    execArgv: process.execArgv,
+  })
   const [found] = (await once(worker, 'message')) as [unknown]
   return found
 }

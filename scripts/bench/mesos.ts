@@ -1,26 +1,31 @@
 /**
  * What a large cluster costs the main thread. Prints figures, asserts none.
  *
- *   npm run build && node scripts/bench/mesos.ts   (or through the TypeScript loader)
+ *   TS_NODE_TRANSPILE_ONLY=1 node --import @tapjs/typescript/import scripts/bench/mesos.ts
  *   usage: mesos.ts [tasks] [agents]
  *
  * Times are the CPU time of the main thread where the system tells it (Linux),
  * so that a busy machine does not move them; single events are in wall time,
  * for the system counts in ticks of 4 ms.
  * Figures: reading a `/state`, reading SUBSCRIBED, a full rebuild of the task
- * zone and of the Mesos-DNS copy, one event to its patch, and VIPs.
+ * zone and of the Mesos-DNS copy, one event to its patch, the messages to the
+ * data thread and what each of them takes there, and VIPs. A running daemon
+ * is measured by mesos-live.ts.
  */
 import { existsSync, readFileSync } from 'node:fs'
+import type { ZoneMessage } from '../../src/boundary.ts'
 import { reduce } from '../../src/control/mesos/reducer.ts'
 import { emptyState } from '../../src/control/mesos/model.ts'
 import { messageFromJson, type MesosEvent } from '../../src/control/mesos/operator-api.ts'
 import { mesosCopy } from '../../src/control/mesos/mesos-copy.ts'
 import { parseState } from '../../src/control/mesos/state.ts'
+import { inOneGo } from '../../src/control/mesos/steps.ts'
 import { TaskZone } from '../../src/control/mesos/task-zone.ts'
 import { mergeVips } from '../../src/control/vip/table.ts'
 import { vipsOfState } from '../../src/control/vip/task-vips.ts'
 import { servedVipZone } from '../../src/control/vip/zone.ts'
 import { diffZones, ZonePublisher } from '../../src/control/zone-publisher.ts'
+import { Zones } from '../../src/resolve/zones.ts'
 import {
   masterState,
   records,
@@ -173,24 +178,54 @@ repeat('500 events together', 10, () => {
   return rebuilt.zone.take()
 })
 
-const copy = mesosCopy({ masters: () => ['10.0.0.5', '10.0.0.6', '10.0.0.7'] })
-const [firstMs] = timed(() => copy.change(known))
-figure('full build of mesos.thisdcos.directory', [firstMs])
+const masters = (): string[] => ['10.0.0.5', '10.0.0.6', '10.0.0.7']
+const copied = repeat(
+  'full rebuild of mesos.thisdcos.directory',
+  7,
+  () => {
+    const copy = mesosCopy({ masters })
+    return { copy, change: inOneGo(copy.change(known, changed)) }
+  },
+  ({ change }) => (change.kind === 'full' ? `${change.zone.size} names` : ''),
+)
 repeat('one event in mesos.thisdcos.directory', 20, () => {
   const after = reduce(now, [
     event(updated({ ...spec(n++ % TASKS), state: n % 2 ? 'TASK_RUNNING' : 'TASK_KILLING' })),
   ])
   now = after
-  return copy.change(after.state)
+  return inOneGo(copied.copy.change(after.state, after.changed))
 })
+let longest = 0
+const work = new TaskZone('dcos.thisdcos.directory', 5).updating(known, changed, false)
+for (let done = false; !done;) {
+  const [ms, step] = timed(() => work.next())
+  longest = Math.max(longest, ms)
+  done = step.done === true
+}
+figure('one step of a rebuild, the longest', [longest])
 
-let messages = 0
-const publisher = new ZonePublisher({ send: () => messages++, now: Date.now })
-const [publishMs] = timed(() =>
-  publisher.publish('dcos.thisdcos.directory', { kind: 'full', zone: rebuilt.map }),
-)
-await publisher.settled()
-figure('publish the whole zone: first turn', [publishMs], `${messages} messages`)
+for (const [apex, change] of [
+  ['dcos.thisdcos.directory', { kind: 'full', zone: rebuilt.map }],
+  ['mesos.thisdcos.directory', copied.change],
+] as const) {
+  const messages: ZoneMessage[] = []
+  const publisher = new ZonePublisher({
+    send: message => messages.push(structuredClone(message)),
+    now: Date.now,
+    breathe: async () => {},
+  })
+  const start = clock()
+  publisher.publish(apex, change)
+  await publisher.settled()
+  figure(`${apex} as messages, each copied`, [clock() - start], `${messages.length} messages`)
+  const zones = new Zones()
+  const times = messages.map(message => timed(() => zones.apply(message))[0])
+  figure(
+    '  what one takes the data thread',
+    times,
+    `${times.reduce((a, b) => a + b, 0).toFixed(0)} ms in all`,
+  )
+}
 repeat('difference of two whole zones', 7, () => diffZones(rebuilt.map, rebuilt.map))
 
 const owners = repeat('VIPs of every agent', 3, () => {

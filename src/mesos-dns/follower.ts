@@ -38,15 +38,23 @@ export type FollowerOptions = {
   /** Milliseconds, monotonic. */
   readonly now: () => number
   readonly random: () => number
-  /** `whole` is false while agents of a new leader are missing that nothing is known of. */
-  readonly onState: (state: MesosState, whole: boolean) => void
+  /**
+   * `whole` is false while agents of a new leader are missing that nothing is
+   * known of. `touched` are the tasks that may make other records than in the
+   * state before; undefined is any of them.
+   */
+  readonly onState: (
+    state: MesosState,
+    whole: boolean,
+    touched: ReadonlySet<string> | undefined,
+  ) => void
 }
 
 /** A leader that is gone has a successor within seconds, and `leader` must follow it. */
 const MIN_MS = 250
 const MAX_MS = 10_000
-/** A storm of events is worked off this often; the first of a calm at once. */
-const PACE_MS = 100
+/** A storm of events is worked off this often, a millisecond or two each; the first of a calm at once. */
+const PACE_MS = 25
 
 /** Follows until it is closed. */
 export class Follower {
@@ -126,6 +134,7 @@ export class Follower {
   }
 
   #work(now: number): void {
+    const held = this.#hold !== undefined
     const over = this.#hold !== undefined && now >= holdEnd(this.#hold)
     if (over) this.#endHold()
     if (this.#pending.length === 0 && !over) return
@@ -147,7 +156,9 @@ export class Follower {
     // an agent that we know is not missed: its names are as they were
     const unknown = [...recovered].some(id => !this.#given.agents.has(id))
     this.#given = this.#hold ? this.#recovery.over(state) : state
-    this.#options.onState(this.#given, this.#hold === undefined || !unknown)
+    // what a hold kept is in no event
+    const touched = held || this.#hold || changed.all ? undefined : changed.tasks
+    this.#options.onState(this.#given, this.#hold === undefined || !unknown, touched)
   }
 
   #endHold(): void {

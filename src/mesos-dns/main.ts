@@ -101,10 +101,7 @@ class Program {
     if (died !== undefined) log.error('the data thread died', { err: died })
     else log.info('stopping')
     await this.#notifier.stopping('answering the last queries')
-    await Promise.all([
-      this.#server.close(died === undefined ? DRAIN_MS : 0),
-      this.#next?.close(),
-    ])
+    await Promise.all([this.#server.close(died === undefined ? DRAIN_MS : 0), this.#next?.close()])
     this.#notifier.close()
     return died === undefined ? 0 : 1
   }

@@ -105,7 +105,7 @@ export class MesosDnsServer {
       refreshMs: settings.refreshMs,
       deadlineMs: settings.stateTimeoutMs,
       now: () => performance.now(),
-      onState: (state, whole) => this.#update(state, whole),
+      onState: (state, whole, touched) => this.#update(state, whole, touched),
     })
     this.#api = new ApiServer(
       apiFacts({
@@ -187,14 +187,14 @@ export class MesosDnsServer {
     })
   }
 
-  #update(state: MesosState, whole: boolean): void {
+  #update(state: MesosState, whole: boolean, touched?: ReadonlySet<string>): void {
     if (this.#closed) return
     const first = this.#state === undefined
     this.#state = state
     this.#whole = whole
     const { domain, ttl, srvWeight, soa } = this.#settings
     const { masters, log } = this.#means
-    this.#records.follow(state, masters.list, this.#lookups.addressesOf)
+    this.#records.follow(state, masters.list, this.#lookups.addressesOf, touched)
     const options = { ttl, srvWeight }
     const change = first ? wholeZone(this.#records, options) : changedZone(this.#records, options)
     if (change.kind === 'full' || change.set.length + change.drop.length > 0) this.#version++

@@ -356,7 +356,10 @@ t.test('a piece waits until the last one is done', async t => {
   const owners = Array.from({ length: 1_200 }, (_, i) => [`n${i}.${APEX}`, A('192.0.2.1')] as const)
   publisher.publish(APEX, { kind: 'full', zone: new Map(owners) })
   t.same(sent, ['load', 'more'])
-  for (const more of [['load', 'more', 'more'], ['load', 'more', 'more', 'more']]) {
+  for (const more of [
+    ['load', 'more', 'more'],
+    ['load', 'more', 'more', 'more'],
+  ]) {
     waiting.shift()?.()
     await new Promise(resolve => setImmediate(resolve))
     t.same(sent, more)

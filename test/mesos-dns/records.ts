@@ -8,6 +8,8 @@ import {
   type Task,
 } from '../../src/control/mesos/model.ts'
 import { parseState } from '../../src/control/mesos/state.ts'
+import type { MesosEvent } from '../../src/control/mesos/operator-api.ts'
+import { reduce, type Known } from '../../src/control/mesos/reducer.ts'
 import { recordsFromState, ZoneRecords } from '../../src/mesos-dns/records.ts'
 import { hostsToLookUp } from '../../src/mesos-dns/cluster-records.ts'
 import type { IpSource, RecordOptions } from '../../src/mesos-dns/record.ts'
@@ -447,4 +449,63 @@ t.test('a zone whose cluster is gone has no names left but the server and its ma
   const names = records.names.size
   t.equal(records.update(emptyState).size, names - 1, 'every name but one is told to have changed')
   t.strictSame([...records.names.keys()], ['ns1.mesos'])
+})
+
+t.test('following the touched tasks gives what looking at all of them gives', async t => {
+  const ids = fc.constantFrom('a', 'b', 'c')
+  const anyEvent: fc.Arbitrary<MesosEvent> = fc.oneof(
+    fc
+      .record({
+        id: ids,
+        name: fc.constantFrom('web', 'api'),
+        state: fc.constantFrom('TASK_RUNNING', 'TASK_RUNNING', 'TASK_KILLING', 'TASK_FAILED'),
+        frameworkId: fc.constantFrom('F1', 'F2'),
+        agentId: fc.constantFrom('cluster-S0', 'cluster-S1'),
+      })
+      .map(of => ({ type: 'task' as const, task: task(of, ['192.0.2.80']) })),
+    fc
+      .record({ id: fc.constantFrom('F1', 'F2'), name: fc.constantFrom('marathon', 'other') })
+      .map(of => ({ type: 'framework' as const, framework: { ...FRAMEWORK, ...of } })),
+    fc
+      .constantFrom('F1', 'F2')
+      .map(frameworkId => ({ type: 'frameworkRemoved' as const, frameworkId })),
+    fc
+      .record({
+        id: fc.constantFrom('cluster-S0', 'cluster-S1'),
+        hostname: fc.constantFrom('192.0.2.10', '192.0.2.11'),
+      })
+      .map(of => ({ type: 'agent' as const, agent: { ...of, pid: '', active: true } })),
+    fc
+      .constantFrom('cluster-S0', 'cluster-S1')
+      .map(agentId => ({ type: 'agentRemoved' as const, agentId })),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.array(anyEvent, { maxLength: 4 }), { maxLength: 8 }), batches => {
+      const records = new ZoneRecords(OPTIONS)
+      const zone = new Map<string, string>()
+      let known: Known = { state: state([]), recovered: new Set() }
+      records.follow(known.state, [], () => [])
+      for (const [i, batch] of batches.entries()) {
+        const after = reduce(known, batch)
+        known = after
+        const masters = i % 3 === 2 ? ['192.0.2.1:5050'] : []
+        records.follow(after.state, masters, () => [], after.changed.tasks)
+        for (const owner of records.take()) {
+          if (owner.listed) zone.set(owner.name, owner.name)
+          else zone.delete(owner.name)
+        }
+        const fresh = recordsFromState(after.state, masters, OPTIONS)
+        if (lines(records).join() !== lines(fresh).join())
+          t.strictSame(lines(records), lines(fresh))
+        if ([...zone.keys()].sort().join() !== [...fresh.names.keys()].sort().join())
+          t.strictSame(
+            [...zone.keys()].sort(),
+            [...fresh.names.keys()].sort(),
+            'every change is told',
+          )
+      }
+    }),
+    { numRuns: 300 },
+  )
+  t.pass()
 })

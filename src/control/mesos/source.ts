@@ -205,7 +205,8 @@ export class MesosSource {
       }
     }
     if (wait === 0) this.#publish(now)
-    for (const entry of this.#copies) if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
+    for (const entry of this.#copies)
+      if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
     clearTimeout(this.#timer)
     const next = this.#next(now)
     if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)

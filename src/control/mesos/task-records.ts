@@ -18,12 +18,7 @@
  */
 import { addressType, canonicalIp } from '../ip.ts'
 import { MAX_LABEL, MAX_NAME } from '../zone.ts'
-import {
-  pidEndpoint,
-  type Agent,
-  type DiscoveryPort,
-  type Task,
-} from './model.ts'
+import { pidEndpoint, type Agent, type DiscoveryPort, type Task } from './model.ts'
 import { Owner, type Sink } from './owners.ts'
 import type { Kind, NameBook, TaskNames } from './task-names.ts'
 import { taskHash } from './zbase32.ts'

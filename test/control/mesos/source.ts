@@ -131,6 +131,37 @@ t.test('a storm of events is published together', async t => {
   t.ok(changes.length < 50, `${changes.length} publications`)
 })
 
+t.test('what comes while a large state is worked off in steps is not lost', async t => {
+  const master = await scriptedHttp(t, '127.14.1.1')
+  const many = Array.from({ length: 1_000 }, (_, n) => web(n, '9.0.0.1'))
+  const stream = streaming(subscribed({ tasks: many }))
+  master.on('/api/v1', stream.act)
+  const steps: number[] = []
+  const ended = updated({ ...web(0, '9.0.0.1'), state: 'TASK_FINISHED' })
+  const { name, changes, zones, source } = following(t, [master.base], {
+    copies: [
+      {
+        apex: 'copy',
+        everyMs: 0,
+        *change({ tasks }, changed) {
+          for (let n = 0; n < 5 && changed.all; n++) {
+            steps.push(tasks.size)
+            if (n === 0) stream.send(ended, added(web(1_000, '9.0.0.2')))
+            yield
+          }
+          const zone = new Map([['tasks.copy', [{ type: 'TXT', ttl: 5, data: [`${tasks.size}`] }]]])
+          return { kind: 'full', zone }
+        },
+      },
+    ],
+  })
+  await until(() => name(autoip(1_000)) === 'A 9.0.0.2' && name(autoip(0)) === undefined)
+  t.same(steps, [1_000, 1_000, 1_000, 1_000, 1_000], 'nothing changes beneath the steps')
+  t.equal(changes.filter(([apex, kind]) => apex !== 'copy' && kind === 'full').length, 1)
+  await until(() => zones.get('copy')?.get('tasks.copy') === 'TXT 1000')
+  t.equal(source.status.tasks, 1_000, 'one less, one more')
+})
+
 t.test('a master asked at this host’s inside says itself where it is', async t => {
   const master = await scriptedHttp(t, '127.14.1.1')
   const stream = streaming(subscribed({}))
