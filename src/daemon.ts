@@ -31,6 +31,8 @@ import { version } from './version.ts'
 
 export type RunOptions = {
   readonly configPath: string
+  /** What is in that file, when somebody has begun to read it already. */
+  readonly reading?: Promise<Config>
   /** Resolves when the daemon should stop; default: SIGTERM or SIGINT. */
   readonly until?: Promise<unknown>
   /** Its log; default: JSON lines on standard output. */
@@ -46,7 +48,7 @@ const STATUS_MS = 1_000
 export const runDaemon = async (options: RunOptions): Promise<number> => {
   let config: Config
   try {
-    config = await readConfigAside(options.configPath)
+    config = await (options.reading ?? readConfigAside(options.configPath))
   } catch (er) {
     process.stderr.write(`${complaint(options.configPath, er)}\n`)
     return 2
