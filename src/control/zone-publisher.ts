@@ -207,7 +207,8 @@ export class ZonePublisher {
 
   #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
     if (change.kind === 'full' && zone.owners.size === 0) {
-      zone.owners = change.zone as Map<string, readonly RRset[]>
+      // A map of our own: the giver may go on with its.
+      zone.owners = new Map(change.zone)
       if (!zone.opened || zone.loaded !== zone.sentLoaded || change.zone.size > OWNERS)
         return this.#load(apex, zone)
       return change.zone.size === 0 ? undefined : this.#patch(apex, zone, [...change.zone], [])

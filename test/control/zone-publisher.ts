@@ -368,3 +368,15 @@ t.test('a piece waits until the last one is done', async t => {
   await publisher.settled()
   t.same(sent, ['load', 'more', 'more', 'more', 'commit'])
 })
+
+t.test('whoever gave a zone may change its map and give it again', async t => {
+  const data = new Receiver()
+  const publisher = new ZonePublisher({ send: data.send, now: () => 1 })
+  const mine = new Map(zone({ a: '192.0.2.1' }))
+  publisher.publish(APEX, { kind: 'full', zone: mine })
+  mine.set(`b.${APEX}`, A('192.0.2.2'))
+  publisher.publish(APEX, { kind: 'full', zone: mine })
+  t.same(plain(data.zones.get(APEX)), plain(mine))
+  publisher.publish(APEX, { kind: 'patch', set: [[`c.${APEX}`, A('192.0.2.3')]], drop: [] })
+  t.notOk(mine.has(`c.${APEX}`), 'and the publisher leaves it alone')
+})
