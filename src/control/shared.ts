@@ -13,12 +13,12 @@ import type { Entry, Key } from './gossip/records/types.ts'
 import {
   decodeNode,
   decodeOwners,
-  decodeVip,
   encodeNode,
   encodeOwners,
   encodeVip,
   type NodeFacts,
 } from './shared-codec.ts'
+import { SharedVips } from './shared-vips.ts'
 import type { OwnerVips } from './vip/table.ts'
 import { vipKey, type VipRecord } from './vip/record.ts'
 import type { ZoneChange, ZoneMap } from './zone.ts'
@@ -53,6 +53,7 @@ type OwnZone = { readonly pieces: Map<number, Map<string, readonly RRset[]>>; si
 
 export class Shared {
   readonly #options: SharedOptions
+  readonly #vips: SharedVips
   readonly #ownVips = new Map<string, string>()
   readonly #ownZones = new Map<string, OwnZone>()
   /** Who makes each zone, as last served. */
@@ -64,6 +65,7 @@ export class Shared {
 
   constructor(options: SharedOptions) {
     this.#options = options
+    this.#vips = new SharedVips(options.records)
     this.#stop = options.records.onChange(keys => this.#changed(keys))
   }
 
@@ -75,6 +77,7 @@ export class Shared {
 
   /** Serves all that is known now, as after a restart with records from disk. */
   refresh(): void {
+    this.#vips.allChanged()
     this.#timer ??= setTimeout(() => this.#mergeVips(), 0)
     for (const apex of this.#options.apexes) this.#follow(apex, [])
   }
@@ -161,8 +164,11 @@ export class Shared {
 
   #changed(keys: readonly Key[]): void {
     if (this.#closed) return
-    if (keys.some(key => key.kind === 'vip'))
+    for (const { kind, name } of keys) {
+      if (kind !== 'vip') continue
+      this.#vips.changed(name)
       this.#timer ??= setTimeout(() => this.#mergeVips(), PACE_MS)
+    }
     for (const apex of this.#options.apexes) {
       const touched = keys
         .flatMap(key => (key.kind === 'zone' ? [pieceIn(key.name, apex)] : []))
@@ -174,15 +180,7 @@ export class Shared {
   #mergeVips(): void {
     this.#timer = undefined
     if (this.#closed) return
-    const byOwner = new Map<string, VipRecord[]>()
-    for (const { owner, value } of this.#options.records.entries('vip')) {
-      const vip = decodeVip(value)
-      if (!vip) continue
-      const of = byOwner.get(owner)
-      if (of) of.push(vip)
-      else byOwner.set(owner, [vip])
-    }
-    this.#options.onVips(Array.from(byOwner, ([owner, records]) => ({ owner, records })))
+    this.#options.onVips(this.#vips.owners())
   }
 
   /** Serves what the zone's maker says; -1 among the pieces is its head. */

@@ -97,6 +97,28 @@ t.test('VIPs of all nodes come together by owner', async t => {
   b.shared.close()
 })
 
+t.test('a change costs the decoding of what changed', async t => {
+  const bus = new Bus()
+  const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
+  t.teardown(() => [a, b].forEach(node => node.shared.close()))
+  const many = Array.from({ length: 100 }, (_, i) => vip(`web-${i}.marathon`, '192.0.2.1'))
+  a.shared.publishVips(many)
+  b.shared.publishVips([vip('web-7.marathon', '192.0.2.2')])
+  await new Promise(resolve => setTimeout(resolve, 80))
+  const before = b.vips.find(o => o.owner === 'a')?.records ?? []
+  t.equal(before.length, 100)
+  a.shared.publishVips(many.map((one, i) => (i === 7 ? vip(one.name, '192.0.2.9') : one)))
+  await new Promise(resolve => setTimeout(resolve, 80))
+  const after = b.vips.find(o => o.owner === 'a')?.records ?? []
+  t.equal(after.length, 100)
+  // a record that was decoded anew is another object
+  t.same(after.filter(one => !before.includes(one)).map(one => one.backends[0]?.ip), ['192.0.2.9'])
+  t.same(b.vips.find(o => o.owner === 'b')?.records.map(one => one.backends[0]?.ip), ['192.0.2.2'])
+  b.shared.refresh()
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.equal(b.vips.find(o => o.owner === 'a')?.records.length, 100)
+})
+
 t.test('only keys of the zones that gossip may fill are taken', async t => {
   const may = mayShare([APEX])
   t.ok(may({ kind: 'vip', name: 'web.marathon 80 tcp' }))
