@@ -56,26 +56,42 @@ t.test('virtual time runs events in their order', async t => {
   t.same([seen.join(''), clock.now, clock.waiting], ['abcd', 50, 1])
 })
 
-t.test('at 1,000 nodes an update is everywhere in a second, and idling is cheap', async t => {
-  const world = ring(1_000)
-  const idle = idleTraffic(world, 5_000)
-  const spreads = spreadMany(world, 7)
-  t.ok(idle <= 2_000, `${idle.toFixed(0)} octets a second and node when idle`)
-  t.ok(
-    worst(at(spreads, 0.99)) <= 350,
-    `99 % after ${at(spreads, 0.99).map(Math.round).join(', ')} ms`,
-  )
-  t.ok(median(at(spreads, 1)) <= 1_000, `all after ${at(spreads, 1).map(Math.round).join(', ')} ms`)
-  t.ok(worst(at(spreads, 1)) <= 2_000)
-  t.ok(worst(spreads.map(spread => spread.octetsPerNode)) < 4_000)
-  t.equal(statesOf(world), 1)
-})
+/** What is promised of an update (ms): without loss 99 % and all, and all at a quarter of datagrams lost. */
+const PROMISED = { most: 350, all: 1_000, lossy: 2_500 } as const
 
-t.test('a quarter of all datagrams lost: an update is everywhere in 2.5 s', async t => {
-  const spreads = spreadMany(ring(100, { loss: 0.25 }), 10)
-  t.ok(median(at(spreads, 1)) <= 1_000, `all after ${at(spreads, 1).map(Math.round).join(', ')} ms`)
-  t.ok(worst(at(spreads, 1)) <= 2_500)
-})
+for (const [nodes, updates] of [
+  [100, 20],
+  [1_000, 10],
+] as const) {
+  t.test(`at ${nodes} nodes an update is everywhere in a second, and idling is cheap`, async t => {
+    const world = ring(nodes)
+    const idle = idleTraffic(world, 5_000)
+    const spreads = spreadMany(world, updates)
+    t.ok(idle <= 2_000, `${idle.toFixed(0)} octets a second and node when idle`)
+    const most = at(spreads, 0.99)
+    const all = at(spreads, 1)
+    t.ok(worst(most) <= PROMISED.most, `99 % after ${most.map(Math.round).join(', ')} ms`)
+    t.ok(worst(all) <= PROMISED.all, `all after ${all.map(Math.round).join(', ')} ms`)
+    t.ok(worst(spreads.map(spread => spread.octetsPerNode)) < 4_000)
+    t.equal(statesOf(world), 1)
+  })
+}
+
+for (const [nodes, updates] of [
+  [100, 20],
+  [1_000, 3],
+] as const) {
+  t.test(`a quarter of all datagrams lost among ${nodes}: everywhere in 2.5 s`, async t => {
+    const world = ring(nodes, { loss: 0.25 })
+    const spreads = spreadMany(world, updates)
+    const all = at(spreads, 1)
+    t.ok(worst(all) <= PROMISED.lossy, `all after ${all.map(Math.round).join(', ')} ms`)
+    const deaths = world.list.reduce((sum, node) => sum + node.deaths, 0)
+    t.equal(deaths, 0, 'and nobody was taken for dead')
+    const health = world.list.map(node => node.core.status().health)
+    t.ok(median(health.sort((a, b) => a - b)) === 0, 'nor do most think themselves ill')
+  })
+}
 
 t.test('a late joiner has 50,000 entries within a second of network time', async t => {
   const world = new World({ seed: 1 })
@@ -88,18 +104,28 @@ t.test('a late joiner has 50,000 entries within a second of network time', async
   t.comment(`and ${joined.cpuMs.toFixed(0)} ms of CPU on this machine, ${joined.octets} octets`)
 })
 
-t.test("a killed owner's backend is soon hidden beside a live one", async t => {
-  const world = ring(100)
-  fill(world, 200)
-  const spreads = Array.from({ length: 7 }, () => {
-    const spread = killOwner(world)
-    world.run(5_000)
-    return spread
-  })
-  const times = at(spreads, 1)
-  // When the first probe comes is chance: one in twenty takes longer than 4 s.
-  t.ok(median(times) <= 4_000, `hidden everywhere after ${times.map(Math.round).join(', ')} ms`)
-  t.ok(worst(times) <= 10_000)
+t.test("a killed owner's backend is hidden beside a live one within 4 s, always", async t => {
+  for (const [nodes, seeds, kills] of [
+    [3, 40, 1],
+    // a fourth within the minute would be a third of the ring, and held still for
+    [10, 13, 3],
+    [100, 4, 5],
+    [1_000, 1, 2],
+  ] as const) {
+    const times: number[] = []
+    for (let seed = 1; seed <= seeds; seed++) {
+      const world = ring(nodes, { seed })
+      for (let i = 0; i < kills; i++) {
+        world.run((i > 0 ? 8_000 : 0) + world.random() * 2_000)
+        times.push(timeOf(killOwner(world), 1))
+      }
+    }
+    times.sort((a, b) => a - b)
+    t.ok(
+      worst(times) <= 4_000,
+      `${nodes} nodes, ${times.length} kills: median ${median(times).toFixed(0)} ms, worst ${worst(times).toFixed(0)} ms`,
+    )
+  }
 })
 
 t.test(
