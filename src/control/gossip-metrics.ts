@@ -94,6 +94,12 @@ export const GOSSIP_FAMILIES: readonly Family<From>[] = [
   counter('gossip_records_refused_total', ['reason'], 'Records not taken', (g, put) => {
     for (const [reason, n] of Object.entries(g.records.stats().refused)) put(n, reason)
   }),
+  gauge(
+    'gossip_own_records_waiting',
+    [],
+    'Records of this node that the caps keep out, so that no other node sees them',
+    (g, put) => put(g.records.stats().waiting),
+  ),
   counter(
     'gossip_lag_seconds_total',
     [],

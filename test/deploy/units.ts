@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { createProgram } from '../../src/cli/program.ts'
+import { GOSSIP_METRICS } from '../../src/control/gossip-metrics.ts'
 import { METRICS } from '../../src/ops/metrics.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -218,14 +219,15 @@ t.test('install.sh puts a built tree in place, and again over itself', async t =
 /** Every metric that an expression names, without labels and functions. */
 const metricsIn = (expr: string): string[] =>
   expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
+const ALL = [...METRICS, ...GOSSIP_METRICS]
 const known = new Set(
-  METRICS.flatMap(({ name, type }) =>
+  ALL.flatMap(({ name, type }) =>
     type === 'histogram'
       ? ['_bucket', '_sum', '_count'].map(s => `spartan_${name}${s}`)
       : [`spartan_${name}`],
   ),
 )
-const labelsOf = new Map(METRICS.map(({ name, labels }) => [name, labels]))
+const labelsOf = new Map(ALL.map(({ name, labels }) => [name, labels]))
 
 /** Labels that an expression selects or groups by, which its metrics must have. */
 const labelsIn = (expr: string): string[] => [

@@ -12,7 +12,7 @@ import { loadKeyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
 import { UdpTcpBody } from './net/udp-tcp.ts'
 import { createRecords, type Records } from './records/records.ts'
-import type { Key, Limits } from './records/types.ts'
+import type { Cap, Key, Limits } from './records/types.ts'
 import type { Member } from './rider.ts'
 import { createRing, type Ring, type RingStatus } from './ring.ts'
 
@@ -46,6 +46,8 @@ export type GossipOptions = {
 const SAVE_MS = 60_000
 /** How often it is looked whether the first exchange has happened. */
 const SYNC_LOOK_MS = 100
+/** Refused records are told of at most this often, ours and others' apart; the metrics have every one. */
+const REFUSED_MS = 60_000
 
 export class Gossip {
   readonly records: Records
@@ -56,6 +58,8 @@ export class Gossip {
   #waking: NodeJS.Immediate | undefined
   #saving: Promise<void> | undefined
   #synced: (() => void) | undefined
+  /** When it was last said in the log that records were refused: ours, others'. */
+  readonly #toldRefused = { ours: -Infinity, others: -Infinity }
   /** Resolves at the first exchange, or when there is nobody to wait for. */
   readonly synced: Promise<void>
 
@@ -74,6 +78,7 @@ export class Gossip {
       allow,
       seeds: config.seeds.length > 0,
       wake: () => this.#wake(),
+      onRefused: (owner, cap) => this.#refused(owner, cap),
       ...(limits ? { limits } : {}),
     })
     this.#restore()
@@ -165,6 +170,19 @@ export class Gossip {
       if (codeOf(er) !== 'ENOENT')
         log.warn('the records on disk cannot be read', { file: this.#file, err: messageOf(er) })
     }
+  }
+
+  #refused(owner: string, cap: Cap): void {
+    const { node, log, now } = this.#options
+    const whose = owner === node ? 'ours' : 'others'
+    if (now() - this.#toldRefused[whose] < REFUSED_MS) return
+    this.#toldRefused[whose] = now()
+    if (whose === 'others') log.warn('gossip has no room for all records of a node', { owner, cap })
+    else
+      log.warn('gossip has no room for records of ours: no other node sees them', {
+        cap,
+        records: this.records.stats().waiting,
+      })
   }
 
   /** What we publish goes out when its batch is due, not when the ring next has something to do. */

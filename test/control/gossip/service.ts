@@ -116,6 +116,52 @@ t.test('a restarted node serves what it had, marked stale, and then what there i
   t.ok(readFileSync(join(stateDir, 'records')).length > 50)
 })
 
+t.test('records of ours that find no room are told of in the log, once a minute', async t => {
+  const [address = ''] = ownAddresses(1)
+  const said: { readonly message: string; readonly fields?: object }[] = []
+  const log = {
+    ...silent,
+    warn: (message: string, fields?: object) =>
+      said.push({ message, ...(fields ? { fields } : {}) }),
+  }
+  let later = 0
+  const gossip = new Gossip({
+    config: {
+      bind: { address, port: 0 },
+      advertise: undefined,
+      seeds: [],
+      keyring: '',
+      insecure: true,
+      clusterName: '',
+      stateDir: '',
+    },
+    node: 'a',
+    version: '0.0.0',
+    log: log as typeof silent,
+    now: () => performance.now() + later,
+    random: Math.random,
+    wallClock: Date.now,
+    allow: () => true,
+    limits: { ownerEntries: 2 },
+  })
+  t.teardown(() => gossip.ring.close())
+  await gossip.start()
+  const warned = (): number => said.filter(({ message }) => message.includes('no room')).length
+  for (const name of ['one', 'two', 'three']) t.ok(publish(gossip, name, 'x'))
+  t.ok(await until(() => warned() === 1))
+  t.match(
+    said.find(({ message }) => message.includes('no room')),
+    { fields: { cap: 'owner-cap', records: 1 } },
+  )
+  t.equal(gossip.records.stats().waiting, 1, 'the metric has them')
+  publish(gossip, 'four', 'x')
+  t.ok(await until(() => gossip.records.stats().waiting === 2))
+  t.equal(warned(), 1)
+  later = 61_000
+  publish(gossip, 'five', 'x')
+  t.ok(await until(() => warned() === 2))
+})
+
 t.test('a state directory that holds nonsense is no reason not to start', async t => {
   const [address = ''] = ownAddresses(1)
   const stateDir = t.testdir({ records: 'nonsense', 'ring.json': '{' })

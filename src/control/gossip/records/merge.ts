@@ -8,7 +8,7 @@ import { ownerHash } from './hash.ts'
 import { isNewer, type Owner } from './owner.ts'
 import type { Replica, Work } from './replica.ts'
 import { DELETED, MARKED, type Table } from './table.ts'
-import type { Counts, Limits } from './types.ts'
+import type { Cap, Counts, Limits } from './types.ts'
 
 /** What became of a delta. gap: it is newer than what we hold, but does not join on to it. */
 export type Verdict = 'applied' | 'old' | 'gap' | 'refused'
@@ -16,20 +16,25 @@ export type Verdict = 'applied' | 'old' | 'gap' | 'refused'
 /** How long an owner that met a cap is left alone, in ms: room does not come back in a second. */
 const BLOCK_MS = 30_000
 
-/** Which cap forbids an entry. */
-type Cap = 'owner-cap' | 'total-cap'
-
 export class Merger {
   readonly #replica: Replica
   readonly #table: Table
   readonly #limits: Limits
   readonly #counts: Counts
+  readonly #onRefused: (owner: string, cap: Cap) => void
 
-  constructor(replica: Replica, limits: Limits, counts: Counts) {
+  /** `onRefused` is told of an owner that met a cap, and is left alone for 30 s. */
+  constructor(
+    replica: Replica,
+    limits: Limits,
+    counts: Counts,
+    onRefused: (owner: string, cap: Cap) => void = () => {},
+  ) {
     this.#replica = replica
     this.#table = replica.table
     this.#limits = limits
     this.#counts = counts
+    this.#onRefused = onRefused
   }
 
   /** Take a delta in, entry by entry. */
@@ -86,6 +91,7 @@ export class Merger {
   #block(owner: Owner, cap: Cap, now: number): Verdict {
     this.#counts.refused[cap]++
     owner.blockedUntil = now + BLOCK_MS
+    this.#onRefused(owner.name, cap)
     return 'refused'
   }
 

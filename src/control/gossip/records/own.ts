@@ -7,12 +7,14 @@
  * peers. They stay as they are until we publish: then a new epoch begins,
  * old entries of kinds not published yet are carried over into it, and are
  * withdrawn when their kind is published without them, or 30 s after the start.
+ *
+ * What the caps keep out waits: each later change of ours may make room.
  */
 import { MAX_EPOCH } from './delta.ts'
 import { isNewer, type Owner } from './owner.ts'
 import type { Replica } from './replica.ts'
 import { DELETED, INHERITED } from './table.ts'
-import { type Counts, type Key, keyOctets, type Limits } from './types.ts'
+import { type Cap, type Counts, type Key, keyOctets, type Limits } from './types.ts'
 
 /** One batch in this time, in ms, but the first of a quiet owner goes sooner: it is what people wait for. */
 const BATCH_MS = 100
@@ -36,7 +38,12 @@ type Options = {
   onPut: () => void
   /** What we changed in (from, to] is ready to go out. */
   onBatch: (owner: Owner, from: number, to: number) => void
+  /** A cap keeps out what was put since it was last asked. */
+  onRefused: (cap: Cap) => void
 }
+
+/** A change to one key; undefined withdraws. */
+type Change = { readonly octets: Buffer; readonly value: Uint8Array | undefined }
 
 export class Own {
   readonly #name: string
@@ -45,8 +52,10 @@ export class Own {
   readonly #counts: Counts
   readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
-  /** By the key's octets as latin1; undefined withdraws. */
-  #pending = new Map<string, { octets: Buffer; value: Uint8Array | undefined }>()
+  readonly #onRefused: Options['onRefused']
+  /** By the key's octets as latin1. */
+  #pending = new Map<string, Change>()
+  #waiting = new Map<string, Change>()
   #dueAt = Infinity
   #sentAt = -Infinity
   #settleAt: number
@@ -55,14 +64,16 @@ export class Own {
   #kinds = new Set<number>()
   #outbidAt = -Infinity
 
-  constructor({ name, epoch, replica, limits, counts, now, onPut, onBatch }: Options) {
+  constructor(options: Options) {
+    const { name, epoch, replica, limits, counts, now } = options
     this.#name = name
     this.#epoch = Math.min(Math.max(1, Math.floor(epoch)), MAX_EPOCH - 1)
     this.#replica = replica
     this.#limits = limits
     this.#counts = counts
-    this.#onPut = onPut
-    this.#onBatch = onBatch
+    this.#onPut = options.onPut
+    this.#onBatch = options.onBatch
+    this.#onRefused = options.onRefused
     this.#settleAt = now + INHERIT_MS
   }
 
@@ -78,6 +89,11 @@ export class Own {
 
   get dueAt(): number {
     return this.#dueAt
+  }
+
+  /** Records of ours that the caps keep out: nobody sees them. */
+  get waiting(): number {
+    return this.#waiting.size
   }
 
   /** Set a key, or with undefined withdraw it; false if it can be neither. */
@@ -120,8 +136,8 @@ export class Own {
     for (const { octets, value } of pending.values()) {
       const kind = octets[0] as number
       if (value && !this.#kinds.has(kind)) fresh.add(kind)
-      this.#write(owner, octets, value, now)
     }
+    this.#writeAll(owner, pending, now)
     for (const kind of fresh) {
       this.#kinds.add(kind)
       this.#withdrawInherited(owner, kind, now)
@@ -141,28 +157,56 @@ export class Own {
     return 0
   }
 
-  #write(owner: Owner, octets: Buffer, value: Uint8Array | undefined, now: number): void {
+  /** Withdrawals first, for they make room; then what waited for it. */
+  #writeAll(owner: Owner, pending: ReadonlyMap<string, Change>, now: number): void {
+    const waited = this.#waiting
+    for (const id of pending.keys()) waited.delete(id)
+    for (const { octets, value } of pending.values())
+      if (!value) this.#write(owner, octets, value, now)
+    const waiting = new Map<string, Change>()
+    const refused: Record<Cap, number> = { 'owner-cap': 0, 'total-cap': 0 }
+    for (const changes of [waited, pending]) {
+      for (const [id, change] of changes) {
+        const cap = change.value && this.#write(owner, change.octets, change.value, now)
+        if (!cap) continue
+        waiting.set(id, change)
+        if (changes === pending) refused[cap]++
+      }
+    }
+    this.#waiting = waiting
+    for (const cap of ['owner-cap', 'total-cap'] as const) {
+      if (refused[cap] === 0) continue
+      this.#counts.refused[cap] += refused[cap]
+      this.#onRefused(cap)
+    }
+  }
+
+  /** Write one key; the cap that forbids it, if one does. */
+  #write(
+    owner: Owner,
+    octets: Buffer,
+    value: Uint8Array | undefined,
+    now: number,
+  ): Cap | undefined {
     const { table } = this.#replica
     const k = table.keys.find(octets, 0, octets.length)
     const e = k === 0 ? 0 : table.find(k, owner.id)
     const live = e !== 0 && ((table.flags[e] as number) & DELETED) === 0
     if (!value) {
       if (live) this.#replica.write(owner, this.#next(owner), octets, 0, octets.length, 0, -1, now)
-      return
+      return undefined
     }
     if (live && table.sameValue(e, value, 0, value.length)) {
       table.flags[e] = (table.flags[e] as number) & ~INHERITED
-      return
+      return undefined
     }
     const had = live ? (table.length[e] as number) + octets.length : 0
     const limits = this.#limits
     const overOwner =
       (!live && owner.count >= limits.ownerEntries) ||
       owner.bytes - had + octets.length + value.length > limits.ownerBytes
-    if (overOwner || (!live && table.rows >= limits.entries)) {
-      this.#counts.refused[overOwner ? 'owner-cap' : 'total-cap']++
-      return
-    }
+    if (overOwner) return 'owner-cap'
+    if (!live && table.rows >= limits.entries) return 'total-cap'
     const both = Buffer.concat([octets, value])
     this.#replica.write(
       owner,
@@ -174,6 +218,7 @@ export class Own {
       value.length,
       now,
     )
+    return undefined
   }
 
   #next(owner: Owner): number {

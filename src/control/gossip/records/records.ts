@@ -17,6 +17,7 @@ import { Repair } from './repair.ts'
 import { Replica, type Work } from './replica.ts'
 import { pieces, readSnapshot } from './snapshot.ts'
 import {
+  type Cap,
   type Counts,
   defaultLimits,
   type Entry,
@@ -49,6 +50,8 @@ export type RecordsOptions = {
   readonly allow?: (key: Key, owner: string) => boolean
   /** Whether there are seeds to wait for before we count as synced; default true. */
   readonly seeds?: boolean
+  /** A cap keeps out records of an owner, ours (`waiting` in the stats says how many) or another's. */
+  readonly onRefused?: (owner: string, cap: Cap) => void
   /** Called when something is published where nothing waited, so that `poll` is called again soon; must not call it itself. */
   readonly wake?: () => void
   /** Peers to begin with, shared between simulated nodes; default: none, they are learned from member events. */
@@ -76,6 +79,8 @@ export type RecordsStats = Counts & {
   readonly reserved: number
   readonly peers: number
   readonly queued: number
+  /** Records of ours that the caps keep out. */
+  readonly waiting: number
   /** Merges waiting for their turn, and keys whose change was not told yet. */
   readonly backlog: number
   readonly untold: number
@@ -100,7 +105,7 @@ export class Records implements Rider {
   #restored = false
 
   constructor(options: RecordsOptions) {
-    const { self, now, random, epoch, allow } = options
+    const { self, now, random, epoch, allow, onRefused = () => {} } = options
     const limits = (this.#limits = { ...defaultLimits, ...options.limits })
     const counts = this.#counts
     this.#self = self
@@ -117,7 +122,7 @@ export class Records implements Rider {
         return kind !== undefined && (!allow || allow({ kind, name }, owner))
       },
     })
-    this.#merger = new Merger(this.#replica, limits, counts)
+    this.#merger = new Merger(this.#replica, limits, counts, onRefused)
     this.#hot = new HotQueue(this.#replica, peers, limits, counts, random)
     const start = now()
     this.#own = new Own({
@@ -129,6 +134,7 @@ export class Records implements Rider {
       now: start,
       onPut: options.wake ?? (() => {}),
       onBatch: (owner, from, to) => this.#hot.add(owner, from, to, 0, this.#now()),
+      onRefused: cap => onRefused(self, cap),
     })
     this.#repair = new Repair({
       self,
@@ -149,7 +155,7 @@ export class Records implements Rider {
 
   // ---- for the control plane
 
-  /** Set one of our keys; goes out within 100 ms together with what else changed. False if it can be no entry. */
+  /** Set one of our keys; goes out within 100 ms together with what else changed. False if it can be no entry; one that the caps keep out waits for room, and `onRefused` is told. */
   publish(key: Key, value: Uint8Array): boolean {
     return this.#own.put(key, value, this.#now())
   }
@@ -213,6 +219,7 @@ export class Records implements Rider {
       reserved: table.slabs.reserved,
       peers: this.#peers.count,
       queued: this.#hot.length,
+      waiting: this.#own.waiting,
       backlog: this.#work.length,
       untold: this.#view.pending,
       synced: this.synced,

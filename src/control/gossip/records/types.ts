@@ -76,6 +76,9 @@ export type Refusal =
   | 'busy' // more questions or streams than we answer in a second
   | 'value' // published here, too long or of an unknown kind
 
+/** Which cap keeps an entry out. */
+export type Cap = Extract<Refusal, 'owner-cap' | 'total-cap'>
+
 export const refusals: readonly Refusal[] = [
   'malformed',
   'version',

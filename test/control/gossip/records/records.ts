@@ -281,6 +281,30 @@ t.test('one of three may die without anybody holding still', async t => {
   t.same(all(lab.nodes.get('a') as Records), ['web a a', 'web b b'])
 })
 
+t.test('what the caps keep out is said, and goes in when there is room', async t => {
+  const lab = new Lab()
+  const refused: string[] = []
+  const a = lab.add('a', {
+    limits: { ownerEntries: 2 },
+    onRefused: (owner, cap) => refused.push(`${owner} ${cap}`),
+  })
+  for (const name of ['n0', 'n1', 'n2', 'n3']) put(a, name, 'x')
+  lab.run(500)
+  t.same([all(a).length, a.stats().waiting, refused.join()], [2, 2, 'a owner-cap'])
+  put(a, 'n0', 'y')
+  lab.run(500)
+  t.same([a.stats().waiting, refused.length], [2, 1], 'what waits is not refused once more')
+  a.withdraw(vip('n3'))
+  a.withdraw(vip('n0'))
+  lab.run(500)
+  t.same(all(a), ['n1 a x', 'n2 a x'], 'the first that waited is in')
+  t.equal(a.stats().waiting, 0, 'and what was withdrawn waits no more')
+  const wide = lab.add('wide')
+  for (const name of ['w0', 'w1', 'w2']) put(wide, name, 'x')
+  lab.run(20_000)
+  t.same(refused, ['a owner-cap', 'wide owner-cap'], "another's are told of too")
+})
+
 t.test('caps are kept: at the owner, and against one who does not', async t => {
   const lab = new Lab()
   const small = { ownerEntries: 3, ownerBytes: 100 }
