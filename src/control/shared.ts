@@ -10,6 +10,7 @@
 import type { Owner, RRset } from '../boundary.ts'
 import type { Log } from '../log.ts'
 import type { Entry, Key } from './gossip/records/types.ts'
+import { Pace } from './mesos/pace.ts'
 import {
   decodeNode,
   decodeOwners,
@@ -46,7 +47,7 @@ export type SharedOptions = {
 }
 
 const PIECES = 256
-/** VIPs are merged anew at most this often while changes come in. */
+/** VIPs are merged at once, and at most this often while changes come in. */
 const PACE_MS = 50
 
 type OwnZone = { readonly pieces: Map<number, Map<string, readonly RRset[]>>; since: number }
@@ -60,6 +61,7 @@ export class Shared {
   readonly #makers = new Map<string, string>()
   readonly #served = new Map<string, Map<number, readonly Owner[]>>()
   readonly #stop: () => void
+  readonly #pace = new Pace(PACE_MS)
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -167,7 +169,9 @@ export class Shared {
     for (const { kind, name } of keys) {
       if (kind !== 'vip') continue
       this.#vips.changed(name)
-      this.#timer ??= setTimeout(() => this.#mergeVips(), PACE_MS)
+      // a wall clock that goes back must not hold it up
+      const wait = Math.min(PACE_MS, this.#pace.wait(this.#options.now()))
+      this.#timer ??= setTimeout(() => this.#mergeVips(), wait)
     }
     for (const apex of this.#options.apexes) {
       const touched = keys
@@ -180,6 +184,7 @@ export class Shared {
   #mergeVips(): void {
     this.#timer = undefined
     if (this.#closed) return
+    this.#pace.done(this.#options.now())
     this.#options.onVips(this.#vips.owners())
   }
 
