@@ -46,14 +46,14 @@ const inOrder = (jobs: readonly (() => Job)[]): Job => {
   }
 }
 
-/** Writes our table as a push/pull message, in parts. */
+/** Writes our table, or these members of it, as a push/pull message, in parts. */
 export const writeTable = (
   swim: Swim,
   user: UserState,
   join: boolean,
   done: (parts: readonly Uint8Array[]) => void,
+  entries: readonly Entry[] = [...swim.table],
 ): Job => {
-  const entries = [...swim.table]
   const states = new Writer(entries.length * 112)
   let at = 0
   const writeStates: Job = {

@@ -15,13 +15,21 @@ import type { Entry, Node } from './members.ts'
 import type { Post } from './post.ts'
 import { STREAM_MS, type Streams } from './streams.ts'
 import type { Swim } from './swim.ts'
-import { type Job, mergeTable, syncInterval, writeTable } from './sync.ts'
+import { type Job, mergeTable, SLICE, syncInterval, writeTable } from './sync.ts'
 
 /** Push/pulls at the same time, both ways together (Consul saw 3,000 pile up). */
 const SYNCS_MOST = 4
 /** Peers that wait for their turn, and octets of their tables: a serf that is turned away at its start gives up. */
 const WAITING_MOST = 32
 const WAITING_BYTES = 8 * 1024 * 1024
+/**
+ * A joiner for whom there is no room to wait gets a slice of our table, from
+ * which it goes on by itself; turned away it knew nobody else to ask. Of 1,000
+ * nodes that start at once with one seed a third was, and was alone for 5 to
+ * 10 s. So many such answers at a time, and only to small tables.
+ */
+const SHORT_MOST = 512
+const SHORT_BYTES = 4_096
 /** The first of the regular push/pulls comes within this time. */
 const FIRST_MS = 30_000
 /** A difference between tables that lasts this long while ours rests is not news on its way. */
@@ -35,6 +43,14 @@ const DIFFER_MS = 3_000
 const REPAIR_SHARE = 0.1
 const CATCH_UP_MS = 1_000
 const DOUBLINGS_MOST = 5
+/**
+ * Whoever heard of more members from everybody for so long missed news that
+ * will not come any more. Of 1,000 nodes that start at once the last few
+ * lacked the last few members for 30 s. After so many repairs in vain the
+ * difference is one that lasts.
+ */
+const BEHIND_MS = 1_000
+const HOPES_MOST = 4
 /** A joiner asks a second member this soon, and a random time more: news of others who join with it may have missed it. */
 const SECOND_LOOK_MS = 2_000
 /** Of this many push/pulls that equal digests could save, one is done all the same. */
@@ -57,11 +73,15 @@ export class Syncs {
   #running = 0
   #waiting: { readonly id: number; readonly message: Uint8Array }[] = []
   #waitingBytes = 0
+  #short = 0
   #leaving = false
   /** Our table's digest when a peer's was found to differ, and when that was. */
   #differ: { readonly digest: number; readonly since: number } | undefined
   #repairedAt = -Infinity
+  /** Repairs in a row that brought neither equality nor members. */
   #repairs = 0
+  /** Since when every digest said that others know more members than we do. */
+  #behindSince = Infinity
   /** Digests equal to ours, in a row. */
   #equal = 0
   #saved = 0
@@ -117,30 +137,38 @@ export class Syncs {
   /** Somebody sent its table on a stream: ours goes back, then theirs is merged. */
   answer(id: number, message: Uint8Array): void {
     if (this.#running < SYNCS_MOST) return this.#begin(id, message)
-    if (
-      this.#waiting.length >= WAITING_MOST ||
-      this.#waitingBytes + message.length > WAITING_BYTES
-    ) {
+    const room =
+      this.#waiting.length < WAITING_MOST && this.#waitingBytes + message.length <= WAITING_BYTES
+    if (room) {
+      this.#waiting.push({ id, message })
+      this.#waitingBytes += message.length
+    } else if (this.#short < SHORT_MOST && message.length <= SHORT_BYTES && isJoin(message)) {
+      this.#short++
+      const some = this.#swim.table.some(SLICE - 1, this.#env.random, one => one.state === ALIVE)
+      this.#give(id, message, () => this.#short--, [this.#swim.self, ...some])
+    } else {
       this.#env.stats.busy++
-      return this.#hooks.close(id)
+      this.#hooks.close(id)
     }
-    this.#waiting.push({ id, message })
-    this.#waitingBytes += message.length
   }
 
   #begin(id: number, message: Uint8Array): void {
     this.#running++
-    this.#hooks.work(
-      writeTable(this.#swim, this.#serf, isJoin(message), parts => {
-        this.#hooks.write(id, this.#post.frame(parts))
-        this.#hooks.work(
-          mergeTable(this.#swim, this.#serf, message, ok => {
-            if (!ok) this.#env.stats.malformed++
-            this.#ended(ok)
-          }),
-        )
-      }),
-    )
+    this.#give(id, message, ok => this.#ended(ok))
+  }
+
+  /** Gives our table, or these members of it, and takes theirs. */
+  #give(id: number, message: Uint8Array, ended: (ok: boolean) => void, entries?: Entry[]): void {
+    const written = (parts: readonly Uint8Array[]): void => {
+      this.#hooks.write(id, this.#post.frame(parts))
+      this.#hooks.work(
+        mergeTable(this.#swim, this.#serf, message, ok => {
+          if (!ok) this.#env.stats.malformed++
+          ended(ok)
+        }),
+      )
+    }
+    this.#hooks.work(writeTable(this.#swim, this.#serf, isJoin(message), written, entries))
   }
 
   /** A push/pull is over; the next that waits may begin. */
@@ -199,13 +227,17 @@ export class Syncs {
       this.#equal++
       this.#repairs = 0
       this.#differ = undefined
+      this.#behindSince = Infinity
       return
     }
     this.#equal = 0
     if (this.#leaving) return
     const since = (now - this.#repairedAt) / 2 ** Math.min(this.#repairs, DOUBLINGS_MOST)
+    this.#behindSince = theirs.living > living ? Math.min(this.#behindSince, now) : Infinity
     // a joiner that came late to a crowd learns most of it here
-    if (theirs.living > living * 1.1 + 2 && since >= CATCH_UP_MS) return this.#repair(node)
+    const much = theirs.living > living * 1.1 + 2
+    const long = now - this.#behindSince >= BEHIND_MS && this.#repairs < HOPES_MOST
+    if ((much || long) && since >= CATCH_UP_MS) return this.#repair(node)
     if (this.#differ?.digest !== digest) this.#differ = { digest, since: now }
     else if (now - this.#differ.since >= DIFFER_MS && since >= syncInterval(living) * REPAIR_SHARE)
       this.#repair(node)
@@ -215,7 +247,11 @@ export class Syncs {
     this.#repairedAt = this.#env.now
     this.#repairs++
     this.#differ = undefined
-    this.exchange(node, false, () => {})
+    const { table } = this.#swim
+    const before = table.living
+    this.exchange(node, false, () => {
+      if (table.living > before) this.#repairs = 0
+    })
   }
 }
 
