@@ -146,7 +146,7 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
       `${members} members, ${held} entries: ${mb(heap + buffers)} more than bare node (${mb(heap)} heap, ${mb(buffers)} buffers)`,
     )
     print(
-      `resident set ${mb(rss)} more, with the code and a young generation that has grown while this was built`,
+      `resident set ${mb(rss)} more, with what was freed on the way and not given back`,
     )
     return 0
   }
