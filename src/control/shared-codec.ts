@@ -7,7 +7,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Owner, RRset } from '../boundary.ts'
 import { canonicalIp } from './ip.ts'
-import { byBackend, MAX_WEIGHT, type VipRecord } from './vip/record.ts'
+import { MAX_WEIGHT, VipCollector, type VipRecord } from './vip/record.ts'
 import { isName } from './zone.ts'
 
 /** A piece of a zone inflated; 256 of them hold 100,000 names. */
@@ -77,7 +77,10 @@ export const decodeVip = (bytes: Uint8Array): VipRecord | undefined => {
       weight <= MAX_WEIGHT
     return known ? [{ ip, port, weight: Math.trunc(weight) }] : []
   })
-  return { protocol: p, name: n, ip: i, port: o, backends: backends.sort(byBackend) }
+  // Whoever sent it may have said a backend twice.
+  const collector = new VipCollector()
+  collector.add({ protocol: p, name: n, ip: i, port: o }, backends)
+  return collector.records()[0]
 }
 
 export const encodeOwners = (owners: Iterable<Owner>): Uint8Array =>

@@ -148,3 +148,11 @@ t.test('no value of a peer makes a decoder throw, or brings a name or an address
   const foreign = encodeOwners([['web.mesos', [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]], [`ok.${APEX}`, [{ type: 'TXT', ttl: 5, data: ['x'] }, { type: 'A', ttl: 5, data: ['999.1.1.1', '192.0.2.1'] }]]])
   t.same(decodeOwners(foreign, APEX), [[`ok.${APEX}`, [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]]])
 })
+
+t.test('a peer that says a backend twice, and in any order, has said it once', async t => {
+  const said = { p: 'tcp', n: 'web.marathon', i: '', o: 80, b: [['192.0.2.9', 1, 0], ['192.0.2.1', 2, 1], ['192.0.2.9', 1, 1]] }
+  t.same(decodeVip(Buffer.from(JSON.stringify(said)))?.backends, [
+    { ip: '192.0.2.1', port: 2, weight: 1 },
+    { ip: '192.0.2.9', port: 1, weight: 1 },
+  ])
+})

@@ -104,7 +104,7 @@ export class VipFiles {
     for (const path of this.#files.keys()) if (!present.has(path)) this.#files.delete(path)
     const collector = new VipCollector()
     for (const { records } of this.#files.values())
-      for (const vip of records) collector.add(vip, vip.backends)
+      for (const vip of records) collector.addRecord(vip)
     const records = collector.records()
     if (this.#closed || sameVips(records, this.#records)) return
     this.#records = records

@@ -33,9 +33,18 @@ export const L4LB_APEX = 'l4lb.thisdcos.directory'
 /** Highest weight a backend may have. */
 export const MAX_WEIGHT = 65_535
 
+/** Keys by record: each is asked for again with every change anywhere. */
+const keys = new WeakMap<object, string>()
+
 /** One VIP is one protocol, one name (or address) and one port. */
-export const vipKey = ({ protocol, name, ip, port }: Omit<VipRecord, 'backends'>): string =>
-  `${name || ip} ${port} ${protocol}`
+export const vipKey = (vip: Omit<VipRecord, 'backends'>): string => {
+  let key = keys.get(vip)
+  if (key === undefined) {
+    key = `${vip.name || vip.ip} ${vip.port} ${vip.protocol}`
+    keys.set(vip, key)
+  }
+  return key
+}
 
 /**
  * The name of a VIP in its framework: both through the same rules as in the
@@ -54,35 +63,59 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 export const byBackend = (a: Backend, b: Backend): number => byText(a.ip, b.ip) || a.port - b.port
 
-/** Collects backends by VIP; of one backend said twice the greater weight counts. */
+/**
+ * Collects backends by VIP; of one backend said twice the greater weight
+ * counts. A record that nobody adds to comes out as it went in, so that a
+ * change costs what it changes.
+ */
 export class VipCollector {
-  readonly #vips = new Map<
-    string,
-    { vip: Omit<VipRecord, 'backends'>; backends: Map<string, Backend> }
-  >()
+  readonly #vips = new Map<string, VipRecord | Gathered>()
 
+  /** Backends in any order. */
   add(vip: Omit<VipRecord, 'backends'>, backends: readonly Backend[]): void {
     const key = vipKey(vip)
-    let entry = this.#vips.get(key)
-    if (!entry) this.#vips.set(key, (entry = { vip, backends: new Map() }))
-    for (const backend of backends) {
-      const id = `${backend.ip} ${backend.port}`
-      const had = entry.backends.get(id)
-      if (had === undefined || had.weight < backend.weight) entry.backends.set(id, backend)
-    }
+    const had = this.#vips.get(key)
+    const gathered = had instanceof Gathered ? had : new Gathered(vip)
+    if (had !== gathered) this.#vips.set(key, gathered)
+    if (had && had !== gathered) gathered.add((had as VipRecord).backends)
+    gathered.add(backends)
+  }
+
+  /** A record as `records` gives it. */
+  addRecord(vip: VipRecord): void {
+    const key = vipKey(vip)
+    if (this.#vips.has(key)) this.add(vip, vip.backends)
+    else this.#vips.set(key, vip)
   }
 
   /** All of them, in the order of their keys, so that equal sets compare equal. */
   records(): VipRecord[] {
-    return [...this.#vips]
-      .sort(([a], [b]) => byText(a, b))
-      .map(([, { vip, backends }]) => ({
-        protocol: vip.protocol,
-        name: vip.name,
-        ip: vip.ip,
-        port: vip.port,
-        backends: [...backends.values()].sort(byBackend),
-      }))
+    const all = [...this.#vips]
+    if (all.some(([key], i) => i > 0 && key < all[i - 1]![0])) all.sort(([a], [b]) => byText(a, b))
+    return all.map(([, vip]) => (vip instanceof Gathered ? vip.record() : vip))
+  }
+}
+
+/** A VIP that several say something about. */
+class Gathered {
+  readonly #vip: Omit<VipRecord, 'backends'>
+  readonly #backends = new Map<string, Backend>()
+
+  constructor(vip: Omit<VipRecord, 'backends'>) {
+    this.#vip = vip
+  }
+
+  add(backends: readonly Backend[]): void {
+    for (const backend of backends) {
+      const id = `${backend.ip} ${backend.port}`
+      const had = this.#backends.get(id)
+      if (had === undefined || had.weight < backend.weight) this.#backends.set(id, backend)
+    }
+  }
+
+  record(): VipRecord {
+    const { protocol, name, ip, port } = this.#vip
+    return { protocol, name, ip, port, backends: [...this.#backends.values()].sort(byBackend) }
   }
 }
 
@@ -91,6 +124,7 @@ export const sameVips = (a: readonly VipRecord[], b: readonly VipRecord[]): bool
   a.length === b.length &&
   a.every((vip, i) => {
     const other = b[i]
+    if (vip === other) return true
     return (
       other !== undefined &&
       vipKey(vip) === vipKey(other) &&

@@ -13,7 +13,7 @@ import { AgentVips, type AgentVipsStatus } from './agent-source.ts'
 import { VipFiles, type VipFileStatus } from './file-source.ts'
 import { L4LB_APEX, sameVips, VipCollector, type VipRecord } from './record.ts'
 import { VipTable, type OwnerVips, type ServedVip } from './table.ts'
-import { servedVipZone, vipAddresses } from './zone.ts'
+import { servedVipZone, VipAddresses } from './zone.ts'
 
 export type VipServiceOptions = {
   readonly http: Http
@@ -68,6 +68,7 @@ export class VipService {
   readonly #agent: AgentVips | undefined
   readonly #files: VipFiles | undefined
   readonly #table: VipTable
+  readonly #addresses = new VipAddresses()
   #own: readonly VipRecord[] = []
   #others: readonly OwnerVips[] = []
   #synced: boolean
@@ -168,7 +169,7 @@ export class VipService {
 
   #show(): ShownVip[] {
     const { vips } = this.#table
-    const { v4, v6 } = vipAddresses(vips, this.#ranges)
+    const { v4, v6 } = this.#addresses.of(vips, this.#ranges)
     return vips.map(vip => ({
       ...vip,
       address4: vip.ip === '' ? (v4.get(vip.name) ?? '') : vip.v4 ? vip.ip : '',
@@ -185,7 +186,7 @@ export class VipService {
     if (this.#closed) return
     const collector = new VipCollector()
     for (const records of [this.#files?.records ?? [], this.#agent?.records ?? []]) {
-      for (const vip of records) collector.add(vip, vip.backends)
+      for (const vip of records) collector.addRecord(vip)
     }
     const own = collector.records()
     const changed = !this.#told || !sameVips(own, this.#own)
@@ -216,7 +217,7 @@ export class VipService {
       this.#pace.done(now)
       const vips = this.#table.update(this.#owners(), now)
       this.#shown = undefined
-      const zone = servedVipZone(vips, { answer, ...this.#ranges })
+      const zone = servedVipZone(vips, { answer, ...this.#ranges }, this.#addresses)
       onZone(L4LB_APEX, { kind: 'full', zone }, this.#synced && (this.#heard || this.#late))
       next = this.#table.nextMs(now)
     }

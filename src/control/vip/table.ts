@@ -30,13 +30,27 @@ const down = (backends: readonly Backend[]): readonly Backend[] =>
 export const mergeVips = (owners: Iterable<OwnerVips>): ServedVip[] => {
   const collector = new VipCollector()
   for (const { records, reachable = true } of owners) {
-    for (const vip of records) collector.add(vip, reachable ? vip.backends : down(vip.backends))
+    for (const vip of records) {
+      if (reachable) collector.addRecord(vip)
+      else collector.add(vip, down(vip.backends))
+    }
   }
-  return collector.records().map(vip => ({
+  return collector.records().map(served)
+}
+
+/** By record, which is the same object as long as nobody says anything else. */
+const servedOf = new WeakMap<VipRecord, ServedVip>()
+
+const served = (vip: VipRecord): ServedVip => {
+  const known = servedOf.get(vip)
+  if (known) return known
+  const made = {
     ...vip,
     v4: vip.backends.some(b => familyOf(b.ip) === 4),
     v6: vip.backends.some(b => familyOf(b.ip) === 6),
-  }))
+  }
+  servedOf.set(vip, made)
+  return made
 }
 
 export class VipTable {
@@ -63,9 +77,12 @@ export class VipTable {
     for (const [key, { until }] of this.#leaving) {
       if (present.has(key) || until <= now) this.#leaving.delete(key)
     }
-    const kept = [...this.#leaving.values()].map(({ vip }) => vip)
-    const served = merged.filter(vip => present.has(vipKey(vip)))
-    this.#vips = [...served, ...kept].sort((a, b) => (vipKey(a) < vipKey(b) ? -1 : 1))
+    const served = merged.filter(vip => vip.v4 || vip.v6)
+    if (this.#leaving.size > 0) {
+      for (const { vip } of this.#leaving.values()) served.push(vip)
+      served.sort((a, b) => (vipKey(a) < vipKey(b) ? -1 : 1))
+    }
+    this.#vips = served
     return this.#vips
   }
 

@@ -54,30 +54,62 @@ const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
 
 const rrset = (type: string, data: Iterable<string>): RRset => ({ type, ttl: TTL, data: [...data] })
 
-/** Addresses by name of every named VIP, for those families its backends have. */
-export const vipAddresses = (
-  vips: readonly ServedVip[],
-  {
-    range4 = DEFAULT_RANGE_V4,
-    range6 = DEFAULT_RANGE_V6,
-    ipv6 = true,
-  }: Omit<VipZoneOptions, 'answer'> = {},
-): { v4: Map<string, string>; v6: Map<string, string> } => {
-  const named = vips.filter(vip => vip.name !== '')
-  const of = (has: (vip: ServedVip) => boolean): string[] => named.filter(has).map(vip => vip.name)
-  return {
-    v4: allocateAddresses(
-      of(vip => vip.v4),
-      4,
-      range4,
-    ),
-    v6: ipv6
-      ? allocateAddresses(
-          of(vip => vip.v6),
-          6,
-          range6,
-        )
-      : new Map(),
+type Addresses = {
+  readonly v4: ReadonlyMap<string, string>
+  readonly v6: ReadonlyMap<string, string>
+}
+
+/** Addresses by name of every named VIP, for those families its backends have; kept as long as the names are. */
+export class VipAddresses {
+  readonly #last = { 4: new Allocated(4), 6: new Allocated(6) }
+
+  of(
+    vips: readonly ServedVip[],
+    {
+      range4 = DEFAULT_RANGE_V4,
+      range6 = DEFAULT_RANGE_V6,
+      ipv6 = true,
+    }: Omit<VipZoneOptions, 'answer'> = {},
+  ): Addresses {
+    const named = vips.filter(vip => vip.name !== '')
+    const names = (has: (vip: ServedVip) => boolean): string[] =>
+      named.filter(has).map(vip => vip.name)
+    return {
+      v4: this.#last[4].of(
+        names(vip => vip.v4),
+        range4,
+      ),
+      v6: ipv6
+        ? this.#last[6].of(
+            names(vip => vip.v6),
+            range6,
+          )
+        : new Map(),
+    }
+  }
+}
+
+/** One family's addresses: hashing 5,000 names takes 20 ms, and most changes are of backends. */
+class Allocated {
+  readonly #family: 4 | 6
+  #names: readonly string[] = []
+  #range: AddressRange | undefined
+  #addresses: ReadonlyMap<string, string> = new Map()
+
+  constructor(family: 4 | 6) {
+    this.#family = family
+  }
+
+  of(names: readonly string[], range: AddressRange): ReadonlyMap<string, string> {
+    const same =
+      range.min === this.#range?.min &&
+      range.max === this.#range.max &&
+      names.length === this.#names.length &&
+      names.every((name, i) => name === this.#names[i])
+    if (!same) this.#addresses = allocateAddresses(names, this.#family, range)
+    this.#names = names
+    this.#range = range
+    return this.#addresses
   }
 }
 
@@ -85,9 +117,10 @@ const addressZone = (
   vips: readonly ServedVip[],
   apex: string,
   options: VipZoneOptions,
+  addresses: VipAddresses,
 ): ZoneMap => {
   const zone = new Map<string, readonly RRset[]>()
-  const { v4, v6 } = vipAddresses(vips, options)
+  const { v4, v6 } = addresses.of(vips, options)
   for (const name of byName(vips).keys()) {
     const rrsets: RRset[] = []
     const [a, aaaa] = [v4.get(name), v6.get(name)]
@@ -147,11 +180,15 @@ const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): Z
   return zone
 }
 
-/** The zone of a table that already has its grace names (VipTable). */
-export const servedVipZone = (vips: readonly ServedVip[], options: VipZoneOptions): ZoneMap => {
+/** The zone of a table that already has its grace names (VipTable); `addresses` remembers from one to the next. */
+export const servedVipZone = (
+  vips: readonly ServedVip[],
+  options: VipZoneOptions,
+  addresses = new VipAddresses(),
+): ZoneMap => {
   const apex = options.apex ?? L4LB_APEX
   return options.answer === 'vip'
-    ? addressZone(vips, apex, options)
+    ? addressZone(vips, apex, options, addresses)
     : backendZone(vips, apex, options.ipv6 ?? true)
 }
 
