@@ -4,6 +4,7 @@ import type { DataThreadStart, Down, Up } from './boundary.ts'
 import type { Http } from './control/http.ts'
 import { DataPlane } from './data-plane.ts'
 import { fail } from './error.ts'
+import { goFirst } from './priority.ts'
 
 const DNS_MESSAGE = 'application/dns-message'
 
@@ -22,7 +23,9 @@ const plane = await DataPlane.create(workerData as DataThreadStart, {
   },
   overHttps: async (url, question, signal) => {
     http ??= import('./control/http.ts').then(({ Http }) => new Http())
-    const response = await (await http).exchange(url, {
+    const response = await (
+      await http
+    ).exchange(url, {
       method: 'POST',
       body: question,
       headers: { 'content-type': DNS_MESSAGE, accept: DNS_MESSAGE },
@@ -34,3 +37,4 @@ const plane = await DataPlane.create(workerData as DataThreadStart, {
   },
 })
 port.on('message', (message: Down) => plane.handle(message))
+goFirst()
