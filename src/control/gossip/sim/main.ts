@@ -81,6 +81,8 @@ type Rim = {
   readonly print: Print
   /** The process's memory before anything of ours was loaded. */
   readonly before: NodeJS.MemoryUsage
+  /** Gives freed memory back to the system, as the daemon does. */
+  readonly trim: (() => void) | undefined
 }
 
 /** Play what `args` ask for; the exit status: 2 for options that make no sense. */
@@ -88,6 +90,7 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
   const {
     print = (line: string): void => void process.stdout.write(`${line}\n`),
     before = process.memoryUsage(),
+    trim,
   } = rim
   let values
   try {
@@ -141,12 +144,12 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
     return 2
   }
   if (values.memory) {
-    const { members, entries: held, rss, heap, buffers } = weigh(nodes, entries, before)
+    const { members, entries: held, rss, code, heap, buffers } = weigh(nodes, entries, before, trim)
     print(
       `${members} members, ${held} entries: ${mb(heap + buffers)} more than bare node (${mb(heap)} heap, ${mb(buffers)} buffers)`,
     )
     print(
-      `resident set ${mb(rss)} more, with what was freed on the way and not given back`,
+      `resident set ${mb(rss)} more, ${mb(code)} of it the code${trim ? '' : ', with what was freed on the way and not given back'}`,
     )
     return 0
   }

@@ -22,11 +22,13 @@ const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
 const TAGS = { role: 'agent', [CAPABILITY.tag]: CAPABILITY.value }
 const SELF = 'agent-self'
 
-/** Octets by where they are, above what there was before; rss includes what the collector has not given back. */
+/** Octets by where they are, above what there was before; without `trim` rss includes what was freed and not given back. */
 export type Memory = {
   readonly members: number
   readonly entries: number
   readonly rss: number
+  /** Of it, what loading the code took. */
+  readonly code: number
   readonly heap: number
   readonly buffers: number
 }
@@ -78,7 +80,9 @@ export const weigh = (
   members: number,
   entries: number,
   before: NodeJS.MemoryUsage,
+  trim: () => void = () => {},
 ): Memory & { readonly node: { core: RingCore; records: Records } } => {
+  const code = process.memoryUsage().rss - before.rss
   const random = seeded(1)
   let now = 0
   const records = createRecords({ self: SELF, now: () => now, random, epoch: EPOCH, seeds: false })
@@ -126,11 +130,13 @@ export const weigh = (
   }
   for (let i = 0; i < 200; i++) step(50)
   collect()
+  trim()
   const after = process.memoryUsage()
   return {
     members: core.counts().alive,
     entries: records.stats().entries,
     rss: after.rss - before.rss,
+    code,
     heap: after.heapUsed - before.heapUsed,
     buffers: after.arrayBuffers - before.arrayBuffers,
     node: { core, records },
