@@ -22,7 +22,11 @@ mv "$home" "$home.old"
 mv "$home.new" "$home"
 rm -rf "$home.old"
 
-printf '#!/bin/sh\nexec %s /opt/spartan/dist/main.js "$@"\n' "$node" > "$root/usr/local/bin/spartan"
+# V8's helper threads for garbage would take the cores that answers are given on: beside 10,000 tasks
+# read anew twice a second, p99 of the cache's answers 4.5 ms with them and 0.6 ms without.
+flags=
+if "$node" --single-threaded-gc -e 0 2>/dev/null; then flags=' --single-threaded-gc'; fi
+printf '#!/bin/sh\nexec %s%s /opt/spartan/dist/main.js "$@"\n' "$node" "$flags" > "$root/usr/local/bin/spartan"
 chmod 755 "$root/usr/local/bin/spartan"
 install -m 644 deploy/*.service deploy/*.socket deploy/*.timer "$root/etc/systemd/system"
 install -m 644 deploy/spartan.sysusers "$root/usr/lib/sysusers.d/spartan.conf"

@@ -340,9 +340,13 @@ const main = async (): Promise<void> => {
     }),
   )
   const program = new URL('../../dist/main.js', import.meta.url).pathname
-  const daemon = spawn(process.execPath, [program, 'run', '--config', config], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const daemon = spawn(
+    process.execPath,
+    ['--single-threaded-gc', program, 'run', '--config', config],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
   daemon.once('exit', code => code !== 0 && process.exit(1))
   try {
     const asker = new Asker()

@@ -38,6 +38,9 @@ const node = (...args: readonly string[]): readonly string[] => [
   ...args,
 ]
 
+/** How scripts/install.sh has the program run. */
+const AS_INSTALLED = ['--single-threaded-gc']
+
 /** @param main the program: our own, or another build's `main.js` to be compared with it */
 const spartan = (name: string, body: 'batch' | 'dgram', main = beside('../main')): Server => ({
   name,
@@ -65,7 +68,7 @@ const spartan = (name: string, body: 'batch' | 'dgram', main = beside('../main')
     }
     // JSON is YAML.
     writeFileSync(join(dir, 'spartan.yaml'), JSON.stringify(config, null, 2))
-    return node(main, 'run', '--config', join(dir, 'spartan.yaml'))
+    return node(...AS_INSTALLED, main, 'run', '--config', join(dir, 'spartan.yaml'))
   },
 })
 
