@@ -6,6 +6,8 @@
  * A zone travels in pieces, names sorted into them by hash, so that a change
  * sends one piece. Its `head` says since when its owner has been making it:
  * after a failover two nodes may claim one zone, and the later one counts.
+ * The head goes out after the pieces, so that nobody follows a maker who has
+ * said nothing yet; and pieces are made and read a few a turn.
  */
 import type { Owner, RRset } from '../boundary.ts'
 import type { Log } from '../log.ts'
@@ -50,7 +52,29 @@ const PIECES = 256
 /** VIPs are merged at once, and at most this often while changes come in. */
 const PACE_MS = 50
 
-type OwnZone = { readonly pieces: Map<number, Map<string, readonly RRset[]>>; since: number }
+/** Pieces made or read in one turn: 240 names each of 10,000 tasks' zone, a millisecond apiece. */
+const PIECES_A_TURN = 4
+
+type OwnZone = {
+  readonly pieces: Map<number, Map<string, readonly RRset[]>>
+  readonly since: number
+  /** Pieces that changed and were not published since. */
+  readonly dirty: Set<number>
+  /** Whether the others know that we make it. */
+  headed: boolean
+  turn: NodeJS.Immediate | undefined
+}
+
+/** What is being read of a zone that another makes. */
+type Reading = {
+  /** It was somebody else's before: all of it is new. */
+  readonly whole: boolean
+  readonly maker: string
+  readonly pieces: Set<number>
+  readonly set: Map<string, readonly RRset[]>
+  readonly drop: Set<string>
+  turn: NodeJS.Immediate | undefined
+}
 
 export class Shared {
   readonly #options: SharedOptions
@@ -60,6 +84,7 @@ export class Shared {
   /** Who makes each zone, as last served. */
   readonly #makers = new Map<string, string>()
   readonly #served = new Map<string, Map<number, readonly Owner[]>>()
+  readonly #reading = new Map<string, Reading>()
   readonly #stop: () => void
   readonly #pace = new Pace(PACE_MS)
   #timer: NodeJS.Timeout | undefined
@@ -74,6 +99,8 @@ export class Shared {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+    for (const { turn } of [...this.#ownZones.values(), ...this.#reading.values()])
+      clearImmediate(turn)
     this.#stop()
   }
 
@@ -106,14 +133,13 @@ export class Shared {
   /** What this node makes of the leading master's state. It is the zone's maker until another is, later. */
   publishZone(apex: string, change: ZoneChange): void {
     const zone = this.#own(apex)
-    const dirty = new Set<number>()
     const put = (name: string, rrsets: readonly RRset[] | undefined): void => {
       const piece = pieceOf(name)
       const names = zone.pieces.get(piece) ?? new Map<string, readonly RRset[]>()
       if (rrsets) names.set(name, rrsets)
       else names.delete(name)
       zone.pieces.set(piece, names)
-      dirty.add(piece)
+      zone.dirty.add(piece)
     }
     if (change.kind === 'full') {
       for (const names of zone.pieces.values())
@@ -123,11 +149,28 @@ export class Shared {
       for (const [name, rrsets] of change.set) put(name, rrsets)
       for (const name of change.drop) put(name, undefined)
     }
-    for (const piece of dirty) {
+    if (!zone.turn) this.#publishPieces(apex, zone)
+  }
+
+  /** Some of what changed now, the rest in the next turns; then that we make it. */
+  #publishPieces(apex: string, zone: OwnZone): void {
+    let left = PIECES_A_TURN
+    for (const piece of zone.dirty) {
+      if (left-- === 0) {
+        zone.turn = setImmediate(() => {
+          zone.turn = undefined
+          this.#publishPieces(apex, zone)
+        })
+        return
+      }
+      zone.dirty.delete(piece)
       const names = zone.pieces.get(piece)!
       if (names.size > 0) this.#publish(pieceKey(apex, piece), encodeOwners(names))
       else this.#options.records.withdraw(pieceKey(apex, piece))
     }
+    if (zone.headed) return
+    zone.headed = true
+    this.#publish(headKey(apex), Buffer.from(String(zone.since)))
   }
 
   publishNode(facts: NodeFacts): void {
@@ -149,9 +192,14 @@ export class Shared {
   #own(apex: string): OwnZone {
     const had = this.#ownZones.get(apex)
     if (had) return had
-    const zone: OwnZone = { pieces: new Map(), since: this.#options.now() }
+    const zone: OwnZone = {
+      pieces: new Map(),
+      since: this.#options.now(),
+      dirty: new Set(),
+      headed: false,
+      turn: undefined,
+    }
     this.#ownZones.set(apex, zone)
-    this.#publish(headKey(apex), Buffer.from(String(zone.since)))
     return zone
   }
 
@@ -190,35 +238,75 @@ export class Shared {
 
   /** Serves what the zone's maker says; -1 among the pieces is its head. */
   #follow(apex: string, pieces: readonly number[]): void {
-    const { node, onZone } = this.#options
+    const { node } = this.#options
+    // About to be ours: the others hear of it when they can have all of it.
+    if (this.#ownZones.get(apex)?.headed === false) return
     const maker = this.#makerOf(apex)
     if (maker === undefined) return
+    let reading = this.#reading.get(apex)
+    if (reading && reading.maker !== maker) {
+      // Half of it is read already: whoever makes it now is read from the start.
+      clearImmediate(reading.turn)
+      this.#reading.delete(apex)
+      this.#makers.delete(apex)
+      reading = undefined
+    }
     if (maker === node) {
       // We serve it from its source, not by way of the gossip.
       this.#makers.set(apex, maker)
       return
     }
     this.#yield(apex)
-    const taken = this.#makers.get(apex) !== maker
-    this.#makers.set(apex, maker)
-    const served = taken
-      ? new Map<number, readonly Owner[]>()
-      : (this.#served.get(apex) ?? new Map<number, readonly Owner[]>())
+    if (!reading) {
+      const whole = this.#makers.get(apex) !== maker
+      if (whole) this.#served.set(apex, new Map())
+      const all = whole ? Array.from({ length: PIECES }, (_, i) => i) : []
+      reading = {
+        whole,
+        maker,
+        pieces: new Set(all),
+        set: new Map(),
+        drop: new Set(),
+        turn: undefined,
+      }
+      this.#reading.set(apex, reading)
+    }
+    for (const piece of pieces) if (piece >= 0) reading.pieces.add(piece)
+    if (!reading.turn) this.#read(apex, reading)
+  }
+
+  /** Some of what is to be read now, the rest in the next turns; then it is served. */
+  #read(apex: string, reading: Reading): void {
+    const { records, onZone } = this.#options
+    const served = this.#served.get(apex) ?? new Map<number, readonly Owner[]>()
     this.#served.set(apex, served)
-    const set: Owner[] = []
-    const drop: string[] = []
-    for (const piece of taken ? Array.from({ length: PIECES }, (_, i) => i) : pieces) {
-      if (piece < 0) continue
-      const entry = this.#options.records.lookup(pieceKey(apex, piece)).find(e => e.owner === maker)
+    let left = PIECES_A_TURN
+    for (const piece of reading.pieces) {
+      const entry = records.lookup(pieceKey(apex, piece)).find(e => e.owner === reading.maker)
+      if (entry && left-- === 0) {
+        reading.turn = setImmediate(() => {
+          reading.turn = undefined
+          this.#read(apex, reading)
+        })
+        return
+      }
+      reading.pieces.delete(piece)
       const owners = (entry && decodeOwners(entry.value, apex)) ?? []
-      const names = new Set(owners.map(([name]) => name))
-      for (const [name] of served.get(piece) ?? []) if (!names.has(name)) drop.push(name)
-      set.push(...owners)
+      for (const [name] of served.get(piece) ?? []) {
+        reading.set.delete(name)
+        reading.drop.add(name)
+      }
+      for (const [name, rrsets] of owners) {
+        reading.drop.delete(name)
+        reading.set.set(name, rrsets)
+      }
       if (owners.length > 0) served.set(piece, owners)
       else served.delete(piece)
     }
-    if (taken) onZone(apex, { kind: 'full', zone: wholeOf(served) })
-    else onZone(apex, { kind: 'patch', set, drop })
+    this.#reading.delete(apex)
+    this.#makers.set(apex, reading.maker)
+    if (reading.whole) onZone(apex, { kind: 'full', zone: wholeOf(served) })
+    else onZone(apex, { kind: 'patch', set: [...reading.set], drop: [...reading.drop] })
   }
 
   /** The owner of the latest head; by name between equals, so that all nodes agree. */
@@ -238,6 +326,7 @@ export class Shared {
     const zone = this.#ownZones.get(apex)
     if (!zone) return
     this.#ownZones.delete(apex)
+    clearImmediate(zone.turn)
     const { records } = this.#options
     for (const piece of zone.pieces.keys()) records.withdraw(pieceKey(apex, piece))
     records.withdraw(headKey(apex))

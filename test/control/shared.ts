@@ -6,6 +6,7 @@ import { decodeNode, decodeOwners, decodeVip, encodeOwners, encodeVip } from '..
 import type { OwnerVips } from '../../src/control/vip/table.ts'
 import type { VipRecord } from '../../src/control/vip/record.ts'
 import { isName, type ZoneChange } from '../../src/control/zone.ts'
+import type { RRset } from '../../src/boundary.ts'
 import { silent } from '../../src/log.ts'
 
 const APEX = 'dcos.thisdcos.directory'
@@ -155,4 +156,54 @@ t.test('a peer that says a backend twice, and in any order, has said it once', a
     { ip: '192.0.2.1', port: 2, weight: 1 },
     { ip: '192.0.2.9', port: 1, weight: 1 },
   ])
+})
+
+/** A zone of many pieces; `ip` tells its versions apart. */
+const large = (ip: string, names = 3_000): Map<string, readonly RRset[]> => new Map(Array.from({ length: names }, (_, i) => owner(`t${i}`, ip)))
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 300; i++) await new Promise(setImmediate)
+}
+
+t.test('a large zone is made and read over many turns, and its head comes last', async t => {
+  const bus = new Bus()
+  const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
+  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.1') })
+  t.ok(bus.all.size > 0 && bus.all.size < 10, `${bus.all.size} pieces in the first turn`)
+  t.notOk([...bus.all.values()].some(e => e.name.endsWith('head')))
+  t.equal(b.zone.size, 0)
+  a.shared.publishZone(APEX, { kind: 'patch', set: [owner('t7', '192.0.2.7')], drop: [`t8.${APEX}`] })
+  await settled()
+  t.equal(b.zone.size, 2_999)
+  t.same(b.zone.get(`t7.${APEX}`), ['192.0.2.7'])
+  t.same(b.zone.get(`t9.${APEX}`), ['192.0.2.1'])
+})
+
+t.test('until a new maker has said all, the old one is followed; then all of it changes at once', async t => {
+  const bus = new Bus()
+  const [a, b, c] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 2), new Node(bus, 'c', () => 3)]
+  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.1') })
+  await settled()
+  b.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.2', 2_000) })
+  const seen = new Set<string>()
+  for (let i = 0; i < 300; i++) {
+    seen.add(`${c.zone.size} ${[...new Set([...c.zone.values()].flat())].join(' ')}`)
+    if (i === 5) a.shared.publishZone(APEX, { kind: 'patch', set: [owner('late', '192.0.2.1')], drop: [] })
+    await new Promise(setImmediate)
+  }
+  t.same([...seen], ['3000 192.0.2.1', '3001 192.0.2.1', '2000 192.0.2.2'])
+  t.ok(b.shared.makes(APEX), 'what the old one still said did not make the new one give up')
+  t.notOk(a.shared.makes(APEX))
+  t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
+})
+
+t.test('a name that goes and comes back while a change is read is there', async t => {
+  const bus = new Bus()
+  const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
+  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.1') })
+  await settled()
+  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.2', 100) })
+  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.3', 2_500) })
+  await settled()
+  t.equal(b.zone.size, 2_500)
+  t.same([...new Set([...b.zone.values()].flat())], ['192.0.2.3'])
 })
