@@ -191,6 +191,8 @@ t.test(
       t.equal(run('systemctl show -P ActiveState spartan.socket').out.trim(), 'active')
       // The first query starts it.
       t.equal((await answers(machine, ADDRESSES[1]!)).trim(), '127.0.0.1')
+      // It answers a moment before it says that it is ready on every address.
+      await until('systemctl is-active spartan')
       t.equal(show(machine, 'ActiveState'), 'active')
     })
   },
