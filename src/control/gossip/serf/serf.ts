@@ -121,8 +121,9 @@ export class Serf implements UserState {
     const entry = this.#hooks.swim().table.get(name)
     if (!entry) return this.intents.keep(name, leave, ltime, this.#env.now)
     if (ltime <= this.intents.timeOf(name)) return false
-    if (leave && name === this.#env.name && !this.#leaving) {
-      // a leave from before our last restart, or somebody forces us out: we are here
+    if (name === this.#env.name && !this.#leaving) {
+      // A leave from before our last restart, or somebody forces us out: we are here. A push/pull of one
+      // who holds such a leave against us shows only its time, as if it were of a join: the same answer.
       this.announce()
       return false
     }
