@@ -8,7 +8,8 @@ import {
   writeState,
 } from '../../../../src/control/gossip/wire/messages.ts'
 import { SerfStateWriter } from '../../../../src/control/gossip/wire/serf-state.ts'
-import { ALIVE } from '../../../../src/control/gossip/wire/types.ts'
+import { writeIntent } from '../../../../src/control/gossip/wire/serf.ts'
+import { ALIVE, SERF } from '../../../../src/control/gossip/wire/types.ts'
 import { Keyring, keyText } from '../../../../src/control/gossip/keyring.ts'
 import type { Rider, RiderSend } from '../../../../src/control/gossip/rider.ts'
 import type { KeyResult } from '../../../../src/control/gossip/serf/keys.ts'
@@ -473,4 +474,34 @@ t.test('a driver that measured a stall makes the member patient', async t => {
   t.equal(first!.core.status().health, 3)
   t.equal(first!.core.stats.stalls, 1)
   t.ok(first!.core.nextMs() > world.now + 2_000, 'and everything waits as long')
+})
+
+t.test('whoever shows a later time for us than ours hears that we are here', async t => {
+  // one who holds a leave of ours against us shows in its push/pull only the leave's time
+  const world = new World(SEED)
+  const { core } = world.add('we')
+  const from = { address: '203.0.0.1', port: 7946 }
+  const state = writeState({
+    node: 'm0',
+    ...from,
+    meta: writeTags({ role: 'test' })!,
+    versions: Uint8Array.of(1, 5, 2, 2, 5, 5),
+    incarnation: 1_000,
+    state: ALIVE,
+  })
+  const serf = new SerfStateWriter({ member: 60, event: 1, query: 1 }, [], [], 2)
+  serf.member('m0', 1)
+  serf.member('we', 57)
+  const user = serf.done()
+  core.streamAccepted(-1, from, world.now)
+  core.streamData(-1, Buffer.concat([writePushPullHead({ nodes: 1, userLength: user.length, join: true }), state, user]), world.now)
+  const said: Buffer[] = []
+  for (let ms = 0; ms < 2_000; ms += 20) {
+    core.tick(world.now + ms)
+    for (const effect of core.take()) if (effect.do === 'packet') said.push(Buffer.from(effect.bytes))
+  }
+  const joins = Array.from({ length: 40 }, (_, i) => 58 + i).filter(ltime =>
+    said.some(bytes => bytes.includes(writeIntent(SERF.join, { ltime, node: 'we', prune: false }).subarray(1))),
+  )
+  t.equal(joins.length, 1, `one join intent, at ${joins.join()}`)
 })
