@@ -12,6 +12,7 @@ import { RCODE } from '../wire/codes.ts'
 import { sameName } from '../wire/name.ts'
 import { copy, put16, u16 } from '../wire/octets.ts'
 import { Records, scan } from '../wire/scan.ts'
+import { Pending } from './pending.ts'
 
 /**
  * Sockets open at once per address family. All questions of one turn go from
@@ -40,6 +41,8 @@ export type Ticket = {
   readonly id: number
   readonly exchange: Exchange
   readonly question: Buffer
+  /** Pending's own. */
+  next: Ticket | undefined
 }
 
 /** Random 16-bit numbers, drawn in bulk. */
@@ -48,7 +51,7 @@ export type Random16 = () => number
 type PoolSocket = {
   udp: UdpSocket
   uses: number
-  readonly pending: Map<number, Ticket>
+  readonly pending: Pending
   retireAt: number
 }
 
@@ -91,9 +94,9 @@ export class Exchanges {
     const index = this.#drawn(family)
     const socket = pool[index]!
     let id = this.#random()
-    while (socket.pending.has(id)) id = (id + 1) & 0xffff
-    const ticket: Ticket = { socket, id, exchange, question }
-    socket.pending.set(id, ticket)
+    while (socket.pending.get(id)) id = (id + 1) & 0xffff
+    const ticket: Ticket = { socket, id, exchange, question, next: undefined }
+    socket.pending.add(ticket)
     if (++socket.uses >= USES) {
       pool[index] = pool[pool.length - 1]!
       pool.pop()
@@ -123,7 +126,7 @@ export class Exchanges {
 
   /** Replies to it are strangers from now on. */
   end(ticket: Ticket): void {
-    ticket.socket.pending.delete(ticket.id)
+    ticket.socket.pending.delete(ticket)
   }
 
   /** Whether a local port is one we ask from: a query from it is our own, come back. */
@@ -149,7 +152,7 @@ export class Exchanges {
   async #grow(family: 4 | 6): Promise<void> {
     if (this.#closed) return
     this.#opening[family]++
-    const socket: PoolSocket = { udp: NONE, uses: 0, pending: new Map(), retireAt: 0 }
+    const socket: PoolSocket = { udp: NONE, uses: 0, pending: new Pending(), retireAt: 0 }
     try {
       socket.udp = await this.#io.open({
         address: family === 4 ? '0.0.0.0' : '::',
@@ -200,7 +203,7 @@ export class Exchanges {
   #refused(socket: PoolSocket, code: string, peer: Peer | undefined): void {
     if (!peer) return
     const now = this.#io.now()
-    for (const ticket of [...socket.pending.values()]) {
+    for (const ticket of socket.pending.all()) {
       const lane = ticket.exchange.peers.findIndex(
         p => p.port === peer.port && p.address === peer.address,
       )

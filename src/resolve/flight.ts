@@ -1,6 +1,5 @@
 /** One question in flight and everybody who waits for its answer. */
 import type { Entry } from '../fast/entry.ts'
-import { TYPE } from '../wire/codes.ts'
 import type { Question } from './query.ts'
 import type { Outcome, RaceOwner } from './race.ts'
 import type { Route } from './router.ts'
@@ -23,7 +22,11 @@ export class Flight implements Timed, RaceOwner {
   done = false
   /** It has taken too long: whoever joins now gets the stale answer. */
   overdue = false
-  readonly key: string
+  /** Flights' own: its chain, and its neighbours there and in time. */
+  chain = -1
+  next: Flight | undefined
+  older: Flight | undefined
+  newer: Flight | undefined
   readonly askers: Asker[]
   readonly question: Question
   readonly route: Route
@@ -34,7 +37,6 @@ export class Flight implements Timed, RaceOwner {
   readonly #tower: Tower
 
   constructor(
-    key: string,
     question: Question,
     route: Route,
     asker: Asker | undefined,
@@ -42,7 +44,6 @@ export class Flight implements Timed, RaceOwner {
     failures: number,
     tower: Tower,
   ) {
-    this.key = key
     this.question = question
     this.route = route
     // Nearly always the only one; pushed into an empty array it would take room for seventeen.
@@ -65,10 +66,3 @@ export class Flight implements Timed, RaceOwner {
     this.#tower.late(this, outcome)
   }
 }
-
-/** The folded question and the bits that change a response, as a map's key. */
-export const flightKey = ({ name, qtype, dnssecOk, checkingDisabled }: Question): string =>
-  // A name holds no space, so the plain key of what nearly all ask is nobody else's.
-  qtype === TYPE.A && !dnssecOk && !checkingDisabled
-    ? name
-    : `${name} ${qtype} ${(dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)}`

@@ -18,7 +18,8 @@ import { HEADER } from '../wire/header.ts'
 import { foldedText } from '../wire/name.ts'
 import { Records, scan } from '../wire/scan.ts'
 import { failureEntry, keep, metaOf } from './entries.ts'
-import { Flight, flightKey, type Asker, type Tower } from './flight.ts'
+import { Flight, type Asker, type Tower } from './flight.ts'
+import { Flights } from './flights.ts'
 import { hedge } from './hedge.ts'
 import {
   answerLocal,
@@ -60,7 +61,7 @@ const records = new Records()
 export class Resolver implements Tower {
   router: Router
   readonly #means: ResolverMeans
-  readonly #flights = new Map<string, Flight>()
+  readonly #flights: Flights
   readonly #old = new Entry()
   #asked = 0
   #prefetched = 0
@@ -68,6 +69,7 @@ export class Resolver implements Tower {
   constructor(router: Router, means: ResolverMeans) {
     this.router = router
     this.#means = means
+    this.#flights = new Flights(means.maxInFlight)
   }
 
   get inFlight(): number {
@@ -192,11 +194,10 @@ export class Resolver implements Tower {
       name: foldedText(wire, HEADER),
     }
     const route = this.router.match(question.name)
-    const key = flightKey(question)
-    if (route.spec.kind !== 'forward' || this.#flights.has(key)) return false
+    if (route.spec.kind !== 'forward' || this.#flights.find(question)) return false
     this.#prefetched++
     this.#means.counters[SLOT.prefetches]! += 1
-    this.#launch(key, question, route, undefined, entry)
+    this.#launch(question, route, undefined, entry)
     return true
   }
 
@@ -211,15 +212,15 @@ export class Resolver implements Tower {
 
   /** Ends everything in flight; those who wait get stale answers or SERVFAIL. */
   close(): void {
-    for (const flight of [...this.#flights.values()]) this.#giveUp(flight, 'shutting down')
+    for (let flight = this.#flights.oldest; flight; flight = this.#flights.oldest)
+      this.#giveUp(flight, 'shutting down')
   }
 
   // Forwarding.
 
   #forward(question: Question, route: Route, asker: Asker, watch: Watch | undefined): void {
     const { cache, counters, maxInFlight, now } = this.#means
-    const key = flightKey(question)
-    const flying = this.#flights.get(key)
+    const flying = this.#flights.find(question)
     if (flying) {
       counters[SLOT.coalesced]! += 1
       watch?.('coalesced', `${flying.askers.length} already wait`)
@@ -249,14 +250,13 @@ export class Resolver implements Tower {
     }
     if (this.#flights.size >= maxInFlight) {
       counters[SLOT.shed]! += 1
-      const oldest = this.#flights.values().next().value
+      const { oldest } = this.#flights
       if (oldest) this.#giveUp(oldest, 'too many questions in flight')
     }
-    this.#launch(key, question, route, asker, stale, failures, watch)
+    this.#launch(question, route, asker, stale, failures, watch)
   }
 
   #launch(
-    key: string,
     question: Question,
     route: Route,
     asker: Asker | undefined,
@@ -265,8 +265,8 @@ export class Resolver implements Tower {
     watch?: Watch,
   ): void {
     const { timers, now } = this.#means
-    const flight = new Flight(key, question, route, asker, stale, failures, this)
-    this.#flights.set(flight.key, flight)
+    const flight = new Flight(question, route, asker, stale, failures, this)
+    this.#flights.add(flight)
     this.#asked++
     // A prefetch begins before its entry has ended; only from then on does anybody wait.
     if (stale) timers.schedule(flight, Math.max(now(), stale.expiresAt) + STALE_AFTER_MS)
@@ -461,7 +461,7 @@ export class Resolver implements Tower {
   #land(flight: Flight): void {
     flight.done = true
     this.#means.timers.cancel(flight)
-    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
+    this.#flights.delete(flight)
   }
 }
 
