@@ -80,7 +80,7 @@ export class DataPlane {
       ...silent,
       warn: (msg: string, fields = {}) => means.post({ type: 'log', level: 'warn', msg, fields }),
     }
-    const { io, reason } = await createPacketIO({ io: start.io, log })
+    const { io, reason } = await createPacketIO({ io: start.io, spin: true, log })
     means.post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
     const plane = new DataPlane(start, means, io)
     await plane.#exchanges.open(4)

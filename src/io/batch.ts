@@ -18,6 +18,7 @@ import { TX_SLOT } from './packet-io.ts'
 import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
 import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
+import type { Spin } from './spin.ts'
 
 /** Batches one socket may take per turn, so that a flooded socket leaves the others theirs. */
 const BATCHES_PER_TURN = 4
@@ -108,8 +109,8 @@ export class BatchIO implements PacketIO {
   }
 
   /** Rejects where this thread's event loop cannot be joined. */
-  static async create(libc: Libc): Promise<BatchIO> {
-    return new BatchIO(libc, await Loop.create(libc))
+  static async create(libc: Libc, spin?: Spin): Promise<BatchIO> {
+    return new BatchIO(libc, await Loop.create(libc, spin))
   }
 
   now(): number {

@@ -10,10 +10,13 @@ import { DgramIO } from './dgram.ts'
 import { loadLibc } from './libc.ts'
 import type { Libc } from './libc.ts'
 import type { Batch, PacketIO } from './packet-io.ts'
+import { Spin } from './spin.ts'
 
 export type PacketIOOptions = {
   /** `batch` rejects where it cannot be had; `auto` falls back to `dgram`. */
   readonly io: 'auto' | 'batch' | 'dgram'
+  /** Whether the batches may spin for a moment instead of sleeping (spin.ts); for a thread that answers. */
+  readonly spin?: boolean
   readonly log?: Log
   /** The system calls, for tests that make them fail. */
   readonly libc?: () => Promise<Libc>
@@ -43,7 +46,7 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
     const calls = await libc()
     if (io === 'auto') await selfTest(calls)
     const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
-    return { io: await BatchIO.create(calls), reason }
+    return { io: await BatchIO.create(calls, options.spin ? new Spin() : undefined), reason }
   } catch (er) {
     const why = messageOf(er)
     if (io === 'batch') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })

@@ -21,6 +21,7 @@ import {
   errnoName,
 } from './libc.ts'
 import type { Libc } from './libc.ts'
+import { SPIN_MS, type Spin } from './spin.ts'
 
 const EVENTS = 64
 /** The kernel packs struct epoll_event on x86-64 (12 bytes) and nowhere else. */
@@ -90,15 +91,18 @@ export class Loop {
   readonly #eventsAt: number
   /** One event for epoll_ctl: a handler may open a socket while we walk the others. */
   readonly #change = new Int32Array(new ArrayBuffer(16))
+  /** Undefined where sleeping at once is right: beside others on the same core. */
+  readonly #spin: Spin | undefined
   #driven: Driven | undefined
   #lively = LIVELY_TURNS
   #wait = 0
   #closed = false
   #now = performance.now()
 
-  private constructor(libc: Libc, libuv: number) {
+  private constructor(libc: Libc, libuv: number, spin: Spin | undefined) {
     this.#libc = libc
     this.#libuv = libuv
+    this.#spin = spin
     this.#eventsAt = libc.addressOf(this.#events.buffer as ArrayBuffer)
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC)
     if (this.#epoll < 0) throw fail(`epoll_create1: ${errnoName(libc.errno())}`, 'ESTATE')
@@ -106,8 +110,8 @@ export class Loop {
   }
 
   /** Rejects with ESTATE where libuv's descriptor cannot be found. */
-  static async create(libc: Libc): Promise<Loop> {
-    return new Loop(libc, await libuvDescriptor(libc))
+  static async create(libc: Libc, spin?: Spin): Promise<Loop> {
+    return new Loop(libc, await libuvDescriptor(libc), spin)
   }
 
   /** Monotonic milliseconds, as read last. */
@@ -153,7 +157,9 @@ export class Loop {
     if (this.#closed) return
     const driven = this.#driven!
     const timeout = this.#lively > 0 ? 0 : this.#wait
-    const count = this.#libc.epoll_wait(this.#epoll, this.#eventsAt, EVENTS, timeout)
+    const count =
+      timeout > 0 && this.#spin ? this.#spinThenPoll(this.#spin, timeout) : this.#poll(timeout)
+    this.#spin?.turn(count)
     if (count < 0 && this.#libc.errno() !== EINTR) {
       throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'ESTATE')
     }
@@ -173,5 +179,22 @@ export class Loop {
     if (this.#closed) return
     this.#wait = next > 0 ? Math.min(Math.ceil(next), MAX_WAIT_MS) : 0
     setImmediate(this.#turn)
+  }
+
+  #poll(timeout: number): number {
+    return this.#libc.epoll_wait(this.#epoll, this.#eventsAt, EVENTS, timeout)
+  }
+
+  #spinThenPoll(spin: Spin, timeout: number): number {
+    const since = performance.now()
+    const { pays } = spin
+    let count = 0
+    if (pays) {
+      do count = this.#poll(0)
+      while (count === 0 && performance.now() - since < SPIN_MS)
+    }
+    if (count === 0) count = this.#poll(timeout)
+    spin.waited(performance.now() - since, pays)
+    return count
   }
 }
