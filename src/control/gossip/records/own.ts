@@ -8,7 +8,7 @@
  * old entries of kinds not published yet are carried over into it, and are
  * withdrawn when their kind is published without them, or 30 s after the start.
  *
- * What the caps keep out waits: each later change of ours may make room.
+ * What the caps keep out waits: whatever we change or withdraw may make room.
  */
 import { MAX_EPOCH } from './delta.ts'
 import { isNewer, type Owner } from './owner.ts'
@@ -44,6 +44,8 @@ type Options = {
 
 /** A change to one key; undefined withdraws. */
 type Change = { readonly octets: Buffer; readonly value: Uint8Array | undefined }
+/** One that a cap keeps out. */
+type Refused = Change & { readonly cap: Cap }
 
 export class Own {
   readonly #name: string
@@ -55,7 +57,7 @@ export class Own {
   readonly #onRefused: Options['onRefused']
   /** By the key's octets as latin1. */
   #pending = new Map<string, Change>()
-  #waiting = new Map<string, Change>()
+  #waiting = new Map<string, Refused>()
   #dueAt = Infinity
   #sentAt = -Infinity
   #settleAt: number
@@ -119,6 +121,7 @@ export class Own {
     this.#settleAt = Infinity
     const from = this.#open(owner)
     this.#withdrawInherited(owner, undefined, now)
+    this.#writeAll(owner, this.#waiting, now)
     this.#send(owner, from)
   }
 
@@ -132,16 +135,27 @@ export class Own {
     // Nothing said before and nothing to say: our last life may yet be heard of, and is then merged like anybody's.
     if (owner.version === 0 && [...pending.values()].every(({ value }) => !value)) return
     const from = this.#open(owner)
+    // Withdrawals first, for they make room; then what waited for it.
+    const wanted = new Map<string, Change>(this.#waiting)
     const fresh = new Set<number>()
-    for (const { octets, value } of pending.values()) {
-      const kind = octets[0] as number
-      if (value && !this.#kinds.has(kind)) fresh.add(kind)
+    for (const [id, change] of pending) {
+      wanted.delete(id)
+      if (!change.value) {
+        this.#write(owner, change.octets, undefined, now)
+        continue
+      }
+      wanted.set(id, change)
+      const kind = change.octets[0] as number
+      if (!this.#kinds.has(kind)) fresh.add(kind)
     }
-    this.#writeAll(owner, pending, now)
+    this.#writeAll(owner, wanted, now)
     for (const kind of fresh) {
       this.#kinds.add(kind)
       this.#withdrawInherited(owner, kind, now)
     }
+    // The room may have been taken by what the life before left.
+    if (fresh.size > 0) this.#writeAll(owner, this.#waiting, now)
+    this.#tellRefused(pending.keys())
     // Even if no entry was let in by the caps, this life's state replaces the last one's.
     if (owner.version === 0) this.#next(owner)
     this.#send(owner, from)
@@ -157,23 +171,23 @@ export class Own {
     return 0
   }
 
-  /** Withdrawals first, for they make room; then what waited for it. */
-  #writeAll(owner: Owner, pending: ReadonlyMap<string, Change>, now: number): void {
-    const waited = this.#waiting
-    for (const id of pending.keys()) waited.delete(id)
-    for (const { octets, value } of pending.values())
-      if (!value) this.#write(owner, octets, value, now)
-    const waiting = new Map<string, Change>()
-    const refused: Record<Cap, number> = { 'owner-cap': 0, 'total-cap': 0 }
-    for (const changes of [waited, pending]) {
-      for (const [id, change] of changes) {
-        const cap = change.value && this.#write(owner, change.octets, change.value, now)
-        if (!cap) continue
-        waiting.set(id, change)
-        if (changes === pending) refused[cap]++
-      }
+  /** Write what the caps let in; the rest waits. */
+  #writeAll(owner: Owner, wanted: ReadonlyMap<string, Change>, now: number): void {
+    const waiting = new Map<string, Refused>()
+    for (const [id, { octets, value }] of wanted) {
+      const cap = this.#write(owner, octets, value, now)
+      if (cap) waiting.set(id, { octets, value, cap })
     }
     this.#waiting = waiting
+  }
+
+  /** Say which caps keep out something of these keys. */
+  #tellRefused(ids: Iterable<string>): void {
+    const refused: Record<Cap, number> = { 'owner-cap': 0, 'total-cap': 0 }
+    for (const id of ids) {
+      const cap = this.#waiting.get(id)?.cap
+      if (cap) refused[cap]++
+    }
     for (const cap of ['owner-cap', 'total-cap'] as const) {
       if (refused[cap] === 0) continue
       this.#counts.refused[cap] += refused[cap]

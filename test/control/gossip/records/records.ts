@@ -305,6 +305,23 @@ t.test('what the caps keep out is said, and goes in when there is room', async t
   t.same(refused, ['a owner-cap', 'wide owner-cap'], "another's are told of too")
 })
 
+t.test('what a restarted owner no longer has makes room for what it has now', async t => {
+  const lab = new Lab()
+  const limits = { ownerEntries: 2 }
+  const a = lab.add('a', { limits })
+  lab.add('b')
+  for (const name of ['old0', 'old1']) put(a, name, 'x')
+  lab.run(2_000)
+  lab.now += 10_000
+  const again = lab.add('a', { limits })
+  lab.run(2_000)
+  t.same(all(again), ['old0 a x', 'old1 a x'], 'learned back from its peer')
+  for (const name of ['new0', 'new1']) put(again, name, 'x')
+  lab.run(1_000)
+  t.equal(again.stats().waiting, 0)
+  t.same(all(lab.nodes.get('b') as Records), ['new0 a x', 'new1 a x'])
+})
+
 t.test('caps are kept: at the owner, and against one who does not', async t => {
   const lab = new Lab()
   const small = { ownerEntries: 3, ownerBytes: 100 }
