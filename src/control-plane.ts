@@ -3,7 +3,7 @@
  * gossip into snapshots and local zones for the data thread. It only ever
  * adds knowledge: whatever fails here, the last good state keeps answering.
  */
-import { hostname, networkInterfaces } from 'node:os'
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { showEndpoint, type Config } from './config.ts'
 import type { Endpoint, Snapshot, ZoneMessage } from './boundary.ts'
@@ -50,6 +50,8 @@ export type ControlMeans = {
   readonly caughtUp: () => Promise<void>
   /** Addresses of a name, asked of this daemon itself. */
   readonly resolve: (name: string) => Promise<string[]>
+  /** Where other hosts reach this one, '' while that is nowhere. */
+  readonly ownAddress: () => string
 }
 
 /** Zones fed from outside: what tasks, VIPs and Mesos-DNS say. */
@@ -60,6 +62,8 @@ const SHARED = [DCOS_APEX, MESOS_COPY_APEX]
 const VIP_GRACE_MS = 30_000
 /** As often as dcos-net refreshed its facts of a node. */
 const NODE_FACTS_MS = 30 * 60_000
+/** How often it is looked whether this host has an address, or another: at boot it has none yet. */
+const OWN_ADDRESS_MS = 2_000
 const REJOIN_MS = 5_000
 /** More bad labels than this are in the log. */
 const MOST_NOTES = 10
@@ -78,7 +82,9 @@ export class ControlPlane {
   #snapshot: Snapshot | undefined
   #snapshotAt = 0
   #mastersAt = 0
-  #timer: NodeJS.Timeout | undefined
+  readonly #timers: NodeJS.Timeout[] = []
+  /** This host's address as it was told last. */
+  #told = ''
   readonly #http = new Http()
   readonly #forOthers = new ZoneGathering({
     publish: (apex, change) => this.#share(apex, change),
@@ -106,6 +112,8 @@ export class ControlPlane {
     this.#startVips()
     this.#startMesos()
     this.#publish()
+    this.#timers.push(setInterval(() => this.#followHost(), OWN_ADDRESS_MS).unref())
+    this.#timers.push(setInterval(() => this.#tellFacts(), NODE_FACTS_MS).unref())
   }
 
   /** Another configuration; listeners, cache and counters are not its business. */
@@ -233,7 +241,7 @@ export class ControlPlane {
 
   async close(): Promise<void> {
     this.zones.close()
-    clearInterval(this.#timer)
+    for (const timer of this.#timers) clearInterval(timer)
     this.#forOthers.close()
     this.#shared?.close()
     await Promise.all([
@@ -251,7 +259,7 @@ export class ControlPlane {
     this.#zone('spartan', spartanZone(listen))
     this.#zone('localhost', localhostZone())
     this.#zone(APEX, new Map())
-    this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#ownIp()))
+    this.#thisnode()
     for (const [apex, zone] of reverseZones(this.#listen)) this.#zone(apex, zone)
     for (const [label, names] of Object.entries(zones))
       this.#zone(`${label}.${APEX}`, staticZone(label, names))
@@ -264,6 +272,18 @@ export class ControlPlane {
     for (const apex of FED) this.zones.open(apex, {}, !awaited.has(apex))
     if (this.#config.masters) this.zones.open('zk')
     else this.#zone('zk', zkZone([]))
+  }
+
+  #thisnode(): void {
+    this.#told = this.#ownIp()
+    this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#told))
+  }
+
+  /** Whatever names this host by its address follows it. */
+  #followHost(): void {
+    if (this.#ownIp() === this.#told) return
+    this.#thisnode()
+    this.#tellFacts()
   }
 
   #zone(apex: string, zone: ZoneMap, source = 'built-in'): void {
@@ -308,7 +328,7 @@ export class ControlPlane {
       answer: vips?.answer ?? 'vip',
       agent: vips?.agent ?? '',
       // Mapped ports of this host's tasks are reached where the other nodes reach us.
-      nodeIp: this.#ownIp(),
+      nodeIp: () => this.#ownIp(),
       files: vips?.files ?? [],
       graceMs: vips?.grace ?? VIP_GRACE_MS,
       ipv6: vips?.enableIpv6 ?? true,
@@ -363,11 +383,9 @@ export class ControlPlane {
     const { gossip: config, node } = this.#config
     if (!config) return
     const log = this.#means.log.child({ part: 'gossip' })
-    // A wildcard is nowhere to be reached at.
-    const wild = isWildcard(config.bind.address) && !config.advertise
-    const advertise = wild ? { address: ownAddress(), port: config.bind.port } : config.advertise
     const gossip = new Gossip({
-      config: { ...config, advertise },
+      config,
+      ownAddress: this.#means.ownAddress,
       node,
       version: version(),
       log,
@@ -394,21 +412,22 @@ export class ControlPlane {
     })
     this.#shared = shared
     shared.refresh()
-    const facts = (): void =>
-      shared.publishNode({
-        ip: this.#ownIp(),
-        publicIps: [],
-        hostname: hostname(),
-        updated: new Date().toISOString(),
-      })
-    facts()
-    this.#timer = setInterval(facts, NODE_FACTS_MS).unref()
+    this.#tellFacts()
     void gossip.synced.then(() => {
       // What nobody has by now does not exist.
       for (const apex of SHARED)
         this.zones.publish(apex, { kind: 'patch', set: [], drop: [] }, true)
     })
     void this.#join(gossip)
+  }
+
+  #tellFacts(): void {
+    this.#shared?.publishNode({
+      ip: this.#ownIp(),
+      publicIps: [],
+      hostname: hostname(),
+      updated: new Date().toISOString(),
+    })
   }
 
   /** DNS does not wait for the ring; an address that is not there yet is tried again. */
@@ -429,7 +448,7 @@ export class ControlPlane {
   #ownIp(): string {
     const { bind, advertise } = this.#config.gossip ?? {}
     if (advertise) return advertise.address
-    return bind && !isWildcard(bind.address) ? bind.address : ownAddress()
+    return bind && !isWildcard(bind.address) ? bind.address : this.#means.ownAddress()
   }
 
   /** Nothing feeds it any more: its names are gone. */
@@ -467,13 +486,4 @@ export class ControlPlane {
     this.#snapshotAt = Date.now()
     this.#means.send({ type: 'snapshot', snapshot: this.#snapshot })
   }
-}
-
-/** The address others reach this node by: the first that is not loopback. */
-const ownAddress = (): string => {
-  for (const list of Object.values(networkInterfaces())) {
-    for (const { address, family, internal } of list ?? [])
-      if (!internal && family === 'IPv4') return address
-  }
-  return ''
 }

@@ -26,6 +26,7 @@ import { gatherStatus, type Status } from './ops/status.ts'
 import { inheritedSockets, matchInherited, type Inherited } from './ops/listen-fds.ts'
 import { Notifier } from './ops/systemd.ts'
 import { hostAddresses } from './control/host-addresses.ts'
+import { ownAddress } from './control/own-address.ts'
 import { Readiness } from './readiness.ts'
 import { version } from './version.ts'
 
@@ -144,6 +145,7 @@ class Daemon {
       caughtUp: () => this.#thread.caughtUp(),
       send: message => this.#thread.send(message),
       resolve: resolveBy(wire => this.#thread.ask(wire)),
+      ownAddress,
     })
     this.#cacheSnapshot = new CacheSnapshot(config.cache.snapshot, this.#thread, this.#log)
     const metrics = createMetrics({

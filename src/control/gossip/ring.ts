@@ -21,6 +21,8 @@ export type RingOptions = {
   readonly bind: Endpoint
   /** Where others reach us, when that is not where we are bound. */
   readonly advertise?: Endpoint
+  /** The address at which others reach us when we are bound to all of them; '' while there is none. */
+  readonly ownAddress?: () => string
   /** role, version and what else others should see; the capability is added when there is a rider. */
   readonly tags: Tags
   readonly seeds: readonly Endpoint[]
@@ -64,7 +66,7 @@ export type RingStatus = {
 }
 
 export interface Ring {
-  /** Binds and begins looking for others. Rejects with EBIND. */
+  /** Binds and begins looking for others. Rejects with EBIND, or ESTATE while this host has no address; may be tried again. */
   start(): Promise<Endpoint>
   /** Says goodbye to the ring: at most about 3 s. Then `close`. */
   leave(): Promise<void>
@@ -141,6 +143,7 @@ class OneRing implements Ring {
 
   async start(): Promise<Endpoint> {
     const options = this.#options
+    const address = this.#reachedAt()
     const bound = await options.body.open(options.bind, {
       packet: (bytes, from) => this.#input(core => core.packet(bytes, from, options.now())),
       accepted: (id, from) => this.#input(core => core.streamAccepted(id, from, options.now())),
@@ -148,11 +151,7 @@ class OneRing implements Ring {
       ended: id => this.#input(core => core.streamEnded(id, options.now())),
       failed: id => this.#input(core => core.streamFailed(id, options.now())),
     })
-    this.#at = options.advertise ?? bound
-    if (this.#at.address === '0.0.0.0' || this.#at.address === '::') {
-      await options.body.close()
-      throw fail('gossip bound to every address needs one to advertise', 'ECONFIG')
-    }
+    this.#at = { address, port: options.advertise?.port ?? bound.port }
     const kept = options.stateFile ? stateIn(options.stateFile, options.log) : 0
     this.#incarnation = Math.max(Math.floor(options.wallClock() / 1000), kept + 1)
     this.#core = new RingCore({
@@ -174,6 +173,18 @@ class OneRing implements Ring {
     this.#save()
     this.#input(core => core.start(options.now()))
     return bound
+  }
+
+  /** Where others reach us. Throws ECONFIG if nobody said, and ESTATE while this host is nowhere. */
+  #reachedAt(): string {
+    const { advertise, bind, ownAddress } = this.#options
+    const said = (advertise ?? bind).address
+    if (said !== '0.0.0.0' && said !== '::') return said
+    if (!ownAddress) throw fail('gossip bound to every address needs one to advertise', 'ECONFIG')
+    const own = ownAddress()
+    if (own === '')
+      throw fail('this host has no address yet that others could reach it at', 'ESTATE')
+    return own
   }
 
   // the driver

@@ -29,6 +29,8 @@ export type GossipConfig = {
 
 export type GossipOptions = {
   readonly config: GossipConfig
+  /** This host's address now, for a `bind` to all of them; '' while there is none. */
+  readonly ownAddress?: () => string
   readonly node: string
   readonly version: string
   readonly log: Log
@@ -55,6 +57,8 @@ export class Gossip {
   readonly #options: GossipOptions
   readonly #file: string
   #timers: NodeJS.Timeout[] = []
+  #looking: NodeJS.Timeout | undefined
+  #begun = false
   #waking: NodeJS.Immediate | undefined
   #saving: Promise<void> | undefined
   #synced: (() => void) | undefined
@@ -65,7 +69,8 @@ export class Gossip {
 
   /** Nothing is bound before `start`. Throws ECONFIG or EDATA when the keyring cannot be used. */
   constructor(options: GossipOptions) {
-    const { config, node, version, log, now, random, wallClock, allow, limits } = options
+    const { config, ownAddress, node, version, log, now, random, wallClock, allow, limits } =
+      options
     const { stateDir } = config
     this.#options = options
     this.#file = stateDir === '' ? '' : join(stateDir, 'records')
@@ -86,6 +91,7 @@ export class Gossip {
       name: node,
       bind: config.bind,
       ...(config.advertise ? { advertise: config.advertise } : {}),
+      ...(ownAddress ? { ownAddress } : {}),
       tags: { role: 'spartan', version },
       seeds: config.seeds,
       keyring: config.keyring === '' ? undefined : loadKeyring(config.keyring),
@@ -102,9 +108,11 @@ export class Gossip {
     this.synced = new Promise(resolve => (this.#synced = resolve))
   }
 
-  /** Binds and begins looking for the others. Rejects with EBIND. */
+  /** Binds and begins looking for the others. Rejects as the ring's does; may be tried again. */
   async start(): Promise<void> {
+    this.#look()
     const at = await this.ring.start()
+    this.#begun = true
     const { log, config } = this.#options
     log.info('gossip', {
       address: at.address,
@@ -113,9 +121,17 @@ export class Gossip {
       encrypted: config.keyring !== '',
     })
     this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
-    const look = setInterval(() => {
+  }
+
+  /** Looks until we are in step, or have waited long enough for others; also where the ring cannot begin. */
+  #look(): void {
+    if (this.#looking) return
+    const { log, now } = this.#options
+    this.#looking = setInterval(() => {
+      // Otherwise the ring tells the records how late it is.
+      if (!this.#begun) this.records.poll(now())
       if (!this.records.synced) return
-      clearInterval(look)
+      clearInterval(this.#looking)
       this.#synced?.()
       // Our epoch of this life should outlive a crash.
       void this.#save()
@@ -124,7 +140,7 @@ export class Gossip {
         entries: this.records.stats().entries,
       })
     }, SYNC_LOOK_MS).unref()
-    this.#timers.push(look)
+    this.#timers.push(this.#looking)
   }
 
   /** Set one of our keys and send it soon; false if it can be no entry. */

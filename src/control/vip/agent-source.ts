@@ -29,8 +29,8 @@ export type AgentVipsOptions = {
   readonly agent: string
   /** Called after the first look that succeeds, then when the records change. */
   readonly onChange: (records: readonly VipRecord[]) => void
-  /** This node's address, where mapped ports are; '' takes what the agent says. */
-  readonly nodeIp: string
+  /** This node's address now, where mapped ports are; '' takes what the agent says. */
+  readonly nodeIp: () => string
   readonly ipv6: boolean
   readonly random: () => number
   readonly pollMs?: number
@@ -163,7 +163,7 @@ export class AgentVips {
   }
 
   async #address(): Promise<string> {
-    const { nodeIp } = this.#options
+    const nodeIp = this.#options.nodeIp()
     if (nodeIp !== '') return nodeIp
     if (this.#agentIp !== '') return this.#agentIp
     const agent = agentInfoFromJson(await this.#call('GET_AGENT'))

@@ -23,8 +23,8 @@ export type VipServiceOptions = {
   readonly answer: 'vip' | 'backends'
   /** Base URL of this host's Mesos agent; '' for none. */
   readonly agent: string
-  /** This node's address for mapped ports; '' takes what the agent says. */
-  readonly nodeIp: string
+  /** This node's address now, for mapped ports; '' takes what the agent says. */
+  readonly nodeIp: () => string
   readonly files: readonly string[]
   readonly graceMs: number
   readonly ipv6: boolean

@@ -162,6 +162,44 @@ t.test('records of ours that find no room are told of in the log, once a minute'
   t.ok(await until(() => warned() === 2))
 })
 
+t.test('a host without an address waits for no others, and gossips when it has one', async t => {
+  const [seed = ''] = ownAddresses(1)
+  let [later, own] = [0, '']
+  const gossip = new Gossip({
+    config: {
+      bind: { address: '0.0.0.0', port: 0 },
+      advertise: undefined,
+      seeds: [{ address: seed, port: 1 }],
+      keyring: '',
+      insecure: true,
+      clusterName: '',
+      stateDir: '',
+    },
+    ownAddress: () => own,
+    node: 'a',
+    version: '0.0.0',
+    log: silent,
+    now: () => performance.now() + later,
+    random: Math.random,
+    wallClock: Date.now,
+    allow: () => true,
+  })
+  t.teardown(() => gossip.ring.close())
+  await t.rejects(gossip.start(), { code: 'ESTATE' })
+  publish(gossip, 'web', 'x')
+  t.notOk(gossip.records.synced)
+  later = 31_000
+  t.ok(await until(() => gossip.records.synced))
+  await gossip.synced
+  t.same(
+    [...gossip.records.entries('vip')].map(entry => entry.name),
+    ['web'],
+  )
+  own = seed
+  await gossip.start()
+  t.equal(gossip.status().at.address, seed)
+})
+
 t.test('a state directory that holds nonsense is no reason not to start', async t => {
   const [address = ''] = ownAddresses(1)
   const stateDir = t.testdir({ records: 'nonsense', 'ring.json': '{' })

@@ -79,7 +79,7 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
     http,
     log: silent,
     agent: `${server.base}/`,
-    nodeIp: '',
+    nodeIp: () => '',
     ipv6: true,
     onChange: records => told.push(names(records)),
     random: () => 0,
@@ -126,7 +126,7 @@ t.test('an agent that permits less is asked for less', async t => {
     http,
     log: silent,
     agent: server.base,
-    nodeIp: '192.0.2.17',
+    nodeIp: () => '192.0.2.17',
     ipv6: true,
     onChange: r => told.push(names(r)),
     random: () => 0,
@@ -140,6 +140,34 @@ t.test('an agent that permits less is asked for less', async t => {
   await until(() => source.status.loads > 2)
   t.same(told, [['redis.marathon:6379']])
   t.equal(server.bodies.filter(b => b.includes('GET_STATE')).length, 1)
+})
+
+t.test('mapped ports follow this host to its address', async t => {
+  const server = await scriptedHttp(t, '127.14.2.1')
+  const mapped = web('/redis:6379', { mappings: [[31_000, 80]] })
+  server.on('/api/v1', agent({ GET_STATE: [state(mapped)] }))
+  const http = new Http()
+  let nodeIp = '192.0.2.17'
+  const source = new AgentVips({
+    http,
+    log: silent,
+    agent: server.base,
+    nodeIp: () => nodeIp,
+    ipv6: true,
+    onChange: () => {},
+    random: () => 0,
+    pollMs: 5,
+  })
+  t.teardown(async () => {
+    await source.close()
+    await http.close()
+  })
+  source.start()
+  const at = (): string => source.records[0]?.backends.map(b => `${b.ip}:${b.port}`).join() ?? ''
+  await until(() => at() === '192.0.2.17:31000')
+  nodeIp = '192.0.2.18'
+  await until(() => at() === '192.0.2.18:31000')
+  t.equal(at(), '192.0.2.18:31000')
 })
 
 t.test('a bad label is told of once, and listed while it is there', async t => {
@@ -162,7 +190,7 @@ t.test('a bad label is told of once, and listed while it is there', async t => {
     http,
     log,
     agent: server.base,
-    nodeIp: '192.0.2.17',
+    nodeIp: () => '192.0.2.17',
     ipv6: true,
     onChange: () => (listed = Math.max(listed, source.status.badLabels.length)),
     random: () => 0,
@@ -262,7 +290,7 @@ const service = (
     node: 'me',
     answer: 'vip',
     agent: '',
-    nodeIp: '192.0.2.17',
+    nodeIp: () => '192.0.2.17',
     files: [],
     graceMs: 0,
     ipv6: true,

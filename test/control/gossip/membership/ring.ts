@@ -118,6 +118,19 @@ t.test('it does not run open, nameless or boundless', async t => {
   t.same(createRing(made(network, 'c', 3)).members(), [])
 })
 
+t.test('bound to every address, it begins when this host has one', async t => {
+  const network = new MemoryNetwork()
+  let own = ''
+  const ring = createRing(
+    made(network, 'a', 1, { bind: { address: '0.0.0.0', port: 0 }, ownAddress: () => own }),
+  )
+  t.teardown(() => ring.close())
+  await t.rejects(ring.start(), { code: 'ESTATE' })
+  own = '192.0.2.9'
+  const { port } = await ring.start()
+  t.same(ring.stats().at, { address: own, port })
+})
+
 t.test('the incarnation survives a clock that goes back', async t => {
   const network = new MemoryNetwork()
   const stateFile = join(t.testdir(), 'gossip.json')
