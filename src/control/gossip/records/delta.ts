@@ -213,7 +213,3 @@ export const writeDelta = (
 /** Append the news that an owner changed in (from, to], without the changes. */
 export const writeNotice = (w: Writer, owner: Owner, from: number, to: number, age: number): void =>
   writeHead(w, owner, from, to, NOTICE, age)
-
-/** Octets of an owner's whole state on the wire, about. */
-export const wholeSize = (owner: Owner): number =>
-  owner.name.length + 40 + owner.bytes + (owner.count + owner.tombs) * 8

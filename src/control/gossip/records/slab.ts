@@ -6,8 +6,6 @@
  */
 
 const SLAB = 65_536
-/** Largest block; what is larger has no place in a gossip. */
-export const MAX_BLOCK = SLAB
 
 /** The size class of a length, and the octets a block of that class has. */
 const classOf = (length: number): number => {
