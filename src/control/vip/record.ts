@@ -61,7 +61,7 @@ export const vipName = (vip: string, framework: string): string => {
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
-export const byBackend = (a: Backend, b: Backend): number => byText(a.ip, b.ip) || a.port - b.port
+const byBackend = (a: Backend, b: Backend): number => byText(a.ip, b.ip) || a.port - b.port
 
 /**
  * Collects backends by VIP; of one backend said twice the greater weight

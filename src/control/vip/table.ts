@@ -6,14 +6,12 @@
  * its address, and the next task of a deployment is usually a second away.
  */
 import { familyOf } from '../ip.ts'
-import { VipCollector, vipKey, type Backend, type VipRecord } from './record.ts'
+import { VipCollector, vipKey, type VipRecord } from './record.ts'
 
 /** What one node says. */
 export type OwnerVips = {
   readonly owner: string
   readonly records: readonly VipRecord[]
-  /** False while the node is suspected or gone: its backends count as unhealthy. Default true. */
-  readonly reachable?: boolean
 }
 
 /** A VIP as it is served. */
@@ -23,18 +21,10 @@ export type ServedVip = VipRecord & {
   readonly v6: boolean
 }
 
-const down = (backends: readonly Backend[]): readonly Backend[] =>
-  backends.map(b => (b.weight === 0 ? b : { ...b, weight: 0 }))
-
 /** The union of what all nodes say, in the order of the VIPs' keys. */
 export const mergeVips = (owners: Iterable<OwnerVips>): ServedVip[] => {
   const collector = new VipCollector()
-  for (const { records, reachable = true } of owners) {
-    for (const vip of records) {
-      if (reachable) collector.addRecord(vip)
-      else collector.add(vip, down(vip.backends))
-    }
-  }
+  for (const { records } of owners) for (const vip of records) collector.addRecord(vip)
   return collector.records().map(served)
 }
 
@@ -66,9 +56,9 @@ export class VipTable {
 
   /** Take what all nodes say now; also to be called when `nextMs` has passed. */
   update(owners: Iterable<OwnerVips>, now: number): readonly ServedVip[] {
-    const merged = mergeVips(owners)
     // a record without backends is a name that its owner keeps: nothing to leave yet
-    const present = new Set(merged.filter(vip => vip.v4 || vip.v6).map(vipKey))
+    const served = mergeVips(owners).filter(vip => vip.v4 || vip.v6)
+    const present = new Set(served.map(vipKey))
     for (const vip of this.#vips) {
       const key = vipKey(vip)
       if (vip.name === '' || present.has(key) || this.#leaving.has(key)) continue
@@ -77,7 +67,6 @@ export class VipTable {
     for (const [key, { until }] of this.#leaving) {
       if (present.has(key) || until <= now) this.#leaving.delete(key)
     }
-    const served = merged.filter(vip => vip.v4 || vip.v6)
     if (this.#leaving.size > 0) {
       for (const { vip } of this.#leaving.values()) served.push(vip)
       served.sort((a, b) => (vipKey(a) < vipKey(b) ? -1 : 1))

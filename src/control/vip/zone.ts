@@ -24,7 +24,7 @@ import {
 import { addressType, familyOf } from '../ip.ts'
 import { isName, TTL, type ZoneMap } from '../zone.ts'
 import { L4LB_APEX, type Backend } from './record.ts'
-import { mergeVips, type OwnerVips, type ServedVip } from './table.ts'
+import type { ServedVip } from './table.ts'
 
 export type VipZoneOptions = {
   readonly answer: 'vip' | 'backends'
@@ -191,7 +191,3 @@ export const servedVipZone = (
     ? addressZone(vips, apex, options, addresses)
     : backendZone(vips, apex, options.ipv6 ?? true)
 }
-
-/** The zone of what all nodes say, without grace. */
-export const vipZone = (owners: Iterable<OwnerVips>, options: VipZoneOptions): ZoneMap =>
-  servedVipZone(mergeVips(owners), options)
