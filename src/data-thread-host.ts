@@ -3,7 +3,6 @@
  * what was asked, and says when it dies. If it dies unasked the process must
  * end too; the service manager restarts both and holds the sockets meanwhile.
  */
-import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type {
   CacheEntryInfo,
@@ -13,6 +12,7 @@ import type {
   TraceStep,
   Up,
 } from './boundary.ts'
+import { built } from './built.ts'
 import { fail } from './error.ts'
 
 export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
@@ -39,7 +39,7 @@ export class DataThread {
 
   constructor(start: DataThreadStart, onUp: (message: Up) => void) {
     this.#onUp = onUp
-    this.#worker = new Worker(entry(), {
+    this.#worker = new Worker(built('data-thread.js'), {
       workerData: start,
       name: 'spartan-data',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
@@ -137,10 +137,4 @@ export class DataThread {
 
 const lost = (): never => {
   throw fail('the data thread answered something else', 'ESTATE')
-}
-
-/** The thread runs what was built; from sources (tests) it runs the build beside them. */
-const entry = (): URL => {
-  const built = new URL('./data-thread.js', import.meta.url)
-  return existsSync(built) ? built : new URL('../dist/data-thread.js', import.meta.url)
 }

@@ -3,8 +3,8 @@
  * schema libraries take 15 MB that the daemon would keep for life, and need
  * once per reload.
  */
-import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { built } from '../built.ts'
 import type { Config, Problem } from '../config.ts'
 import { fail } from '../error.ts'
 import { readHost, type Host } from './host.ts'
@@ -21,7 +21,8 @@ export type Said =
 export const readConfigAside = (path: string): Promise<Config> =>
   new Promise((resolve, reject) => {
     const asked: Asked = { path, host: readHost() }
-    const worker = new Worker(entry(), { workerData: asked, name: 'spartan-config' })
+    const file = built('config/aside-thread.js')
+    const worker = new Worker(file, { workerData: asked, name: 'spartan-config' })
     worker.once('message', (said: Said) => {
       if ('config' in said) resolve(said.config)
       else if (said.code !== 'ECONFIG') reject(new Error(said.message))
@@ -32,9 +33,3 @@ export const readConfigAside = (path: string): Promise<Config> =>
       reject(fail('the thread that reads the configuration ended without a word', 'ESTATE')),
     )
   })
-
-/** The thread runs what was built; from sources (tests) it runs the build beside them. */
-const entry = (): URL => {
-  const built = new URL('./aside-thread.js', import.meta.url)
-  return existsSync(built) ? built : new URL('../../dist/config/aside-thread.js', import.meta.url)
-}
