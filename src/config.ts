@@ -30,6 +30,8 @@ export type Config = {
   readonly io: 'auto' | 'batch' | 'dgram'
   /** CIDR. */
   readonly allow: readonly string[]
+  /** `allow` was not given: it follows the networks attached to this host, which come and go. */
+  readonly allowAttached: boolean
   readonly masters?: Masters | undefined
   readonly upstreams: readonly Upstream[]
   /** Zone, in lower case without final dot → its upstreams. */

@@ -33,6 +33,7 @@ import { mayShare, Shared } from './control/shared.ts'
 import { L4LB_APEX } from './control/vip/record.ts'
 import { VipService } from './control/vip/service.ts'
 import { isWildcard } from './config/address.ts'
+import { defaultAllow } from './config/host.ts'
 import { messageOf } from './error.ts'
 import type { Log } from './log.ts'
 import type { Reason } from './ops/health.ts'
@@ -52,6 +53,8 @@ export type ControlMeans = {
   readonly resolve: (name: string) => Promise<string[]>
   /** Where other hosts reach this one, '' while that is nowhere. */
   readonly ownAddress: () => string
+  /** Networks attached to this host, as CIDR. */
+  readonly attached: () => readonly string[]
 }
 
 /** Zones fed from outside: what tasks, VIPs and Mesos-DNS say. */
@@ -62,8 +65,8 @@ const SHARED = [DCOS_APEX, MESOS_COPY_APEX]
 const VIP_GRACE_MS = 30_000
 /** As often as dcos-net refreshed its facts of a node. */
 const NODE_FACTS_MS = 30 * 60_000
-/** How often it is looked whether this host has an address, or another: at boot it has none yet. */
-const OWN_ADDRESS_MS = 2_000
+/** How often it is looked whether this host has other addresses and networks: at boot it has none yet. */
+const FOLLOW_HOST_MS = 2_000
 const REJOIN_MS = 5_000
 /** More bad labels than this are in the log. */
 const MOST_NOTES = 10
@@ -85,6 +88,8 @@ export class ControlPlane {
   readonly #timers: NodeJS.Timeout[] = []
   /** This host's address as it was told last. */
   #told = ''
+  /** Who may ask, now. */
+  #allow: readonly string[]
   readonly #http = new Http()
   readonly #forOthers = new ZoneGathering({
     publish: (apex, change) => this.#share(apex, change),
@@ -97,6 +102,7 @@ export class ControlPlane {
     this.#config = config
     this.#listen = listen
     this.#means = means
+    this.#allow = config.allow
     this.zones = new ZonePublisher({
       send: means.send,
       now: Date.now,
@@ -112,7 +118,7 @@ export class ControlPlane {
     this.#startVips()
     this.#startMesos()
     this.#publish()
-    this.#timers.push(setInterval(() => this.#followHost(), OWN_ADDRESS_MS).unref())
+    this.#timers.push(setInterval(() => this.#followHost(), FOLLOW_HOST_MS).unref())
     this.#timers.push(setInterval(() => this.#tellFacts(), NODE_FACTS_MS).unref())
   }
 
@@ -124,6 +130,7 @@ export class ControlPlane {
     for (const label of Object.keys(this.#config.zones))
       if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
     this.#config = config
+    this.#allow = config.allow
     this.#builtIn()
     if (changed('masters')) this.#startMasters()
     if (changed('vips')) this.#startVips()
@@ -279,11 +286,21 @@ export class ControlPlane {
     this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#told))
   }
 
-  /** Whatever names this host by its address follows it. */
+  /** Whatever names this host by its address follows it, and so does who may ask by default. */
   #followHost(): void {
+    if (this.#config.allowAttached) this.#followNetworks()
     if (this.#ownIp() === this.#told) return
     this.#thisnode()
     this.#tellFacts()
+  }
+
+  /** A container's network begins long after us. */
+  #followNetworks(): void {
+    const allow = defaultAllow(this.#means.attached())
+    if (allow.join() === this.#allow.join()) return
+    this.#means.log.info('other networks are attached, who may ask follows', { allow })
+    this.#allow = allow
+    this.#publish()
   }
 
   #zone(apex: string, zone: ZoneMap, source = 'built-in'): void {
@@ -464,7 +481,7 @@ export class ControlPlane {
   }
 
   #publish(): void {
-    const { clusterId, upstreams, forwardZones, allow } = this.#config
+    const { clusterId, upstreams, forwardZones } = this.#config
     const reverse = [...reverseZones(this.#listen).keys()]
     this.#snapshot = this.#builder.build({
       clusterId,
@@ -481,7 +498,7 @@ export class ControlPlane {
       ],
       forwardZones,
       upstreams,
-      allow,
+      allow: this.#allow,
     })
     this.#snapshotAt = Date.now()
     this.#means.send({ type: 'snapshot', snapshot: this.#snapshot })

@@ -6,7 +6,7 @@
  */
 import { closeSync } from 'node:fs'
 import type { DataStatus, DataThreadStart, Endpoint, Up } from './boundary.ts'
-import { problemsOf, showEndpoint, showProblem, type Config } from './config.ts'
+import { problemsOf, readHost, showEndpoint, showProblem, type Config } from './config.ts'
 import { readConfigAside } from './config/aside.ts'
 import { ControlPlane } from './control-plane.ts'
 import { CacheSnapshot } from './control/cache-snapshot.ts'
@@ -146,6 +146,7 @@ class Daemon {
       send: message => this.#thread.send(message),
       resolve: resolveBy(wire => this.#thread.ask(wire)),
       ownAddress,
+      attached: () => readHost().networks,
     })
     this.#cacheSnapshot = new CacheSnapshot(config.cache.snapshot, this.#thread, this.#log)
     const metrics = createMetrics({

@@ -1,7 +1,8 @@
 /**
  * The effective configuration printed as a configuration: every key with its
  * value, and behind it where the value comes from. The text is itself a file
- * that loads to the same Config, so it can be kept as one.
+ * that loads to the same Config, so it can be kept as one; only `allow`, being
+ * written out, does not follow this host's networks any more.
  */
 import type { Loaded, Origin } from '../config.ts'
 import { flow, KEYS } from './schema.ts'

@@ -5,7 +5,7 @@
 import type { Endpoint } from '../boundary.ts'
 import type { Config } from '../config.ts'
 import type { Address } from './address.ts'
-import type { Host } from './host.ts'
+import { defaultAllow, type Host } from './host.ts'
 import { PORTS } from './rules.ts'
 import type { Draft } from './schema.ts'
 
@@ -15,11 +15,6 @@ export const nodeName = (hostname: string): string =>
     .replace(/[^A-Za-z0-9.-]/g, '-')
     .replace(/^[^A-Za-z0-9]+/, '')
     .slice(0, 128) || 'localhost'
-
-/** The default of `allow`. */
-export const defaultAllow = (host: Host): readonly string[] => [
-  ...new Set(['127.0.0.0/8', '::1/128', ...host.networks]),
-]
 
 const full = ({ address, port }: Address, fallback: number): Endpoint => ({
   address,
@@ -41,7 +36,8 @@ export const finish = (draft: Draft, host: Host): Config => {
     ...draft,
     node: draft.node ?? nodeName(host.hostname),
     listen: { ...listen, addresses: listen.addresses.map(at => full(at, listen.port)) },
-    allow: draft.allow ?? defaultAllow(host),
+    allow: draft.allow ?? defaultAllow(host.networks),
+    allowAttached: draft.allow === undefined,
     masters: masters && {
       ...masters,
       addresses: masters.addresses.map(at => full(at, masters.port)),

@@ -1,6 +1,6 @@
 /**
- * The few facts about this host that defaults are made of. Read once at start
- * and at each reload, and handed in everywhere else.
+ * The few facts about this host that defaults are made of: read at start and
+ * at each reload, and the networks again while it runs.
  */
 import { hostname, networkInterfaces } from 'node:os'
 import { canonicalAddress, networkOf } from './address.ts'
@@ -13,6 +13,11 @@ export type Host = {
   /** Its own, for finding loops when we listen on all of them. */
   readonly addresses?: readonly string[]
 }
+
+/** The default of `allow`. */
+export const defaultAllow = (networks: readonly string[]): readonly string[] => [
+  ...new Set(['127.0.0.0/8', '::1/128', ...networks]),
+]
 
 type Interfaces = ReturnType<typeof networkInterfaces>
 

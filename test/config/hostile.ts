@@ -104,7 +104,8 @@ t.test('what is printed as effective loads to the same configuration', async () 
       }
       good++
       const again = load(showEffective(loaded, 'spartan.yaml')).config
-      return isDeepStrictEqual(again, loaded.config)
+      // Written out, who may ask no longer follows this host's networks.
+      return isDeepStrictEqual(again, { ...loaded.config, allowAttached: false })
     }),
     { numRuns: 120 },
   )

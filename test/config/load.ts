@@ -420,7 +420,8 @@ t.test('the effective configuration is a configuration with origins', async t =>
   t.match(text, /^ {2}addresses: \[198.51.100.1\] +# spartan.yaml:1$/m)
   t.match(text, /^ {2}maxBytes: 64MiB +# spartan.yaml:2$/m)
   t.match(text, /^# gossip: not used$/m)
-  t.strictSame(load(text).config, loaded.config)
+  t.equal(loaded.config.allowAttached, true)
+  t.strictSame(load(text).config, { ...loaded.config, allowAttached: false }, 'who may ask is written out, and so fixed')
   t.match(
     effective(loaded).find(({ path }) => path === 'cache.maxBytes'),
     { value: '64MiB', origin: 'file:2' },
