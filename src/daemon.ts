@@ -430,6 +430,7 @@ class Daemon {
     void this.#thread
       .flush('')
       .then(count => this.#say('info', 'cache flushed', { entries: count }))
+      .catch((er: unknown) => this.#say('warn', 'cache not flushed', { err: messageOf(er) }))
   }
 
   #every(ms: number, work: () => void): void {

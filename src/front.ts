@@ -216,8 +216,12 @@ export class Front {
     entry.hits++
     cache.touch(entry, t)
     if (entry.hits >= LIKED && !entry.refreshing && entry.kind !== FAILURE && nearEnd(entry, t)) {
-      entry.refreshing = true
-      this.#means.resolver.prefetch(entry.held())
+      const { resolver } = this.#means
+      // Without room the next hit tries again.
+      if (resolver.mayPrefetch) {
+        entry.refreshing = true
+        resolver.prefetch(entry.held())
+      }
     }
     return entry
   }

@@ -86,6 +86,8 @@ export class Resolver implements Tower {
   ): void {
     const route = this.router.match(question.name)
     const { spec } = route
+    const say = (rcode: number, ede: number, why: string): void =>
+      asker(failureEntry(question, spec.label, 0, rcode, ede, why, this.#means.now()), 0)
     watch?.('route', `${spec.kind} ${spec.zone}`)
     switch (spec.kind) {
       case 'local':
@@ -102,46 +104,12 @@ export class Resolver implements Tower {
       case 'special':
         return asker(specialEntry(question, route, this.#means), 0)
       case 'refuse':
-        return asker(
-          failureEntry(
-            question,
-            spec.label,
-            0,
-            RCODE.REFUSED,
-            EDE.NOT_AUTHORITATIVE,
-            'no server is configured for this name',
-            this.#means.now(),
-          ),
-          0,
-        )
+        return say(RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, 'no server is configured for this name')
       case 'rename': {
-        if (links >= MAX_LINKS)
-          return asker(
-            failureEntry(
-              question,
-              spec.label,
-              0,
-              RCODE.SERVFAIL,
-              EDE.OTHER,
-              'alias loop',
-              this.#means.now(),
-            ),
-            0,
-          )
+        if (links >= MAX_LINKS) return say(RCODE.SERVFAIL, EDE.OTHER, 'alias loop')
         const other = renamed(question, spec.zone, spec.to)
         if (!other)
-          return asker(
-            failureEntry(
-              question,
-              spec.label,
-              0,
-              RCODE.NXDOMAIN,
-              EDE.OTHER,
-              'the name under its other suffix is too long',
-              this.#means.now(),
-            ),
-            0,
-          )
+          return say(RCODE.NXDOMAIN, EDE.OTHER, 'the name under its other suffix is too long')
         return this.resolve(
           other,
           recursionDesired,
@@ -158,30 +126,26 @@ export class Resolver implements Tower {
         if (question.qtype === TYPE.ANY)
           return asker(anyEntry(question, spec.label, spec.number, this.#means), 0)
         if (!recursionDesired) {
-          return asker(
-            failureEntry(
-              question,
-              spec.label,
-              0,
-              RCODE.REFUSED,
-              EDE.NOT_AUTHORITATIVE,
-              'recursion was not desired and the answer is not cached',
-              this.#means.now(),
-            ),
-            0,
+          return say(
+            RCODE.REFUSED,
+            EDE.NOT_AUTHORITATIVE,
+            'recursion was not desired and the answer is not cached',
           )
         }
         return this.#forward(question, route, asker, watch)
     }
   }
 
-  /** Asks again for an entry that is liked and near its end. False when the budget is spent. */
-  prefetch(entry: Entry): boolean {
-    if (
-      this.#prefetched > 16 + this.#asked * PREFETCH_SHARE ||
-      this.#flights.size * 2 > this.#means.maxInFlight
+  /** Whether there is room for another prefetch just now. */
+  get mayPrefetch(): boolean {
+    return (
+      this.#prefetched <= 16 + this.#asked * PREFETCH_SHARE &&
+      this.#flights.size * 2 <= this.#means.maxInFlight
     )
-      return false
+  }
+
+  /** Asks again for an entry that is liked and near its end, unless that is under way, or its name is not asked for. */
+  prefetch(entry: Entry): void {
     const { bytes, at } = entry
     const wire = Buffer.from(bytes.subarray(at, at + entry.questionEnd))
     const question: Question = {
@@ -194,11 +158,10 @@ export class Resolver implements Tower {
       name: foldedText(wire, HEADER),
     }
     const route = this.router.match(question.name)
-    if (route.spec.kind !== 'forward' || this.#flights.find(question)) return false
+    if (route.spec.kind !== 'forward' || this.#flights.find(question)) return
     this.#prefetched++
     this.#means.counters[SLOT.prefetches]! += 1
     this.#launch(question, route, undefined, entry)
-    return true
   }
 
   /** The number that answers for a name depend on now: its zone's or its route's. */
@@ -474,10 +437,13 @@ const lanesOf = (upstreams: readonly Upstream[], now: number): readonly Upstream
 ]
 
 /** An outcome that has waited, its records read again. */
-const scanned = (outcome: Outcome): Outcome =>
-  outcome.kind === 'response' && scan(outcome.wire, outcome.wire.length, records)
+const scanned = (outcome: Outcome): Outcome => {
+  if (outcome.kind === 'failed') return outcome
+  const { upstream, wire } = outcome
+  return scan(wire, wire.length, records)
     ? { ...outcome, records }
-    : outcome
+    : { kind: 'failed', why: 'soft', rcode: RCODE.SERVFAIL, upstream }
+}
 
 const numberOf = (route: Route): number => (route.spec.kind === 'forward' ? route.spec.number : 0)
 const otherName = (name: string, zone: string, to: string): string =>

@@ -305,10 +305,10 @@ t.test('a liked name is refreshed near its end, within the budget', async t => {
   await new Promise(setImmediate)
   const entry = [...p.cache.all()][0]!
   const sent = p.io.sent.length
-  t.ok(p.resolver.prefetch(entry))
-  t.notOk(p.resolver.prefetch(entry), 'one at a time')
+  p.resolver.prefetch(entry)
+  p.resolver.prefetch(entry)
   await new Promise(setImmediate)
-  t.equal(p.io.sent.length, sent + 1)
+  t.equal(p.io.sent.length, sent + 1, 'one at a time')
   await p.answer('192.0.2.53', servfail)
   await new Promise(setImmediate)
   await new Promise(setImmediate)
