@@ -41,6 +41,9 @@ export type Ticket = {
   readonly id: number
   readonly exchange: Exchange
   readonly question: Buffer
+  readonly family: 4 | 6
+  /** For the peers of the other family, once one was asked. */
+  other: Ticket | undefined
   /** Pending's own. */
   next: Ticket | undefined
 }
@@ -86,8 +89,11 @@ export class Exchanges {
    * Makes ready to ask the peers of `exchange`: a socket and an ID. Nothing is
    * sent yet. Undefined if no socket of that family can be had.
    */
-  ask(question: Buffer, exchange: Exchange): Ticket | undefined {
-    const family = exchange.peers[0]!.family
+  ask(
+    question: Buffer,
+    exchange: Exchange,
+    family = exchange.peers[0]!.family,
+  ): Ticket | undefined {
     const pool = this.#pools[family]
     if (pool.length + this.#opening[family] < POOL) void this.#grow(family)
     if (pool.length === 0) return undefined
@@ -95,7 +101,15 @@ export class Exchanges {
     const socket = pool[index]!
     let id = this.#random()
     while (socket.pending.get(id)) id = (id + 1) & 0xffff
-    const ticket: Ticket = { socket, id, exchange, question, next: undefined }
+    const ticket: Ticket = {
+      socket,
+      id,
+      exchange,
+      question,
+      family,
+      other: undefined,
+      next: undefined,
+    }
     socket.pending.add(ticket)
     if (++socket.uses >= USES) {
       pool[index] = pool[pool.length - 1]!
@@ -120,13 +134,22 @@ export class Exchanges {
 
   /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
   send(ticket: Ticket, lane: number, question: Buffer): void {
-    put16(question, 0, ticket.id)
-    ticket.socket.udp.send(question, 0, question.length, ticket.exchange.peers[lane]!)
+    const { exchange, family } = ticket
+    const peer = exchange.peers[lane]!
+    const via =
+      peer.family === family
+        ? ticket
+        : (ticket.other ??= this.ask(ticket.question, exchange, peer.family))
+    // Without a socket of its family the peer seems silent; sockets are being opened.
+    if (!via) return
+    put16(question, 0, via.id)
+    via.socket.udp.send(question, 0, question.length, peer)
   }
 
   /** Replies to it are strangers from now on. */
   end(ticket: Ticket): void {
     ticket.socket.pending.delete(ticket)
+    ticket.other?.socket.pending.delete(ticket.other)
   }
 
   /** Whether a local port is one we ask from: a query from it is our own, come back. */

@@ -276,3 +276,19 @@ t.test('sockets are replaced after a number of questions, so that ports keep cha
   p.exchanges.sweep(p.io.time)
   t.ok(p.io.sockets.some(s => s.closed))
 })
+
+t.test('masters of both address families are asked, each from a socket of its own', async t => {
+  const six = '2001:db8::5'
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0), udp(six, 1)])] }))
+  await p.exchanges.open(6)
+  for (const [winner, loser] of [[six, M1], [M1, six]] as const) {
+    const name = winner === six ? 'one.mesos' : 'two.mesos'
+    const given = p.ask(name)
+    for (const sent of p.io.sent) t.equal(sent.socket.address, sent.to.family === 4 ? '0.0.0.0' : '::')
+    p.reply(winner, positive(name, '203.0.113.1'))
+    t.equal(given[0]?.entry.kind, POSITIVE, `the answer of ${winner}`)
+    p.reply(loser, positive(name, '203.0.113.1'))
+  }
+  t.equal(p.counters[SLOT.repliesWrongId], 0)
+  t.equal(p.count(0, 'requests') + p.count(1, 'requests'), 4)
+})
