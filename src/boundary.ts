@@ -58,9 +58,9 @@ export type ZoneApex = {
 /**
  * A change to one local zone. Large zones travel as a `load` that opens a new
  * copy, `more` that fill it, and a `commit` that puts it in place at once, so
- * that no message takes the data thread more than about a millisecond; the
- * next is sent when the last is done, because what waits in a port is taken
- * in one turn.
+ * that reading no message takes the data thread long; what it says is done in
+ * steps, and the next is sent when the last is done, because what waits in a
+ * port is read in one turn.
  * `patch` changes the copy in place. `number` is new with every commit and
  * patch and is part of the cache key of what the zone answers.
  */
@@ -72,6 +72,8 @@ export type ZoneMessage =
       readonly soa: ZoneApex
       readonly ns: string
       readonly serial: number
+      /** How many will come, for their room. */
+      readonly owners: number
     }
   | {
       readonly type: 'zone'

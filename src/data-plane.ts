@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
-import type { DataStatus, DataThreadStart, Down, Snapshot, Up } from './boundary.ts'
+import type { DataStatus, DataThreadStart, Down, Snapshot, Up, ZoneMessage } from './boundary.ts'
 import { dumpCache, restoreCache } from './cache-file.ts'
 import { messageOf } from './error.ts'
 import { Allow } from './fast/allow.ts'
@@ -74,6 +74,10 @@ export class DataPlane {
   readonly #front: Front
   readonly #listeners: Listeners
   #draining = false
+  /** What the main thread said and is not done yet. */
+  readonly #said: Down[] = []
+  /** The first of it under way. */
+  #applying: Generator<void, boolean> | undefined
 
   static async create(start: DataThreadStart, means: DataPlaneMeans): Promise<DataPlane> {
     const log = {
@@ -142,15 +146,35 @@ export class DataPlane {
     this.#every(HOUSEKEEPING_MS, now => this.#housekeeping(now))
   }
 
-  /** Does what the main thread says. */
+  /** Will do what the main thread says, in the turns that follow and in order. */
   handle(message: Down): void {
+    this.#said.push(message)
+    this.#io.wake()
+  }
+
+  /**
+   * Does what was said, up to the next step of what takes long. Never from the
+   * port itself: the answer to an echo brings the next piece of a zone, and a
+   * port that is being read is read until nothing comes any more.
+   */
+  #work(): void {
+    for (let message = this.#said[0]; message !== undefined; message = this.#said[0]) {
+      if (message.type === 'zone') {
+        this.#applying ??= this.#zones.apply(message)
+        const { done, value: changed } = this.#applying.next()
+        if (!done) return
+        this.#applying = undefined
+        if (changed) this.#front.epoch++
+      } else this.#do(message)
+      this.#said.shift()
+    }
+  }
+
+  #do(message: Exclude<Down, ZoneMessage>): void {
     const { post } = this.#means
     switch (message.type) {
       case 'snapshot':
         this.#take(message.snapshot)
-        break
-      case 'zone':
-        if (this.#zones.apply(message)) this.#front.epoch++
         break
       case 'ask':
         this.#ask(message.id, Buffer.from(message.wire), message.trace)
@@ -196,6 +220,8 @@ export class DataPlane {
   }
 
   #turn(now: number): number {
+    this.#work()
+    if (this.#said.length > 0) this.#io.wake()
     try {
       return this.#timers.run(now)
     } catch (er) {

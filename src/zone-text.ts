@@ -12,41 +12,34 @@
  */
 import type { Owner, RRset } from './boundary.ts'
 
-const US = '\x1f'
-const RS = '\x1e'
-const LF = '\n'
+/** Octets between a name, what it holds, and the next. */
+export const US = 0x1f
+export const LF = 0x0a
+
+const UNIT = '\x1f'
+const RECORD = '\x1e'
+const LINE = '\n'
 
 export const ownersToText = (owners: Iterable<Owner>): string => {
   let text = ''
   for (const [name, rrsets] of owners) {
     text += name
-    let before = US
+    let before = UNIT
     for (const { type, ttl, data } of rrsets) {
-      text += `${before}${type}${US}${ttl}`
-      for (const datum of data) text += US + datum
-      before = RS
+      text += `${before}${type}${UNIT}${ttl}`
+      for (const datum of data) text += UNIT + datum
+      before = RECORD
     }
-    text += LF
+    text += LINE
   }
   return text
-}
-
-/** Calls back with each owner's name and the text of what it holds. */
-export const eachOwner = (text: string, each: (name: string, rrsets: string) => void): void => {
-  for (let at = 0; at < text.length;) {
-    const end = text.indexOf(LF, at)
-    const us = text.indexOf(US, at)
-    if (us < 0 || us > end) each(text.slice(at, end), '')
-    else each(text.slice(at, us), text.slice(us + 1, end))
-    at = end + 1
-  }
 }
 
 /** What an owner holds. */
 export const rrsetsOfText = (text: string): readonly RRset[] =>
   text === ''
     ? []
-    : text.split(RS).map(set => {
-        const [type = '', ttl, ...data] = set.split(US)
+    : text.split(RECORD).map(set => {
+        const [type = '', ttl, ...data] = set.split(UNIT)
         return { type, ttl: Number(ttl), data }
       })

@@ -265,7 +265,8 @@ export class ZonePublisher {
     const { send } = this.#options
     const { soa, ns } = zone.details
     const { loaded } = zone
-    send({ type: 'zone', op: 'load', apex, soa, ns, serial: this.#nextSerial(zone) })
+    const serial = this.#nextSerial(zone)
+    send({ type: 'zone', op: 'load', apex, soa, ns, serial, owners: zone.owners.size })
     zone.opened = true
     const commit = (): void => {
       zone.sentLoaded = loaded

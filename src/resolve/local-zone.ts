@@ -7,8 +7,8 @@
  */
 import type { Owner, RRset, Seconds, ZoneApex } from '../boundary.ts'
 import { RCODE, TYPE, typeNumber } from '../wire/codes.ts'
-import { eachOwner, rrsetsOfText } from '../zone-text.ts'
 import type { OwnedRrset, Sections } from './message.ts'
+import { PackedOwners } from './packed-owners.ts'
 
 export type LocalAnswer = Sections & {
   readonly rcode: number
@@ -29,15 +29,20 @@ export class LocalZone {
   serial = 1
   readonly soa: ZoneApex
   readonly ns: string
-  /** What each owner holds; as text until it is asked for (zone-text.ts). */
-  readonly #owners = new Map<string, readonly RRset[] | string>()
-  /** How many owners lie below a name: what makes it an empty non-terminal. */
+  /** Owners as they were loaded. */
+  readonly #packed: PackedOwners
+  /** Those that came or changed since; of these `#packed` has none. */
+  readonly #owners = new Map<string, readonly RRset[]>()
+  /** How many of them lie below a name: what makes it an empty non-terminal. */
   readonly #below = new Map<string, number>()
-  #wildcards = 0
+  /** Whether one of them is a wildcard, or was. */
+  #wild = false
   readonly #suffix: string
 
-  constructor(apex: string, soa: ZoneApex, ns: string, serial: number) {
+  /** `owners` is how many will be loaded, for their room. */
+  constructor(apex: string, soa: ZoneApex, ns: string, serial: number, owners = 0) {
     this.apex = apex
+    this.#packed = new PackedOwners(apex, owners)
     this.#suffix = `.${apex}`
     this.soa = soa
     this.ns = ns
@@ -45,36 +50,36 @@ export class LocalZone {
   }
 
   get names(): number {
-    return this.#owners.size
+    return this.#owners.size + this.#packed.size
   }
 
-  set(owners: readonly Owner[]): void {
-    for (const [name, rrsets] of owners) this.#put(name, rrsets)
+  /** Owners as text, so many a step. Only before anything is set or dropped. */
+  load(text: string, step: number): Generator<void> {
+    return this.#packed.add(text, step)
   }
 
-  /** Owners as text. */
-  load(text: string): void {
-    eachOwner(text, (name, rrsets) => this.#put(name, rrsets))
-  }
-
-  #put(name: string, rrsets: readonly RRset[] | string): void {
+  set([name, rrsets]: Owner): void {
     if (name !== this.apex && !name.endsWith(this.#suffix)) return
-    const before = this.#owners.size
+    this.#packed.drop(name)
+    if (!this.#owners.has(name)) this.#count(name, 1)
     this.#owners.set(name, rrsets)
-    if (this.#owners.size > before) this.#count(name, 1)
+    this.#wild ||= name.startsWith('*.')
+  }
+
+  drop(name: string): void {
+    if (this.#owners.delete(name)) this.#count(name, -1)
+    else this.#packed.drop(name)
   }
 
   #own(name: string): readonly RRset[] | undefined {
-    const rrsets = this.#owners.get(name)
-    return typeof rrsets === 'string' ? rrsetsOfText(rrsets) : rrsets
+    return this.#owners.get(name) ?? this.#packed.get(name)
   }
 
-  drop(names: readonly string[]): void {
-    for (const name of names) if (this.#owners.delete(name)) this.#count(name, -1)
+  #leadsOn(name: string): boolean {
+    return this.#below.has(name) || this.#packed.leadsOn(name)
   }
 
   #count(name: string, step: 1 | -1): void {
-    if (name.startsWith('*.')) this.#wildcards += step
     for (
       let at = name.indexOf('.');
       at >= 0 && name.length - at > this.apex.length;
@@ -90,7 +95,7 @@ export class LocalZone {
   /** The records of an owner; a wildcard's if it has none itself (RFC 4592). */
   find(name: string): readonly RRset[] | undefined {
     const owned = this.#own(name)
-    if (owned || this.#wildcards === 0 || this.#below.has(name)) return owned
+    if (owned || !(this.#wild || this.#packed.wild) || this.#leadsOn(name)) return owned
     for (
       let at = name.indexOf('.');
       at >= 0 && name.length - at > this.apex.length;
@@ -99,7 +104,7 @@ export class LocalZone {
       const parent = name.slice(at + 1)
       const wild = this.#own(`*.${parent}`)
       if (wild) return wild
-      if (this.#owners.has(parent) || this.#below.has(parent)) return undefined
+      if (this.#own(parent) || this.#leadsOn(parent)) return undefined
     }
     return undefined
   }
@@ -113,7 +118,7 @@ export class LocalZone {
     const answer: OwnedRrset[] = []
     const own = this.find(name)
     const apexSets = name === this.apex ? this.#apexSets() : []
-    if (!own && apexSets.length === 0 && !this.#below.has(name))
+    if (!own && apexSets.length === 0 && !this.#leadsOn(name))
       return this.#no(RCODE.NXDOMAIN, answer)
     const sets = [...(own ?? []), ...apexSets]
     const matching = qtype === TYPE.ANY ? sets : sets.filter(s => typeNumber(s.type) === qtype)

@@ -2,6 +2,9 @@
 import type { RRset, ZoneMessage } from '../boundary.ts'
 import { LocalZone } from './local-zone.ts'
 
+/** Owners in one step: some tens of microseconds. */
+const STEP = 50
+
 export class Zones {
   readonly #serving = new Map<string, LocalZone>()
   readonly #loading = new Map<string, LocalZone>()
@@ -14,16 +17,23 @@ export class Zones {
     return this.#serving.values()
   }
 
-  /** Applies one message; true if what is served changed. */
-  apply(message: ZoneMessage): boolean {
+  /**
+   * Applies one message in steps, between which queries may be answered; true
+   * in the end if what is served changed.
+   */
+  *apply(message: ZoneMessage): Generator<void, boolean> {
     const { apex } = message
     switch (message.op) {
-      case 'load':
-        this.#loading.set(apex, new LocalZone(apex, message.soa, message.ns, message.serial))
+      case 'load': {
+        const { soa, ns, serial, owners } = message
+        this.#loading.set(apex, new LocalZone(apex, soa, ns, serial, owners))
         return false
-      case 'more':
-        this.#loading.get(apex)?.load(message.text)
+      }
+      case 'more': {
+        const zone = this.#loading.get(apex)
+        if (zone) yield* zone.load(message.text, STEP)
         return false
+      }
       case 'commit': {
         const zone = this.#loading.get(apex)
         if (!zone) return false
@@ -36,8 +46,15 @@ export class Zones {
       case 'patch': {
         const zone = this.#serving.get(apex)
         if (!zone) return false
-        zone.drop(message.drop)
-        zone.set(message.set)
+        let n = 0
+        for (const name of message.drop) {
+          zone.drop(name)
+          if (++n % STEP === 0) yield
+        }
+        for (const owner of message.set) {
+          zone.set(owner)
+          if (++n % STEP === 0) yield
+        }
         zone.number = message.number
         zone.serial = message.serial
         return true

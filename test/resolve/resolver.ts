@@ -1,6 +1,7 @@
 import t from 'tap'
 import { decode, type Answer } from 'dns-packet'
-import type { Snapshot, ZoneApex } from '../../src/boundary.ts'
+import type { Snapshot, ZoneApex, ZoneMessage } from '../../src/boundary.ts'
+import { inOneGo } from '../../src/control/mesos/steps.ts'
 import { SLOT } from '../../src/fast/counters.ts'
 import { Head } from '../../src/fast/admit.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../src/fast/entry.ts'
@@ -16,10 +17,11 @@ const SOA: ZoneApex = { mname: 'ns.spartan', rname: 'support.mesosphere.com', tt
 const one = (more: Partial<Snapshot> = {}) => snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0)]), ...(more.own ?? [])], ...(more.forward ? { forward: more.forward } : {}), ...(more.special ? { special: more.special } : {}) })
 
 const load = (p: Plane, apex: string, records: Record<string, [string, ...string[]][]>, { loaded = true, number = 7 } = {}): void => {
-  p.zones.apply({ type: 'zone', op: 'load', apex, soa: SOA, ns: 'ns.spartan', serial: 3 })
+  const apply = (message: ZoneMessage): unknown => inOneGo(p.zones.apply(message))
   const set = Object.entries(records).map(([name, sets]) => [name, sets.map(([type, ...data]) => ({ type, ttl: 5, data }))] as const)
-  p.zones.apply({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
-  p.zones.apply({ type: 'zone', op: 'commit', apex, number, loaded })
+  apply({ type: 'zone', op: 'load', apex, soa: SOA, ns: 'ns.spartan', serial: 3, owners: set.length })
+  apply({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
+  apply({ type: 'zone', op: 'commit', apex, number, loaded })
 }
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
 
