@@ -86,8 +86,8 @@ export type ZonePublisherOptions = {
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 type Published = {
-  /** What the data thread has, once `sending` is over. */
-  owners: Map<string, readonly RRset[]>
+  /** What the data thread has, once `sending` is over; a map of our own, or a live zone. */
+  owners: ZoneMap
   readonly details: Required<ZoneDetails>
   serial: number
   opened: boolean
@@ -206,16 +206,26 @@ export class ZonePublisher {
   }
 
   #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
-    if (change.kind === 'full' && zone.owners.size === 0) {
-      // A map of our own: the giver may go on with its.
-      zone.owners = new Map(change.zone)
+    if (change.kind === 'full' && zone.owners instanceof Map && zone.owners.size === 0) {
+      // A map of our own, unless it is live: the giver may go on with its.
+      zone.owners = change.live ? change.zone : new Map(change.zone)
       if (!zone.opened || zone.loaded !== zone.sentLoaded || change.zone.size > OWNERS)
         return this.#load(apex, zone)
       return change.zone.size === 0 ? undefined : this.#patch(apex, zone, [...change.zone], [])
     }
-    const { set, drop } = change.kind === 'full' ? diffZones(zone.owners, change.zone) : change
-    for (const [owner, rrsets] of set) zone.owners.set(owner, rrsets)
-    for (const owner of drop) zone.owners.delete(owner)
+    const { owners } = zone
+    // what a live zone has become since it was last told is not with the data thread
+    if (change.kind === 'full' && (change.live || !(owners instanceof Map))) {
+      zone.owners = change.live ? change.zone : new Map(change.zone)
+      return this.#load(apex, zone)
+    }
+    const { set, drop } = change.kind === 'full' ? diffZones(owners, change.zone) : change
+    if (change.kind === 'full' || change.of !== owners) {
+      const own: Map<string, readonly RRset[]> = owners instanceof Map ? owners : new Map(owners)
+      for (const [owner, rrsets] of set) own.set(owner, rrsets)
+      for (const owner of drop) own.delete(owner)
+      zone.owners = own
+    }
     // a patch does not carry `loaded`, so the step to loaded is a load
     const whole = !zone.opened || zone.loaded !== zone.sentLoaded
     if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS)

@@ -6,12 +6,26 @@
 import type { Owner, RRset } from '../boundary.ts'
 
 /** Owner (lower case, no final dot) to its RRsets; an owner without any exists and has no data. */
-export type ZoneMap = ReadonlyMap<string, readonly RRset[]>
+export type ZoneMap = Iterable<Owner> & {
+  readonly size: number
+  has(name: string): boolean
+  get(name: string): readonly RRset[] | undefined
+  keys(): IterableIterator<string>
+}
 
-/** A zone as it shall be, or what is different about it now. Whoever takes a full one may keep and change its map. */
+/**
+ * A zone as it shall be, or what is different about it now. A `live` one
+ * (zone-view.ts) goes on changing with what it is made of; each patch says
+ * `of` which live zone it tells, for that one has it already.
+ */
 export type ZoneChange =
-  | { readonly kind: 'full'; readonly zone: ZoneMap }
-  | { readonly kind: 'patch'; readonly set: readonly Owner[]; readonly drop: readonly string[] }
+  | { readonly kind: 'full'; readonly zone: ZoneMap; readonly live?: true }
+  | {
+      readonly kind: 'patch'
+      readonly set: readonly Owner[]
+      readonly drop: readonly string[]
+      readonly of?: ZoneMap
+    }
 
 /** Longest name in presentation form, no final dot: 255 octets on the wire (RFC 1035 §2.3.4). */
 export const MAX_NAME = 253

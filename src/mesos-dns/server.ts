@@ -23,7 +23,7 @@ import type { MasterList } from './master-list.ts'
 import { ZoneRecords } from './records.ts'
 import type { Settings } from './settings.ts'
 import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
-import { changedZone, wholeZone } from './zone.ts'
+import { RecordsZone } from './zone.ts'
 
 /** What the server is handed besides its settings. */
 export type ServerMeans = {
@@ -56,6 +56,7 @@ export class MesosDnsServer {
   readonly #settings: Settings
   readonly #means: ServerMeans
   readonly #records: ZoneRecords
+  readonly #zone: RecordsZone
   readonly #publisher: ZonePublisher
   readonly #follower: Follower
   readonly #lookups: Lookups
@@ -87,6 +88,7 @@ export class MesosDnsServer {
       soaMname: settings.soa.mname,
       listenerAddresses: ownAddresses(settings.listen.address),
     })
+    this.#zone = new RecordsZone(this.#records, settings)
     this.#publisher = new ZonePublisher({
       send: message => this.#send(message),
       now: Date.now,
@@ -192,11 +194,10 @@ export class MesosDnsServer {
     const first = this.#state === undefined
     this.#state = state
     this.#whole = whole
-    const { domain, ttl, srvWeight, soa } = this.#settings
+    const { domain, soa } = this.#settings
     const { masters, log } = this.#means
     this.#records.follow(state, masters.list, this.#lookups.addressesOf, touched)
-    const options = { ttl, srvWeight }
-    const change = first ? wholeZone(this.#records, options) : changedZone(this.#records, options)
+    const change = this.#zone.change()
     if (change.kind === 'full' || change.set.length + change.drop.length > 0) this.#version++
     this.#publisher.publish(domain, change, whole, { soa: zoneApex(this.#settings), ns: soa.mname })
     this.#tellProblems()

@@ -24,7 +24,11 @@ const fromSource = (
   source: IpSource,
 ): readonly string[] => {
   if (source === 'host') return agentIps
-  if (source === 'netinfo') return plainIps(task.running?.addresses ?? [])
+  if (source === 'netinfo') {
+    const ips = task.running?.addresses ?? []
+    // they are in canonical spelling already
+    return ips.some(ip => ip.startsWith('::ffff:')) ? plainIps(ips) : ips
+  }
   const key = source === 'docker' ? DOCKER_IP : MESOS_IP
   const labels = task.running?.labels ?? []
   return plainIps(labels.filter(of => of.key === key).map(of => of.value))

@@ -3,7 +3,8 @@
  * Here records get their TTL, and SRV its priority and weight.
  */
 import type { Owner, RRset, Seconds } from '../boundary.ts'
-import type { ZoneChange } from '../control/zone.ts'
+import type { ZoneChange, ZoneMap } from '../control/zone.ts'
+import { ZoneView } from '../control/zone-view.ts'
 import type { NameRecords } from '../control/mesos/owners.ts'
 import type { ZoneRecords } from './records.ts'
 
@@ -34,21 +35,32 @@ export const rrsetsOf = (
   return rrsets
 }
 
-/** All of the zone. What changed so far counts as taken. */
-export const wholeZone = (records: ZoneRecords, options: ZoneOptions): ZoneChange => {
-  records.take()
-  const zone = new Map<string, readonly RRset[]>()
-  for (const [name, of] of records.names) zone.set(name, rrsetsOf(of, options))
-  return { kind: 'full', zone }
-}
+/** The records of a `ZoneRecords` as changes of one zone. */
+export class RecordsZone {
+  readonly #records: ZoneRecords
+  readonly #options: ZoneOptions
+  readonly #view: ZoneMap
+  #told = false
 
-/** What changed since it was last taken. */
-export const changedZone = (records: ZoneRecords, options: ZoneOptions): ZoneChange => {
-  const set: Owner[] = []
-  const drop: string[] = []
-  for (const owner of records.take()) {
-    if (owner.listed) set.push([owner.name, rrsetsOf(owner, options)])
-    else drop.push(owner.name)
+  constructor(records: ZoneRecords, options: ZoneOptions) {
+    this.#records = records
+    this.#options = options
+    this.#view = new ZoneView(records.names, of => rrsetsOf(of, options))
   }
-  return { kind: 'patch', set, drop }
+
+  /** All of it the first time, then what changed since the last. */
+  change(): ZoneChange {
+    const changed = this.#records.take()
+    if (!this.#told) {
+      this.#told = true
+      return { kind: 'full', zone: this.#view, live: true }
+    }
+    const set: Owner[] = []
+    const drop: string[] = []
+    for (const owner of changed) {
+      if (owner.listed) set.push([owner.name, rrsetsOf(owner, this.#options)])
+      else drop.push(owner.name)
+    }
+    return { kind: 'patch', set, drop, of: this.#view }
+  }
 }

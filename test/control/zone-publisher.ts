@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Owner, RRset, ZoneMessage } from '../../src/boundary.ts'
 import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson } from '../../src/control/rest.ts'
 import type { ZoneMap } from '../../src/control/zone.ts'
+import { ZoneView } from '../../src/control/zone-view.ts'
 import { ownersToText, rrsetsOfText } from '../../src/zone-text.ts'
 import { diffZones, inPieces, sameRRsets, ZonePublisher } from '../../src/control/zone-publisher.ts'
 
@@ -386,4 +387,39 @@ t.test('whoever gave a zone may change its map and give it again', async t => {
   t.same(plain(data.zones.get(APEX)), plain(mine))
   publisher.publish(APEX, { kind: 'patch', set: [[`c.${APEX}`, A('192.0.2.3')]], drop: [] })
   t.notOk(mine.has(`c.${APEX}`), 'and the publisher leaves it alone')
+})
+
+t.test('a live zone is followed by its patches and taken whole after another', async t => {
+  const data = new Receiver()
+  const publisher = new ZonePublisher({ send: data.send, now: () => 1 })
+  const records = new Map([[`a.${APEX}`, '192.0.2.1']])
+  const live = new ZoneView(records, ip => A(ip))
+  t.equal(live.has(`a.${APEX}`), true)
+  t.equal(live.get(`b.${APEX}`), undefined)
+  publisher.publish(APEX, { kind: 'full', zone: live, live: true })
+  t.same(data.ops(), ['load', 'more', 'commit'])
+  const now = (): unknown => plain(data.zones.get(APEX))
+  t.same(now(), plain(zone({ a: '192.0.2.1' })))
+
+  records.set(`b.${APEX}`, '192.0.2.2').delete(`a.${APEX}`)
+  const set: Owner[] = [[`b.${APEX}`, A('192.0.2.2')]]
+  publisher.publish(APEX, { kind: 'patch', set, drop: [`a.${APEX}`], of: live })
+  t.same(data.ops(), ['patch'])
+  t.same(now(), plain(zone({ b: '192.0.2.2' })))
+  t.equal(publisher.zone(APEX), live, 'and not copied')
+
+  // nobody was told of this one
+  records.set(`c.${APEX}`, '192.0.2.3').delete(`b.${APEX}`)
+  publisher.publish(APEX, { kind: 'full', zone: zone({ d: '192.0.2.4' }) })
+  t.same(now(), plain(zone({ d: '192.0.2.4' })), 'nothing of it is left')
+  publisher.publish(APEX, { kind: 'full', zone: live, live: true })
+  t.same(now(), plain(zone({ c: '192.0.2.3' })))
+  publisher.publish(APEX, { kind: 'patch', set: [[`e.${APEX}`, A('192.0.2.5')]], drop: [] })
+  t.same(now(), plain(zone({ c: '192.0.2.3', e: '192.0.2.5' })), 'a patch of somebody else')
+  t.equal(records.has(`e.${APEX}`), false)
+  t.same(plain(publisher.zone(APEX)), now())
+
+  records.clear()
+  publisher.publish(APEX, { kind: 'full', zone: live, live: true })
+  t.same(now(), {})
 })

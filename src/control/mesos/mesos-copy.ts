@@ -4,7 +4,7 @@
  */
 import type { IpSource } from '../../mesos-dns/record.ts'
 import { ZoneRecords } from '../../mesos-dns/records.ts'
-import { changedZone, wholeZone } from '../../mesos-dns/zone.ts'
+import { RecordsZone } from '../../mesos-dns/zone.ts'
 import { TTL } from '../zone.ts'
 import type { ZoneCopy } from './source.ts'
 
@@ -37,16 +37,15 @@ export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
     soaMname: `ns1.${apex}`,
     listenerAddresses: [],
   })
-  const form = { ttl: TTL, srvWeight: 1 }
+  const zone = new RecordsZone(records, { ttl: TTL, srvWeight: 1 })
   let first = true
   return {
     apex,
     everyMs,
     *change(state, { all, tasks }) {
       yield* records.following(state, masters(), () => [], all || first ? undefined : tasks)
-      if (!first) return changedZone(records, form)
       first = false
-      return wholeZone(records, form)
+      return zone.change()
     },
   }
 }

@@ -303,13 +303,13 @@ export class MesosSource {
     if (!this.#published) {
       this.#published = true
       this.#pace.done(now)
-      this.#options.onZone(this.#apex, { kind: 'full', zone: this.#zone.zone() })
+      this.#options.onZone(this.#apex, { kind: 'full', zone: this.#zone.zone(), live: true })
       return
     }
     const { set, drop } = this.#zone.take()
     if (set.length === 0 && drop.length === 0) return
     this.#pace.done(now)
-    this.#options.onZone(this.#apex, { kind: 'patch', set, drop })
+    this.#options.onZone(this.#apex, { kind: 'patch', set, drop, of: this.#zone.live })
   }
 
   /** Not of a state that is known to lack something. */

@@ -117,20 +117,24 @@ const addServices = (
   sink: Sink,
 ): void => {
   const instance = instanceLabel(names.label, task, book)
+  const targets: { kind: Kind; target: string }[] = []
   for (const kind of KINDS) {
     const target = `${instance}.${names.kinds[kind].parent}`
     if (addresses[kind].length === 0 || target.length > MAX_NAME) continue
     const own = new Owner(target)
     for (const ip of addresses[kind]) sink(own, addressType(ip), ip)
-    for (const port of task.discovery?.ports ?? []) {
-      if (port.number === 0) continue
-      for (const protocol of protocolsOf(port)) {
-        const { host, container, mapped } = portNumbers(task, port, protocol, onHost)
+    targets.push({ kind, target })
+  }
+  for (const port of task.discovery?.ports ?? []) {
+    if (port.number === 0) continue
+    for (const protocol of protocolsOf(port)) {
+      const { host, container, mapped } = portNumbers(task, port, protocol, onHost)
+      const services = book.services(names, port.name, protocol)
+      for (const { kind, target } of targets) {
         const n = kind === 'agentip' || (kind === 'autoip' && mapped) ? host : container
         if (n === 0) continue
         const data = `0 1 ${n} ${target}`
-        for (const owner of book.services(names, port.name, protocol)[kind])
-          sink(owner, 'SRV', data)
+        for (const owner of services[kind]) sink(owner, 'SRV', data)
       }
     }
   }

@@ -7,6 +7,7 @@
  */
 import type { Owner as OwnerData, RRset } from '../../boundary.ts'
 import type { ZoneMap } from '../zone.ts'
+import { ZoneView } from '../zone-view.ts'
 import type { MesosState, Task } from './model.ts'
 import { Owners, type Owner, type Sink } from './owners.ts'
 import type { Changed } from './reducer.ts'
@@ -23,6 +24,8 @@ type Masters = { readonly leader: string; readonly masters: readonly string[] }
 const RECORD_TYPES = ['A', 'AAAA', 'SRV'] as const
 
 export class TaskZone {
+  /** All of it, as it is at any time. */
+  readonly live: ZoneMap
   readonly #apex: string
   readonly #ttl: number
   readonly #owners = new Owners()
@@ -37,6 +40,7 @@ export class TaskZone {
     this.#apex = apex
     this.#ttl = ttl
     this.#book = new NameBook(apex)
+    this.live = new ZoneView(this.#owners.names, owner => this.#rrsets(owner))
   }
 
   /** Follow the state; with `keepMissing` a load takes nothing away. */
@@ -87,12 +91,10 @@ export class TaskZone {
     return { set, drop }
   }
 
-  /** All of it. Counts as a `take`. */
+  /** `live`, counting as a `take`. */
   zone(): ZoneMap {
     this.#owners.take()
-    const zone = new Map<string, readonly RRset[]>()
-    for (const [name, owner] of this.#owners.names) zone.set(name, this.#rrsets(owner))
-    return zone
+    return this.live
   }
 
   get size(): number {
