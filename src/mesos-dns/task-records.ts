@@ -7,7 +7,7 @@
  */
 import { addressType } from '../control/ip.ts'
 import type { Task } from '../control/mesos/model.ts'
-import { Owner, type RecordType, type Sink } from '../control/mesos/owners.ts'
+import { flat, Owner, type RecordType, type Sink } from '../control/mesos/owners.ts'
 import { taskHash } from '../control/mesos/zbase32.ts'
 import { MAX_NAME, MAX_PROBLEMS, plainIps, type IpSource, type Problem } from './record.ts'
 import type { NameBook, Spelling } from './task-names.ts'
@@ -79,8 +79,8 @@ class Making {
     agentIps: readonly string[],
   ): void {
     const canonical = of.canonical(suffix)
-    const own = `${canonical}.${of.ownScope}`
-    const slave = `${canonical}.${of.slaveScope}`
+    const own = flat(canonical, '.', of.ownScope)
+    const slave = flat(canonical, '.', of.slaveScope)
     if (ips.length > 0) {
       this.#addresses(of.own, ips)
       this.#addresses(new Owner(own), ips)
@@ -102,7 +102,7 @@ class Making {
     for (const [begin, end] of this.#task.ports) {
       for (let port = begin; port <= end; port++) {
         if (--left < 0) return this.problem(`it has more than ${MAX_PORTS} ports`)
-        const data = `${target}:${port}`
+        const data = flat(target, ':', String(port))
         for (const service of of.slaveServices) this.#put(service, 'SRV', data)
         if (ownToo) for (const service of of.ownServices) this.#put(service, 'SRV', data)
       }
@@ -116,7 +116,7 @@ class Making {
     for (const { number, name, protocol } of ports.slice(0, MAX_PORTS)) {
       const { owners, tooLong } = of.port(name, protocol, this.#book.spell)
       if (tooLong) this.problem('the name of a port is too long')
-      const data = `${target}:${number}`
+      const data = flat(target, ':', String(number))
       for (const owner of owners) this.#put(owner, 'SRV', data)
     }
   }

@@ -28,6 +28,12 @@ export class Owner implements NameRecords {
   }
 }
 
+/**
+ * Parts as one string for names and data. Put together otherwise, a string is
+ * kept as its parts, and each of the comparisons that come is slow.
+ */
+export const flat = (...parts: string[]): string => parts.join('')
+
 /** Takes the records that something makes. */
 export type Sink = (owner: Owner, type: RecordType, data: string) => void
 

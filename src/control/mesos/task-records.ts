@@ -19,7 +19,7 @@
 import { addressType, canonicalIp } from '../ip.ts'
 import { MAX_LABEL, MAX_NAME } from '../zone.ts'
 import { pidEndpoint, type Agent, type DiscoveryPort, type Task } from './model.ts'
-import { Owner, type Sink } from './owners.ts'
+import { flat, Owner, type Sink } from './owners.ts'
 import type { Kind, NameBook, TaskNames } from './task-names.ts'
 import { taskHash } from './zbase32.ts'
 
@@ -119,7 +119,7 @@ const addServices = (
   const instance = instanceLabel(names.label, task, book)
   const targets: { kind: Kind; target: string }[] = []
   for (const kind of KINDS) {
-    const target = `${instance}.${names.kinds[kind].parent}`
+    const target = flat(instance, '.', names.kinds[kind].parent)
     if (addresses[kind].length === 0 || target.length > MAX_NAME) continue
     const own = new Owner(target)
     for (const ip of addresses[kind]) sink(own, addressType(ip), ip)
@@ -133,7 +133,7 @@ const addServices = (
       for (const { kind, target } of targets) {
         const n = kind === 'agentip' || (kind === 'autoip' && mapped) ? host : container
         if (n === 0) continue
-        const data = `0 1 ${n} ${target}`
+        const data = flat('0 1 ', String(n), ' ', target)
         for (const owner of services[kind]) sink(owner, 'SRV', data)
       }
     }
