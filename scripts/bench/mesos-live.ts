@@ -11,8 +11,8 @@
  * dist). events: a task is added, and its names are asked over UDP until they
  * answer; alone, and among a hundred events a second about other tasks.
  * latency: an open loop of 2,000 queries a second for 500 cached names, in a
- * thread of its own, for some seconds each, in turns: nothing happens; a
- * process that only counts takes a core; a new leader says the same again
+ * thread of its own, for some seconds each, in turns: nothing happens;
+ * one and two processes that only count take a core each; a new leader says the same again
  * twice a second; every task of the cluster changes its name again and again,
  * which is more than any cluster does. All of this shares the cores there are;
  * the thread that asks goes before the rest, as if it were another machine, so
@@ -23,8 +23,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
-import { tmpdir } from 'node:os'
-import { loadavg } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -287,10 +286,14 @@ const measureLatency = async (
     }
     const quiet = await load(SECONDS)
     said('nothing happens', spent(), quiet)
-    const counting = spawn(process.execPath, ['-e', 'for (;;);'])
-    const busy = await load(SECONDS)
-    counting.kill('SIGKILL')
-    said('a process counts', spent(), busy)
+    for (const processes of [1, 2]) {
+      const counting = Array.from({ length: processes }, () =>
+        spawn(process.execPath, ['-e', 'for (;;);']),
+      )
+      const busy = await load(SECONDS)
+      for (const one of counting) one.kill('SIGKILL')
+      said(`${processes} processes count`, spent(), busy)
+    }
     const again = setInterval(() => master.send(states[0]!), 500)
     const reloaded = await load(SECONDS)
     clearInterval(again)
