@@ -39,8 +39,6 @@ export type MesosSourceOptions = {
   /** True follows redirects to the leader; false publishes only while the asked master leads itself. */
   readonly follow: boolean
   readonly onZone: (apex: string, change: ZoneChange) => void
-  /** After every load and batch of events: for who makes other things of it. */
-  readonly onState?: (state: MesosState) => void
   readonly copies?: readonly ZoneCopy[]
   readonly apex?: string
   /** Milliseconds, monotonic. */
@@ -118,6 +116,7 @@ export class MesosSource {
   /** A load is being worked off in steps; all else waits for its end. */
   #loading: Promise<void> | undefined
   #closed = false
+  readonly #ended = (): boolean => this.#closed
 
   constructor(options: MesosSourceOptions) {
     this.#options = options
@@ -188,28 +187,35 @@ export class MesosSource {
   /** Do what is due and set the timer for what is not. */
   #turn(): void {
     if (this.#closed || this.#loading) return
-    const { log, now: clock } = this.#options
-    const now = clock()
+    const now = this.#options.now()
     if (this.#hold && now >= holdEnd(this.#hold)) this.#endHold()
     const wait = this.#wait(now)
     if (wait === 0 || this.#pending.length > MAX_PENDING) {
       const loaded = this.#reduce(now)
-      if (loaded) {
-        this.#loading = this.#load(loaded, now)
-          .catch(er => log.error('a state cannot be made zones of', { err: messageOf(er) }))
-          .then(() => {
-            this.#loading = undefined
-            this.#turn()
-          })
-        return
-      }
+      if (loaded) return this.#workOff(this.#load(loaded, now))
     }
     if (wait === 0) this.#publish(now)
+    // As after a hold: a whole copy is long.
+    if (this.#copies.some(entry => entry.changed.all && this.#due(entry, now)))
+      return this.#workOff(this.#copyInSteps(now))
     for (const entry of this.#copies)
       if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
     clearTimeout(this.#timer)
     const next = this.#next(now)
     if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)
+  }
+
+  #workOff(work: Promise<void>): void {
+    this.#loading = work
+      .catch((er: unknown) => {
+        this.#options.log.error('a state cannot be made zones of', { err: messageOf(er) })
+        // half of it must not be published: what is served stays
+        this.#dirty = false
+      })
+      .then(() => {
+        this.#loading = undefined
+        this.#turn()
+      })
   }
 
   /** Milliseconds until something is due; Infinity when nothing waits. */
@@ -253,20 +259,22 @@ export class MesosSource {
       entry.changed = joinChanged(entry.changed, changed)
     }
     if (!changed.all) this.#zone.update(state, changed, this.#hold !== undefined)
-    this.#options.onState?.(state)
     return changed.all ? changed : undefined
   }
 
   /** A whole state becomes zones step by step. */
   async #load(changed: Changed, now: number): Promise<void> {
-    const ended = (): boolean => this.#closed
     const { state } = this.#known
-    await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), ended)
+    await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), this.#ended)
     if (this.#closed) return
     this.#publish(now)
+    await this.#copyInSteps(now)
+  }
+
+  async #copyInSteps(now: number): Promise<void> {
     for (const entry of this.#copies) {
       if (!this.#due(entry, now)) continue
-      const change = await inSteps(this.#copy(entry, now), ended)
+      const change = await inSteps(this.#copy(entry, now), this.#ended)
       if (change && !this.#closed) this.#told(entry, change)
     }
   }
