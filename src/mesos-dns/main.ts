@@ -134,7 +134,15 @@ class Program {
 
   #serve(read: ReadConfig, takeOver: () => Promise<void>): MesosDnsServer {
     const server = created(read, this.#log, takeOver, this.#options.io)
-    void server.ended.then(why => why !== undefined && this.#end(why))
+    void server.ended.then(why => {
+      if (why === undefined) return
+      if (server !== this.#next) return this.#end(why)
+      this.#next = undefined
+      this.#log.error('the new configuration died before it served; the old one stays', {
+        err: why,
+      })
+      void server.close(0)
+    })
     server.start()
     return server
   }

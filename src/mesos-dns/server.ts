@@ -38,7 +38,6 @@ export type ServerMeans = {
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly random: () => number
   readonly io?: DataThreadStart['io']
-  readonly inherited?: DataThreadStart['inherited']
   /** Called when there is something to serve; it listens when that has resolved. */
   readonly takeOver?: () => Promise<void>
   /** Waits between rounds of masters that give nothing; for tests and the demo. */
@@ -178,12 +177,11 @@ export class MesosDnsServer {
   }
 
   #start(): ReturnType<typeof serverStart> {
-    const { version, io = 'auto', inherited = [] } = this.#means
+    const { version, io = 'auto' } = this.#means
     return serverStart(this.#settings, {
       version,
       node: hostname(),
       listen: this.#listen,
-      inherited,
       counters: countersMemory(),
       io,
     })

@@ -25,7 +25,6 @@ export type StartFacts = {
   readonly version: string
   readonly node: string
   readonly listen: readonly Endpoint[]
-  readonly inherited: DataThreadStart['inherited']
   readonly counters: SharedArrayBuffer
   readonly io: DataThreadStart['io']
 }
@@ -43,6 +42,7 @@ export const serverStart = (settings: Settings, facts: StartFacts): ServerStart 
     settings
   return {
     ...facts,
+    inherited: [],
     cache: {
       maxBytes: CACHE_BYTES,
       maxEntries: CACHE_ENTRIES,
