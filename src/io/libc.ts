@@ -13,7 +13,6 @@ export const SOCK_CLOEXEC = 0o2000000
 export const AF_UNIX = 1
 export const SOL_SOCKET = 1
 export const SO_TYPE = 3
-export const SO_SNDBUF = 7
 export const SO_RCVBUF = 8
 export const SO_RCVBUFFORCE = 33
 export const SO_MEMINFO = 55
@@ -26,7 +25,6 @@ export const IPV6_MTU_DISCOVER = 23
 export const IPV6_RECVERR = 25
 export const IPV6_V6ONLY = 26
 export const IPV6_RECVPKTINFO = 49
-export const IPV6_PKTINFO = 50
 /** Take no path MTU from ICMP: a forged "fragmentation needed" must not shrink our answers. */
 export const PMTUDISC_OMIT = 5
 export const MSG_TRUNC = 0x20
