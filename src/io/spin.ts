@@ -44,6 +44,7 @@ export class Spin {
 
   /** A wait is over, and it began with a spin or not. */
   waited(ms: Milliseconds, spun: boolean): void {
-    this.#short = ms < (spun ? SPIN_MS : SHORT_MS) ? this.#short + (1 - this.#short) * WEIGHT : this.#short / 2
+    this.#short =
+      ms < (spun ? SPIN_MS : SHORT_MS) ? this.#short + (1 - this.#short) * WEIGHT : this.#short / 2
   }
 }
