@@ -75,6 +75,10 @@ export class LocalZone {
     return this.#owners.get(name) ?? this.#packed.get(name)
   }
 
+  #has(name: string): boolean {
+    return this.#owners.has(name) || this.#packed.has(name)
+  }
+
   #leadsOn(name: string): boolean {
     return this.#below.has(name) || this.#packed.leadsOn(name)
   }
@@ -104,7 +108,7 @@ export class LocalZone {
       const parent = name.slice(at + 1)
       const wild = this.#own(`*.${parent}`)
       if (wild) return wild
-      if (this.#own(parent) || this.#leadsOn(parent)) return undefined
+      if (this.#has(parent) || this.#leadsOn(parent)) return undefined
     }
     return undefined
   }

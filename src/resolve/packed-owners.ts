@@ -40,7 +40,7 @@ const atLeast = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(8, n)))
 export class PackedOwners {
   readonly #apex: Uint8Array
   /** Texts as they came. */
-  readonly #pieces: Uint8Array[] = []
+  readonly #pieces: Buffer[] = []
   #size = 0
   #wild = false
   // Of each node:
@@ -95,7 +95,7 @@ export class PackedOwners {
   get(name: string): readonly RRset[] | undefined {
     const node = this.#find(name)
     if (node < 0 || this.#kind[node] !== OWNER) return undefined
-    const piece = this.#pieces[this.#piece[node]!]! as Buffer
+    const piece = this.#pieces[this.#piece[node]!]!
     const us = nameEnd(piece, this.#at[node]!)
     return rrsetsOfText(piece.toString('utf8', us + 1, piece.indexOf(LF, us)))
   }
