@@ -247,6 +247,9 @@ export class ControlPlane {
   }
 
   async close(): Promise<void> {
+    const gossip = this.#gossip
+    // it must not try to join once more
+    this.#gossip = undefined
     this.zones.close()
     for (const timer of this.#timers) clearInterval(timer)
     this.#forOthers.close()
@@ -255,7 +258,7 @@ export class ControlPlane {
       this.#masters?.close(),
       this.#vips?.close(),
       this.#mesos?.close(),
-      this.#gossip?.close(),
+      gossip?.close(),
     ])
     await this.#http.close()
   }
