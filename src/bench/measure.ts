@@ -1,5 +1,5 @@
 /** One measurement of one server under one load. */
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { fail } from '../error.ts'
 import { createPacketIO } from '../io/io.ts'
 import type { PacketIO } from '../io/packet-io.ts'
@@ -48,7 +48,8 @@ export const measure = async (
   options: MeasureOptions,
 ): Promise<Measured> => {
   const { io } = await createPacketIO({ io: 'auto' })
-  foremost(true)
+  const usual = getPriority()
+  renice(-20)
   try {
     const load = await open(io)
     try {
@@ -57,7 +58,7 @@ export const measure = async (
       load.close()
     }
   } finally {
-    foremost(false)
+    renice(usual)
     io.close()
   }
 }
@@ -67,9 +68,9 @@ export const measure = async (
  * for them would count as the server's latency. Where it is allowed; servers
  * and threads that start between measurements do not inherit it.
  */
-const foremost = (yes: boolean): void => {
+const renice = (nice: number): void => {
   try {
-    setPriority(yes ? -20 : 0)
+    setPriority(nice)
   } catch {
     // Then it waits its turn.
   }
