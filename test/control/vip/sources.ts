@@ -2,7 +2,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { Http } from '../../../src/control/http.ts'
-import { AgentVips } from '../../../src/control/vip/agent-source.ts'
+import { AgentVips, type AgentVipsOptions } from '../../../src/control/vip/agent-source.ts'
 import { VipFiles } from '../../../src/control/vip/file-source.ts'
 import type { VipRecord } from '../../../src/control/vip/record.ts'
 import { VipService } from '../../../src/control/vip/service.ts'
@@ -54,6 +54,32 @@ const agent = (answers: Record<string, Act[]>): Act => {
 
 const state = (...tasks: TaskSpec[]): Act => json(agentState({ tasks }))
 
+/** The VIPs of an agent, asked for from now on to the end of the test. */
+const asking = (
+  t: { teardown(fn: () => unknown): unknown },
+  agent: string,
+  more: Partial<AgentVipsOptions>,
+): AgentVips => {
+  const http = new Http()
+  const source = new AgentVips({
+    http,
+    log: silent,
+    agent,
+    nodeIp: () => '192.0.2.17',
+    ipv6: true,
+    onChange: () => {},
+    random: () => 0,
+    pollMs: 5,
+    ...more,
+  })
+  t.teardown(async () => {
+    await source.close()
+    await http.close()
+  })
+  source.start()
+  return source
+}
+
 t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
   server.on(
@@ -73,26 +99,15 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
       GET_AGENT: [json({ get_agent: agentJson('S0', '192.0.2.17') })],
     }),
   )
-  const http = new Http()
   const told: string[][] = []
-  const source = new AgentVips({
-    http,
-    log: silent,
-    agent: `${server.base}/`,
+  const source = asking(t, `${server.base}/`, {
     nodeIp: () => '',
-    ipv6: true,
     onChange: records => told.push(names(records)),
-    random: () => 0,
     pollMs: 10,
     maxBackoffMs: 10,
     deadlineMs: 200,
     maxBytes: 500_000,
   })
-  t.teardown(async () => {
-    await source.close()
-    await http.close()
-  })
-  source.start()
   await until(() => told.length > 1)
   t.same(told, [['redis.marathon:6379'], ['other.marathon:80', 'redis.marathon:6379']])
   t.match(source.status, {
@@ -120,23 +135,8 @@ t.test('an agent that permits less is asked for less', async t => {
       GET_FRAMEWORKS: [json({ type: 'GET_FRAMEWORKS', get_frameworks: whole.get_frameworks })],
     }),
   )
-  const http = new Http()
   const told: string[][] = []
-  const source = new AgentVips({
-    http,
-    log: silent,
-    agent: server.base,
-    nodeIp: () => '192.0.2.17',
-    ipv6: true,
-    onChange: r => told.push(names(r)),
-    random: () => 0,
-    pollMs: 5,
-  })
-  t.teardown(async () => {
-    await source.close()
-    await http.close()
-  })
-  source.start()
+  const source = asking(t, server.base, { onChange: r => told.push(names(r)) })
   await until(() => source.status.loads > 2)
   t.same(told, [['redis.marathon:6379']])
   t.equal(server.bodies.filter(b => b.includes('GET_STATE')).length, 1)
@@ -146,23 +146,8 @@ t.test('mapped ports follow this host to its address', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
   const mapped = web('/redis:6379', { mappings: [[31_000, 80]] })
   server.on('/api/v1', agent({ GET_STATE: [state(mapped)] }))
-  const http = new Http()
   let nodeIp = '192.0.2.17'
-  const source = new AgentVips({
-    http,
-    log: silent,
-    agent: server.base,
-    nodeIp: () => nodeIp,
-    ipv6: true,
-    onChange: () => {},
-    random: () => 0,
-    pollMs: 5,
-  })
-  t.teardown(async () => {
-    await source.close()
-    await http.close()
-  })
-  source.start()
+  const source = asking(t, server.base, { nodeIp: () => nodeIp })
   const at = (): string => source.records[0]?.backends.map(b => `${b.ip}:${b.port}`).join() ?? ''
   await until(() => at() === '192.0.2.17:31000')
   nodeIp = '192.0.2.18'
@@ -183,24 +168,12 @@ t.test('a bad label is told of once, and listed while it is there', async t => {
       ],
     }),
   )
-  const http = new Http()
   const log = listening()
   let listed = 0
-  const source = new AgentVips({
-    http,
+  const source = asking(t, server.base, {
     log,
-    agent: server.base,
-    nodeIp: () => '192.0.2.17',
-    ipv6: true,
     onChange: () => (listed = Math.max(listed, source.status.badLabels.length)),
-    random: () => 0,
-    pollMs: 5,
   })
-  t.teardown(async () => {
-    await source.close()
-    await http.close()
-  })
-  source.start()
   await until(() => source.status.vips === 1)
   t.equal(listed, 1)
   t.equal(log.warned.length, 1)
