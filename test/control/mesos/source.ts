@@ -213,7 +213,7 @@ t.test('names stay while the stream is away, and are right again when it is back
     silence,
     second.act,
   )
-  const { name, source } = following(t, [master.base], { deadlineMs: 100 })
+  const { name, source } = following(t, [master.base], { deadlineMs: 1_000 })
   await until(() => name(autoip(1)) !== undefined)
   first.end()
   await until(() => master.seen.length >= 5)

@@ -82,32 +82,32 @@ const asking = (
 
 t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async t => {
   const server = await scriptedHttp(t, '127.14.2.1')
-  server.on(
-    '/api/v1',
-    agent({
-      GET_STATE: [
-        state(web('/redis:6379')),
-        json('<html>'),
-        truncated('{"type'),
-        huge,
-        silence,
-        json({}),
-        status(500),
-        json([]),
-        state(web('/redis:6379'), web('/other:80', { id: 'o' })),
-      ],
-      GET_AGENT: [json({ get_agent: agentJson('S0', '192.0.2.17') })],
-    }),
-  )
+  const answers = (...states: Act[]): void => {
+    const agentAnswer = json({ get_agent: agentJson('S0', '192.0.2.17') })
+    server.on('/api/v1', agent({ GET_STATE: states, GET_AGENT: [agentAnswer] }))
+  }
+  answers(state(web('/redis:6379')))
   const told: string[][] = []
   const source = asking(t, `${server.base}/`, {
     nodeIp: () => '',
     onChange: records => told.push(names(records)),
     pollMs: 10,
     maxBackoffMs: 10,
-    deadlineMs: 200,
+    deadlineMs: 1_000,
     maxBytes: 500_000,
   })
+  // a busy machine may lose a look to the deadline: the good answer stays until it was seen
+  await until(() => told.length > 0)
+  answers(
+    json('<html>'),
+    truncated('{"type'),
+    huge,
+    silence,
+    json({}),
+    status(500),
+    json([]),
+    state(web('/redis:6379'), web('/other:80', { id: 'o' })),
+  )
   await until(() => told.length > 1)
   t.same(told, [['redis.marathon:6379'], ['other.marathon:80', 'redis.marathon:6379']])
   t.match(source.status, {
