@@ -146,7 +146,7 @@ export type Snapshot = {
 export type DataThreadStart = {
   readonly node: string
   readonly version: string
-  readonly io: 'auto' | 'batch' | 'dgram'
+  readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   readonly listen: readonly Endpoint[]
   /** Descriptors that systemd passed, by what they are bound to. */
   readonly inherited: readonly {

@@ -27,7 +27,7 @@ export type Config = {
     readonly port: number
     readonly anyAddress: boolean
   }
-  readonly io: 'auto' | 'batch' | 'dgram'
+  readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   /** CIDR. */
   readonly allow: readonly string[]
   /** `allow` was not given: it follows the networks attached to this host, which come and go. */

@@ -118,6 +118,7 @@ export class Listeners {
           address,
           port: one.port,
           ...this.#inherited(one, 'udp'),
+          join: true,
           onBatch: batch => this.#means.front.batch(batch, one.server),
         })
         if (any) this.#tell(one, 'tcp')

@@ -44,7 +44,12 @@ const mix = (names: number, fresh: number): Mix => ({
 const udp =
   (load: { window: number; rate: number; sockets: number }): Case['open'] =>
   (io, target, questions) =>
-    UdpLoad.open(io, { ...target, ...load, from: target.from.slice(0, load.sockets), questions })
+    UdpLoad.open(io, {
+      ...target,
+      ...load,
+      from: Array.from({ length: load.sockets }, (_, i) => target.from[i % target.from.length]!),
+      questions,
+    })
 
 /**
  * Queries under way in the closed loops: enough to keep any server busy, few
@@ -76,6 +81,14 @@ export const CASES: readonly Case[] = [
     takes: all,
     open: udp({ window: WINDOW, rate: 0, sockets: SOCKETS }),
     memory: true,
+  },
+  {
+    // Forwarders have many queries under way on a few sockets, programs have one or two on many.
+    name: 'apart',
+    title: 'cached, 1,000 names, every query under way from a socket of its own',
+    mix: mix(1_000, 0),
+    takes: all,
+    open: udp({ window: WINDOW, rate: 0, sockets: WINDOW }),
   },
   {
     name: 'miss',

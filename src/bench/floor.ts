@@ -25,7 +25,7 @@ const echo = (batch: Batch): void => {
 
 const [address = '127.0.0.1', port = '0', body = 'batch'] = process.argv.slice(2)
 const { io } = await createPacketIO({ io: body === 'dgram' ? 'dgram' : 'batch', spin: true })
-const socket = await io.open({ address, port: Number(port), onBatch: echo })
+const socket = await io.open({ address, port: Number(port), join: true, onBatch: echo })
 await listenTcp({
   address,
   port: socket.port,

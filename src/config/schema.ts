@@ -125,9 +125,9 @@ export const schema = z.strictObject({
     ),
   }),
   io: key(
-    word(['auto', 'batch', 'dgram']),
+    word(['auto', 'batch', 'apart', 'dgram']),
     'auto',
-    'How datagrams are moved: batch is many per system call (Linux), dgram is plain Node, auto is batch where it works.',
+    'How datagrams are moved: batch is many per system call (Linux), apart the same but never two in one message (a capture on the loopback then shows each), dgram is plain Node, auto is batch where it works.',
   ),
   allow: found(
     listOf('network', parseNetwork, { least: 1 }),

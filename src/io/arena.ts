@@ -33,6 +33,7 @@ const IOVEC_WORDS = 4
 
 /** How a Messages is cut. */
 export type Layout = {
+  /** 0 for packets that leave through a SendList, which has headers of its own. */
   readonly headers: number
   /** Packets with their iovec and sockaddr; header i starts out on packet i. */
   readonly packets: number
@@ -110,8 +111,18 @@ export class Messages {
     this.words[this.#iovecs / 4 + packet * IOVEC_WORDS + 2] = bytes
   }
 
-  /** Address of a header, for a call. */
-  addressOf(header: number): number {
-    return this.base + header * HEADER_BYTES
+  /** Where a packet lies, for an iovec. */
+  packetAddress(packet: number): number {
+    return this.base + this.packetAt[packet]!
+  }
+
+  /** Where its sockaddr lies. */
+  nameAddress(packet: number): number {
+    return this.#namesAddress + packet * NAME_BYTES
+  }
+
+  /** Where its control data lies. */
+  controlAddress(packet: number): number {
+    return this.#controlsAddress + packet * this.#controlBytes
   }
 }

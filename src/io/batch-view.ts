@@ -26,13 +26,18 @@ export class BatchView implements Batch {
   readonly #names: Int32Array
 
   constructor(libc: Libc) {
-    const sizes = { headers: BATCH, packets: BATCH }
     this.received = new Messages(libc, {
-      ...sizes,
+      headers: BATCH,
+      packets: BATCH,
       packetBytes: RX_SLOT,
       controlBytes: CONTROL_BYTES,
     })
-    this.replies = new Messages(libc, { ...sizes, packetBytes: TX_SLOT, replyTo: this.received })
+    this.replies = new Messages(libc, {
+      headers: 0,
+      packets: BATCH,
+      packetBytes: TX_SLOT,
+      replyTo: this.received,
+    })
     this.rx = this.received.bytes
     this.rxAt = this.received.packetAt
     this.tx = this.replies.bytes

@@ -13,9 +13,10 @@ import { InetPeer, NAME_BYTES, NAME_WORDS, asInet, inetPeer } from './inet.ts'
 import { EAGAIN, EINTR, MSG_DONTWAIT, errnoName } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { Loop } from './loop.ts'
-import { BATCH, CONTROL_BYTES, Outbox, Sender, isFull } from './outbox.ts'
+import { BATCH, CONTROL_BYTES, Outbox, Sender, cannotJoin, isFull } from './outbox.ts'
 import { TX_SLOT } from './packet-io.ts'
 import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
+import { SendList } from './send-list.ts'
 import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
 import type { Spin } from './spin.ts'
@@ -49,8 +50,8 @@ class BatchSocket extends Sender implements UdpSocket {
   drops = 0
   readonly #io: BatchIO
 
-  constructor(io: BatchIO, spec: SocketSpec, { fd, bound, wildcard }: Opened) {
-    super(fd, spec.onError !== undefined)
+  constructor(io: BatchIO, spec: SocketSpec, { fd, bound, wildcard }: Opened, join: boolean) {
+    super(fd, spec.onError !== undefined, join && spec.join === true)
     this.#io = io
     this.spec = spec
     this.address = bound.address
@@ -68,6 +69,12 @@ class BatchSocket extends Sender implements UdpSocket {
   }
 }
 
+export type BatchOptions = {
+  readonly spin?: Spin | undefined
+  /** False: no datagrams share a message, whatever their socket allows. Default true. */
+  readonly join?: boolean
+}
+
 export class BatchIO implements PacketIO {
   readonly body = 'batch'
   readonly stats: IoStats = {
@@ -83,24 +90,25 @@ export class BatchIO implements PacketIO {
   readonly outbox: Outbox
   readonly #libc: Libc
   readonly #loop: Loop
+  readonly #join: boolean
   readonly #batch: BatchView
   readonly #errorQueue: ErrorQueue
   readonly #drops: (fd: number) => number
   readonly #sockets = new Map<number, BatchSocket>()
   readonly #errors: { socket: BatchSocket; code: string; peer: InetPeer }[] = []
-  /** Which slot each reply header carries now. */
-  readonly #carried = Int32Array.from({ length: BATCH }, (_, i) => i)
+  readonly #replies: SendList
   #receiveFamily: 4 | 6 = 4
-  #repliesHaveControl = false
   #nextDrops = 0
   #nextTrim = performance.now() + TRIM_EVERY_MS
   #onTurn: OnTurn | undefined
   #closed = false
 
-  private constructor(libc: Libc, loop: Loop) {
+  private constructor(libc: Libc, loop: Loop, join: boolean) {
     this.#libc = libc
     this.#loop = loop
+    this.#join = join
     this.#batch = new BatchView(libc)
+    this.#replies = new SendList(libc, this.#batch.replies)
     this.#errorQueue = new ErrorQueue(libc)
     this.#drops = dropCounter(libc)
     this.outbox = new Outbox(libc, this.stats, (sender, errno, names, at) =>
@@ -109,8 +117,8 @@ export class BatchIO implements PacketIO {
   }
 
   /** Rejects where this thread's event loop cannot be joined. */
-  static async create(libc: Libc, spin?: Spin): Promise<BatchIO> {
-    return new BatchIO(libc, await Loop.create(libc, spin))
+  static async create(libc: Libc, options: BatchOptions = {}): Promise<BatchIO> {
+    return new BatchIO(libc, await Loop.create(libc, options.spin), options.join ?? true)
   }
 
   now(): number {
@@ -119,7 +127,7 @@ export class BatchIO implements PacketIO {
 
   async open(spec: SocketSpec): Promise<UdpSocket> {
     if (this.#closed) throw fail('the packet I/O is closed', 'ESTATE')
-    const socket = new BatchSocket(this, spec, openUdp(this.#libc, spec))
+    const socket = new BatchSocket(this, spec, openUdp(this.#libc, spec), this.#join)
     // An adopted socket may have dropped datagrams before it was ours.
     socket.drops = Math.max(0, this.#drops(socket.fd))
     this.#sockets.set(socket.fd, socket)
@@ -225,79 +233,63 @@ export class BatchIO implements PacketIO {
   }
 
   #reply(socket: BatchSocket, count: number): void {
-    const { replies, txLen } = this.#batch
-    let load = 0
+    const { txLen } = this.#batch
+    const list = this.#replies
+    list.clear()
     for (let i = 0; i < count; i++) {
       const length = txLen[i]!
       if (length <= 0) continue
-      if (length > TX_SLOT) {
-        this.stats.sendDropped++
-        continue
-      }
-      if (this.#carried[load] !== i) {
-        replies.point(load, i)
-        this.#carried[load] = i
-      }
-      replies.resize(i, length)
-      load++
+      if (length > TX_SLOT) this.stats.sendDropped++
+      else list.add(i, length, socket.wildcard ? this.#replyControl(i) : 0, socket.joins)
     }
-    if (load === 0) return
-    if (socket.wildcard || this.#repliesHaveControl) this.#replyControl(socket.wildcard, load)
+    if (list.count === 0) return
+    list.seal()
     let done = 0
     let again = socket.reportsErrors
-    while (done < load) {
+    while (done < list.count) {
       const sent = this.#libc.sendmmsg(
         socket.fd,
-        replies.addressOf(done),
-        load - done,
+        list.addressOf(done),
+        list.count - done,
         MSG_DONTWAIT,
       )
       this.stats.sendCalls++
       if (sent > 0) {
-        this.stats.sent += sent
-        done += sent
+        for (const end = done + sent; done < end; done++) this.stats.sent += list.packetsOf(done)
         continue
       }
       const errno = this.#libc.errno()
       if (errno === EINTR) continue
-      if (isFull(errno)) {
-        this.stats.sendRetried++
-        for (; done < load; done++) this.#postpone(socket, done)
-        return
-      }
-      if (again) {
+      if (list.isJoined(done) && cannotJoin(errno)) socket.joins = false
+      else if (isFull(errno)) this.stats.sendRetried++
+      else if (again) {
         again = false
         continue
+      } else {
+        again = socket.reportsErrors
+        this.stats.sendDropped += list.packetsOf(done, i => {
+          this.#noteError(socket, errno, this.#batch.received.names, i * NAME_WORDS)
+        })
+        done++
+        continue
       }
-      again = socket.reportsErrors
-      this.stats.sendDropped++
-      const at = this.#carried[done]! * NAME_WORDS
-      this.#noteError(socket, errno, this.#batch.received.names, at)
-      done++
+      for (; done < list.count; done++) list.packetsOf(done, i => this.#postpone(socket, i))
     }
   }
 
-  /** Lets replies leave from the address that was asked, where the socket is bound to all of them. */
-  #replyControl(wildcard: boolean, load: number): void {
-    const { received, replies } = this.#batch
-    this.#repliesHaveControl = wildcard
-    for (let j = 0; j < load; j++) {
-      const i = this.#carried[j]!
-      const length = wildcard ? received.words[i * HEADER_WORDS + CONTROL_LENGTH]! : 0
-      replies.words[j * HEADER_WORDS + CONTROL_LENGTH] = length
-      if (length > 0) clearInterface(received, i)
-    }
-    if (!wildcard) {
-      for (let j = load; j < BATCH; j++) replies.words[j * HEADER_WORDS + CONTROL_LENGTH] = 0
-    }
+  /** Lets a reply leave from the address that was asked, where the socket is bound to all of them; the octets of its control data. */
+  #replyControl(i: number): number {
+    const { received } = this.#batch
+    const length = received.words[i * HEADER_WORDS + CONTROL_LENGTH]!
+    if (length > 0) clearInterface(received, i)
+    return length
   }
 
-  #postpone(socket: BatchSocket, header: number): void {
-    const { tx, txAt, txLen, received, replies } = this.#batch
-    const i = this.#carried[header]!
+  #postpone(socket: BatchSocket, i: number): void {
+    const { tx, txAt, txLen, received } = this.#batch
     const peer = new InetPeer(received.names, i * NAME_WORDS)
     const queued = this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, peer)
-    const length = replies.words[header * HEADER_WORDS + CONTROL_LENGTH]!
+    const length = socket.wildcard ? received.words[i * HEADER_WORDS + CONTROL_LENGTH]! : 0
     if (queued && length > 0) {
       this.outbox.control(socket, received.bytes, received.controlAt[i]!, length)
     }

@@ -13,8 +13,11 @@ import type { Batch, PacketIO } from './packet-io.ts'
 import { Spin } from './spin.ts'
 
 export type PacketIOOptions = {
-  /** `batch` rejects where it cannot be had; `auto` falls back to `dgram`. */
-  readonly io: 'auto' | 'batch' | 'dgram'
+  /**
+   * `batch` rejects where it cannot be had; `auto` falls back to `dgram`.
+   * `apart` is `batch` with a message for every datagram, whatever its socket allows.
+   */
+  readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   /** Whether the batches may spin for a moment instead of sleeping (spin.ts); for a thread that answers. */
   readonly spin?: boolean
   readonly log?: Log
@@ -34,7 +37,7 @@ const ARCHITECTURES = ['x64', 'arm64']
 const SELF_TEST_MS = 250
 const SELF_TEST_TURNS = 25
 
-/** The packet I/O of this thread. Rejects with ESTATE only for `io: 'batch'` on a machine that has none. */
+/** The packet I/O of this thread. Rejects with ESTATE only for `batch` and `apart` on a machine that has none. */
 export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> => {
   const { io, log, libc = loadLibc } = options
   if (io === 'dgram') return { io: new DgramIO(), reason: 'configured' }
@@ -46,10 +49,11 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
     const calls = await libc()
     if (io === 'auto') await selfTest(calls)
     const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
-    return { io: await BatchIO.create(calls, options.spin ? new Spin() : undefined), reason }
+    const spin = options.spin ? new Spin() : undefined
+    return { io: await BatchIO.create(calls, { spin, join: io !== 'apart' }), reason }
   } catch (er) {
     const why = messageOf(er)
-    if (io === 'batch') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })
+    if (io !== 'auto') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })
     log?.warn('batched i/o cannot be had, using node:dgram', { err: why })
     return { io: new DgramIO(), reason: `batched I/O cannot be had: ${why}` }
   }

@@ -25,6 +25,9 @@ export const IPV6_MTU_DISCOVER = 23
 export const IPV6_RECVERR = 25
 export const IPV6_V6ONLY = 26
 export const IPV6_RECVPKTINFO = 49
+export const SOL_UDP = 17
+/** linux/udp.h, since 4.18: the size of the datagrams that one message is cut into. */
+export const UDP_SEGMENT = 103
 /** Take no path MTU from ICMP: a forged "fragmentation needed" must not shrink our answers. */
 export const PMTUDISC_OMIT = 5
 export const MSG_TRUNC = 0x20
@@ -36,8 +39,11 @@ export const EPOLL_CTL_ADD = 1
 export const EPOLL_CTL_DEL = 2
 export const EPOLL_CLOEXEC = 0o2000000
 export const EINTR = 4
+export const EIO = 5
 export const EAGAIN = 11
 export const ENOMEM = 12
+export const EINVAL = 22
+export const EMSGSIZE = 90
 export const ENOBUFS = 105
 
 /** The calls; every one returns -1 and leaves its reason in `errno()` as C does. Addresses are numbers. */

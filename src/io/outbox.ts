@@ -3,16 +3,17 @@
  * socket through it, flushed with one sendmmsg per socket and turn. What the
  * kernel has no room for waits here for a later turn.
  */
-import { CONTROL_LENGTH, HEADER_WORDS, Messages } from './arena.ts'
+import { Messages } from './arena.ts'
 import { NAME_WORDS } from './inet.ts'
 import type { InetPeer } from './inet.ts'
-import { EAGAIN, EINTR, ENOBUFS, ENOMEM, MSG_DONTWAIT } from './libc.ts'
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENOMEM, MSG_DONTWAIT } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { TX_SLOT } from './packet-io.ts'
 import type { IoStats } from './packet-io.ts'
+import { LIST, SendList } from './send-list.ts'
 
-/** Datagrams sent by one call. */
-export const BATCH = 64
+/** Datagrams taken or sent by one call. */
+export const BATCH = LIST
 /** Datagrams held at most: 1.6 MiB, of which only what is used becomes resident. */
 const SLOTS = 1024
 /** Datagrams one socket may hold of them, so that one without room leaves the others theirs. */
@@ -30,6 +31,8 @@ export class Sender {
   fd: number
   /** Whether the kernel reports ICMP errors here; such an error fails the next send, whoever it is for. */
   readonly reportsErrors: boolean
+  /** Whether datagrams for the same peer may share a message; false for good once the kernel refused one. */
+  joins: boolean
   head = -1
   tail = -1
   queued = 0
@@ -39,15 +42,24 @@ export class Sender {
   /** Failed tries since. */
   tries = 0
 
-  constructor(fd: number, reportsErrors: boolean) {
+  constructor(fd: number, reportsErrors: boolean, joins: boolean) {
     this.fd = fd
     this.reportsErrors = reportsErrors
+    this.joins = joins
   }
 }
 
 /** Whether a failed send may succeed a little later. */
 export const isFull = (errno: number): boolean =>
   errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM
+
+/**
+ * Whether a message of several datagrams was refused for being one: the
+ * device cannot sum them (EIO), they do not fit its MTU or the kernel is too
+ * old (EINVAL, EMSGSIZE).
+ */
+export const cannotJoin = (errno: number): boolean =>
+  errno === EIO || errno === EINVAL || errno === EMSGSIZE
 
 /** Told of a datagram that could not be sent; `names` at word `at` holds its destination. */
 export type OnFailedSend = (sender: Sender, errno: number, names: Int32Array, at: number) => void
@@ -58,9 +70,9 @@ export class Outbox {
   readonly #failed: OnFailedSend
   readonly #messages: Messages
   readonly #next: Int32Array
+  readonly #length = new Int32Array(SLOTS)
   readonly #controlLength = new Int32Array(SLOTS)
-  /** Which slot each header carries now. */
-  readonly #carried = Int32Array.from({ length: BATCH }, (_, i) => i)
+  readonly #list: SendList
   readonly #dirty: Sender[] = []
   #free = 0
   #blocked = false
@@ -71,11 +83,12 @@ export class Outbox {
     this.#stats = stats
     this.#failed = failed
     this.#messages = new Messages(libc, {
-      headers: BATCH,
+      headers: 0,
       packets: SLOTS,
       packetBytes: TX_SLOT,
       controlBytes: CONTROL_BYTES,
     })
+    this.#list = new SendList(libc, this.#messages)
     this.#next = Int32Array.from({ length: SLOTS }, (_, i) => (i + 1 < SLOTS ? i + 1 : -1))
   }
 
@@ -102,7 +115,7 @@ export class Outbox {
     // A loop beats set(subarray()) at these sizes and makes no object.
     for (let i = 0; i < length; i++) m.bytes[to + i] = bytes[at + i]!
     peer.put(m.names, slot * NAME_WORDS)
-    m.resize(slot, length)
+    this.#length[slot] = length
     this.#controlLength[slot] = 0
     this.#append(sender, slot)
     return true
@@ -145,70 +158,97 @@ export class Outbox {
   }
 
   #send(sender: Sender, now: number): void {
+    const list = this.#list
     let again = sender.reportsErrors
     while (sender.head >= 0) {
-      const count = this.#load(sender)
-      const sent = this.#libc.sendmmsg(sender.fd, this.#messages.base, count, MSG_DONTWAIT)
-      this.#stats.sendCalls++
-      if (sent > 0) {
-        this.#stats.sent += sent
-        this.#release(sender, sent)
-        unblock(sender)
+      this.#load(sender)
+      let done = 0
+      while (done < list.count) {
+        const left = list.count - done
+        const sent = this.#libc.sendmmsg(sender.fd, list.addressOf(done), left, MSG_DONTWAIT)
+        this.#stats.sendCalls++
+        if (sent > 0) {
+          for (const end = done + sent; done < end; done++) {
+            this.#stats.sent += list.packetsOf(done, this.#release)
+          }
+          unblock(sender)
+          again = sender.reportsErrors
+          continue
+        }
+        const errno = this.#libc.errno()
+        if (errno === EINTR) continue
+        if (list.isJoined(done) && cannotJoin(errno)) {
+          sender.joins = false
+          this.#unload(sender, done)
+          break
+        }
+        if (isFull(errno)) {
+          this.#unload(sender, done)
+          this.#stats.sendRetried++
+          if (sender.tries++ === 0) sender.blockedSince = now
+          const long = now - sender.blockedSince > GIVE_UP_MS
+          if (long && sender.tries > GIVE_UP_TRIES) this.forget(sender)
+          return
+        }
+        if (again) {
+          again = false
+          continue
+        }
         again = sender.reportsErrors
-        continue
+        this.#stats.sendDropped += list.packetsOf(done++, slot => {
+          this.#failed(sender, errno, this.#messages.names, slot * NAME_WORDS)
+          this.#release(slot)
+        })
       }
-      const errno = this.#libc.errno()
-      if (errno === EINTR) continue
-      if (isFull(errno)) {
-        this.#stats.sendRetried++
-        if (sender.tries++ === 0) sender.blockedSince = now
-        const long = now - sender.blockedSince > GIVE_UP_MS
-        if (long && sender.tries > GIVE_UP_TRIES) this.forget(sender)
-        return
-      }
-      if (again) {
-        again = false
-        continue
-      }
-      again = sender.reportsErrors
-      this.#stats.sendDropped++
-      this.#failed(sender, errno, this.#messages.names, sender.head * NAME_WORDS)
-      this.#release(sender, 1)
     }
   }
 
-  /** Puts the first datagrams of a queue on the headers; returns how many. */
-  #load(sender: Sender): number {
-    const m = this.#messages
-    let count = 0
-    for (let slot = sender.head; slot >= 0 && count < BATCH; slot = this.#next[slot]!) {
-      if (this.#carried[count] !== slot) {
-        m.point(count, slot)
-        this.#carried[count] = slot
-      }
-      m.words[count * HEADER_WORDS + CONTROL_LENGTH] = this.#controlLength[slot]!
-      count++
+  /** Takes the first datagrams of a queue into the list. */
+  #load(sender: Sender): void {
+    const list = this.#list
+    list.clear()
+    let slot = sender.head
+    let n = 0
+    for (; slot >= 0 && n < BATCH; slot = this.#next[slot]!, n++) {
+      list.add(slot, this.#length[slot]!, this.#controlLength[slot]!, sender.joins)
     }
-    return count
+    list.seal()
+    sender.head = slot
+    sender.queued -= n
+    if (slot < 0) sender.tail = -1
   }
 
-  #release(sender: Sender, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const slot = sender.head
-      sender.head = this.#next[slot]!
-      this.#next[slot] = this.#free
-      this.#free = slot
+  /** Puts what the list still holds, from this message on, back before the queue. */
+  #unload(sender: Sender, from: number): void {
+    let last = -1
+    const rest = sender.head
+    for (let message = from; message < this.#list.count; message++) {
+      this.#list.packetsOf(message, slot => {
+        if (last < 0) sender.head = slot
+        else this.#next[last] = slot
+        last = slot
+        sender.queued++
+      })
     }
-    sender.queued -= count
-    if (sender.head < 0) sender.tail = -1
+    this.#next[last] = rest
+    if (rest < 0) sender.tail = last
+  }
+
+  #release = (slot: number): void => {
+    this.#next[slot] = this.#free
+    this.#free = slot
   }
 
   /** Gives up everything queued on a socket, counted as dropped. */
   forget(sender: Sender): void {
     while (sender.head >= 0) {
+      const slot = sender.head
+      sender.head = this.#next[slot]!
+      this.#release(slot)
       this.#stats.sendDropped++
-      this.#release(sender, 1)
     }
+    sender.tail = -1
+    sender.queued = 0
     unblock(sender)
   }
 }

@@ -72,6 +72,8 @@ export type SocketSpec = {
   readonly fd?: number
   /** SO_RCVBUF asked for, bytes. Default 1 MiB (as dcos-net's udp_recbuf), 256 KiB for upstream sockets. */
   readonly receiveBuffer?: number
+  /** Datagrams that leave together for one peer may share a message (send-list.ts; batch body). */
+  readonly join?: boolean
   readonly onBatch: OnBatch
   /**
    * An ICMP error or a send error named this peer (undefined where the body

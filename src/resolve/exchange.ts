@@ -181,6 +181,7 @@ export class Exchanges {
         address: family === 4 ? '0.0.0.0' : '::',
         port: 0,
         receiveBuffer: 256 * 1024,
+        join: true,
         onBatch: batch => this.#receive(socket, batch),
         onError: (code, peer) => this.#refused(socket, code, peer),
       })

@@ -536,6 +536,86 @@ t.test('batch: one turn sends what it queued with one call per socket', onLinux,
   t.strictSame(loads(), [3, 3])
 })
 
+t.test('batch: what leaves together for one peer shares a message', onLinux, async t => {
+  for (const [here, there] of [
+    ['127.10.1.1', '127.10.1.2'],
+    ['::1', '::1'],
+  ] as const) {
+    if (here === '::1' && !six) continue
+    for (const [choice, messages] of [
+      ['batch', 1],
+      ['apart', 50],
+    ] as const) {
+      const { loads, libc } = await failing()
+      const { io } = await createPacketIO({ io: choice, libc })
+      io.start(() => Infinity)
+      const server = await io.open({ address: here, port: 0, join: true, onBatch: echo })
+      const client = await inbox(io, there, { join: true })
+      loads()
+      const sent = Array.from({ length: 50 }, (_, i) => `datagram ${100 + i}`)
+      for (const text of sent) say(io, client.socket, text, server)
+      t.strictSame((await client.next(50)).map(String), sent, 'each comes for itself, in order')
+      t.equal(loads()[0], messages, choice)
+      t.match(io.stats, { sent: 100, received: 100, sendDropped: 0 })
+      io.close()
+    }
+  }
+})
+
+t.test('batch: a kernel that takes no shared messages gets one for each', onLinux, async t => {
+  const { plan, loads, libc } = await failing()
+  const { io } = await createPacketIO({ io: 'batch', libc })
+  t.teardown(() => io.close())
+  io.start(() => Infinity)
+  const told: string[] = []
+  const onError = (code: string): void => void told.push(code)
+  const server = await io.open({
+    address: '127.10.1.1',
+    port: 0,
+    join: true,
+    onBatch: echo,
+    onError,
+  })
+  const client = await inbox(io, '127.10.1.2', { join: true, onError })
+  const sent = Array.from({ length: 40 }, (_, i) => `datagram ${100 + i}`)
+  const [EIO, EINVAL] = [5, 22]
+  loads()
+  // first the questions are refused, then the answers
+  plan.push(EIO, 0, EINVAL)
+  for (const text of sent) say(io, client.socket, text, server)
+  const got = (await client.next(40)).map(String)
+  t.strictSame(got.toSorted(), sent.toSorted())
+  t.strictSame(loads(), [0, 40, 0, 40])
+  for (const text of sent) say(io, client.socket, text, server)
+  await client.next(40)
+  t.strictSame(loads(), [40, 40], 'and is not asked again')
+  t.match(io.stats, { sent: 160, sendDropped: 0, errors: 0 })
+  t.strictSame(told, [])
+})
+
+t.test(
+  'batch: a shared message without room waits, one that cannot leave is lost whole',
+  onLinux,
+  async t => {
+    const { plan, libc } = await failing()
+    const { io } = await createPacketIO({ io: 'batch', libc })
+    t.teardown(() => io.close())
+    io.start(() => Infinity)
+    const server = await io.open({ address: '127.10.1.1', port: 0, join: true, onBatch: echo })
+    const client = await inbox(io, '127.10.1.2', { join: true })
+    const [EPERM, ENOBUFS] = [1, 105]
+    const sent = Array.from({ length: 100 }, (_, i) => `datagram ${100 + i}`)
+    plan.push(ENOBUFS, ENOBUFS, 0, 0, ENOBUFS, 0, ENOBUFS)
+    for (const text of sent) say(io, client.socket, text, server)
+    t.strictSame((await client.next(100)).map(String).toSorted(), sent)
+    t.match(io.stats, { sendDropped: 0, errors: 0 })
+    plan.push(EPERM)
+    for (const text of sent) say(io, client.socket, text, server)
+    await client.next(36)
+    t.equal(io.stats.sendDropped, 64)
+  },
+)
+
 t.test('batch: datagrams that the kernel dropped are counted', onLinux, async t => {
   const io = await started(t, 'batch', () => 10)
   const server = await inbox(io, '127.10.1.1', { receiveBuffer: 4096 })
