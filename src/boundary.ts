@@ -224,6 +224,9 @@ export type DataStatus = {
 export type TraceStep = { readonly atMs: number; readonly step: string; readonly detail: string }
 
 /** main → data */
+/** The first word to the data thread. */
+export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
+
 export type Down =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | ZoneMessage

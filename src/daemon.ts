@@ -34,6 +34,8 @@ export type RunOptions = {
   readonly configPath: string
   /** What is in that file, when somebody has begun to read it already. */
   readonly reading?: Promise<Config>
+  /** Its data thread, when somebody has begun to load that already. */
+  readonly thread?: DataThread
   /** Resolves when the daemon should stop; default: SIGTERM or SIGINT. */
   readonly until?: Promise<unknown>
   /** Its log; default: JSON lines on standard output. */
@@ -57,7 +59,8 @@ export const runDaemon = async (options: RunOptions): Promise<number> => {
   const log = options.log ?? createLog(config.log.level, { node: config.node })
   const notifier = await Notifier.open(process.env)
   const listen = config.listen.addresses.flatMap(at => hostAddresses(at))
-  const daemon = new Daemon(config, options, log, notifier, listen, await inherit(listen, log))
+  const inherited = await inherit(listen, log)
+  const daemon = new Daemon(config, options, log, notifier, listen, inherited)
   return daemon.run()
 }
 
@@ -138,7 +141,8 @@ class Daemon {
       onAnswer: () => void this.#notifier.watchdog(),
     })
     this.#inherited = inherited
-    this.#thread = new DataThread(this.#dataStart(listen), message => this.#receive(message))
+    this.#thread = options.thread ?? new DataThread()
+    this.#thread.begin(this.#dataStart(listen), message => this.#receive(message))
     this.#control = new ControlPlane(config, listen, {
       log: this.#log,
       random: Math.random,

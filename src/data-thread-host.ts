@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type {
+  Begin,
   CacheEntryInfo,
   DataStatus,
   DataThreadStart,
@@ -31,16 +32,15 @@ type Asked = { readonly resolve: (message: Up) => void; readonly timer: NodeJS.T
 export class DataThread {
   readonly #worker: Worker
   readonly #asked = new Map<number, Asked>()
-  readonly #onUp: (message: Up) => void
+  #onUp: (message: Up) => void = () => {}
   #lastId = 0
   #closing = false
   /** Resolves when the thread has ended; with a reason if nobody had asked it to. */
   readonly ended: Promise<string | undefined>
 
-  constructor(start: DataThreadStart, onUp: (message: Up) => void) {
-    this.#onUp = onUp
+  /** Starts the thread. It loads its code and waits to be told to begin; until then it keeps no process alive. */
+  constructor() {
     this.#worker = new Worker(built('data-thread.js'), {
-      workerData: start,
       name: 'spartan-data',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
@@ -56,6 +56,15 @@ export class DataThread {
         resolve(this.#closing ? undefined : (why ?? `the data thread ended with code ${code}`)),
       )
     })
+    this.#worker.unref()
+  }
+
+  /** What it is to do, once, before anything else is sent; `onUp` hears what it says unasked. */
+  begin(start: DataThreadStart, onUp: (message: Up) => void): void {
+    this.#onUp = onUp
+    this.#worker.ref()
+    const message: Begin = { type: 'begin', start }
+    this.#worker.postMessage(message)
   }
 
   send(message: Down): void {
@@ -103,7 +112,8 @@ export class DataThread {
   async close(deadline: number): Promise<void> {
     this.#closing = true
     const drained = new Promise<void>(resolve => {
-      this.#worker.on('message', (message: Up) => {
+      this.#worker.unref()
+    this.#worker.on('message', (message: Up) => {
         if (message.type === 'drained') resolve()
       })
     })

@@ -1,8 +1,8 @@
 /** Where the data thread begins: a data plane on one end of a message port. */
-import { parentPort, workerData } from 'node:worker_threads'
-import type { DataThreadStart, Down, Up } from './boundary.ts'
+import { parentPort } from 'node:worker_threads'
+import type { Begin, DataThreadStart, Down, Up } from './boundary.ts'
 import type { Http } from './control/http.ts'
-import { DataPlane } from './data-plane.ts'
+import { DataPlane, type DataPlaneMeans } from './data-plane.ts'
 import { fail } from './error.ts'
 import { goFirst } from './priority.ts'
 
@@ -13,7 +13,7 @@ if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 
 /** Loaded when the first upstream speaks HTTPS: undici takes 8 MB of this thread. */
 let http: Promise<Http> | undefined
-const plane = await DataPlane.create(workerData as DataThreadStart, {
+const means: DataPlaneMeans = {
   post: (message: Up) => {
     port.postMessage(message)
     if (message.type === 'drained') {
@@ -35,6 +35,21 @@ const plane = await DataPlane.create(workerData as DataThreadStart, {
     if (response.status !== 200) throw fail(`${url} answered ${response.status}`, 'EHTTP')
     return response.body
   },
+}
+
+let plane: DataPlane | undefined
+/** What was said while the plane was being made. */
+const early: Down[] = []
+
+const begin = async (start: DataThreadStart): Promise<void> => {
+  plane = await DataPlane.create(start, means)
+  for (const message of early.splice(0)) plane.handle(message)
+  goFirst()
+}
+
+// The code above is loaded while the main thread still reads what to begin with.
+port.on('message', (message: Begin | Down) => {
+  if (message.type === 'begin') void begin(message.start)
+  else if (plane) plane.handle(message)
+  else early.push(message)
 })
-port.on('message', (message: Down) => plane.handle(message))
-goFirst()

@@ -1,12 +1,14 @@
 /**
- * Keeps V8's young generation small while the program starts. Imported first,
- * because what the start itself allocates would make it grow to semi-spaces
- * of 16 MiB that a daemon which allocates little never needs. Idle, with two
+ * How V8 treats the start of the program. Imported first: what the start
+ * itself allocates would make the young generation grow to semi-spaces of
+ * 16 MiB that a daemon which allocates little never needs. Idle, with two
  * threads: 20 MB more resident without this.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
+/** An address that is missing may keep us from being ready for ever. */
+const HURRY_MS = 2_000
 const GROWTH = '--semi-space-growth-factor='
 
 setFlagsFromString(`${GROWTH}1`)
@@ -14,8 +16,26 @@ setFlagsFromString(`${GROWTH}1`)
 // quickly marked, and 50,000 misses left 183 MB resident without this, 143 MB with it.
 setFlagsFromString('--heap-growing-percent=33')
 
+/**
+ * Optimises no code until `relax` is called, or for two seconds: what runs
+ * while a daemon starts runs once, and to optimise it took a fifth of the
+ * start (READY after 546 ms instead of 666, 820 ms of processor time instead
+ * of 1,050, medians of 21).
+ */
+export const hurry = (): void => {
+  setFlagsFromString('--no-opt')
+  setFlagsFromString('--no-sparkplug')
+  setTimeout(optimise, HURRY_MS).unref()
+}
+
+const optimise = (): void => {
+  setFlagsFromString('--opt')
+  setFlagsFromString('--sparkplug')
+}
+
 /** The start is over: collects what it left on this thread (8 ms, 2.5 MB), and lets the heap grow as usual. */
 export const relax = (): void => {
+  optimise()
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   setFlagsFromString('--no-expose-gc')

@@ -3,9 +3,18 @@
  * The program `spartan`: argv to a command to an exit status, and the real
  * terminal behind it. Everything else is in cli/.
  */
-import './heap.ts'
-import { runCli } from './cli/program.ts'
+import { hurry } from './heap.ts'
 import { fail } from './error.ts'
+import { startThreads, type Threads } from './threads.ts'
+
+const args = process.argv.slice(2)
+const start = (): Threads => {
+  hurry()
+  return startThreads()
+}
+// Before anything else is loaded: all three threads do it at once.
+const threads = args[0] === 'run' ? start() : undefined
+const { runCli } = await import('./cli/program.ts')
 
 /** Standard input holds a key at most. */
 const MAX_INPUT = 64 * 1024
@@ -41,4 +50,4 @@ const io = {
   },
 }
 
-process.exitCode = await runCli(process.argv.slice(2), io)
+process.exitCode = await runCli(args, io, threads)

@@ -7,24 +7,28 @@ import type { Command } from 'commander'
 import type { BenchOptions } from '../bench/bench.ts'
 import { CONFIG_FILE } from '../config.ts'
 import { readConfigAside } from '../config/aside.ts'
+import type { Threads } from '../threads.ts'
 import type { DemoOptions } from '../demo/demo.ts'
 import { examples, number } from './options.ts'
 
 const words = (text: string): string[] => text.split(',').filter(word => word !== '')
 
-/** Add the commands to the program. `ended` takes the exit status. */
-export const addDaemons = (program: Command, ended: (status: number) => void): void => {
+/** Add the commands to the program. `ended` takes the exit status, `run` the threads. */
+export const addDaemons = (
+  program: Command,
+  ended: (status: number) => void,
+  threads?: Threads,
+): void => {
   program
     .command('run')
     .description('run the forwarder in the foreground')
     .option('-c, --config <file>', 'configuration file', CONFIG_FILE)
     .addHelpText('after', examples('spartan run --config /etc/spartan/spartan.yaml'))
     .action(async ({ config }: { config: string }) => {
-      // On its own thread, while this one loads the daemon: 60 ms of the start.
-      const reading = readConfigAside(config)
+      const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
       const { runDaemon } = await import('../daemon.ts')
-      ended(await runDaemon({ configPath: config, reading }))
+      ended(await runDaemon({ configPath: config, reading, ...threads }))
     })
 
   program

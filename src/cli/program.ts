@@ -13,10 +13,15 @@ import { addLooks } from './look.ts'
 import { examples } from './options.ts'
 import { addQuery } from './query.ts'
 import { addResolvconf } from './resolvconf.ts'
+import type { Threads } from '../threads.ts'
 import { version } from '../version.ts'
 
 /** The whole command line; `ended` takes the exit status of commands that have one of their own. */
-export const createProgram = (io: Io, ended: (status: number) => void): Command => {
+export const createProgram = (
+  io: Io,
+  ended: (status: number) => void,
+  threads?: Threads,
+): Command => {
   const program = new Command('spartan')
     .description('A caching DNS forwarder for every agent of a DC/OS or Mesos cluster.')
     .version(version(), '-V, --version')
@@ -30,7 +35,7 @@ export const createProgram = (io: Io, ended: (status: number) => void): Command 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
 `,
     )
-  addDaemons(program, ended)
+  addDaemons(program, ended, threads)
   addCheck(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
@@ -40,10 +45,14 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
 }
 
 /** Run one command line (without the interpreter's own words). Never throws; resolves to the exit status. */
-export const runCli = async (args: readonly string[], io: Io): Promise<number> => {
+export const runCli = async (
+  args: readonly string[],
+  io: Io,
+  threads?: Threads,
+): Promise<number> => {
   let status = DONE
   try {
-    await createProgram(io, code => (status = code)).parseAsync(args, { from: 'user' })
+    await createProgram(io, code => (status = code), threads).parseAsync(args, { from: 'user' })
     return status
   } catch (er) {
     // Commander has already written its sentence or its help.

@@ -1,13 +1,11 @@
 /** The thread of aside.ts: reads one configuration and ends. */
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { problemsOf } from '../config.ts'
 import { codeOf, messageOf } from '../error.ts'
 import type { Asked, Said } from './aside.ts'
 import { loadConfigFile } from './load.ts'
 
-const { path, host } = workerData as Asked
-
-const read = (): Said => {
+const read = ({ path, host }: Asked): Said => {
   try {
     return { config: loadConfigFile(path, host).config }
   } catch (er) {
@@ -15,4 +13,4 @@ const read = (): Said => {
   }
 }
 
-parentPort?.postMessage(read())
+parentPort?.once('message', (asked: Asked) => parentPort?.postMessage(read(asked)))

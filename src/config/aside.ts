@@ -17,12 +17,19 @@ export type Said =
   | { readonly config: Config }
   | { readonly message: string; readonly code: string; readonly problems: readonly Problem[] }
 
+/** Starts the thread. It loads its code and waits to be asked, which it need not be. */
+export const configThread = (): Worker => {
+  const worker = new Worker(built('config/aside-thread.js'), { name: 'spartan-config' })
+  worker.unref()
+  return worker
+}
+
 /** The configuration in a file, on this host. Rejects with ECONFIG, `problems` being all that is wrong with it. */
-export const readConfigAside = (path: string): Promise<Config> =>
+export const readConfigAside = (path: string, worker = configThread()): Promise<Config> =>
   new Promise((resolve, reject) => {
     const asked: Asked = { path, host: readHost() }
-    const file = built('config/aside-thread.js')
-    const worker = new Worker(file, { workerData: asked, name: 'spartan-config' })
+    worker.ref()
+    worker.postMessage(asked)
     worker.once('message', (said: Said) => {
       if ('config' in said) resolve(said.config)
       else if (said.code !== 'ECONFIG') reject(new Error(said.message))

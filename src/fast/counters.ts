@@ -184,11 +184,9 @@ export const typeIndex = (qtype: number): number => TYPE_INDEX[qtype]!
 /** Column of an RCODE (extended RCODEs included) in `responses`. */
 export const rcodeIndex = (rcode: number): number => (rcode <= 10 ? rcode : rcode === 16 ? 11 : 12)
 
-const SIZE_INDEX = new Uint8Array(65536)
-for (let size = 0; size < 65536; size++) {
-  const bucket = SIZE_BUCKETS.findIndex(bound => size <= bound)
-  SIZE_INDEX[size] = bucket < 0 ? SIZE_BUCKETS.length : bucket
-}
+const SIZE_INDEX = new Uint8Array(65536).fill(SIZE_BUCKETS.length)
+for (const [bucket, bound] of [...SIZE_BUCKETS.entries()].reverse())
+  SIZE_INDEX.fill(bucket, 0, bound + 1)
 /** Count `n` messages of `size` octets in the size histogram that begins at `base`. */
 export const countSize = (c: Float64Array, base: number, size: number): void => {
   c[base + SIZE_INDEX[size]!]! += 1

@@ -6,7 +6,6 @@
 import { fail, messageOf } from '../error.ts'
 import type { Log } from '../log.ts'
 import { BatchIO } from './batch.ts'
-import { DgramIO } from './dgram.ts'
 import { loadLibc } from './libc.ts'
 import type { Libc } from './libc.ts'
 import type { Batch, PacketIO } from './packet-io.ts'
@@ -40,7 +39,7 @@ const SELF_TEST_TURNS = 25
 /** The packet I/O of this thread. Rejects with ESTATE only for `batch` and `apart` on a machine that has none. */
 export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> => {
   const { io, log, libc = loadLibc } = options
-  if (io === 'dgram') return { io: new DgramIO(), reason: 'configured' }
+  if (io === 'dgram') return { io: await dgramIO(), reason: 'configured' }
   try {
     if (process.platform !== 'linux') throw fail(`${process.platform} has no recvmmsg`, 'ESTATE')
     if (!ARCHITECTURES.includes(process.arch)) {
@@ -55,9 +54,12 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
     const why = messageOf(er)
     if (io !== 'auto') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })
     log?.warn('batched i/o cannot be had, using node:dgram', { err: why })
-    return { io: new DgramIO(), reason: `batched I/O cannot be had: ${why}` }
+    return { io: await dgramIO(), reason: `batched I/O cannot be had: ${why}` }
   }
 }
+
+/** Loaded where it is used: it brings a part of Node that the batches do without. */
+const dgramIO = async (): Promise<PacketIO> => new (await import('./dgram.ts')).DgramIO()
 
 /** Sends one datagram to ourselves through a loop of its own. Rejects if it does not come back as it was. */
 const selfTest = async (libc: Libc): Promise<void> => {

@@ -118,9 +118,8 @@ export class MesosDnsServer {
       }),
       means.log,
     )
-    this.#thread = settings.dnsOn
-      ? new DataThread(this.#start(), message => this.#receive(message))
-      : undefined
+    this.#thread = settings.dnsOn ? new DataThread() : undefined
+    this.#thread?.begin(this.#start(), message => this.#receive(message))
     this.ended = this.#thread?.ended ?? new Promise(() => {})
   }
 

@@ -4,7 +4,6 @@
  * out to be dead when it is reused is replaced once, without anybody noticing.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { fail } from '../error.ts'
 import { put16, u16 } from '../wire/octets.ts'
 import type { Random16 } from './exchange.ts'
@@ -89,8 +88,9 @@ export class StreamUpstream {
   #open(): Socket {
     const { address, port, tls, serverName } = this.#target
     const options = { host: address, port, noDelay: true, keepAlive: false }
+    // Loaded with the first connection that needs it: 10 ms of every start otherwise.
     const socket = tls
-      ? connectTls({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
+      ? process.getBuiltinModule('node:tls').connect({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
       : connectTcp(options)
     this.#used = false
     this.#chunks = Buffer.alloc(0)

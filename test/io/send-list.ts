@@ -140,7 +140,7 @@ t.test('what must leave from an address of its own, or may not join, stays alone
 
 t.test(
   'whatever is added leaves once, to its peer, in order, and the kernel can cut it',
-  async t => {
+  async () => {
     const { list, read, to } = setUp()
     const peers = [
       '192.0.2.1',

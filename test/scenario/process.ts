@@ -3,6 +3,7 @@
  * numbers are those of the chaos list.
  */
 import t from 'tap'
+import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import {
@@ -19,7 +20,7 @@ import { join } from 'node:path'
 import { freePort, ownAddresses } from '../fixture/address.ts'
 import { ask, openTcp, query } from '../fixture/client.ts'
 import { mesos, none, stream, world } from '../fixture/cluster.ts'
-import { daemon } from '../fixture/daemon.ts'
+import { daemon, PROGRAM } from '../fixture/daemon.ts'
 import { masters } from '../fixture/masters.ts'
 import { A, data } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
@@ -79,6 +80,21 @@ t.test(
     )
   },
 )
+
+t.test('a command line that does not start the daemon ends, whatever began to load', async t => {
+  for (const [args, status] of [
+    [['--no-such-option'], 2],
+    [['--help'], 0],
+  ] as const) {
+    const child = spawn(process.execPath, [PROGRAM, 'run', ...args], {
+      stdio: 'ignore',
+      env: { ...process.env, NODE_OPTIONS: '', _TAPJS_PROCESSINFO_EXCLUDE_: '.' },
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    const [code] = await once(child, 'exit')
+    t.equal(code, status)
+  }
+})
 
 t.test('a bad configuration is refused before anything is bound, with its place', async t => {
   const hosts = ownAddresses(1)
