@@ -37,7 +37,7 @@ const frameworkRecords = (
     const name = `${fw}.${options.domain}`
     out.addresses(name, ips)
     // a scheduler that speaks HTTP listens nowhere
-    if (at !== undefined) out.add(`_framework._tcp.${name}`, 'SRV', `${name}:${at.port}`)
+    if (at !== undefined) out.service(`_framework._tcp.${name}`, name, at.port)
   }
 }
 
@@ -52,7 +52,7 @@ const agentRecords = (
     const ips = hostAddresses(agentHost(agent), addressesOf)
     if (ips.length === 0) continue
     out.addresses(name, ips)
-    out.add(`_slave._tcp.${domain}`, 'SRV', `${name}:${pidEndpoint(agent.pid)?.port ?? AGENT_PORT}`)
+    out.service(`_slave._tcp.${domain}`, name, pidEndpoint(agent.pid)?.port ?? AGENT_PORT)
   }
 }
 
@@ -79,7 +79,7 @@ const masterRecords = (
     out.addresses(`leader.${domain}`, leading)
     out.addresses(`master.${domain}`, leading)
     for (const proto of ['_tcp', '_udp']) {
-      out.add(`_leader.${proto}.${domain}`, 'SRV', `leader.${domain}:${at.port}`)
+      out.service(`_leader.${proto}.${domain}`, `leader.${domain}`, at.port)
     }
   }
   const known = new Set(leading)
@@ -110,7 +110,7 @@ export const clusterRecords = (
   options: RecordOptions,
   addressesOf: AddressesOf,
 ): Made => {
-  const out = new Maker('the cluster')
+  const out = new Maker('the cluster', options)
   frameworkRecords(out, state, options, addressesOf)
   agentRecords(out, state, options, addressesOf)
   out.addresses(options.soaMname, plainIps(options.listenerAddresses))

@@ -5,7 +5,7 @@
  */
 import { addressType, canonicalIp } from '../control/ip.ts'
 import { label952, mesosDnsLabel } from '../control/mesos/label.ts'
-import type { RecordType } from '../control/mesos/owners.ts'
+import { flat, type RecordType } from '../control/mesos/owners.ts'
 
 /** Where a task's addresses come from: its agent, its network_infos, or a status label. */
 export type IpSource = 'host' | 'netinfo' | 'mesos' | 'docker'
@@ -13,12 +13,22 @@ export const IP_SOURCES: readonly IpSource[] = ['host', 'netinfo', 'mesos', 'doc
 
 /**
  * One record. `name` is lower case without the final dot; `data` is an address
- * in canonical spelling, or of SRV 'target:port', the target without final dot.
+ * in canonical spelling, or rdata of SRV, the target without final dot (`srvData`).
  */
 export type MesosRecord = {
   readonly name: string
   readonly type: RecordType
   readonly data: string
+}
+
+/** SRV rdata as the zone serves it: made here once, because to make it of parts at every load took a tenth of that. */
+export const srvData = (weight: number, target: string, port: number): string =>
+  flat('0 ', String(weight), ' ', String(port), ' ', target)
+
+/** Where such rdata points to. */
+export const srvTarget = (data: string): { readonly target: string; readonly port: string } => {
+  const [, , port = '', target = ''] = data.split(' ')
+  return { target, port }
 }
 
 /** A name that could not be made, and why; for the log and the counters. */
@@ -37,6 +47,8 @@ export type RecordOptions = {
   readonly ipSources: readonly IpSource[]
   /** Labels of RFC 952 (24 octets, a letter first) instead of RFC 1123. */
   readonly enforceRfc952: boolean
+  /** Weight of every SRV record; the priority is 0. */
+  readonly srvWeight: number
   /** Name of this server, no final dot, and the addresses it is reached at. */
   readonly soaMname: string
   readonly listenerAddresses: readonly string[]
@@ -61,9 +73,11 @@ export class Maker {
   readonly records: MesosRecord[] = []
   readonly problems: Problem[] = []
   readonly #subject: string
+  readonly #srvWeight: number
 
-  constructor(subject: string) {
+  constructor(subject: string, { srvWeight }: RecordOptions) {
     this.#subject = subject
+    this.#srvWeight = srvWeight
   }
 
   problem(reason: string): void {
@@ -78,6 +92,10 @@ export class Maker {
 
   addresses(name: string, ips: readonly string[]): void {
     for (const ip of ips) this.add(name, addressType(ip), ip)
+  }
+
+  service(name: string, target: string, port: number): void {
+    this.add(name, 'SRV', srvData(this.#srvWeight, target, port))
   }
 }
 

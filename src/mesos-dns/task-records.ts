@@ -9,7 +9,14 @@ import { addressType } from '../control/ip.ts'
 import type { Task } from '../control/mesos/model.ts'
 import { flat, Owner, type RecordType, type Sink } from '../control/mesos/owners.ts'
 import { taskHash } from '../control/mesos/zbase32.ts'
-import { MAX_NAME, MAX_PROBLEMS, plainIps, type IpSource, type Problem } from './record.ts'
+import {
+  MAX_NAME,
+  MAX_PROBLEMS,
+  plainIps,
+  srvData,
+  type IpSource,
+  type Problem,
+} from './record.ts'
 import type { NameBook, Spelling } from './task-names.ts'
 
 /** Ports of one task that get SRV records; nobody looks up a thousand. */
@@ -102,7 +109,7 @@ class Making {
     for (const [begin, end] of this.#task.ports) {
       for (let port = begin; port <= end; port++) {
         if (--left < 0) return this.problem(`it has more than ${MAX_PORTS} ports`)
-        const data = flat(target, ':', String(port))
+        const data = srvData(this.#book.options.srvWeight, target, port)
         for (const service of of.slaveServices) this.#put(service, 'SRV', data)
         if (ownToo) for (const service of of.ownServices) this.#put(service, 'SRV', data)
       }
@@ -116,7 +123,7 @@ class Making {
     for (const { number, name, protocol } of ports.slice(0, MAX_PORTS)) {
       const { owners, tooLong } = of.port(name, protocol, this.#book.spell)
       if (tooLong) this.problem('the name of a port is too long')
-      const data = flat(target, ':', String(number))
+      const data = srvData(this.#book.options.srvWeight, target, number)
       for (const owner of owners) this.#put(owner, 'SRV', data)
     }
   }

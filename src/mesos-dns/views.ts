@@ -4,7 +4,8 @@
  * is unknown. Pure; http.ts serves it.
  */
 import type { NameRecords, RecordType } from '../control/mesos/owners.ts'
-import type { MesosRecord } from './record.ts'
+import { valuesOf } from '../control/mesos/tally.ts'
+import { srvTarget, type MesosRecord } from './record.ts'
 import type { ZoneRecords } from './records.ts'
 
 export type HostView = { readonly host: string; readonly ip: string }
@@ -43,10 +44,10 @@ export type AxfrView = {
   }
 }
 
-/** 'target:port' with the target's final dot. */
+/** SRV rdata as the API shows it: 'target.:port'. */
 const dotted = (data: string): string => {
-  const colon = data.lastIndexOf(':')
-  return `${data.slice(0, colon)}.${data.slice(colon)}`
+  const { target, port } = srvTarget(data)
+  return `${target}.:${port}`
 }
 
 const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dotted(data) : data)
@@ -55,8 +56,8 @@ const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dott
 const wanted = (name: string): string => name.replaceAll('.*', '').toLowerCase().replace(/\.$/, '')
 
 const addressesOf = (of: NameRecords | undefined): string[] => [
-  ...(of?.A?.values ?? []),
-  ...(of?.AAAA?.values ?? []),
+  ...valuesOf(of?.A),
+  ...valuesOf(of?.AAAA),
 ]
 
 /** The addresses of a name. */
@@ -69,14 +70,13 @@ export const hostView = (records: ZoneRecords, host: string): readonly HostView[
 /** The targets of a service, with one address of each family. */
 export const serviceView = (records: ZoneRecords, service: string): readonly ServiceView[] => {
   const found: ServiceView[] = []
-  for (const data of records.names.get(wanted(service))?.SRV?.values ?? []) {
-    const colon = data.lastIndexOf(':')
-    const target = data.slice(0, colon)
+  for (const data of valuesOf(records.names.get(wanted(service))?.SRV)) {
+    const { target, port } = srvTarget(data)
     const of = records.names.get(target)
     for (const set of [of?.A, of?.AAAA]) {
-      const ip = set?.values[0]
+      const [ip] = valuesOf(set)
       if (ip === undefined) continue
-      found.push({ service, host: `${target}.`, ip, port: data.slice(colon + 1) })
+      found.push({ service, host: `${target}.`, ip, port })
     }
   }
   return found.length === 0 ? [{ service: '', host: '', ip: '', port: '' }] : found
@@ -136,9 +136,9 @@ export const axfrView = (
   const SRVs: RecordsView = {}
   for (const name of [...records.names.keys()].sort()) {
     const of = records.names.get(name)
-    if (of?.A) As[`${name}.`] = [...of.A.values]
-    if (of?.AAAA) AAAAs[`${name}.`] = [...of.AAAA.values]
-    if (of?.SRV) SRVs[`${name}.`] = of.SRV.values.map(dotted)
+    if (of?.A) As[`${name}.`] = [...valuesOf(of.A)]
+    if (of?.AAAA) AAAAs[`${name}.`] = [...valuesOf(of.AAAA)]
+    if (of?.SRV) SRVs[`${name}.`] = valuesOf(of.SRV).map(dotted)
   }
   return {
     TTL: about.ttl,

@@ -1,36 +1,27 @@
 /**
  * The records as a local zone: owners with RRsets, and what changes of them.
- * Here records get their TTL, and SRV its priority and weight.
+ * Here records get their TTL.
  */
 import type { Owner, RRset, Seconds } from '../boundary.ts'
 import type { ZoneChange, ZoneMap } from '../control/zone.ts'
 import { ZoneView } from '../control/zone-view.ts'
-import type { NameRecords } from '../control/mesos/owners.ts'
+import { RECORD_TYPES, type NameRecords } from '../control/mesos/owners.ts'
+import { keptValues } from '../control/mesos/tally.ts'
 import type { ZoneRecords } from './records.ts'
 
 export type ZoneOptions = {
   readonly ttl: Seconds
-  /** Weight of every SRV record; the priority is 0. */
-  readonly srvWeight: number
-}
-
-/** 'web.example.org:8080' as rdata. */
-const srvData = (data: string, weight: number): string => {
-  const colon = data.lastIndexOf(':')
-  return `0 ${weight} ${data.slice(colon + 1)} ${data.slice(0, colon)}`
 }
 
 /** The RRsets of one name. */
 export const rrsetsOf = (
   records: NameRecords,
-  { ttl, srvWeight }: ZoneOptions,
+  { ttl }: ZoneOptions,
 ): readonly RRset[] => {
   const rrsets: RRset[] = []
-  if (records.A) rrsets.push({ type: 'A', ttl, data: records.A.keep() })
-  if (records.AAAA) rrsets.push({ type: 'AAAA', ttl, data: records.AAAA.keep() })
-  if (records.SRV) {
-    const data = records.SRV.values.map(one => srvData(one, srvWeight))
-    rrsets.push({ type: 'SRV', ttl, data })
+  for (const type of RECORD_TYPES) {
+    const tally = records[type]
+    if (tally !== undefined) rrsets.push({ type, ttl, data: keptValues(tally) })
   }
   return rrsets
 }

@@ -36,11 +36,12 @@ const zoneOf = (state: MesosState, listener = '127.0.1.1'): CompatZone => {
     domain: 'mesos',
     ipSources: ['netinfo', 'mesos', 'host'],
     enforceRfc952: false,
+    srvWeight: 1,
     soaMname: 'ns1.mesos',
     listenerAddresses: [listener],
   })
   const owners = new Map<string, readonly RRset[]>()
-  const options = { ttl: 60, srvWeight: 1 }
+  const options = { ttl: 60 }
   for (const [name, of] of records.names) owners.set(name, rrsetsOf(of, options))
   return {
     apex: 'mesos',

@@ -10,6 +10,7 @@ import {
 import { parseState } from '../../src/control/mesos/state.ts'
 import type { MesosEvent } from '../../src/control/mesos/operator-api.ts'
 import { reduce, type Known } from '../../src/control/mesos/reducer.ts'
+import { valuesOf } from '../../src/control/mesos/tally.ts'
 import { recordsFromState, ZoneRecords } from '../../src/mesos-dns/records.ts'
 import { hostsToLookUp } from '../../src/mesos-dns/cluster-records.ts'
 import type { IpSource, RecordOptions } from '../../src/mesos-dns/record.ts'
@@ -27,6 +28,7 @@ const OPTIONS: RecordOptions = {
   domain: 'mesos',
   ipSources: ['netinfo', 'mesos', 'host'],
   enforceRfc952: false,
+  srvWeight: 1,
   soaMname: 'ns1.mesos',
   listenerAddresses: ['127.0.1.1'],
 }
@@ -120,8 +122,8 @@ const state = (tasks: readonly Task[], fields: Partial<MesosState> = {}): MesosS
 const lines = (records: ZoneRecords): string[] => {
   const all: string[] = []
   for (const [name, of] of records.names) {
-    for (const [type, set] of Object.entries(of))
-      for (const one of set?.values ?? []) all.push(`${name} ${type} ${one}`)
+    for (const type of ['A', 'AAAA', 'SRV'] as const)
+      for (const one of valuesOf(of[type])) all.push(`${name} ${type} ${one}`)
   }
   return all.sort()
 }
@@ -139,8 +141,8 @@ t.test('a task has its plain and its canonical name, beside and under slave', as
     'web-iffe9-s0.marathon.mesos A 192.0.2.80',
     'web.marathon.slave.mesos A 192.0.2.10',
     'web-iffe9-s0.marathon.slave.mesos A 192.0.2.10',
-    '_web._tcp.marathon.mesos SRV web-iffe9-s0.marathon.slave.mesos:31001',
-    '_web._udp.marathon.slave.mesos SRV web-iffe9-s0.marathon.slave.mesos:31000',
+    '_web._tcp.marathon.mesos SRV 0 1 31001 web-iffe9-s0.marathon.slave.mesos',
+    '_web._udp.marathon.slave.mesos SRV 0 1 31000 web-iffe9-s0.marathon.slave.mesos',
   ]) {
     t.ok(got.includes(line), line)
   }
@@ -187,11 +189,11 @@ t.test('a discovery port names its service, its protocols and port 0', async t =
   for (const line of [
     'web.shop.marathon.mesos A 192.0.2.80',
     'web-shop.marathon.mesos A 192.0.2.80',
-    '_http._web-shop._tcp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:8080',
-    '_http._web.shop._tcp.marathon.mesos SRV web.shop-iffe9-s0.marathon.mesos:8080',
-    '_web-shop._udp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:53',
-    '_web-shop._tcp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:53',
-    '_zero._web-shop._udp.marathon.mesos SRV web-shop-iffe9-s0.marathon.mesos:0',
+    '_http._web-shop._tcp.marathon.mesos SRV 0 1 8080 web-shop-iffe9-s0.marathon.mesos',
+    '_http._web.shop._tcp.marathon.mesos SRV 0 1 8080 web.shop-iffe9-s0.marathon.mesos',
+    '_web-shop._udp.marathon.mesos SRV 0 1 53 web-shop-iffe9-s0.marathon.mesos',
+    '_web-shop._tcp.marathon.mesos SRV 0 1 53 web-shop-iffe9-s0.marathon.mesos',
+    '_zero._web-shop._udp.marathon.mesos SRV 0 1 0 web-shop-iffe9-s0.marathon.mesos',
   ]) {
     t.ok(got.includes(line), line)
   }
@@ -359,8 +361,8 @@ t.test('records of any state are valid names, whatever the state says', async t 
       for (const [name, records] of recordsFromState(parsed, ['x', ''], OPTIONS, host => [host])
         .names) {
         if (!VALID.test(name)) t.fail(`${JSON.stringify(name)} is no name`)
-        for (const srv of records.SRV?.values ?? []) {
-          if (!VALID.test(srv.replace(/:\d{1,5}$/, '')))
+        for (const srv of valuesOf(records.SRV)) {
+          if (!VALID.test(srv.replace(/^0 1 \d{1,5} /, '')))
             t.fail(`${JSON.stringify(srv)} is no target`)
         }
       }

@@ -34,10 +34,11 @@ export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
     domain: apex,
     ipSources,
     enforceRfc952: false,
+    srvWeight: 1,
     soaMname: `ns1.${apex}`,
     listenerAddresses: [],
   })
-  const zone = new RecordsZone(records, { ttl: TTL, srvWeight: 1 })
+  const zone = new RecordsZone(records, { ttl: TTL })
   let first = true
   return {
     apex,

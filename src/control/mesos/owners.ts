@@ -4,9 +4,10 @@
  * that makes it. Whoever makes records of one name again and again keeps its
  * `Owner`, because finding it by name is most of what a record costs.
  */
-import { Tally } from './tally.ts'
+import { Many, type Tally } from './tally.ts'
 
-export type RecordType = 'A' | 'AAAA' | 'SRV'
+export const RECORD_TYPES = ['A', 'AAAA', 'SRV'] as const
+export type RecordType = (typeof RECORD_TYPES)[number]
 
 /** The records of a name by type. */
 export type NameRecords = { readonly [type in RecordType]: Tally | undefined }
@@ -49,19 +50,23 @@ export class Owners {
   /** One more makes this record. */
   readonly add: Sink = (owner, type, data) => {
     const at = owner.listed ? owner : this.#list(owner)
-    const tally = at[type]
-    if (tally === undefined) at[type] = new Tally(data)
-    else if (!tally.add(data)) return
+    const had = at[type]
+    if (had === undefined) at[type] = data
+    else {
+      const many = typeof had === 'string' ? (at[type] = new Many(had)) : had
+      if (!many.add(data)) return
+    }
     this.#touch(at)
   }
 
   /** One of those that made it does no longer. */
   readonly remove: Sink = (owner, type, data) => {
     const at = owner.listed ? owner : this.#listed.get(owner.name)
-    const tally = at?.[type]
-    if (at === undefined || tally === undefined || !tally.remove(data)) return
+    const had = at?.[type]
+    if (at === undefined || had === undefined) return
+    if (typeof had === 'string' ? had !== data : !had.remove(data)) return
     this.#touch(at)
-    if (tally.size === 0) at[type] = undefined
+    if (typeof had === 'string' || had.values.length === 0) at[type] = undefined
     if (at.A || at.AAAA || at.SRV) return
     this.#listed.delete(at.name)
     at.listed = false

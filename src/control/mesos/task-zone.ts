@@ -9,10 +9,11 @@ import type { Owner as OwnerData, RRset } from '../../boundary.ts'
 import type { ZoneMap } from '../zone.ts'
 import { ZoneView } from '../zone-view.ts'
 import type { MesosState, Task } from './model.ts'
-import { Owners, type Owner, type Sink } from './owners.ts'
+import { Owners, RECORD_TYPES, type Owner, type Sink } from './owners.ts'
 import type { Changed } from './reducer.ts'
 import { inOneGo, STEP } from './steps.ts'
 import { sameTask } from './same-task.ts'
+import { keptValues, valuesOf } from './tally.ts'
 import { NameBook } from './task-names.ts'
 import { agentAddress, isNamed, masterRecords, taskRecords } from './task-records.ts'
 
@@ -20,8 +21,6 @@ import { agentAddress, isNamed, masterRecords, taskRecords } from './task-record
 type Entry = { task: Task; readonly framework: string; readonly host: string }
 
 type Masters = { readonly leader: string; readonly masters: readonly string[] }
-
-const RECORD_TYPES = ['A', 'AAAA', 'SRV'] as const
 
 export class TaskZone {
   /** All of it, as it is at any time. */
@@ -138,7 +137,8 @@ export class TaskZone {
     for (const type of RECORD_TYPES) {
       const tally = owner[type]
       if (tally === undefined) continue
-      const data = tally.size === 1 ? tally.keep() : [...tally.values].sort()
+      const values = valuesOf(tally)
+      const data = values.length === 1 ? keptValues(tally) : [...values].sort()
       rrsets.push({ type, ttl: this.#ttl, data })
     }
     return rrsets
