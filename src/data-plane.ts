@@ -281,6 +281,7 @@ export class DataPlane {
 
   #housekeeping(now: number): void {
     this.#exchanges.sweep(now)
+    this.#zones.tidy(now)
     this.#probe(now)
     const c = this.#counters
     const { stats } = this.#io

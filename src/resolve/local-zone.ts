@@ -39,10 +39,17 @@ export class LocalZone {
   #wild = false
   readonly #suffix: string
 
-  /** `owners` is how many will be loaded, for their room. */
-  constructor(apex: string, soa: ZoneApex, ns: string, serial: number, owners = 0) {
+  /** `owners` is how many will be loaded, for their room; that of `old`, which is not used any more, may be taken. */
+  constructor(
+    apex: string,
+    soa: ZoneApex,
+    ns: string,
+    serial: number,
+    owners = 0,
+    old?: LocalZone,
+  ) {
     this.apex = apex
-    this.#packed = new PackedOwners(apex, owners)
+    this.#packed = new PackedOwners(apex, owners, old && old.#packed)
     this.#suffix = `.${apex}`
     this.soa = soa
     this.ns = ns
@@ -56,6 +63,11 @@ export class LocalZone {
   /** Owners as text, so many a step. Only before anything is set or dropped. */
   load(text: string, step: number): Generator<void> {
     return this.#packed.add(text, step)
+  }
+
+  /** All is loaded. */
+  settle(): void {
+    this.#packed.settle()
   }
 
   set([name, rrsets]: Owner): void {

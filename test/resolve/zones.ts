@@ -117,6 +117,40 @@ t.test('a zone grows beyond what was announced', async t => {
   t.ok(owners.every(([name, rrsets]) => zone.find(name)?.[0]?.data[0] === rrsets[0]?.data[0]))
 })
 
+t.test('what is loaded over the memory of an older zone is all there is', async t => {
+  const zones = new Zones()
+  const owners = (n: number, word: string): Owner[] =>
+    Array.from({ length: n }, (_, i) => [below(`${word}${i}`, `g${i % 7}`), A(`10.0.0.${i % 200}`)])
+  let before: Owner[] = []
+  for (const [round, n] of [900, 1_000, 20, 800, 3_000, 0, 1_000].entries()) {
+    const now = owners(n, round % 3 ? 'n' : `of${round}x`)
+    const pieces = [now.slice(0, n / 3), now.slice(n / 3)]
+    for (const message of loading(pieces, n)) {
+      const serving = zones.get(APEX)
+      inOneGo(zones.apply(message))
+      if (message.op === 'commit' || !serving) continue
+      t.equal(serving.names, before.length, 'what is served stays while the next is loaded')
+      t.ok(before.every(([name, rrsets]) => serving.find(name)?.[0]?.data[0] === rrsets[0]?.data[0]))
+    }
+    const zone = zones.get(APEX)!
+    t.equal(zone.names, n)
+    t.ok(now.every(([name, rrsets]) => zone.find(name)?.[0]?.data[0] === rrsets[0]?.data[0]))
+    const gone = before.filter(([name]) => !now.some(([other]) => other === name))
+    t.ok(gone.every(([name]) => rcode(zone, name) === RCODE.NXDOMAIN))
+    if (round === 3) for (const at of [1, 20_000]) zones.tidy(at)
+    before = now
+  }
+})
+
+t.test('a load that is begun again takes nothing from the first', async t => {
+  const zones = new Zones()
+  const [load, more] = loading([[[below('a'), A('192.0.2.1')]]])
+  for (const message of [load!, more!, ...loading([[[below('b'), A('192.0.2.2')]]])])
+    inOneGo(zones.apply(message))
+  const zone = zones.get(APEX)!
+  t.same([zone.names, rcode(zone, below('a')), rcode(zone, below('b'))], [1, RCODE.NXDOMAIN, 0])
+})
+
 t.test('a long message is done in steps', async t => {
   const owners = Array.from({ length: 500 }, (_, i): Owner => [below(`n${i}`), A('192.0.2.1')])
   const steps: number[] = []
