@@ -8,7 +8,7 @@
  */
 import { CONTROL, CONTROL_LENGTH, HEADER_BYTES, HEADER_WORDS, IOV, NAME_LENGTH } from './arena.ts'
 import type { Messages } from './arena.ts'
-import { AF_INET, NAME_BYTES, NAME_WORDS } from './inet.ts'
+import { AF_INET, NAME_BYTES, NAME_WORDS, portOf } from './inet.ts'
 import type { Libc } from './libc.ts'
 import { SOL_UDP, UDP_SEGMENT } from './libc.ts'
 
@@ -77,12 +77,14 @@ export class SendList {
     this.#length[place] = length
     this.#control[place] = control
     this.#next[place] = -1
-    if (join && control === 0 && this.#joins(place, length)) return
+    // What nobody can be sent (a query may come from port 0) must not look like a message refused for its shape.
+    const mayJoin = join && control === 0 && portOf(this.#packets.names[packet * NAME_WORDS]!) !== 0
+    if (mayJoin && this.#joins(place, length)) return
     const message = this.count++
     this.#first[message] = place
     this.#last[message] = place
     this.#bytes[message] = length
-    this.#open[message] = join && control === 0 ? 1 : 0
+    this.#open[message] = mayJoin ? 1 : 0
   }
 
   #joins(place: number, length: number): boolean {

@@ -123,10 +123,13 @@ t.test(
 t.test('what must leave from an address of its own, or may not join, stays alone', async t => {
   const { list, read, to } = setUp()
   for (let i = 0; i < 4; i++) to(i, '192.0.2.1', 5353)
+  for (let i = 4; i < 6; i++) to(i, '192.0.2.1', 0)
   list.add(0, 60, 32, true)
   list.add(1, 60, 0, true)
   list.add(2, 60, 32, true)
   list.add(3, 60, 0, false)
+  list.add(4, 60, 0, true)
+  list.add(5, 60, 0, true)
   t.strictSame(
     read().map(m => [m.packets, m.control]),
     [
@@ -134,6 +137,8 @@ t.test('what must leave from an address of its own, or may not join, stays alone
       [[1], 0],
       [[2], 32],
       [[3], 0],
+      [[4], 0],
+      [[5], 0],
     ],
   )
 })
