@@ -16,6 +16,7 @@ import {
   thisnodeZone,
   zkZone,
 } from './control/local-zones.ts'
+import { HostWatch } from './control/host-watch.ts'
 import { Http } from './control/http.ts'
 import { Masters } from './control/masters/masters.ts'
 import { SnapshotBuilder } from './control/snapshot.ts'
@@ -32,6 +33,7 @@ import { gossipRoutes } from './control/gossip-routes.ts'
 import { mayShare, Shared } from './control/shared.ts'
 import { L4LB_APEX } from './control/vip/record.ts'
 import { VipService } from './control/vip/service.ts'
+import { gossipView, routeViews, sourceTroubles } from './control/views.ts'
 import { isWildcard } from './config/address.ts'
 import { defaultAllow } from './config/host.ts'
 import { messageOf } from './error.ts'
@@ -40,7 +42,6 @@ import type { Reason } from './ops/health.ts'
 import type { Metrics } from './ops/metrics.ts'
 import type { Route } from './ops/route.ts'
 import type { GossipStatus, MastersStatus, RouteStatus } from './ops/status.ts'
-import { upstreamName } from './resolve/upstream.ts'
 import { version } from './version.ts'
 
 export type ControlMeans = {
@@ -65,11 +66,7 @@ const SHARED = [DCOS_APEX, MESOS_COPY_APEX]
 const VIP_GRACE_MS = 30_000
 /** As often as dcos-net refreshed its facts of a node. */
 const NODE_FACTS_MS = 30 * 60_000
-/** How often it is looked whether this host has other addresses and networks: at boot it has none yet. */
-const FOLLOW_HOST_MS = 2_000
 const REJOIN_MS = 5_000
-/** More bad labels than this are in the log. */
-const MOST_NOTES = 10
 
 export class ControlPlane {
   readonly zones: ZonePublisher
@@ -85,9 +82,8 @@ export class ControlPlane {
   #snapshot: Snapshot | undefined
   #snapshotAt = 0
   #mastersAt = 0
-  readonly #timers: NodeJS.Timeout[] = []
-  /** This host's address as it was told last. */
-  #told = ''
+  #host: HostWatch | undefined
+  #facts: NodeJS.Timeout | undefined
   /** Who may ask, now. */
   #allow: readonly string[]
   readonly #http = new Http()
@@ -118,8 +114,8 @@ export class ControlPlane {
     this.#startVips()
     this.#startMesos()
     this.#publish()
-    this.#timers.push(setInterval(() => this.#followHost(), FOLLOW_HOST_MS).unref())
-    this.#timers.push(setInterval(() => this.#tellFacts(), NODE_FACTS_MS).unref())
+    this.#host = this.#watchHost()
+    this.#facts = setInterval(() => this.#tellFacts(), NODE_FACTS_MS).unref()
   }
 
   /** Another configuration; listeners, cache and counters are not its business. */
@@ -131,6 +127,7 @@ export class ControlPlane {
       if (!(label in config.zones)) this.zones.remove(`${label}.${APEX}`)
     this.#config = config
     this.#allow = config.allow
+    this.#host?.reloaded(config.allow)
     this.#builtIn()
     if (changed('masters')) this.#startMasters()
     if (changed('vips')) this.#startVips()
@@ -174,52 +171,16 @@ export class ControlPlane {
 
   /** Configured routes in order of decision. */
   routeList(): RouteStatus[] {
-    const { own = [], forward = [], rest } = this.#snapshot ?? {}
-    const shown = [...own, ...forward, ...(rest ? [rest] : [])]
-    return shown.map(spec => ({
-      zone: spec.zone === '' ? '.' : spec.zone,
-      kind: spec.kind,
-      to:
-        spec.kind === 'forward'
-          ? spec.upstreams.map(upstreamName)
-          : spec.kind === 'rename'
-            ? [spec.to]
-            : [],
-    }))
+    return this.#snapshot ? routeViews(this.#snapshot) : []
   }
 
   /** Trouble that only the parts know of. */
   notes(): Reason[] {
-    const notes: Reason[] = []
-    const vips = this.#vips?.status
-    for (const { taskId, label, why } of vips?.agent?.badLabels.slice(0, MOST_NOTES) ?? [])
-      notes.push({ name: `task ${taskId}`, detail: `VIP label ${label}: ${why}` })
-    if (vips?.agent && vips.agent.trouble !== '')
-      notes.push({ name: 'Mesos agent', detail: vips.agent.trouble })
-    for (const file of vips?.files ?? [])
-      if (file.problem !== '') notes.push({ name: file.path, detail: file.problem })
-    const mesos = this.#mesos?.status
-    if (mesos && mesos.trouble !== '') notes.push({ name: 'Mesos master', detail: mesos.trouble })
-    return notes
+    return sourceTroubles(this.#vips?.status, this.#mesos?.status)
   }
 
   gossipStatus(): GossipStatus | undefined {
-    const gossip = this.#gossip
-    if (!gossip) return undefined
-    const { members, encrypted, health } = gossip.status()
-    const { entries, synced, holding } = gossip.records.stats()
-    const detail = holding
-      ? 'many owners vanished at once; all are shown as before'
-      : health > 0
-        ? `this node distrusts itself (${health} of 7)`
-        : ''
-    return {
-      members: { alive: members.alive, suspect: members.suspect, dead: members.dead },
-      entries,
-      synced,
-      encrypted,
-      detail,
-    }
+    return this.#gossip && gossipView(this.#gossip)
   }
 
   /** Read APIs over what is published. */
@@ -251,7 +212,8 @@ export class ControlPlane {
     // it must not try to join once more
     this.#gossip = undefined
     this.zones.close()
-    for (const timer of this.#timers) clearInterval(timer)
+    this.#host?.close()
+    clearInterval(this.#facts)
     this.#forOthers.close()
     this.#shared?.close()
     await Promise.all([
@@ -285,25 +247,27 @@ export class ControlPlane {
   }
 
   #thisnode(): void {
-    this.#told = this.#ownIp()
-    this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#told))
+    this.#zone(`thisnode.${APEX}`, thisnodeZone(this.#ownIp()))
   }
 
   /** Whatever names this host by its address follows it, and so does who may ask by default. */
-  #followHost(): void {
-    if (this.#config.allowAttached) this.#followNetworks()
-    if (this.#ownIp() === this.#told) return
-    this.#thisnode()
-    this.#tellFacts()
-  }
-
-  /** A container's network begins long after us. */
-  #followNetworks(): void {
-    const allow = defaultAllow(this.#means.attached())
-    if (allow.join() === this.#allow.join()) return
-    this.#means.log.info('other networks are attached, who may ask follows', { allow })
-    this.#allow = allow
-    this.#publish()
+  #watchHost(): HostWatch {
+    return new HostWatch(
+      {
+        address: () => this.#ownIp(),
+        allow: () => (this.#config.allowAttached ? defaultAllow(this.#means.attached()) : undefined),
+        onAddress: () => {
+          this.#thisnode()
+          this.#tellFacts()
+        },
+        onAllow: allow => {
+          this.#means.log.info('other networks are attached, who may ask follows', { allow })
+          this.#allow = allow
+          this.#publish()
+        },
+      },
+      this.#allow,
+    )
   }
 
   #zone(apex: string, zone: ZoneMap, source = 'built-in'): void {
