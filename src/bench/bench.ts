@@ -9,10 +9,11 @@ import { join, resolve } from 'node:path'
 import { fail, messageOf } from '../error.ts'
 import { CASES } from './cases.ts'
 import type { Case, Target } from './cases.ts'
-import { measure } from './measure.ts'
+import { goingFirst, measure } from './measure.ts'
 import type { Measured } from './measure.ts'
 import { Ground } from './place.ts'
 import { Questions } from './questions.ts'
+import { pauses, together } from './pauses.ts'
 import { markdownReport, textReport, writeBetweenMarkers } from './report.ts'
 import type { Row, Start } from './report.ts'
 import { Running } from './running.ts'
@@ -63,6 +64,8 @@ export const bench = async (options: BenchOptions): Promise<number> => {
   const rows: Row[] = []
   const ready = new Map<string, number[]>()
   let trouble = 0
+  const looked = (options.seconds ?? 2) * 1_000
+  const before = await goingFirst(() => pauses(looked))
   try {
     const masters = Array.from({ length: MASTERS }, (_, i) => ground.address(FIRST_MASTER + i))
     const upstreams = await Upstreams.start(masters, TTL)
@@ -83,8 +86,9 @@ export const bench = async (options: BenchOptions): Promise<number> => {
   } finally {
     ground.close()
   }
+  const machine = together(before, await goingFirst(() => pauses(looked)))
   const starts: Start[] = [...ready].map(([server, readyMs]) => ({ server, readyMs }))
-  out(options.json ? `${JSON.stringify({ rows, starts }, null, 2)}\n` : textReport(rows, starts))
+  out(options.json ? `${JSON.stringify({ rows, starts, machine }, null, 2)}\n` : textReport(rows, starts, machine))
   if (options.write) {
     const command = [
       'spartan bench',
@@ -93,7 +97,7 @@ export const bench = async (options: BenchOptions): Promise<number> => {
     ]
     writeBetweenMarkers(
       resolve('README.md'),
-      markdownReport(rows, starts, command.join(' '), new Date()),
+      markdownReport(rows, starts, machine, command.join(' '), new Date()),
     )
   }
   const wrong = rows.some(row => row.runs.some(run => run.wrong > 0))

@@ -48,17 +48,16 @@ export const measure = async (
   options: MeasureOptions,
 ): Promise<Measured> => {
   const { io } = await createPacketIO({ io: 'auto' })
-  const usual = getPriority()
-  renice(-20)
   try {
-    const load = await open(io)
-    try {
-      return await run(io, load, options)
-    } finally {
-      load.close()
-    }
+    return await goingFirst(async () => {
+      const load = await open(io)
+      try {
+        return await run(io, load, options)
+      } finally {
+        load.close()
+      }
+    })
   } finally {
-    renice(usual)
     io.close()
   }
 }
@@ -68,6 +67,16 @@ export const measure = async (
  * for them would count as the server's latency. Where it is allowed; servers
  * and threads that start between measurements do not inherit it.
  */
+export const goingFirst = async <T>(work: () => Promise<T> | T): Promise<T> => {
+  const usual = getPriority()
+  renice(-20)
+  try {
+    return await work()
+  } finally {
+    renice(usual)
+  }
+}
+
 const renice = (nice: number): void => {
   try {
     setPriority(nice)

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fail } from '../error.ts'
 import type { Measured } from './measure.ts'
+import type { Pauses } from './pauses.ts'
 
 /** All runs of one server in one case. */
 export type Row = {
@@ -84,17 +85,21 @@ const aligned = (table: readonly (readonly string[])[]): string => {
 const casesOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(row => row.case))]
 
 /** Everything as aligned text, one block a case. */
-export const textReport = (rows: readonly Row[], starts: readonly Start[]): string => {
+export const textReport = (
+  rows: readonly Row[],
+  starts: readonly Start[],
+  machine: Pauses,
+): string => {
   const blocks = casesOf(rows).map(name => {
     const mine = rows.filter(row => row.case === name)
     const ours = oursOf(rows, name)
     return `${name}: ${mine[0]!.title}\n${aligned([HEAD, ...mine.map(row => cells(row, ours))])}`
   })
-  return [...blocks, ...facts(rows, starts)].join('\n\n') + '\n'
+  return [...blocks, ...facts(rows, starts, machine)].join('\n\n') + '\n'
 }
 
 /** Sentences that the table does not hold. */
-const facts = (rows: readonly Row[], starts: readonly Start[]): string[] => {
+const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses): string[] => {
   const lines: string[] = []
   const direct = rows.find(row => row.case === 'latency' && row.server === 'direct')
   if (direct) {
@@ -107,32 +112,37 @@ const facts = (rows: readonly Row[], starts: readonly Start[]): string[] => {
   for (const { server, readyMs } of starts) {
     lines.push(`${server} is ready ${show(median(readyMs))} ms after its start`)
   }
+  const { count, overMs, longestMs, totalMs, lookedMs } = machine
+  lines.push(
+    `the machine kept a thread that only reads the clock from it ${show(count)} times for over ${overMs} ms in ${show(lookedMs / 1000, 1)} s, ${show(totalMs)} ms in all and ${show(longestMs, 1)} ms at the longest; every p99.9 holds that too`,
+  )
   const wrong = rows.flatMap(row =>
     row.runs.filter(run => run.example).map(run => `${row.server}: ${run.example}`),
   )
   if (wrong.length > 0) lines.push(`first wrong answer: ${wrong[0]}`)
-  return lines.length > 0 ? [lines.join('\n')] : []
+  return [lines.join('\n')]
 }
 
 /** The table of the README, with where and how it was made. */
 export const markdownReport = (
   rows: readonly Row[],
   starts: readonly Start[],
+  machine: Pauses,
   command: string,
   date: Date,
 ): string => {
-  const machine = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.versions.node}`
+  const where = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.versions.node}`
   const head = ['case', ...HEAD]
   const lines = rows.map(row => [row.title, ...cells(row, oursOf(rows, row.case))])
   const runs = Math.max(0, ...rows.map(row => row.runs.length))
   return [
-    `${date.toISOString().slice(0, 10)}, ${machine}, loopback, one core for the server; medians of ${runs} interleaved runs. Made by \`${command}\`.`,
+    `${date.toISOString().slice(0, 10)}, ${where}, loopback, one core for the server; medians of ${runs} interleaved runs. Made by \`${command}\`.`,
     '',
     `| ${head.join(' | ')} |`,
     `|${head.map((_, i) => (i < 2 ? '---' : '--:')).join('|')}|`,
     ...lines.map(line => `| ${line.join(' | ')} |`),
     '',
-    ...facts(rows, starts).flatMap(block => block.split('\n').map(line => `- ${line}`)),
+    ...facts(rows, starts, machine).flatMap(block => block.split('\n').map(line => `- ${line}`)),
   ].join('\n')
 }
 

@@ -7,6 +7,7 @@ import { bench } from '../../src/bench/bench.ts'
 import { fault } from '../../src/bench/counts.ts'
 import { Histogram } from '../../src/bench/histogram.ts'
 import { PEERS } from '../../src/bench/peers.ts'
+import { pauses, together } from '../../src/bench/pauses.ts'
 import { Questions } from '../../src/bench/questions.ts'
 import { markdownReport, median, textReport, writeBetweenMarkers } from '../../src/bench/report.ts'
 import type { Row } from '../../src/bench/report.ts'
@@ -55,6 +56,16 @@ t.test('bench refuses cases and servers that there are not', async t => {
   const quiet = { out: () => {}, progress: () => {} }
   await t.rejects(bench({ cases: ['nothing'], ...quiet }), { code: 'EUSAGE', message: /hit50k/ })
   await t.rejects(bench({ servers: ['nothing'], ...quiet }), { code: 'EUSAGE', message: /floor/ })
+})
+
+t.test('pauses of the machine are the gaps in a clock that is read all the time', async t => {
+  const ticks = [0, 0.1, 0.2, 4.2, 4.3, 5.4, 6, 11.1]
+  const one = pauses(10, () => ticks.shift() ?? 11.1)
+  t.match(one, { count: 3, lookedMs: 11.1 })
+  t.equal(one.longestMs.toFixed(1), '5.1')
+  t.equal(one.totalMs.toFixed(1), '10.2')
+  const none = { count: 0, overMs: 1, longestMs: 0, totalMs: 0, lookedMs: 1 }
+  t.match(together(one, none), { count: 3, lookedMs: 12.1, longestMs: one.longestMs })
 })
 
 t.test('histogram percentiles are right to two percent', async t => {
@@ -156,12 +167,14 @@ t.test('reports are medians, with ratios to ours', async t => {
     row('latency', 'spartan', [20], { p50: 49 }),
   ]
   const starts = [{ server: 'spartan', readyMs: [300, 200, 900] }]
-  const text = textReport(rows, starts)
+  const machine = { count: 26, overMs: 1, longestMs: 9.31, totalMs: 62, lookedMs: 4_000 }
+  const text = textReport(rows, starts, machine)
   t.match(text, /unbound +6\.00 +2\.00 +1,000 +20 +30 +40 +0 +3/)
   t.match(text, 'spartan adds 40 µs to a raced miss')
   t.match(text, 'spartan is ready 300 ms after its start')
+  t.match(text, '26 times for over 1 ms in 4.0 s, 62 ms in all and 9.3 ms at the longest')
   t.match(text, 'first wrong answer: unbound: what came')
-  const table = markdownReport(rows, starts, 'spartan bench', new Date('2026-01-02'))
+  const table = markdownReport(rows, starts, machine, 'spartan bench', new Date('2026-01-02'))
   t.match(table, /^2026-01-02, .*`spartan bench`/)
   t.match(table, '| a case called hit | unbound | 6.00 | 2.00 |')
   const dir = t.testdir({
