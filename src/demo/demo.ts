@@ -102,7 +102,9 @@ const show = async (
   out(
     `\nA VIP that tasks on any agent declare resolves on every agent, here ${last.name}, by gossip.\n`,
   )
-  await until(async () => (await look(vip, last.listen[0]!, layout.port)).answers.length > 0)
+  // Each hears of it in its own time, and the lines that follow are to be tried at once.
+  for (const { listen } of layout.agents)
+    await until(async () => (await look(vip, listen[0]!, layout.port)).answers.length > 0)
   out(`  ${told(vip, await look(vip, last.listen[0]!, layout.port))}\n`)
 }
 
