@@ -94,6 +94,8 @@ export class UdpLoad implements Load {
         address,
         port: 0,
         receiveBuffer: 4 << 20,
+        // Or the load, not the server, would be what is measured: it takes as long for a query.
+        join: true,
         onBatch: batch => load.#receive(client, batch),
       })
     }
