@@ -9,6 +9,12 @@ import type { Front } from './front.ts'
 import type { PacketIO, UdpSocket } from './io/packet-io.ts'
 import { listenTcp, type TcpEvent, type TcpListener } from './listen/tcp.ts'
 
+/**
+ * Queries taken by one call. Half of what one call can take: whoever sent them
+ * gets the first answers while we work on the others.
+ */
+export const AT_ONCE = 32
+
 /** How often a missing address is tried again. */
 const REBIND_MS = 1_000
 /** A half frame may take this long (RFC 7766 §6.1: a message in pieces is legal, holding a slot is not). */
@@ -119,6 +125,7 @@ export class Listeners {
           port: one.port,
           ...this.#inherited(one, 'udp'),
           join: true,
+          atOnce: AT_ONCE,
           onBatch: batch => this.#means.front.batch(batch, one.server),
         })
         if (any) this.#tell(one, 'tcp')

@@ -21,8 +21,8 @@ import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
 import type { Spin } from './spin.ts'
 
-/** Batches one socket may take per turn, so that a flooded socket leaves the others theirs. */
-const BATCHES_PER_TURN = 4
+/** Datagrams one socket may take per turn, so that a flooded socket leaves the others theirs. */
+const DATAGRAMS_PER_TURN = 256
 /** How often the kernel is asked what it dropped. */
 const DROPS_EVERY_MS = 1_000
 /**
@@ -46,6 +46,7 @@ class BatchSocket extends Sender implements UdpSocket {
   readonly family: 4 | 6
   readonly wildcard: boolean
   readonly spec: SocketSpec
+  readonly atOnce: number
   /** Kernel drops counted so far. */
   drops = 0
   readonly #io: BatchIO
@@ -54,6 +55,7 @@ class BatchSocket extends Sender implements UdpSocket {
     super(fd, spec.onError !== undefined, join && spec.join === true)
     this.#io = io
     this.spec = spec
+    this.atOnce = spec.atOnce ?? BATCH
     this.address = bound.address
     this.port = bound.port
     this.family = bound.family
@@ -193,8 +195,8 @@ export class BatchIO implements PacketIO {
     const socket = this.#sockets.get(fd)
     if (!socket) return
     if (error) this.#drainErrors(socket)
-    for (let i = 0; i < BATCHES_PER_TURN && socket.fd >= 0; i++) {
-      if (this.#receive(socket) < BATCH) return
+    for (let n = 0; n < DATAGRAMS_PER_TURN && socket.fd >= 0; n += socket.atOnce) {
+      if (this.#receive(socket) < socket.atOnce) return
       this.#loop.tick()
     }
   }
@@ -207,14 +209,14 @@ export class BatchIO implements PacketIO {
       for (let i = 0; i < BATCH; i++)
         received.words[i * HEADER_WORDS + CONTROL_LENGTH] = CONTROL_BYTES
     }
-    let count = this.#libc.recvmmsg(socket.fd, received.base, BATCH, MSG_DONTWAIT, 0)
+    let count = this.#libc.recvmmsg(socket.fd, received.base, socket.atOnce, MSG_DONTWAIT, 0)
     this.stats.receiveCalls++
     if (count < 0) {
       const errno = this.#libc.errno()
       if (errno === EAGAIN || errno === EINTR) return 0
       // A pending ICMP error fails one call and is gone; the error queue tells whom it concerns.
       this.#drainErrors(socket)
-      count = this.#libc.recvmmsg(socket.fd, received.base, BATCH, MSG_DONTWAIT, 0)
+      count = this.#libc.recvmmsg(socket.fd, received.base, socket.atOnce, MSG_DONTWAIT, 0)
       this.stats.receiveCalls++
       if (count < 0) return 0
     }

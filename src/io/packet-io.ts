@@ -74,6 +74,11 @@ export type SocketSpec = {
   readonly receiveBuffer?: number
   /** Datagrams that leave together for one peer may share a message (send-list.ts; batch body). */
   readonly join?: boolean
+  /**
+   * Datagrams taken by one call, 1 to 64 (the default), and answered before
+   * the next call (batch body).
+   */
+  readonly atOnce?: number
   readonly onBatch: OnBatch
   /**
    * An ICMP error or a send error named this peer (undefined where the body
