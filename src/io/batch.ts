@@ -55,7 +55,7 @@ class BatchSocket extends Sender implements UdpSocket {
     super(fd, spec.onError !== undefined, join && spec.join === true)
     this.#io = io
     this.spec = spec
-    this.atOnce = spec.atOnce ?? BATCH
+    this.atOnce = Math.min(spec.atOnce ?? BATCH, BATCH)
     this.address = bound.address
     this.port = bound.port
     this.family = bound.family

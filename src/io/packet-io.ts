@@ -75,8 +75,8 @@ export type SocketSpec = {
   /** Datagrams that leave together for one peer may share a message (send-list.ts; batch body). */
   readonly join?: boolean
   /**
-   * Datagrams taken by one call, 1 to 64 (the default), and answered before
-   * the next call (batch body).
+   * Datagrams taken by one call, at most 64 (the default), and answered
+   * before the next call (batch body).
    */
   readonly atOnce?: number
   readonly onBatch: OnBatch

@@ -562,6 +562,34 @@ t.test('batch: what leaves together for one peer shares a message', onLinux, asy
   }
 })
 
+t.test(
+  'batch: a socket takes no more at once than it was told, and leaves nothing',
+  onLinux,
+  async t => {
+    for (const [atOnce, most] of [
+      [10, 10],
+      [1_000, 64],
+    ] as const) {
+      const io = await started(t, 'batch')
+      const counts: number[] = []
+      const server = await io.open({
+        address: '127.10.1.1',
+        port: 0,
+        atOnce,
+        onBatch: batch => {
+          counts.push(batch.count)
+          echo(batch)
+        },
+      })
+      const client = await inbox(io, '127.10.1.2')
+      for (let i = 0; i < 300; i++) say(io, client.socket, `datagram ${i}`, server)
+      t.equal(new Set((await client.next(300)).map(String)).size, 300)
+      t.equal(Math.max(...counts), most)
+      io.close()
+    }
+  },
+)
+
 t.test('batch: a kernel that takes no shared messages gets one for each', onLinux, async t => {
   const { plan, loads, libc } = await failing()
   const { io } = await createPacketIO({ io: 'batch', libc })
