@@ -112,8 +112,7 @@ export class DataThread {
   async close(deadline: number): Promise<void> {
     this.#closing = true
     const drained = new Promise<void>(resolve => {
-      this.#worker.unref()
-    this.#worker.on('message', (message: Up) => {
+      this.#worker.on('message', (message: Up) => {
         if (message.type === 'drained') resolve()
       })
     })
