@@ -223,10 +223,10 @@ export type DataStatus = {
 /** One step of a traced query, in order, with the time since the query came. */
 export type TraceStep = { readonly atMs: number; readonly step: string; readonly detail: string }
 
-/** main → data */
 /** The first word to the data thread. */
 export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
 
+/** main → data */
 export type Down =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | ZoneMessage

@@ -13,7 +13,7 @@ import { listenTcp, type TcpEvent, type TcpListener } from './listen/tcp.ts'
  * Queries taken by one call. Half of what one call can take: whoever sent them
  * gets the first answers while we work on the others.
  */
-export const AT_ONCE = 32
+const AT_ONCE = 32
 
 /** How often a missing address is tried again. */
 const REBIND_MS = 1_000

@@ -88,7 +88,11 @@ export const bench = async (options: BenchOptions): Promise<number> => {
   }
   const machine = together(before, await goingFirst(() => pauses(looked)))
   const starts: Start[] = [...ready].map(([server, readyMs]) => ({ server, readyMs }))
-  out(options.json ? `${JSON.stringify({ rows, starts, machine }, null, 2)}\n` : textReport(rows, starts, machine))
+  out(
+    options.json
+      ? `${JSON.stringify({ rows, starts, machine }, null, 2)}\n`
+      : textReport(rows, starts, machine),
+  )
   if (options.write) {
     const command = [
       'spartan bench',

@@ -13,7 +13,7 @@ import { examples, number } from './options.ts'
 
 const words = (text: string): string[] => text.split(',').filter(word => word !== '')
 
-/** Add the commands to the program. `ended` takes the exit status, `run` the threads. */
+/** Add the commands to the program. `ended` takes the exit status; `run` begins with `threads`. */
 export const addDaemons = (
   program: Command,
   ended: (status: number) => void,
@@ -28,7 +28,7 @@ export const addDaemons = (
       const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
       const { runDaemon } = await import('../daemon.ts')
-      ended(await runDaemon({ configPath: config, reading, ...threads }))
+      ended(await runDaemon({ configPath: config, reading, ...(threads && { thread: threads.thread }) }))
     })
 
   program

@@ -12,14 +12,14 @@ export type HostWatchOptions = {
   readonly address: () => string
   /** Who may ask because of the networks attached now, as CIDR; undefined while the configuration says who. */
   readonly allow: () => readonly string[] | undefined
-  readonly onAddress: (address: string) => void
+  readonly onAddress: () => void
   readonly onAllow: (allow: readonly string[]) => void
 }
 
 export class HostWatch {
   readonly #options: HostWatchOptions
   #address: string
-  #allow = ''
+  #allow: string
   readonly #timer: NodeJS.Timeout
 
   /** Tells only what is different from what is known now. */
@@ -27,7 +27,7 @@ export class HostWatch {
     this.#options = options
     this.#address = options.address()
     this.#allow = allow.join()
-    this.#timer = setInterval(() => this.look(), LOOK_MS).unref()
+    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   /** The configuration was read again, and these may ask now. */
@@ -35,7 +35,7 @@ export class HostWatch {
     this.#allow = allow.join()
   }
 
-  look(): void {
+  #look(): void {
     const allow = this.#options.allow()
     if (allow && allow.join() !== this.#allow) {
       this.#allow = allow.join()
@@ -44,7 +44,7 @@ export class HostWatch {
     const address = this.#options.address()
     if (address === this.#address) return
     this.#address = address
-    this.#options.onAddress(address)
+    this.#options.onAddress()
   }
 
   close(): void {

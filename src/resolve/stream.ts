@@ -90,7 +90,9 @@ export class StreamUpstream {
     const options = { host: address, port, noDelay: true, keepAlive: false }
     // Loaded with the first connection that needs it: 10 ms of every start otherwise.
     const socket = tls
-      ? process.getBuiltinModule('node:tls').connect({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
+      ? process
+          .getBuiltinModule('node:tls')
+          .connect({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
       : connectTcp(options)
     this.#used = false
     this.#chunks = Buffer.alloc(0)

@@ -3,7 +3,7 @@
  * added. Nearly all of a zone's sets hold one element that one thing makes,
  * so a set is that string itself until it grows. A Map each made three
  * quarters of a rebuild's time garbage collection, a small object each still
- * a tenth of what the collector has to copy.
+ * 40 octets a record for the collector to copy.
  */
 
 /** Above this an index is kept; below, a scan is faster. */
