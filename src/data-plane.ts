@@ -142,7 +142,7 @@ export class DataPlane {
       bypass: this.#compat(),
     })
     this.#listeners = new Listeners(start, { io, front: this.#front, counters, post: means.post })
-    io.start(now => this.#turn(now))
+    io.start((now, seen) => this.#turn(now, seen))
     this.#every(HOUSEKEEPING_MS, now => this.#housekeeping(now))
   }
 
@@ -219,11 +219,11 @@ export class DataPlane {
     this.#listeners.begin()
   }
 
-  #turn(now: number): number {
+  #turn(now: number, seen: number): number {
     this.#work()
     if (this.#said.length > 0) this.#io.wake()
     try {
-      return this.#timers.run(now)
+      return this.#timers.run(seen) + seen - now
     } catch (er) {
       this.#bug(er)
       return 0

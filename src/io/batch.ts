@@ -147,7 +147,7 @@ export class BatchIO implements PacketIO {
     this.#onTurn = turn
     this.#loop.start({
       ready: (fd, error) => this.#ready(fd, error),
-      turn: now => this.#turn(now),
+      turn: (now, seen) => this.#turn(now, seen),
     })
   }
 
@@ -175,8 +175,8 @@ export class BatchIO implements PacketIO {
     socket.fd = -1
   }
 
-  #turn(now: number): number {
-    const next = this.#onTurn!(now)
+  #turn(now: number, seen: number): number {
+    const next = this.#onTurn!(now, seen)
     if (this.#closed) return Infinity
     this.outbox.flush(now)
     if (this.#errors.length > 0) this.#tellErrors()

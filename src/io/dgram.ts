@@ -144,6 +144,7 @@ export class DgramIO implements PacketIO {
   #immediate: NodeJS.Immediate | undefined
   #timer: NodeJS.Timeout | undefined
   #now = performance.now()
+  #seen = this.#now
   #closed = false
 
   now(): number {
@@ -219,9 +220,15 @@ export class DgramIO implements PacketIO {
     clearTimeout(this.#timer)
     if (this.#closed) return
     this.tick()
-    const next = this.#onTurn!(this.#now)
+    const next = this.#onTurn!(this.#now, this.#seen)
     if (this.#closed || next === Infinity) return
     const delay = Math.min(Math.max(Math.ceil(next), 1), MAX_DELAY_MS)
-    this.#timer = setTimeout(this.#turn, delay)
+    this.#timer = setTimeout(this.#look, delay)
+  }
+
+  /** libuv fires timers first and then reads the sockets: what is due waits for that. */
+  #look = (): void => {
+    this.#seen = performance.now()
+    this.wake()
   }
 }

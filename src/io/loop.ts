@@ -43,8 +43,8 @@ const MAX_WAIT_MS = 50
 export interface Driven {
   /** A watched descriptor has something to read or an error to tell. */
   ready(fd: number, error: boolean): void
-  /** After the events of a turn; returns milliseconds until the next turn is wanted. */
-  turn(now: number): number
+  /** After the events of a turn; as OnTurn. */
+  turn(now: number, seen: number): number
 }
 
 const nextRound = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
@@ -156,6 +156,7 @@ export class Loop {
   #turn = (): void => {
     if (this.#closed) return
     const driven = this.#driven!
+    const before = this.#now
     const timeout = this.#lively > 0 ? 0 : this.#wait
     const count =
       timeout > 0 && this.#spin ? this.#spinThenPoll(this.#spin, timeout) : this.#poll(timeout)
@@ -175,7 +176,8 @@ export class Loop {
       driven.ready(fd, (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0)
       if (this.#closed) return
     }
-    const next = driven.turn(this.#now)
+    // After packets the next turn does not wait (lively), so nothing due between the two is late.
+    const next = driven.turn(this.#now, count > 0 ? before : this.#now)
     if (this.#closed) return
     this.#wait = next > 0 ? Math.min(Math.ceil(next), MAX_WAIT_MS) : 0
     setImmediate(this.#turn)

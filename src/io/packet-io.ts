@@ -87,8 +87,15 @@ export type SocketSpec = {
   readonly onError?: (code: string, peer: Peer | undefined) => void
 }
 
-/** Called once per turn of the loop with the time; returns milliseconds until it wants to be called again (Infinity: only after packets). */
-export type OnTurn = (now: number) => number
+/**
+ * Called once per turn of the loop; returns milliseconds until it wants to be
+ * called again (Infinity: only after packets).
+ * @param now the time
+ * @param seen what had arrived by then has been handed over. A timer that
+ *   stands for silence is due by this one: when the machine held the thread
+ *   up, now is past and the packets are still in the sockets.
+ */
+export type OnTurn = (now: number, seen: number) => number
 
 export interface PacketIO {
   readonly body: 'batch' | 'dgram'

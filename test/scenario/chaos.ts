@@ -33,7 +33,6 @@ const items: readonly (readonly [string, (w: World) => Promise<void> | void])[] 
   ['1. one of three masters is silent', ({ three }) => three.silence(1)],
   ['2. two are silent', ({ three }) => three.silence(2)],
   ['5. one answers SERVFAIL at once', ({ three }) => three.at(0).set([{ rcode: 'SERVFAIL' }])],
-  ['6. one answers NXDOMAIN at once, stale', ({ three }) => three.at(0).set([soa])],
   ['7. one answers after 900 ms', ({ three }) => three.at(0).set([...mesos, { delay: 900 }])],
   ['10. replies are truncated', ({ three }) => three.set([...mesos, { truncate: true }])],
   [
@@ -66,6 +65,14 @@ for (const [says, happens] of items) {
     none(t, await stream(w))
   })
 }
+
+t.test('6. one answers NXDOMAIN at once, stale', async t => {
+  // The masters live in this process: held up between two of them for the 20 ms of the
+  // default, one alone would have spoken. test/resolve/race.ts holds those to a clock.
+  const w = await world(t, { settings: { race: { grace: '400ms' } } })
+  w.three.at(0).set([soa])
+  none(t, await stream(w))
+})
 
 for (const [says, weather] of [
   ['14. 30 % of the datagrams are lost', { loss: 0.3 }],
