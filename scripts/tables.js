@@ -17,7 +17,12 @@ export const tables = {
   ),
   metrics: table(
     ['name', 'type', 'labels', 'meaning'],
-    [...METRICS, ...GOSSIP_METRICS].map(m => [`\`${m.name}\``, m.type, m.labels.map(l => `\`${l}\``).join(' '), m.help]),
+    [...METRICS, ...GOSSIP_METRICS].map(m => [
+      `\`${m.name}\``,
+      m.type,
+      m.labels.map(l => `\`${l}\``).join(' '),
+      m.help,
+    ]),
   ),
 }
 

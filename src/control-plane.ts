@@ -255,7 +255,8 @@ export class ControlPlane {
     return new HostWatch(
       {
         address: () => this.#ownIp(),
-        allow: () => (this.#config.allowAttached ? defaultAllow(this.#means.attached()) : undefined),
+        allow: () =>
+          this.#config.allowAttached ? defaultAllow(this.#means.attached()) : undefined,
         onAddress: () => {
           this.#thisnode()
           this.#tellFacts()

@@ -7,8 +7,7 @@ import { HEADER } from './wire/header.ts'
 import { foldedText } from './wire/name.ts'
 
 /** The name of an entry's question. */
-export const nameOf = (entry: Entry): string =>
-  foldedText(entry.bytes, entry.at + HEADER)
+export const nameOf = (entry: Entry): string => foldedText(entry.bytes, entry.at + HEADER)
 
 /** Entries at or below a name, most recently used first; '' for all. */
 export function* entriesBelow(cache: PacketCache, name: string): Iterable<Entry> {

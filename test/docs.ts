@@ -17,27 +17,50 @@ const block = (name: string): string[] =>
     .filter(line => line.startsWith('| `'))
 const plain = (text: string): string => text.replaceAll('\\|', '|')
 
-t.test('the configuration table has every key of the code, its default and what it does, and no other', async t => {
-  const rows = block('configuration')
-  t.equal(rows.length, KEYS.length)
-  KEYS.forEach((key, i) => t.equal(plain(rows[i] ?? ''), `| \`${key.path}\` | ${key.type} | \`${key.default}\` | ${key.description} |`))
-})
+t.test(
+  'the configuration table has every key of the code, its default and what it does, and no other',
+  async t => {
+    const rows = block('configuration')
+    t.equal(rows.length, KEYS.length)
+    KEYS.forEach((key, i) =>
+      t.equal(
+        plain(rows[i] ?? ''),
+        `| \`${key.path}\` | ${key.type} | \`${key.default}\` | ${key.description} |`,
+      ),
+    )
+  },
+)
 
 t.test('the metrics table has every metric of the code and no other', async t => {
   const rows = block('metrics')
   t.equal(rows.length, METRICS.length)
-  METRICS.forEach((m, i) => t.equal(plain(rows[i] ?? ''), `| \`${m.name}\` | ${m.type} | ${m.labels.map(l => `\`${l}\``).join(' ')} | ${m.help} |`))
+  METRICS.forEach((m, i) =>
+    t.equal(
+      plain(rows[i] ?? ''),
+      `| \`${m.name}\` | ${m.type} | ${m.labels.map(l => `\`${l}\``).join(' ')} | ${m.help} |`,
+    ),
+  )
 })
 
 t.test('every metric that the README speaks of exists', async t => {
   const prose = readme.replace(/<!-- metrics -->[^]*<!-- \/metrics -->/, '')
   const named = [...prose.matchAll(/`([a-z_]+_total)`/g)].map(m => m[1]!)
   t.ok(named.length > 0)
-  for (const name of named) t.ok(METRICS.some(m => m.name === name), name)
+  for (const name of named)
+    t.ok(
+      METRICS.some(m => m.name === name),
+      name,
+    )
 })
 
 t.test('relative links lead somewhere', async t => {
-  const pages = ['README.md', 'CHANGELOG.md', 'src/README.md', 'src/control/gossip/README.md', 'test/README.md'].filter(p => existsSync(join(root, p)))
+  const pages = [
+    'README.md',
+    'CHANGELOG.md',
+    'src/README.md',
+    'src/control/gossip/README.md',
+    'test/README.md',
+  ].filter(p => existsSync(join(root, p)))
   for (const page of pages) {
     for (const [, link] of read(page).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
       t.ok(existsSync(join(root, dirname(page), link!)), `${page}: ${link}`)
@@ -47,14 +70,18 @@ t.test('relative links lead somewhere', async t => {
 
 t.test('npm scripts that the documents name exist', async t => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const named = new Set([...`${readme}${read('src/README.md')}`.matchAll(/npm run ([a-z]+)/g)].map(m => m[1]!))
+  const named = new Set(
+    [...`${readme}${read('src/README.md')}`.matchAll(/npm run ([a-z]+)/g)].map(m => m[1]!),
+  )
   for (const name of named) t.ok(scripts[name], name)
 })
 
 t.test('folders and files that the map names exist', async t => {
   const map = read('src/README.md')
   for (const [, path] of map.matchAll(/`((?:[a-z-]+\/)*[a-z-]+\.ts|(?:[a-z-]+\/)+)`/g)) {
-    const found = existsSync(join(root, 'src', path!)) || readdirSync(join(root, 'src'), { recursive: true }).some(file => String(file).endsWith(path!))
+    const found =
+      existsSync(join(root, 'src', path!)) ||
+      readdirSync(join(root, 'src'), { recursive: true }).some(file => String(file).endsWith(path!))
     t.ok(found, path!)
   }
 })
@@ -73,7 +100,9 @@ t.test('no package is imported outside its home', async t => {
   }
   for (const file of readdirSync(join(root, 'src'), { recursive: true }).map(String)) {
     if (!file.endsWith('.ts')) continue
-    for (const [, from] of read(join('src', file)).matchAll(/(?:^(?:import|export)[^;]*? from |import\()'([^.][^']*)'/gm)) {
+    for (const [, from] of read(join('src', file)).matchAll(
+      /(?:^(?:import|export)[^;]*? from |import\()'([^.][^']*)'/gm,
+    )) {
       const home = homes[from!]
       if (home) t.match(file, home, `${from} in ${file}`)
     }

@@ -9,7 +9,9 @@ import { Plane, positive, raceRoute, snapshotOf, udp } from './fixture/bench-pla
 const MASTER = '192.0.2.1'
 
 t.test('a name that there was no room to refresh is refreshed by a later hit', async t => {
-  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), { maxInFlight: 1 })
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+    maxInFlight: 1,
+  })
   const front = new Front(new Allow(['127.0.0.0/8']), {
     cache: p.cache,
     counters: p.counters,

@@ -28,7 +28,13 @@ export const addDaemons = (
       const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
       const { runDaemon } = await import('../daemon.ts')
-      ended(await runDaemon({ configPath: config, reading, ...(threads && { thread: threads.thread }) }))
+      ended(
+        await runDaemon({
+          configPath: config,
+          reading,
+          ...(threads && { thread: threads.thread }),
+        }),
+      )
     })
 
   program

@@ -9,7 +9,14 @@ import type { Params } from './kinds.ts'
 import { nearest } from './nearest.ts'
 import { breaches } from './rules.ts'
 import { KEYS, keysOf, schema } from './schema.ts'
-import { parseSource, showPath, type Path, type Position, type Problem, type Source } from './source.ts'
+import {
+  parseSource,
+  showPath,
+  type Path,
+  type Position,
+  type Problem,
+  type Source,
+} from './source.ts'
 import { shown } from './units.ts'
 
 /** More problems than this help nobody. */

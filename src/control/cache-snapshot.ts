@@ -34,9 +34,16 @@ export class CacheSnapshot {
     try {
       const bytes = await readFile(this.#path)
       const count = await this.#owner.restore(bytes)
-      this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', { path: this.#path, entries: count })
+      this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', {
+        path: this.#path,
+        entries: count,
+      })
     } catch (er) {
-      if (codeOf(er) !== 'ENOENT') this.#log.warn('the cache snapshot cannot be read', { path: this.#path, err: messageOf(er) })
+      if (codeOf(er) !== 'ENOENT')
+        this.#log.warn('the cache snapshot cannot be read', {
+          path: this.#path,
+          err: messageOf(er),
+        })
     }
   }
 
@@ -53,7 +60,10 @@ export class CacheSnapshot {
       await writeFile(beside, await this.#owner.dump(), { mode: 0o600 })
       await rename(beside, this.#path)
     } catch (er) {
-      this.#log.warn('the cache snapshot cannot be written, the old one stays', { path: this.#path, err: messageOf(er) })
+      this.#log.warn('the cache snapshot cannot be written, the old one stays', {
+        path: this.#path,
+        err: messageOf(er),
+      })
     }
   }
 }

@@ -10,6 +10,8 @@ import type { Endpoint } from '../boundary.ts'
 export const hostAddresses = (at: Endpoint): Endpoint[] => {
   if (at.address !== '0.0.0.0' && at.address !== '::') return [{ ...at }]
   const family = at.address === '::' ? 'IPv6' : 'IPv4'
-  const found = Object.values(networkInterfaces()).flatMap(list => (list ?? []).filter(i => i.family === family && !i.address.startsWith('fe80:')))
+  const found = Object.values(networkInterfaces()).flatMap(list =>
+    (list ?? []).filter(i => i.family === family && !i.address.startsWith('fe80:')),
+  )
   return found.map(({ address }) => ({ address, port: at.port }))
 }

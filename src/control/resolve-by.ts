@@ -30,7 +30,8 @@ const addressesIn = (b: Buffer): string[] => {
     const rdata = b.subarray(records.rdataAt[i]!, records.rdataEnd[i]!)
     if (records.section[i] !== 1) continue
     if (records.type[i] === TYPE.A && rdata.length === 4) out.push(rdata.join('.'))
-    else if (records.type[i] === TYPE.AAAA && rdata.length === 16) out.push(rdata.toString('hex').replace(/(.{4})(?!$)/g, '$1:'))
+    else if (records.type[i] === TYPE.AAAA && rdata.length === 16)
+      out.push(rdata.toString('hex').replace(/(.{4})(?!$)/g, '$1:'))
   }
   return out
 }

@@ -10,7 +10,12 @@ import { APEX, SPECIAL_ZONES } from './local-zones.ts'
 
 /** An upstream before it has a slot. */
 export type UpstreamAddress =
-  | { readonly protocol: 'udp' | 'tls'; readonly address: string; readonly port: number; readonly serverName?: string | undefined }
+  | {
+      readonly protocol: 'udp' | 'tls'
+      readonly address: string
+      readonly port: number
+      readonly serverName?: string | undefined
+    }
   | { readonly protocol: 'https'; readonly url: string }
 
 export type RoutingFacts = {
@@ -44,31 +49,85 @@ export class SnapshotBuilder {
       if (labels.length >= ZONES - 1) return ZONES - 1
       return labels.push(zone) - 1
     }
-    const forward = (zone: string, policy: 'race' | 'hedge', ttl: 'cluster' | 'external', upstreams: readonly UpstreamAddress[], copy?: string): RouteSpec => {
+    const forward = (
+      zone: string,
+      policy: 'race' | 'hedge',
+      ttl: 'cluster' | 'external',
+      upstreams: readonly UpstreamAddress[],
+      copy?: string,
+    ): RouteSpec => {
       const specs = upstreams.map(u => this.#withSlot(u))
-      return { kind: 'forward', zone, label: label(zone === '' ? '.' : zone), number: this.#routeNumberOf(zone, JSON.stringify(specs)), policy, ttl, upstreams: specs, ...(copy === undefined ? {} : { copy }) }
+      return {
+        kind: 'forward',
+        zone,
+        label: label(zone === '' ? '.' : zone),
+        number: this.#routeNumberOf(zone, JSON.stringify(specs)),
+        policy,
+        ttl,
+        upstreams: specs,
+        ...(copy === undefined ? {} : { copy }),
+      }
     }
-    const rename = (zone: string, to: string): RouteSpec => ({ kind: 'rename', zone, to, label: label(to) })
+    const rename = (zone: string, to: string): RouteSpec => ({
+      kind: 'rename',
+      zone,
+      to,
+      label: label(to),
+    })
     const own: RouteSpec[] = [
       rename(`dclb.${APEX}`, `l4lb.${APEX}`),
       rename('dclb.thisdcos.global', `l4lb.${APEX}`),
       rename('thisdcos.global', APEX),
-      ...(facts.clusterId === '' ? [] : [rename(`dclb.${facts.clusterId}.dcos.directory`, `l4lb.${APEX}`), rename(`${facts.clusterId}.dcos.directory`, APEX)]),
+      ...(facts.clusterId === ''
+        ? []
+        : [
+            rename(`dclb.${facts.clusterId}.dcos.directory`, `l4lb.${APEX}`),
+            rename(`${facts.clusterId}.dcos.directory`, APEX),
+          ]),
       ...(facts.masters === undefined
         ? []
-        : [forward('mesos', 'race', 'cluster', facts.masters.map(m => ({ protocol: 'udp', ...m })), `mesos.${APEX}`)]),
-      ...facts.local.map((zone): RouteSpec => ({ kind: 'local', zone, label: label(zone.endsWith('.arpa') ? 'reverse' : zone) })),
+        : [
+            forward(
+              'mesos',
+              'race',
+              'cluster',
+              facts.masters.map(m => ({ protocol: 'udp', ...m })),
+              `mesos.${APEX}`,
+            ),
+          ]),
+      ...facts.local.map((zone): RouteSpec => ({
+        kind: 'local',
+        zone,
+        label: label(zone.endsWith('.arpa') ? 'reverse' : zone),
+      })),
     ]
-    const forwards = Object.entries(facts.forwardZones).map(([zone, upstreams]) => forward(zone, 'hedge', 'external', upstreams))
-    const special = SPECIAL_ZONES.map((zone): RouteSpec => ({ kind: 'special', zone, label: label('special') }))
+    const forwards = Object.entries(facts.forwardZones).map(([zone, upstreams]) =>
+      forward(zone, 'hedge', 'external', upstreams),
+    )
+    const special = SPECIAL_ZONES.map((zone): RouteSpec => ({
+      kind: 'special',
+      zone,
+      label: label('special'),
+    }))
     const rest = forward('', 'hedge', 'external', facts.upstreams)
     while (labels.length < ZONES - 1) labels.push('')
     labels.push('other')
-    return Object.freeze({ number: ++this.#number, own, forward: forwards, special, rest, labels, allow: facts.allow })
+    return Object.freeze({
+      number: ++this.#number,
+      own,
+      forward: forwards,
+      special,
+      rest,
+      labels,
+      allow: facts.allow,
+    })
   }
 
   #withSlot(upstream: UpstreamAddress): UpstreamSpec {
-    const name = upstream.protocol === 'https' ? upstream.url : `${upstream.protocol === 'tls' ? 'tls://' : ''}${upstream.address.includes(':') ? `[${upstream.address}]` : upstream.address}:${upstream.port}`
+    const name =
+      upstream.protocol === 'https'
+        ? upstream.url
+        : `${upstream.protocol === 'tls' ? 'tls://' : ''}${upstream.address.includes(':') ? `[${upstream.address}]` : upstream.address}:${upstream.port}`
     let slot = this.#slots.get(name)
     if (slot === undefined) {
       // Past the last slot upstreams share it: they work, their counters blur.
@@ -76,8 +135,15 @@ export class SnapshotBuilder {
       this.#slots.set(name, slot)
     }
     if (upstream.protocol === 'https') return { protocol: 'https', url: upstream.url, slot }
-    if (upstream.protocol === 'udp') return { protocol: 'udp', address: upstream.address, port: upstream.port, slot }
-    return { protocol: 'tls', address: upstream.address, port: upstream.port, slot, ...(upstream.serverName === undefined ? {} : { serverName: upstream.serverName }) }
+    if (upstream.protocol === 'udp')
+      return { protocol: 'udp', address: upstream.address, port: upstream.port, slot }
+    return {
+      protocol: 'tls',
+      address: upstream.address,
+      port: upstream.port,
+      slot,
+      ...(upstream.serverName === undefined ? {} : { serverName: upstream.serverName }),
+    }
   }
 
   /** Negative, so that no number of a local zone is ever met. */

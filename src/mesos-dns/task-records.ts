@@ -9,14 +9,7 @@ import { addressType } from '../control/ip.ts'
 import type { Task } from '../control/mesos/model.ts'
 import { flat, Owner, type RecordType, type Sink } from '../control/mesos/owners.ts'
 import { taskHash } from '../control/mesos/zbase32.ts'
-import {
-  MAX_NAME,
-  MAX_PROBLEMS,
-  plainIps,
-  srvData,
-  type IpSource,
-  type Problem,
-} from './record.ts'
+import { MAX_NAME, MAX_PROBLEMS, plainIps, srvData, type IpSource, type Problem } from './record.ts'
 import type { NameBook, Spelling } from './task-names.ts'
 
 /** Ports of one task that get SRV records; nobody looks up a thousand. */

@@ -14,10 +14,7 @@ export type ZoneOptions = {
 }
 
 /** The RRsets of one name. */
-export const rrsetsOf = (
-  records: NameRecords,
-  { ttl }: ZoneOptions,
-): readonly RRset[] => {
+export const rrsetsOf = (records: NameRecords, { ttl }: ZoneOptions): readonly RRset[] => {
   const rrsets: RRset[] = []
   for (const type of RECORD_TYPES) {
     const tally = records[type]

@@ -11,20 +11,34 @@ export interface Inspected {
   status(): Promise<DataStatus>
   entries(name: string, limit: number): Promise<readonly CacheEntryInfo[]>
   flush(name: string): Promise<number>
-  ask(wire: Uint8Array, trace?: boolean): Promise<{ readonly wire: Buffer; readonly trace: readonly TraceStep[] }>
+  ask(
+    wire: Uint8Array,
+    trace?: boolean,
+  ): Promise<{ readonly wire: Buffer; readonly trace: readonly TraceStep[] }>
 }
 
 const MOST_ENTRIES = 1_000
 
 export const daemonRoutes = (data: Inspected): Route[] => [
-  { method: 'GET', path: '/v1/version', handle: () => ({ json: { Service: 'spartan', Version: version() } }) },
-  { method: 'GET', path: '/v1/upstreams', handle: async () => ({ json: (await data.status()).upstreams }) },
+  {
+    method: 'GET',
+    path: '/v1/version',
+    handle: () => ({ json: { Service: 'spartan', Version: version() } }),
+  },
+  {
+    method: 'GET',
+    path: '/v1/upstreams',
+    handle: async () => ({ json: (await data.status()).upstreams }),
+  },
   { method: 'GET', path: '/v1/top', handle: async () => ({ json: (await data.status()).top }) },
   {
     method: 'GET',
     path: '/v1/cache',
     handle: async ({ query }) => {
-      const limit = Math.min(MOST_ENTRIES, Math.max(1, Math.trunc(Number(query.get('limit') ?? 100)) || 100))
+      const limit = Math.min(
+        MOST_ENTRIES,
+        Math.max(1, Math.trunc(Number(query.get('limit') ?? 100)) || 100),
+      )
       return { json: await data.entries(query.get('name') ?? '', limit) }
     },
   },
@@ -40,7 +54,11 @@ export const daemonRoutes = (data: Inspected): Route[] => [
       const { name, type = 'A' } = (body ?? {}) as { name?: unknown; type?: unknown }
       const wire = typeof name === 'string' ? nameWire(name) : undefined
       const qtype = typeof type === 'string' ? typeNumber(type) : undefined
-      if (!wire || qtype === undefined) return { status: 400, json: { error: 'name and type are wanted, as in {"name": "leader.mesos", "type": "A"}' } }
+      if (!wire || qtype === undefined)
+        return {
+          status: 400,
+          json: { error: 'name and type are wanted, as in {"name": "leader.mesos", "type": "A"}' },
+        }
       const answer = await data.ask(plainQuery(wire, qtype), true)
       return { json: { steps: answer.trace, wire: answer.wire.toString('base64') } }
     },

@@ -182,10 +182,7 @@ t.test('reports are medians, with ratios to ours', async t => {
   })
   const path = join(dir, 'README.md')
   writeBetweenMarkers(path, 'new')
-  t.equal(
-    readFileSync(path, 'utf8'),
-    'before\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n',
-  )
+  t.equal(readFileSync(path, 'utf8'), 'before\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n')
   writeFileSync(path, 'no markers')
   t.throws(() => writeBetweenMarkers(path, 'new'), { code: 'EDATA' })
 })

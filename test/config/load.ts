@@ -421,7 +421,11 @@ t.test('the effective configuration is a configuration with origins', async t =>
   t.match(text, /^ {2}maxBytes: 64MiB +# spartan.yaml:2$/m)
   t.match(text, /^# gossip: not used$/m)
   t.equal(loaded.config.allowAttached, true)
-  t.strictSame(load(text).config, { ...loaded.config, allowAttached: false }, 'who may ask is written out, and so fixed')
+  t.strictSame(
+    load(text).config,
+    { ...loaded.config, allowAttached: false },
+    'who may ask is written out, and so fixed',
+  )
   t.match(
     effective(loaded).find(({ path }) => path === 'cache.maxBytes'),
     { value: '64MiB', origin: 'file:2' },

@@ -2,7 +2,13 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Entry, Key } from '../../src/control/gossip/records/types.ts'
 import { mayShare, Shared, type SharedRecords } from '../../src/control/shared.ts'
-import { decodeNode, decodeOwners, decodeVip, encodeOwners, encodeVip } from '../../src/control/shared-codec.ts'
+import {
+  decodeNode,
+  decodeOwners,
+  decodeVip,
+  encodeOwners,
+  encodeVip,
+} from '../../src/control/shared-codec.ts'
 import type { OwnerVips } from '../../src/control/vip/table.ts'
 import type { VipRecord } from '../../src/control/vip/record.ts'
 import { isName, type ZoneChange } from '../../src/control/zone.ts'
@@ -57,32 +63,56 @@ class Node {
   apply(change: ZoneChange): void {
     if (change.kind === 'full') this.zone.clear()
     else for (const name of change.drop) this.zone.delete(name)
-    for (const [name, rrsets] of change.kind === 'full' ? change.zone : change.set) this.zone.set(name, rrsets.flatMap(r => r.data))
+    for (const [name, rrsets] of change.kind === 'full' ? change.zone : change.set)
+      this.zone.set(
+        name,
+        rrsets.flatMap(r => r.data),
+      )
   }
 }
-const owner = (name: string, ip: string) => [`${name}.${APEX}`, [{ type: 'A', ttl: 5, data: [ip] }]] as const
-const vip = (name: string, ip: string): VipRecord => ({ protocol: 'tcp', name, ip: '', port: 80, backends: [{ ip, port: 8080, weight: 1 }] })
+const owner = (name: string, ip: string) =>
+  [`${name}.${APEX}`, [{ type: 'A', ttl: 5, data: [ip] }]] as const
+const vip = (name: string, ip: string): VipRecord => ({
+  protocol: 'tcp',
+  name,
+  ip: '',
+  port: 80,
+  backends: [{ ip, port: 8080, weight: 1 }],
+})
 
 t.test('a zone made on one node is served on another, change by change', async t => {
   const bus = new Bus()
   const [a, b] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 1)]
-  a.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('x', '192.0.2.1'), owner('y', '192.0.2.2')]) })
-  t.same([...b.zone].sort(), [[`x.${APEX}`, ['192.0.2.1']], [`y.${APEX}`, ['192.0.2.2']]])
+  a.shared.publishZone(APEX, {
+    kind: 'full',
+    zone: new Map([owner('x', '192.0.2.1'), owner('y', '192.0.2.2')]),
+  })
+  t.same([...b.zone].sort(), [
+    [`x.${APEX}`, ['192.0.2.1']],
+    [`y.${APEX}`, ['192.0.2.2']],
+  ])
   a.shared.publishZone(APEX, { kind: 'patch', set: [owner('x', '192.0.2.9')], drop: [`y.${APEX}`] })
   t.same([...b.zone], [[`x.${APEX}`, ['192.0.2.9']]])
   t.ok(a.shared.makes(APEX) && !b.shared.makes(APEX))
 })
 
-t.test('after a failover the later maker counts and the earlier takes back what it said', async t => {
-  const bus = new Bus()
-  const [a, b, c] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 2), new Node(bus, 'c', () => 3)]
-  a.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('old', '192.0.2.1')]) })
-  b.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('new', '192.0.2.2')]) })
-  t.same([...c.zone], [[`new.${APEX}`, ['192.0.2.2']]])
-  t.same([...a.zone], [[`new.${APEX}`, ['192.0.2.2']]])
-  t.notOk(a.shared.makes(APEX))
-  t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
-})
+t.test(
+  'after a failover the later maker counts and the earlier takes back what it said',
+  async t => {
+    const bus = new Bus()
+    const [a, b, c] = [
+      new Node(bus, 'a', () => 1),
+      new Node(bus, 'b', () => 2),
+      new Node(bus, 'c', () => 3),
+    ]
+    a.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('old', '192.0.2.1')]) })
+    b.shared.publishZone(APEX, { kind: 'full', zone: new Map([owner('new', '192.0.2.2')]) })
+    t.same([...c.zone], [[`new.${APEX}`, ['192.0.2.2']]])
+    t.same([...a.zone], [[`new.${APEX}`, ['192.0.2.2']]])
+    t.notOk(a.shared.makes(APEX))
+    t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
+  },
+)
 
 t.test('VIPs of all nodes come together by owner', async t => {
   const bus = new Bus()
@@ -90,10 +120,19 @@ t.test('VIPs of all nodes come together by owner', async t => {
   a.shared.publishVips([vip('web.marathon', '192.0.2.1')])
   b.shared.publishVips([vip('web.marathon', '192.0.2.2'), vip('api.marathon', '192.0.2.2')])
   await new Promise(resolve => setTimeout(resolve, 80))
-  t.same(a.vips.map(o => [o.owner, o.records.length]), [['a', 1], ['b', 2]])
+  t.same(
+    a.vips.map(o => [o.owner, o.records.length]),
+    [
+      ['a', 1],
+      ['b', 2],
+    ],
+  )
   b.shared.publishVips([])
   await new Promise(resolve => setTimeout(resolve, 80))
-  t.same(a.vips.map(o => o.owner), ['a'])
+  t.same(
+    a.vips.map(o => o.owner),
+    ['a'],
+  )
   a.shared.close()
   b.shared.close()
 })
@@ -113,8 +152,14 @@ t.test('a change costs the decoding of what changed', async t => {
   const after = b.vips.find(o => o.owner === 'a')?.records ?? []
   t.equal(after.length, 100)
   // a record that was decoded anew is another object
-  t.same(after.filter(one => !before.includes(one)).map(one => one.backends[0]?.ip), ['192.0.2.9'])
-  t.same(b.vips.find(o => o.owner === 'b')?.records.map(one => one.backends[0]?.ip), ['192.0.2.2'])
+  t.same(
+    after.filter(one => !before.includes(one)).map(one => one.backends[0]?.ip),
+    ['192.0.2.9'],
+  )
+  t.same(
+    b.vips.find(o => o.owner === 'b')?.records.map(one => one.backends[0]?.ip),
+    ['192.0.2.2'],
+  )
   b.shared.refresh()
   await new Promise(resolve => setTimeout(resolve, 20))
   t.equal(b.vips.find(o => o.owner === 'a')?.records.length, 100)
@@ -125,7 +170,8 @@ t.test('only keys of the zones that gossip may fill are taken', async t => {
   t.ok(may({ kind: 'vip', name: 'web.marathon 80 tcp' }))
   t.ok(may({ kind: 'zone', name: `${APEX} head` }))
   t.ok(may({ kind: 'zone', name: `${APEX} 255` }))
-  for (const name of ['mesos head', `${APEX} 256`, `${APEX} x`, APEX, `evil.${APEX} 1`]) t.notOk(may({ kind: 'zone', name }), name)
+  for (const name of ['mesos head', `${APEX} 256`, `${APEX} x`, APEX, `evil.${APEX} 1`])
+    t.notOk(may({ kind: 'zone', name }), name)
 })
 
 t.test('what is encoded comes back', async t => {
@@ -135,23 +181,62 @@ t.test('what is encoded comes back', async t => {
   t.same(decodeOwners(encodeOwners(owners), APEX), owners)
 })
 
-t.test('no value of a peer makes a decoder throw, or brings a name or an address that is none', async t => {
-  const text = fc.oneof(fc.json(), fc.constantFrom('{"p":"tcp","n":"a b","o":80,"b":[]}', '{"p":"tcp","n":"a","i":"","o":80,"b":[["x",1,1],["192.0.2.1",99999,1],["192.0.2.1",1,1]]}'))
-  fc.assert(
-    fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), text.map(json => new Uint8Array(Buffer.from(json)))), bytes => {
-      const v = decodeVip(bytes)
-      decodeNode(bytes)
-      const z = decodeOwners(bytes, APEX) ?? []
-      return (v === undefined || v.name === '' || isName(v.name)) && z.every(([name]) => isName(name) && name.endsWith(APEX))
-    }),
-    { numRuns: 2000 },
-  )
-  const foreign = encodeOwners([['web.mesos', [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]], [`ok.${APEX}`, [{ type: 'TXT', ttl: 5, data: ['x'] }, { type: 'A', ttl: 5, data: ['999.1.1.1', '192.0.2.1'] }]]])
-  t.same(decodeOwners(foreign, APEX), [[`ok.${APEX}`, [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]]])
-})
+t.test(
+  'no value of a peer makes a decoder throw, or brings a name or an address that is none',
+  async t => {
+    const text = fc.oneof(
+      fc.json(),
+      fc.constantFrom(
+        '{"p":"tcp","n":"a b","o":80,"b":[]}',
+        '{"p":"tcp","n":"a","i":"","o":80,"b":[["x",1,1],["192.0.2.1",99999,1],["192.0.2.1",1,1]]}',
+      ),
+    )
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 200 }),
+          text.map(json => new Uint8Array(Buffer.from(json))),
+        ),
+        bytes => {
+          const v = decodeVip(bytes)
+          decodeNode(bytes)
+          const z = decodeOwners(bytes, APEX) ?? []
+          return (
+            (v === undefined || v.name === '' || isName(v.name)) &&
+            z.every(([name]) => isName(name) && name.endsWith(APEX))
+          )
+        },
+      ),
+      { numRuns: 2000 },
+    )
+    const foreign = encodeOwners([
+      ['web.mesos', [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]],
+      [
+        `ok.${APEX}`,
+        [
+          { type: 'TXT', ttl: 5, data: ['x'] },
+          { type: 'A', ttl: 5, data: ['999.1.1.1', '192.0.2.1'] },
+        ],
+      ],
+    ])
+    t.same(decodeOwners(foreign, APEX), [
+      [`ok.${APEX}`, [{ type: 'A', ttl: 5, data: ['192.0.2.1'] }]],
+    ])
+  },
+)
 
 t.test('a peer that says a backend twice, and in any order, has said it once', async t => {
-  const said = { p: 'tcp', n: 'web.marathon', i: '', o: 80, b: [['192.0.2.9', 1, 0], ['192.0.2.1', 2, 1], ['192.0.2.9', 1, 1]] }
+  const said = {
+    p: 'tcp',
+    n: 'web.marathon',
+    i: '',
+    o: 80,
+    b: [
+      ['192.0.2.9', 1, 0],
+      ['192.0.2.1', 2, 1],
+      ['192.0.2.9', 1, 1],
+    ],
+  }
   t.same(decodeVip(Buffer.from(JSON.stringify(said)))?.backends, [
     { ip: '192.0.2.1', port: 2, weight: 1 },
     { ip: '192.0.2.9', port: 1, weight: 1 },
@@ -159,7 +244,8 @@ t.test('a peer that says a backend twice, and in any order, has said it once', a
 })
 
 /** A zone of many pieces; `ip` tells its versions apart. */
-const large = (ip: string, names = 3_000): Map<string, readonly RRset[]> => new Map(Array.from({ length: names }, (_, i) => owner(`t${i}`, ip)))
+const large = (ip: string, names = 3_000): Map<string, readonly RRset[]> =>
+  new Map(Array.from({ length: names }, (_, i) => owner(`t${i}`, ip)))
 const settled = async (): Promise<void> => {
   for (let i = 0; i < 300; i++) await new Promise(setImmediate)
 }
@@ -171,30 +257,42 @@ t.test('a large zone is made and read over many turns, and its head comes last',
   t.ok(bus.all.size > 0 && bus.all.size < 10, `${bus.all.size} pieces in the first turn`)
   t.notOk([...bus.all.values()].some(e => e.name.endsWith('head')))
   t.equal(b.zone.size, 0)
-  a.shared.publishZone(APEX, { kind: 'patch', set: [owner('t7', '192.0.2.7')], drop: [`t8.${APEX}`] })
+  a.shared.publishZone(APEX, {
+    kind: 'patch',
+    set: [owner('t7', '192.0.2.7')],
+    drop: [`t8.${APEX}`],
+  })
   await settled()
   t.equal(b.zone.size, 2_999)
   t.same(b.zone.get(`t7.${APEX}`), ['192.0.2.7'])
   t.same(b.zone.get(`t9.${APEX}`), ['192.0.2.1'])
 })
 
-t.test('until a new maker has said all, the old one is followed; then all of it changes at once', async t => {
-  const bus = new Bus()
-  const [a, b, c] = [new Node(bus, 'a', () => 1), new Node(bus, 'b', () => 2), new Node(bus, 'c', () => 3)]
-  a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.1') })
-  await settled()
-  b.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.2', 2_000) })
-  const seen = new Set<string>()
-  for (let i = 0; i < 300; i++) {
-    seen.add(`${c.zone.size} ${[...new Set([...c.zone.values()].flat())].join(' ')}`)
-    if (i === 5) a.shared.publishZone(APEX, { kind: 'patch', set: [owner('late', '192.0.2.1')], drop: [] })
-    await new Promise(setImmediate)
-  }
-  t.same([...seen], ['3000 192.0.2.1', '3001 192.0.2.1', '2000 192.0.2.2'])
-  t.ok(b.shared.makes(APEX), 'what the old one still said did not make the new one give up')
-  t.notOk(a.shared.makes(APEX))
-  t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
-})
+t.test(
+  'until a new maker has said all, the old one is followed; then all of it changes at once',
+  async t => {
+    const bus = new Bus()
+    const [a, b, c] = [
+      new Node(bus, 'a', () => 1),
+      new Node(bus, 'b', () => 2),
+      new Node(bus, 'c', () => 3),
+    ]
+    a.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.1') })
+    await settled()
+    b.shared.publishZone(APEX, { kind: 'full', zone: large('192.0.2.2', 2_000) })
+    const seen = new Set<string>()
+    for (let i = 0; i < 300; i++) {
+      seen.add(`${c.zone.size} ${[...new Set([...c.zone.values()].flat())].join(' ')}`)
+      if (i === 5)
+        a.shared.publishZone(APEX, { kind: 'patch', set: [owner('late', '192.0.2.1')], drop: [] })
+      await new Promise(setImmediate)
+    }
+    t.same([...seen], ['3000 192.0.2.1', '3001 192.0.2.1', '2000 192.0.2.2'])
+    t.ok(b.shared.makes(APEX), 'what the old one still said did not make the new one give up')
+    t.notOk(a.shared.makes(APEX))
+    t.notOk([...bus.all.values()].some(e => e.owner === 'a'))
+  },
+)
 
 t.test('a name that goes and comes back while a change is read is there', async t => {
   const bus = new Bus()

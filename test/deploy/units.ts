@@ -195,7 +195,10 @@ t.test('install.sh puts a built tree in place, and again over itself', async t =
   )
   for (const name of UNITS) t.ok(existsSync(join(root, 'etc/systemd/system', name)), name)
   const command = readFileSync(join(root, 'usr/local/bin/spartan'), 'utf8')
-  t.equal(command, `#!/bin/sh\nexec ${process.execPath} --single-threaded-gc /opt/spartan/dist/main.js "$@"\n`)
+  t.equal(
+    command,
+    `#!/bin/sh\nexec ${process.execPath} --single-threaded-gc /opt/spartan/dist/main.js "$@"\n`,
+  )
   t.equal(
     statSync(join(root, 'opt/spartan/deploy/spartan-addresses.sh')).mode & 0o111,
     0o111,

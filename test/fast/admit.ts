@@ -12,7 +12,14 @@ type Shape = {
   counts?: [number, number, number, number]
   extra?: Buffer
 }
-const query = ({ name = nameWire('web.mesos')!, type = 1, class: c = 1, flags = 0x0100, counts = [1, 0, 0, 0], extra = Buffer.alloc(0) }: Shape): Buffer => {
+const query = ({
+  name = nameWire('web.mesos')!,
+  type = 1,
+  class: c = 1,
+  flags = 0x0100,
+  counts = [1, 0, 0, 0],
+  extra = Buffer.alloc(0),
+}: Shape): Buffer => {
   const head = Buffer.alloc(12)
   head.writeUInt16BE(0x1234, 0)
   head.writeUInt16BE(flags, 2)
@@ -38,7 +45,11 @@ t.test('a message is judged by its octets', async t => {
     ['a query with EDNS', query({ counts: one, extra: opt() }), ACCEPT],
     ['eleven octets', Buffer.alloc(11), DROP_RUNT],
     ['a response', query({ flags: 0x8180 }), DROP_RESPONSE],
-    ['a response with nonsense behind it', query({ flags: 0x8180, counts: [9, 9, 9, 9] }), DROP_RESPONSE],
+    [
+      'a response with nonsense behind it',
+      query({ flags: 0x8180, counts: [9, 9, 9, 9] }),
+      DROP_RESPONSE,
+    ],
     ['NOTIFY', query({ flags: 4 << 11 }), REPLY, RCODE.NOTIMP],
     ['opcode 15, a header alone', query({ flags: 15 << 11 }).subarray(0, 12), REPLY, RCODE.NOTIMP],
     ['DSO, opcode 6 (RFC 8490 §5.1.1)', query({ flags: 6 << 11 }), REPLY, RCODE.NOTIMP],
@@ -47,21 +58,61 @@ t.test('a message is judged by its octets', async t => {
     ['a header and nothing', query({}).subarray(0, 12), REPLY, RCODE.FORMERR],
     ['half a question', query({}).subarray(0, 24), REPLY, RCODE.FORMERR],
     ['a compressed question', query({ name: Buffer.of(0xc0, 12) }), REPLY, RCODE.FORMERR],
-    ['a label of 64 octets', query({ name: Buffer.concat([Buffer.of(64), Buffer.alloc(64, 97), Buffer.of(0)]) }), REPLY, RCODE.FORMERR],
-    ['a name of 256 octets', query({ name: Buffer.concat([...Array<Buffer>(127).fill(Buffer.of(1, 97)), Buffer.of(1, 97, 0)]) }), REPLY, RCODE.FORMERR],
-    ['a name of 255 octets', query({ name: Buffer.concat([...Array<Buffer>(127).fill(Buffer.of(1, 97)), Buffer.of(0)]) }), ACCEPT],
+    [
+      'a label of 64 octets',
+      query({ name: Buffer.concat([Buffer.of(64), Buffer.alloc(64, 97), Buffer.of(0)]) }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    [
+      'a name of 256 octets',
+      query({
+        name: Buffer.concat([...Array<Buffer>(127).fill(Buffer.of(1, 97)), Buffer.of(1, 97, 0)]),
+      }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    [
+      'a name of 255 octets',
+      query({ name: Buffer.concat([...Array<Buffer>(127).fill(Buffer.of(1, 97)), Buffer.of(0)]) }),
+      ACCEPT,
+    ],
     ['any octet in a label', query({ name: Buffer.of(3, 0, 255, 46, 0) }), ACCEPT],
     ['the root', query({ name: Buffer.of(0), type: 2 }), ACCEPT],
     ['answers in a query', query({ counts: [1, 1, 0, 0] }), REPLY, RCODE.FORMERR],
     ['octets behind the question', query({ extra: Buffer.of(0) }), REPLY, RCODE.FORMERR],
     ['EDNS version 1', query({ counts: one, extra: opt(1232, 1 << 16) }), REPLY, RCODE.BADVERS],
-    ['two OPTs', query({ counts: [1, 0, 0, 2], extra: Buffer.concat([opt(), opt()]) }), REPLY, RCODE.FORMERR],
-    ['an OPT that is not the root', query({ counts: one, extra: opt(1232, 0, Buffer.alloc(0), Buffer.of(1, 97, 0)) }), REPLY, RCODE.FORMERR],
-    ['an option past its OPT', query({ counts: one, extra: opt(1232, 0, Buffer.of(0, 3, 0, 9)) }), REPLY, RCODE.FORMERR],
-    ['an unknown option', query({ counts: one, extra: opt(1232, 0, Buffer.of(0xff, 1, 0, 1, 7)) }), ACCEPT],
+    [
+      'two OPTs',
+      query({ counts: [1, 0, 0, 2], extra: Buffer.concat([opt(), opt()]) }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    [
+      'an OPT that is not the root',
+      query({ counts: one, extra: opt(1232, 0, Buffer.alloc(0), Buffer.of(1, 97, 0)) }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    [
+      'an option past its OPT',
+      query({ counts: one, extra: opt(1232, 0, Buffer.of(0, 3, 0, 9)) }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    [
+      'an unknown option',
+      query({ counts: one, extra: opt(1232, 0, Buffer.of(0xff, 1, 0, 1, 7)) }),
+      ACCEPT,
+    ],
     ['an OPT promised and missing', query({ counts: one }), REPLY, RCODE.FORMERR],
-    ['RDLENGTH past the end', query({ counts: one, extra: opt().fill(255, 9) }), REPLY, RCODE.FORMERR],
-    ['every flag but QR set', query({ flags: 0x07ff & ~0x0f | 0x70 }), ACCEPT],
+    [
+      'RDLENGTH past the end',
+      query({ counts: one, extra: opt().fill(255, 9) }),
+      REPLY,
+      RCODE.FORMERR,
+    ],
+    ['every flag but QR set', query({ flags: (0x07ff & ~0x0f) | 0x70 }), ACCEPT],
     ['AXFR', query({ type: 252 }), REPLY, RCODE.REFUSED],
     ['IXFR with its SOA', query({ type: 251, counts: [1, 0, 1, 0] }), REPLY, RCODE.REFUSED],
     ['ANY', query({ type: 255 }), ACCEPT],
@@ -84,24 +135,50 @@ t.test('a head holds what the query said, wherever it lies', async t => {
   const b = Buffer.concat([Buffer.alloc(7, 255), wire])
   const head = new Head()
   t.equal(admit(b, 7, wire.length, head), ACCEPT)
-  t.match(head, { edns: true, dnssecOk: true, checkingDisabled: true, recursionDesired: true, payload: 512, qtype: 1, questionEnd: 27 })
+  t.match(head, {
+    edns: true,
+    dnssecOk: true,
+    checkingDisabled: true,
+    recursionDesired: true,
+    payload: 512,
+    qtype: 1,
+    questionEnd: 27,
+  })
   t.equal(admit(query({}), 0, 27, head), ACCEPT, 'and is overwritten by the next')
-  t.match(head, { edns: false, dnssecOk: false, checkingDisabled: false, payload: 512, optionsEnd: 0 })
+  t.match(head, {
+    edns: false,
+    dnssecOk: false,
+    checkingDisabled: false,
+    payload: 512,
+    optionsEnd: 0,
+  })
 })
 
 t.test('no octets make admission throw or read past their end', async () => {
-  const seeds = [query({}), query({ counts: one, extra: opt(1232, 0, Buffer.of(0, 10, 0, 2, 1, 2)) })]
+  const seeds = [
+    query({}),
+    query({ counts: one, extra: opt(1232, 0, Buffer.of(0, 10, 0, 2, 1, 2)) }),
+  ]
   fc.assert(
-    fc.property(fc.constantFrom(...seeds), fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 6 }), fc.nat(60), (seed, edits, cut) => {
-      const wire = Buffer.from(seed)
-      for (const [at, value] of edits) if (at < wire.length) wire[at] = value
-      const length = Math.min(wire.length, cut)
-      const head = new Head()
-      const framed = Buffer.concat([wire.subarray(0, length), Buffer.alloc(300, 0xc0)])
-      const verdict = admit(framed, 0, length, head)
-      const alone = new Head()
-      return verdict === admit(Buffer.from(wire.subarray(0, length)), 0, length, alone) && head.rcode === alone.rcode && head.questionEnd <= length
-    }),
+    fc.property(
+      fc.constantFrom(...seeds),
+      fc.array(fc.tuple(fc.nat(60), fc.nat(255)), { maxLength: 6 }),
+      fc.nat(60),
+      (seed, edits, cut) => {
+        const wire = Buffer.from(seed)
+        for (const [at, value] of edits) if (at < wire.length) wire[at] = value
+        const length = Math.min(wire.length, cut)
+        const head = new Head()
+        const framed = Buffer.concat([wire.subarray(0, length), Buffer.alloc(300, 0xc0)])
+        const verdict = admit(framed, 0, length, head)
+        const alone = new Head()
+        return (
+          verdict === admit(Buffer.from(wire.subarray(0, length)), 0, length, alone) &&
+          head.rcode === alone.rcode &&
+          head.questionEnd <= length
+        )
+      },
+    ),
     { numRuns: 3000 },
   )
 })

@@ -235,45 +235,48 @@ for (const body of bodies) {
     t.throws(() => io.start(() => Infinity), { code: 'ESTATE' })
   })
 
-  t.test(`${body}: what came while the thread was held up is read before a timer fires`, async t => {
-    const happened: string[] = []
-    let due = Infinity
-    let tell = (): void => {}
-    const fired = new Promise<void>(resolve => (tell = resolve))
-    const io = await started(t, body, (now, seen) => {
-      if (seen >= due) {
-        due = Infinity
-        happened.push('timer')
-        tell()
-      }
-      return due - now
-    })
-    const second = await io.open({
-      address: '127.10.0.2',
-      port: 0,
-      onBatch: () => happened.push('packet'),
-    })
-    const out = createSocket('udp4')
-    t.teardown(() => out.close())
-    await new Promise<void>(resolve => out.connect(second.port, '127.10.0.2', resolve))
-    const first = await io.open({
-      address: '127.10.0.1',
-      port: 0,
-      atOnce: 1,
-      onBatch: batch => {
-        if (bytesOf(batch, 0).toString() !== '1') return
-        due = io.now() + 5
-        // Sent at once, and waiting in the other socket from then on.
-        out.send('late')
-        for (const until = performance.now() + 20; performance.now() < until;);
-      },
-    })
-    const client = await inbox(io, '127.10.0.1')
-    say(io, client.socket, '1', first)
-    say(io, client.socket, '2', first)
-    await fired
-    t.strictSame(happened, ['packet', 'timer'])
-  })
+  t.test(
+    `${body}: what came while the thread was held up is read before a timer fires`,
+    async t => {
+      const happened: string[] = []
+      let due = Infinity
+      let tell = (): void => {}
+      const fired = new Promise<void>(resolve => (tell = resolve))
+      const io = await started(t, body, (now, seen) => {
+        if (seen >= due) {
+          due = Infinity
+          happened.push('timer')
+          tell()
+        }
+        return due - now
+      })
+      const second = await io.open({
+        address: '127.10.0.2',
+        port: 0,
+        onBatch: () => happened.push('packet'),
+      })
+      const out = createSocket('udp4')
+      t.teardown(() => out.close())
+      await new Promise<void>(resolve => out.connect(second.port, '127.10.0.2', resolve))
+      const first = await io.open({
+        address: '127.10.0.1',
+        port: 0,
+        atOnce: 1,
+        onBatch: batch => {
+          if (bytesOf(batch, 0).toString() !== '1') return
+          due = io.now() + 5
+          // Sent at once, and waiting in the other socket from then on.
+          out.send('late')
+          for (const until = performance.now() + 20; performance.now() < until;);
+        },
+      })
+      const client = await inbox(io, '127.10.0.1')
+      say(io, client.socket, '1', first)
+      say(io, client.socket, '2', first)
+      await fired
+      t.strictSame(happened, ['packet', 'timer'])
+    },
+  )
 
   t.test(`${body}: a closed socket takes nothing more`, async t => {
     const io = await started(t, body)

@@ -9,7 +9,8 @@ const after = (spin: Spin, ...waits: number[]): boolean[] =>
     spin.turn(1)
     return pays
   })
-const times = (n: number, ...waits: number[]): number[] => Array.from({ length: n }, () => waits).flat()
+const times = (n: number, ...waits: number[]): number[] =>
+  Array.from({ length: n }, () => waits).flat()
 
 t.test('a daemon that is seldom asked never spins', async t => {
   t.notOk(after(new Spin(2), ...times(100, 1, 5, 50)).includes(true))

@@ -9,8 +9,12 @@ import type { Route } from '../../src/resolve/router.ts'
 import { questionOf } from '../fixture/bench-plane.ts'
 
 const tower: Tower = { landed: () => {}, late: () => {}, overdue: () => {} }
-const ask = (n: number, more: Partial<Question> = {}): Question => ({ ...questionOf(`n${n}.mesos`), ...more })
-const fly = (question: Question): Flight => new Flight(question, {} as Route, undefined, undefined, 0, tower)
+const ask = (n: number, more: Partial<Question> = {}): Question => ({
+  ...questionOf(`n${n}.mesos`),
+  ...more,
+})
+const fly = (question: Question): Flight =>
+  new Flight(question, {} as Route, undefined, undefined, 0, tower)
 
 t.test('flights are found by what they ask, oldest first, as in a map of them', async t => {
   // Far more names than chains, so that chains are long and are cut in every place.
@@ -30,7 +34,8 @@ t.test('flights are found by what they ask, oldest first, as in a map of them', 
           flights.add(flight)
           model.set(n, flight)
         }
-        if (flights.size !== model.size || flights.oldest !== model.values().next().value) return false
+        if (flights.size !== model.size || flights.oldest !== model.values().next().value)
+          return false
       }
       for (const flight of model.values()) {
         if (flights.oldest !== flight) return false
@@ -45,7 +50,12 @@ t.test('flights are found by what they ask, oldest first, as in a map of them', 
 
 t.test('type, DO and CD make another flight of the same name', async t => {
   const flights = new Flights(64)
-  const all = [ask(1), ask(1, { qtype: 28 }), ask(1, { dnssecOk: true }), ask(1, { checkingDisabled: true })].map(fly)
+  const all = [
+    ask(1),
+    ask(1, { qtype: 28 }),
+    ask(1, { dnssecOk: true }),
+    ask(1, { checkingDisabled: true }),
+  ].map(fly)
   for (const flight of all) {
     t.equal(flights.find(flight.question), undefined)
     flights.add(flight)
@@ -64,7 +74,10 @@ t.test('a flight that has landed leads to no other, or all would grow old with i
 })
 
 t.test('tickets are found by their ID, however many share a chain', async t => {
-  const step = fc.record({ id: fc.constantFrom(0, 1, 64, 65, 128, 129, 192, 65_472, 65_535), take: fc.boolean() })
+  const step = fc.record({
+    id: fc.constantFrom(0, 1, 64, 65, 128, 129, 192, 65_472, 65_535),
+    take: fc.boolean(),
+  })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), steps => {
       const pending = new Pending()
@@ -82,7 +95,8 @@ t.test('tickets are found by their ID, however many share a chain', async t => {
           model.set(id, ticket)
         }
         const all = pending.all()
-        if (all.length !== model.size || !all.every(ticket => model.get(ticket.id) === ticket)) return false
+        if (all.length !== model.size || !all.every(ticket => model.get(ticket.id) === ticket))
+          return false
       }
       return true
     }),

@@ -108,7 +108,9 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
     }
     try {
       const before = new Set(records(decode(bytes)))
-      const unknown = records(decode(Buffer.from(fill.wire.subarray(0, fill.length)))).filter(one => !before.has(one))
+      const unknown = records(decode(Buffer.from(fill.wire.subarray(0, fill.length)))).filter(
+        one => !before.has(one),
+      )
       if (unknown.length > 0) t.fail(`was not in the reply: ${unknown.join(', ')}: ${says}`)
     } catch {
       // Rdata that our reader will not look into, or octets behind the end; the first check stands.

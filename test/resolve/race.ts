@@ -2,19 +2,35 @@ import t from 'tap'
 import { SLOT } from '../../src/fast/counters.ts'
 import { POSITIVE, NEGATIVE, FAILURE } from '../../src/fast/entry.ts'
 import { answersOf, rcodeOf } from '../../src/fast/packet-cache.ts'
-import { a, nodata, nxdomain, Plane, positive, raceRoute, refusedAnswer, response, servfail, snapshotOf, udp } from '../fixture/bench-plane.ts'
+import {
+  a,
+  nodata,
+  nxdomain,
+  Plane,
+  positive,
+  raceRoute,
+  refusedAnswer,
+  response,
+  servfail,
+  snapshotOf,
+  udp,
+} from '../fixture/bench-plane.ts'
 
 const M1 = '192.0.2.1'
 const M2 = '192.0.2.2'
 const M3 = '192.0.2.3'
-const masters = () => snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0), udp(M2, 1), udp(M3, 2)])] })
+const masters = () =>
+  snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0), udp(M2, 1), udp(M3, 2)])] })
 const plane = () => Plane.create(masters())
 const web = positive('web.mesos', '203.0.113.1')
 
 t.test('a miss is sent to every master at once, with one ID from one socket', async t => {
   const p = await plane()
   p.ask('web.mesos')
-  t.same(p.io.sent.map(s => s.to.address), [M1, M2, M3])
+  t.same(
+    p.io.sent.map(s => s.to.address),
+    [M1, M2, M3],
+  )
   t.equal(new Set(p.io.sent.map(s => s.bytes.readUInt16BE(0))).size, 1)
   t.equal(new Set(p.io.sent.map(s => s.socket)).size, 1)
 })
@@ -31,7 +47,12 @@ t.test('the first answer wins at once', async t => {
 })
 
 t.test('a bad reply that comes first does not win', async t => {
-  for (const [name, bad] of [['SERVFAIL', servfail], ['REFUSED', refusedAnswer], ['NXDOMAIN', nxdomain('web.mesos')], ['NODATA', nodata('web.mesos')]] as const) {
+  for (const [name, bad] of [
+    ['SERVFAIL', servfail],
+    ['REFUSED', refusedAnswer],
+    ['NXDOMAIN', nxdomain('web.mesos')],
+    ['NODATA', nodata('web.mesos')],
+  ] as const) {
     const p = await plane()
     const given = p.ask('web.mesos')
     p.reply(M1, bad)
@@ -40,7 +61,11 @@ t.test('a bad reply that comes first does not win', async t => {
     p.reply(M3, web)
     t.equal(given[0]?.entry.kind, POSITIVE, `${name}: the good answer`)
     const counted = name === 'NXDOMAIN' || name === 'NODATA' ? p.count(0, 'disagreements') : 0
-    t.equal(counted, name === 'NXDOMAIN' || name === 'NODATA' ? 1 : 0, `${name}: disagreement counted`)
+    t.equal(
+      counted,
+      name === 'NXDOMAIN' || name === 'NODATA' ? 1 : 0,
+      `${name}: disagreement counted`,
+    )
   }
 })
 
@@ -118,7 +143,10 @@ t.test('only silent masters are asked again', async t => {
   p.ask('web.mesos')
   p.reply(M1, servfail)
   p.io.advance(250)
-  t.same(p.io.sent.slice(3).map(s => s.to.address), [M2, M3])
+  t.same(
+    p.io.sent.slice(3).map(s => s.to.address),
+    [M2, M3],
+  )
 })
 
 t.test('a refused port ends that lane and not the race', async t => {
@@ -138,33 +166,52 @@ t.test('all ports refused fail at once', async t => {
   t.equal(given[0]!.entry.ede, 23)
 })
 
-t.test('replies that are not to our question from whom we asked are counted and the wait goes on', async t => {
-  const p = await plane()
-  const given = p.ask('web.mesos')
-  const { socket, to, bytes } = p.sentTo(M1)[0]!
-  const good = web(bytes)
-  const forged = (change: (b: Buffer) => void): Buffer => {
-    const b = Buffer.from(good)
-    change(b)
-    return b
-  }
-  p.io.arrive(socket, to, forged(b => b.writeUInt16BE(b.readUInt16BE(0) ^ 1, 0)))
-  p.io.arrive(socket, { ...to, port: 53 }, good)
-  p.io.arrive(socket, { ...to, address: '192.0.2.77' }, good)
-  p.io.arrive(socket, to, forged(b => (b[13] = 0x78)))
-  p.io.arrive(socket, to, forged(b => b.writeUInt16BE(28, 12 + 11)))
-  p.io.arrive(socket, to, forged(b => (b[2] = 0)))
-  p.io.arrive(socket, to, good.subarray(0, 11))
-  p.io.arrive(socket, to, good.subarray(0, good.length - 1))
-  t.same(given, [])
-  const c = p.counters
-  t.equal(c[SLOT.repliesWrongId], 1)
-  t.equal(c[SLOT.repliesWrongSource], 2)
-  t.equal(c[SLOT.repliesWrongQuestion], 2)
-  t.equal(c[SLOT.repliesMalformed], 3)
-  p.io.arrive(socket, to, good)
-  t.equal(given.length, 1, 'the true reply is still taken')
-})
+t.test(
+  'replies that are not to our question from whom we asked are counted and the wait goes on',
+  async t => {
+    const p = await plane()
+    const given = p.ask('web.mesos')
+    const { socket, to, bytes } = p.sentTo(M1)[0]!
+    const good = web(bytes)
+    const forged = (change: (b: Buffer) => void): Buffer => {
+      const b = Buffer.from(good)
+      change(b)
+      return b
+    }
+    p.io.arrive(
+      socket,
+      to,
+      forged(b => b.writeUInt16BE(b.readUInt16BE(0) ^ 1, 0)),
+    )
+    p.io.arrive(socket, { ...to, port: 53 }, good)
+    p.io.arrive(socket, { ...to, address: '192.0.2.77' }, good)
+    p.io.arrive(
+      socket,
+      to,
+      forged(b => (b[13] = 0x78)),
+    )
+    p.io.arrive(
+      socket,
+      to,
+      forged(b => b.writeUInt16BE(28, 12 + 11)),
+    )
+    p.io.arrive(
+      socket,
+      to,
+      forged(b => (b[2] = 0)),
+    )
+    p.io.arrive(socket, to, good.subarray(0, 11))
+    p.io.arrive(socket, to, good.subarray(0, good.length - 1))
+    t.same(given, [])
+    const c = p.counters
+    t.equal(c[SLOT.repliesWrongId], 1)
+    t.equal(c[SLOT.repliesWrongSource], 2)
+    t.equal(c[SLOT.repliesWrongQuestion], 2)
+    t.equal(c[SLOT.repliesMalformed], 3)
+    p.io.arrive(socket, to, good)
+    t.equal(given.length, 1, 'the true reply is still taken')
+  },
+)
 
 t.test('a master that cannot read our OPT is asked without it', async t => {
   const p = await plane()
@@ -218,26 +265,29 @@ t.test('losers teach latency, and late answers correct a negative', async t => {
   t.equal(entry.kind, POSITIVE, 'whoever asks next gets the answer')
 })
 
-t.test('a master silent long enough is dead, left out, probed, and back at its first reply', async t => {
-  const p = await plane()
-  for (let i = 0; i < 6; i++) {
-    p.ask(`n${i}.mesos`)
-    p.reply(M2, positive(`n${i}.mesos`, '203.0.113.1'))
-    p.reply(M3, positive(`n${i}.mesos`, '203.0.113.1'))
-    p.io.advance(600)
-  }
-  t.ok(p.told.includes('upstream lost 192.0.2.1:61053'))
-  const before = p.sentTo(M1).length
-  p.ask('later.mesos')
-  p.reply(M2, positive('later.mesos', '203.0.113.1'))
-  p.ask('later2.mesos')
-  t.ok(p.sentTo(M1).length <= before + 1, 'asked at most once, as a probe')
-  p.io.advance(10_000)
-  p.ask('probe.mesos')
-  t.ok(p.sentTo(M1).at(-1)!.bytes.includes('probe'))
-  p.reply(M1, positive('probe.mesos', '203.0.113.1'))
-  t.ok(p.told.includes('upstream back 192.0.2.1:61053'))
-})
+t.test(
+  'a master silent long enough is dead, left out, probed, and back at its first reply',
+  async t => {
+    const p = await plane()
+    for (let i = 0; i < 6; i++) {
+      p.ask(`n${i}.mesos`)
+      p.reply(M2, positive(`n${i}.mesos`, '203.0.113.1'))
+      p.reply(M3, positive(`n${i}.mesos`, '203.0.113.1'))
+      p.io.advance(600)
+    }
+    t.ok(p.told.includes('upstream lost 192.0.2.1:61053'))
+    const before = p.sentTo(M1).length
+    p.ask('later.mesos')
+    p.reply(M2, positive('later.mesos', '203.0.113.1'))
+    p.ask('later2.mesos')
+    t.ok(p.sentTo(M1).length <= before + 1, 'asked at most once, as a probe')
+    p.io.advance(10_000)
+    p.ask('probe.mesos')
+    t.ok(p.sentTo(M1).at(-1)!.bytes.includes('probe'))
+    p.reply(M1, positive('probe.mesos', '203.0.113.1'))
+    t.ok(p.told.includes('upstream back 192.0.2.1:61053'))
+  },
+)
 
 t.test('a majority counts only the masters that are not known dead', async t => {
   const p = await plane()
@@ -281,10 +331,14 @@ t.test('masters of both address families are asked, each from a socket of its ow
   const six = '2001:db8::5'
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0), udp(six, 1)])] }))
   await p.exchanges.open(6)
-  for (const [winner, loser] of [[six, M1], [M1, six]] as const) {
+  for (const [winner, loser] of [
+    [six, M1],
+    [M1, six],
+  ] as const) {
     const name = winner === six ? 'one.mesos' : 'two.mesos'
     const given = p.ask(name)
-    for (const sent of p.io.sent) t.equal(sent.socket.address, sent.to.family === 4 ? '0.0.0.0' : '::')
+    for (const sent of p.io.sent)
+      t.equal(sent.socket.address, sent.to.family === 4 ? '0.0.0.0' : '::')
     p.reply(winner, positive(name, '203.0.113.1'))
     t.equal(given[0]?.entry.kind, POSITIVE, `the answer of ${winner}`)
     p.reply(loser, positive(name, '203.0.113.1'))

@@ -130,7 +130,9 @@ t.test('what is loaded over the memory of an older zone is all there is', async 
       inOneGo(zones.apply(message))
       if (message.op === 'commit' || !serving) continue
       t.equal(serving.names, before.length, 'what is served stays while the next is loaded')
-      t.ok(before.every(([name, rrsets]) => serving.find(name)?.[0]?.data[0] === rrsets[0]?.data[0]))
+      t.ok(
+        before.every(([name, rrsets]) => serving.find(name)?.[0]?.data[0] === rrsets[0]?.data[0]),
+      )
     }
     const zone = zones.get(APEX)!
     t.equal(zone.names, n)

@@ -420,7 +420,8 @@ t.test(
     t.same(lines(decode(big.subarray(0, packed)).additional), lines(additional))
     const plain = compose(bytes, r, all, big, undefined, false)
     t.ok(plain > bytes.length - 11, `${plain} octets without a pointer`)
-})
+  },
+)
 
 t.test('a response is refused for what RFC 6891 and RFC 9619 forbid', async t => {
   const r = new Records()

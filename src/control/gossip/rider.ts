@@ -18,13 +18,21 @@ export type Member = {
   readonly capable: boolean
 }
 
-export type MemberEvent = { readonly type: 'join' | 'suspect' | 'alive' | 'dead' | 'leave' | 'update' | 'reap'; readonly member: Member }
+export type MemberEvent = {
+  readonly type: 'join' | 'suspect' | 'alive' | 'dead' | 'leave' | 'update' | 'reap'
+  readonly member: Member
+}
 
 /** Something the records want sent to a capable member. */
 export type RiderSend =
   | { readonly via: 'packet'; readonly to: string; readonly body: Uint8Array }
   /** A request on a TCP stream of its own; the response body comes back to `onStreamResponse`. */
-  | { readonly via: 'stream'; readonly to: string; readonly body: Uint8Array; readonly token: number }
+  | {
+      readonly via: 'stream'
+      readonly to: string
+      readonly body: Uint8Array
+      readonly token: number
+    }
 
 export interface Rider {
   /** Bytes to add to each ping and ack between capable peers (the root digest, 18 bytes at most); empty for none. */

@@ -320,36 +320,39 @@ t.test('a node that starts during a failover publishes nothing before it knows',
   t.equal(changes[0]?.[1], 'full')
 })
 
-t.test('after a failover a copy is made anew in steps, others get their turn in between', async t => {
-  const master = await scriptedHttp(t, '127.14.1.1')
-  const stream = streaming(subscribed({ tasks: [], agents: {}, recovered: ['A-S0'] }))
-  master.on('/api/v1', stream.act)
-  let now = 0
-  let turns = 0
-  const count = setInterval(() => turns++, 0)
-  t.teardown(() => clearInterval(count))
-  const apart: boolean[] = []
-  const { source } = following(t, [master.base], {
-    now: () => (now += 100),
-    copies: [
-      {
-        apex: 'copy.example.org',
-        everyMs: 1,
-        *change(_state, { all }) {
-          const before = turns
-          for (let step = 0; all && turns === before && step < 10_000; step++) yield
-          if (all) apart.push(turns > before)
-          return { kind: 'full', zone: new Map() }
+t.test(
+  'after a failover a copy is made anew in steps, others get their turn in between',
+  async t => {
+    const master = await scriptedHttp(t, '127.14.1.1')
+    const stream = streaming(subscribed({ tasks: [], agents: {}, recovered: ['A-S0'] }))
+    master.on('/api/v1', stream.act)
+    let now = 0
+    let turns = 0
+    const count = setInterval(() => turns++, 0)
+    t.teardown(() => clearInterval(count))
+    const apart: boolean[] = []
+    const { source } = following(t, [master.base], {
+      now: () => (now += 100),
+      copies: [
+        {
+          apex: 'copy.example.org',
+          everyMs: 1,
+          *change(_state, { all }) {
+            const before = turns
+            for (let step = 0; all && turns === before && step < 10_000; step++) yield
+            if (all) apart.push(turns > before)
+            return { kind: 'full', zone: new Map() }
+          },
         },
-      },
-    ],
-  })
-  await until(() => source.status.missingAgents === 1)
-  now += 20_000 * 60
-  stream.send(agentAdded('A-S0', '192.0.2.10'), added(web(1, '9.0.0.1')))
-  await until(() => apart.length > 0)
-  t.same(apart, [true])
-})
+      ],
+    })
+    await until(() => source.status.missingAgents === 1)
+    now += 20_000 * 60
+    stream.send(agentAdded('A-S0', '192.0.2.10'), added(web(1, '9.0.0.1')))
+    await until(() => apart.length > 0)
+    t.same(apart, [true])
+  },
+)
 
 t.test('the names of the masters follow their list', async t => {
   const master = await scriptedHttp(t, '127.14.1.1')

@@ -494,14 +494,25 @@ t.test('whoever shows a later time for us than ours hears that we are here', asy
   serf.member('we', 57)
   const user = serf.done()
   core.streamAccepted(-1, from, world.now)
-  core.streamData(-1, Buffer.concat([writePushPullHead({ nodes: 1, userLength: user.length, join: true }), state, user]), world.now)
+  core.streamData(
+    -1,
+    Buffer.concat([
+      writePushPullHead({ nodes: 1, userLength: user.length, join: true }),
+      state,
+      user,
+    ]),
+    world.now,
+  )
   const said: Buffer[] = []
   for (let ms = 0; ms < 2_000; ms += 20) {
     core.tick(world.now + ms)
-    for (const effect of core.take()) if (effect.do === 'packet') said.push(Buffer.from(effect.bytes))
+    for (const effect of core.take())
+      if (effect.do === 'packet') said.push(Buffer.from(effect.bytes))
   }
   const joins = Array.from({ length: 40 }, (_, i) => 58 + i).filter(ltime =>
-    said.some(bytes => bytes.includes(writeIntent(SERF.join, { ltime, node: 'we', prune: false }).subarray(1))),
+    said.some(bytes =>
+      bytes.includes(writeIntent(SERF.join, { ltime, node: 'we', prune: false }).subarray(1)),
+    ),
   )
   t.equal(joins.length, 1, `one join intent, at ${joins.join()}`)
 })
