@@ -15,11 +15,12 @@ import { DataThread } from './data-thread-host.ts'
 import { messageOf } from './error.ts'
 import { countersMemory, countersOver } from './fast/counters.ts'
 import { relax } from './heap.ts'
-import { createLog, type Log } from './log.ts'
+import { createLog } from './journal.ts'
+import type { Log } from './log.ts'
 import { AdminServer, isLoopback } from './ops/admin.ts'
 import { daemonRoutes } from './ops/daemon-routes.ts'
 import { judge, type Health } from './ops/health.ts'
-import { createMetrics, serverLabel } from './ops/metrics.ts'
+import { createMetrics, serverLabel, type Metrics } from './ops/metrics.ts'
 import { opsRoutes } from './ops/ops-routes.ts'
 import { Events, Recent, SAMPLE_MS } from './ops/recent.ts'
 import { gatherStatus, type Status } from './ops/status.ts'
@@ -110,6 +111,7 @@ class Daemon {
   readonly #control: ControlPlane
   readonly #thread: DataThread
   readonly #admin: AdminServer
+  readonly #metrics: Metrics
   readonly #cacheSnapshot: CacheSnapshot
   readonly #timers: NodeJS.Timeout[] = []
   #data: DataStatus | undefined
@@ -153,7 +155,7 @@ class Daemon {
       attached: () => readHost().networks,
     })
     this.#cacheSnapshot = new CacheSnapshot(config.cache.snapshot, this.#thread, this.#log)
-    const metrics = createMetrics({
+    this.#metrics = createMetrics({
       prefix: config.metrics.prefix,
       counters: this.#counters,
       servers: listen.map(l => serverLabel(l.address, l.port)),
@@ -162,13 +164,13 @@ class Daemon {
       version: version(),
       extra: () => this.#readings(),
     })
-    this.#control.register(metrics)
+    this.#control.register(this.#metrics)
     this.#admin = new AdminServer({
       log: this.#log.child({ part: 'admin' }),
       names: [config.node],
       routes: [
         ...opsRoutes({
-          metrics,
+          metrics: this.#metrics,
           health: () => this.#health(this.#data),
           status: () => this.#status(),
         }),
@@ -267,12 +269,14 @@ class Daemon {
   // What is known of ourselves.
 
   async #sayReady(): Promise<void> {
-    relax()
     // /readyz must agree with what is said here.
     await this.#look()
     const took = Math.round(process.uptime() * 1000)
     this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
     await this.#notifier.ready(this.#answering())
+    // If it cannot be loaded, each scrape says so.
+    await this.#metrics.prepare().catch(() => {})
+    relax()
   }
 
   #answering(): string {

@@ -1,10 +1,4 @@
-/**
- * JSON lines for the journal. One line, one event: a change of state, never a
- * query. The same trouble repeated within a window becomes one line with a
- * count, so that a flapping peer cannot fill the disk.
- */
-import { pino } from 'pino'
-
+/** What every part may say, and to whom it says it; what becomes of it is in journal.ts. */
 export type Level = 'debug' | 'info' | 'warn' | 'error'
 export type Fields = Record<string, unknown>
 
@@ -24,53 +18,4 @@ export const silent: Log = {
   warn: () => {},
   error: () => {},
   child: () => silent,
-}
-
-/** Repeats of one message within this time are counted instead of written. */
-const WINDOW_MS = 5_000
-/** Lines of one message that pass in a window before the rest are counted. */
-const BURST = 5
-/** Distinct messages remembered; messages are constants, so this is never met. */
-const MESSAGES = 512
-
-/** A log on standard output (written synchronously: the last line before an exit must arrive). */
-export const createLog = (level: Level, base: Fields = {}, now: () => number = Date.now): Log => {
-  const out = pino(
-    {
-      level,
-      base: null,
-      timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
-      formatters: { level: label => ({ level: label }) },
-      errorKey: 'err',
-    },
-    pino.destination({ dest: 1, sync: true }),
-  ).child(base)
-  const seen = new Map<string, { start: number; count: number }>()
-  /** How many lines were held back before this one, or -1 to hold this one back. */
-  const admit = (msg: string): number => {
-    const t = now()
-    const had = seen.get(msg)
-    if (had && t - had.start < WINDOW_MS) return ++had.count > BURST ? -1 : 0
-    if (seen.size >= MESSAGES) seen.clear()
-    seen.set(msg, { start: t, count: 1 })
-    return had ? Math.max(0, had.count - BURST) : 0
-  }
-  const wrap = (to: typeof out): Log => {
-    const at =
-      (name: Level) =>
-      (msg: string, fields: Fields = {}): void => {
-        if (!to.isLevelEnabled(name)) return
-        const held = name === 'error' ? 0 : admit(msg)
-        if (held < 0) return
-        to[name](held ? { ...fields, held } : fields, msg)
-      }
-    return {
-      debug: at('debug'),
-      info: at('info'),
-      warn: at('warn'),
-      error: at('error'),
-      child: fields => wrap(to.child(fields)),
-    }
-  }
-  return wrap(out)
 }

@@ -1,7 +1,7 @@
 /**
  * Whether every configured address answers a real query: what READY=1, the
- * watchdog and `/readyz` rest on. Asks eagerly until all have answered once,
- * then now and then.
+ * watchdog and `/readyz` rest on. Asks when the last is bound and eagerly until
+ * all have answered once, then now and then.
  */
 import type { Endpoint, Milliseconds, Up } from './boundary.ts'
 import type { SelfQuery } from './ops/health.ts'
@@ -57,6 +57,9 @@ export class Readiness {
     if (at?.port === 0) Object.assign(at, { port })
     const had = this.#bound.get(key({ address, port })) ?? { udp: false, tcp: false, inherited }
     this.#bound.set(key({ address, port }), { ...had, [transport]: true })
+    if (this.#closed || this.#ready || !this.#timer || !this.#allBound()) return
+    clearTimeout(this.#timer)
+    void this.#ask()
   }
 
   /** Each address with what is known of it. */
@@ -68,22 +71,31 @@ export class Readiness {
     }))
   }
 
+  #allBound(): boolean {
+    return this.listen.every(at => {
+      const { udp, tcp } = this.#bound.get(key(at)) ?? { udp: false, tcp: false }
+      return udp && tcp
+    })
+  }
+
   async #ask(): Promise<void> {
+    this.#timer = undefined
+    const all = this.#allBound()
     const bound = this.listen.filter(at => this.#bound.get(key(at))?.udp)
     this.latest = await Promise.all(bound.map(at => askSelf(at)))
     if (this.#closed) return
     this.failed += this.latest.filter(one => !one.ok).length
-    const all = this.latest.length === this.listen.length && this.latest.every(one => one.ok)
-    if (all && !this.#ready && bound.every(at => this.#bound.get(key(at))?.tcp)) {
+    if (all && !this.#ready && this.latest.every(one => one.ok)) {
       this.#ready = true
       this.#means.onReady()
     }
     if (this.latest.some(one => one.ok)) this.#means.onAnswer()
     const { watchdogMs } = this.#means
     const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 3) : CALM_MS
+    const eager = !all && this.#allBound() ? 0 : EAGER_MS
     this.#timer = setTimeout(
       () => void this.#ask(),
-      this.#ready || ++this.#asks > EAGER_ASKS ? calm : EAGER_MS,
+      this.#ready || ++this.#asks > EAGER_ASKS ? calm : eager,
     ).unref()
   }
 }

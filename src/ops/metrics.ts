@@ -9,7 +9,7 @@
  * boards and alerts work unchanged.
  */
 import { setImmediate } from 'node:timers/promises'
-import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
+import type { Metric, Registry } from 'prom-client'
 import type { DataStatus } from '../boundary.ts'
 import {
   BLOCK,
@@ -33,6 +33,7 @@ import {
   type Scalar,
   type UpstreamScalar,
 } from '../fast/counters.ts'
+import { fail } from '../error.ts'
 import {
   exposed,
   type Bounds,
@@ -321,41 +322,52 @@ export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, he
 
 /** The registry of one daemon. */
 export type Metrics = {
-  /** The whole text. Scrapes that overlap share one; the loop turns between families. */
-  scrape(): Promise<string>
-  readonly contentType: string
-  /** Adds families of another part, read from whatever it hands in. Throws on a name that exists. */
+  /** Loads prom-client, which the first scrape does otherwise: 87 files that no daemon waits for to be READY. */
+  prepare(): Promise<void>
+  /** The whole text and its media type. Scrapes that overlap share one; the loop turns between families. */
+  scrape(): Promise<Exposition>
+  /** Adds families of another part, read from whatever it hands in. Throws EUSAGE on a name that exists, ESTATE after `prepare` or a scrape. */
   register<S>(families: readonly Family<S>[], from: S): void
 }
 
+export type Exposition = { readonly text: string; readonly contentType: string }
+
 /** One registry over these sources; nothing global is touched. */
 export const createMetrics = (source: MetricsSource): Metrics => {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const names = registry.getMetricsAsArray().map(({ name }) => name)
+  const ours = new Map<string, ReturnType<typeof exposed>>()
+  let registry: Promise<Registry> | undefined
   const register = <S>(families: readonly Family<S>[], from: S): void => {
+    if (registry) throw fail('metrics are registered before they are shown', 'ESTATE')
     for (const family of families) {
       const metric = exposed(family, source.prefix, from)
-      registry.registerMetric(metric as unknown as Metric)
-      names.push(metric.name)
+      if (ours.has(metric.name)) throw fail(`two metrics are called ${metric.name}`, 'EUSAGE')
+      ours.set(metric.name, metric)
     }
   }
   register(TABLE, { ...source, misses: new Float64Array(SERVERS * ZONES) })
 
-  const write = async (): Promise<string> => {
+  const open = async (): Promise<Registry> => {
+    const { collectDefaultMetrics, Registry } = await import('prom-client')
+    const made = new Registry()
+    collectDefaultMetrics({ register: made })
+    for (const metric of ours.values()) made.registerMetric(metric as unknown as Metric)
+    return made
+  }
+  const write = async (): Promise<Exposition> => {
+    const from = await (registry ??= open())
     const text: string[] = []
-    for (const name of names) {
+    for (const { name } of from.getMetricsAsArray()) {
       // prom-client 15 writes Nan, which the text format does not know.
-      text.push((await registry.getSingleMetricAsString(name)).replace(/ Nan$/gm, ' NaN'))
+      text.push((await from.getSingleMetricAsString(name)).replace(/ Nan$/gm, ' NaN'))
       // Gossip and the admin server share this thread with the scrape.
       await setImmediate()
     }
-    return `${text.join('\n')}\n`
+    return { text: `${text.join('\n')}\n`, contentType: from.contentType }
   }
-  let running: Promise<string> | undefined
+  let running: Promise<Exposition> | undefined
   return {
+    prepare: async () => void (await (registry ??= open())),
     scrape: () => (running ??= write().finally(() => (running = undefined))),
-    contentType: registry.contentType,
     register,
   }
 }

@@ -3,13 +3,14 @@
  * starts and balances, status for people and for programs.
  */
 import type { Health, Reason } from './health.ts'
+import type { Metrics } from './metrics.ts'
 import type { AdminResponse, Route } from './route.ts'
 import { PAGE_POLICY, statusPage } from './status-page.ts'
 import type { Status } from './status.ts'
 
 /** What the paths need; the daemon hands it in. */
 export type OpsSources = {
-  readonly metrics: { scrape(): Promise<string>; readonly contentType: string }
+  readonly metrics: Pick<Metrics, 'scrape'>
   readonly health: () => Health
   readonly status: () => Promise<Status>
 }
@@ -24,10 +25,10 @@ export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
   {
     method: 'GET',
     path: '/metrics',
-    handle: async () => ({
-      text: await metrics.scrape(),
-      headers: { 'content-type': metrics.contentType },
-    }),
+    handle: async () => {
+      const { text, contentType } = await metrics.scrape()
+      return { text, headers: { 'content-type': contentType } }
+    },
   },
   {
     method: 'GET',

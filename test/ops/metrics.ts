@@ -69,7 +69,7 @@ const made = (over: Partial<MetricsSource> = {}) => {
     }),
     ...over,
   })
-  return { counters, metrics, read: async () => readExposition(await metrics.scrape()) }
+  return { counters, metrics, read: async () => readExposition((await metrics.scrape()).text) }
 }
 
 t.test('METRICS keeps to the naming rules', async t => {
@@ -277,10 +277,24 @@ t.test('register adds families of another part, capped in series', async t => {
   t.equal(valueOf(got, 'spartan_gossip_names', { name: 'a "quoted" \\ and\nbroken name' }), 1)
   t.equal(got.get('spartan_gossip_names')?.samples.length, 16_384 + 1)
   t.equal(valueOf(got, 'spartan_gossip_names', { name: 'other' }), 20_000 - 16_384)
-  t.throws(
-    () => metrics.register(families, { members: {}, lag: new Float64Array(4) }),
-    /already been registered/,
-  )
+})
+
+t.test('a name is registered once, and before it is shown', async t => {
+  const { metrics } = made()
+  const family = {
+    name: 'made_up',
+    type: 'gauge',
+    labels: [],
+    help: 'Made up',
+    read: (n: number, put: (value: number) => void) => put(n),
+  } as const
+  metrics.register([family], 7)
+  t.throws(() => metrics.register([family], 8), { code: 'EUSAGE' })
+  await metrics.prepare()
+  t.throws(() => metrics.register([{ ...family, name: 'late' }], 9), { code: 'ESTATE' })
+  const { text } = await metrics.scrape()
+  t.match(text, /^spartan_made_up 7$/m)
+  t.notMatch(text, /late/)
 })
 
 t.test('a scrape with every slot taken is bounded', async t => {
@@ -294,12 +308,14 @@ t.test('a scrape with every slot taken is bounded', async t => {
   const before = performance.now()
   const texts = await Promise.all([metrics.scrape(), metrics.scrape()])
   const took = performance.now() - before
-  t.equal(texts[0], texts[1], 'overlapping scrapes share one')
-  const families = readExposition(texts[0])
+  t.equal(texts[0].text, texts[1].text, 'overlapping scrapes share one')
+  const families = readExposition(texts[0].text)
   const samples = [...families.values()].reduce((n, f) => n + f.samples.length, 0)
-  t.comment(`${samples} series, ${(texts[0].length / 1e6).toFixed(1)} MB, ${took.toFixed(0)} ms`)
+  t.comment(
+    `${samples} series, ${(texts[0].text.length / 1e6).toFixed(1)} MB, ${took.toFixed(0)} ms`,
+  )
   t.ok(samples < 50_000)
-  t.ok(texts[0].length < 8e6)
+  t.ok(texts[0].text.length < 8e6)
 })
 
 const noPromtool = spawnSync('promtool', ['--version']).error !== undefined
@@ -310,7 +326,7 @@ t.test(
     const { counters, metrics } = made()
     counters.fill(3)
     const { stderr } = spawnSync('promtool', ['check', 'metrics'], {
-      input: await metrics.scrape(),
+      input: (await metrics.scrape()).text,
     })
     // Three gauges of prom-client's own end in _total; boards know them so.
     const rest = stderr

@@ -280,8 +280,10 @@ t.test('the five paths answer over HTTP', async t => {
     log: silent,
     routes: opsRoutes({
       metrics: {
-        scrape: async () => 'a 1\n',
-        contentType: 'text/plain; version=0.0.4; charset=utf-8',
+        scrape: async () => ({
+          text: 'a 1\n',
+          contentType: 'text/plain; version=0.0.4; charset=utf-8',
+        }),
       },
       health: () => judge(input),
       status: () => gatherStatus(sources(), AT, 5_000),
