@@ -5,7 +5,7 @@
  *
  *   npm run build
  *   TS_NODE_TRANSPILE_ONLY=1 node --import @tapjs/typescript/import scripts/bench/mesos-live.ts
- *   usage: mesos-live.ts [events|latency] [tasks] [agents]
+ *   usage: mesos-live.ts [events|latency] [tasks] [agents] [rounds]
  *
  * A made-up Mesos master streams to `spartan run` (a process of its own, from
  * dist). events: a task is added, and its names are asked over UDP until they
@@ -45,7 +45,7 @@ const AT = { address: `${NET}.1`, port: 20_053 }
 const NAMES = 500
 const RATE = 2_000
 const EVENTS = 40
-const ROUNDS = 2
+const ROUNDS = Number(process.argv[5] ?? 2)
 
 type LoadPlan = { readonly seconds: number; readonly at: typeof AT }
 
@@ -250,13 +250,15 @@ const measureEvents = async (master: Master, agents: number, stormy: boolean): P
   show(`an event ${how}: mesos.thisdcos.directory`, copyTimes)
 }
 
-const load = async (seconds: number): Promise<unknown> => {
+type Found = { readonly p50: string; readonly p99: string; readonly p999: string }
+
+const load = async (seconds: number): Promise<Found> => {
   const plan: LoadPlan = { seconds, at: AT }
   const worker = new Worker(new URL(import.meta.url), {
     workerData: plan,
     execArgv: process.execArgv,
   })
-  const [found] = (await once(worker, 'message')) as [unknown]
+  const [found] = (await once(worker, 'message')) as [Found]
   return found
 }
 
@@ -273,11 +275,15 @@ const measureLatency = async (
 ): Promise<void> => {
   const SECONDS = 5
   await load(2)
+  const all = new Map<string, Found[]>()
   for (let round = 0; round < ROUNDS; round++) {
-    const said = (what: string, more: string, found: unknown): void =>
+    const said = (what: string, more: string, found: Found): void => {
+      const row = what.replace(/^\d+ full/, 'full')
+      all.set(row, [...(all.get(row) ?? []), found])
       console.log(
         `${round} ${what.padEnd(31)} ${more.padEnd(18)} load ${loadavg()[0]!.toFixed(1)}  ${JSON.stringify(found)}`,
       )
+    }
     let cpu = cpuOf(daemon.pid!)
     const spent = (): string => {
       const before = cpu
@@ -327,6 +333,13 @@ const measureLatency = async (
     said(`${rebuilds - 1} full rebuilds`, spent(), during)
     await delay(2_000)
     cpu = cpuOf(daemon.pid!)
+  }
+  console.log(`medians of ${ROUNDS} rounds, ms`)
+  const middle = (found: readonly Found[], at: keyof Found): string =>
+    found.map(f => f[at]).sort((a, b) => Number(a) - Number(b))[found.length >> 1]!
+  for (const [row, found] of all) {
+    const [p50, p99, p999] = (['p50', 'p99', 'p999'] as const).map(at => middle(found, at))
+    console.log(`  ${row.padEnd(31)} p50 ${p50}  p99 ${p99}  p99.9 ${p999}`)
   }
 }
 
