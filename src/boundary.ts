@@ -1,8 +1,9 @@
 /**
  * Everything that crosses between the main thread (control, ops) and the data
  * thread (all DNS). If a type is not in this file, it does not cross. All of
- * it is plain data that a structured clone copies.
+ * it is plain data that a structured clone copies, or memory that both see.
  */
+import type { Parcel } from './carrier.ts'
 
 /** Whole seconds, as the protocol's TTLs are. */
 export type Seconds = number
@@ -80,7 +81,7 @@ export type ZoneMessage =
       readonly op: 'more'
       readonly apex: string
       /** Owners, as zone-text.ts writes them. */
-      readonly text: string
+      readonly parcel: Parcel
     }
   | {
       readonly type: 'zone'

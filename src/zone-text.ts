@@ -1,7 +1,7 @@
 /**
- * Owners of a local zone as one string, which is how a large zone crosses to
- * the data thread: a string is copied, not built up, and what an owner holds
- * is only read when someone asks for it. As objects, 50,000 owners made that
+ * Owners of a local zone as one text, which is how a large zone crosses to
+ * the data thread (carrier.ts): a text is copied, not built up, and what an
+ * owner holds is only read when someone asks for it. As objects, 50,000 owners made that
  * thread collect garbage for most of a second, and clients waited.
  *
  *   owner   name US rrset *(RS rrset) LF

@@ -6,6 +6,7 @@
  * its differences.
  */
 import type { Owner, RRset, ZoneApex, ZoneMessage } from '../boundary.ts'
+import { Carrier } from '../carrier.ts'
 import { ownersToText } from '../zone-text.ts'
 import type { ZoneChange, ZoneMap } from './zone.ts'
 
@@ -103,6 +104,7 @@ export class ZonePublisher {
   readonly #options: ZonePublisherOptions
   readonly #breathe: () => Promise<void>
   readonly #zones = new Map<string, Published>()
+  readonly #carrier = new Carrier()
   #number = 0
   #closed = false
 
@@ -284,7 +286,9 @@ export class ZonePublisher {
     }
     const pieces = inPieces(zone.owners)
     const first = pieces.next()
-    if (!first.done) send({ type: 'zone', op: 'more', apex, text: ownersToText(first.value) })
+    const more = (set: readonly Owner[]): void =>
+      send({ type: 'zone', op: 'more', apex, parcel: this.#carrier.pack(ownersToText(set)) })
+    if (!first.done) more(first.value)
     if (first.done || zone.owners.size === first.value.length) {
       commit()
       return undefined
@@ -294,7 +298,7 @@ export class ZonePublisher {
       // what is sent is this moment's; later changes wait in the queue
       for (const set of pieces) {
         if (zone.removed || this.#closed) return
-        send({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
+        more(set)
         await this.#breathe()
       }
       if (zone.removed || this.#closed) return

@@ -6,6 +6,7 @@
  * non-terminal (RFC 8020), NXDOMAIN for the rest, each no with the SOA.
  */
 import type { Owner, RRset, Seconds, ZoneApex } from '../boundary.ts'
+import type { Parcel } from '../carrier.ts'
 import { RCODE, TYPE, typeNumber } from '../wire/codes.ts'
 import type { OwnedRrset, Sections } from './message.ts'
 import { PackedOwners } from './packed-owners.ts'
@@ -61,13 +62,14 @@ export class LocalZone {
   }
 
   /** Owners as text, so many a step. Only before anything is set or dropped. */
-  load(text: string, step: number): Generator<void> {
-    return this.#packed.add(text, step)
+  load(owners: Parcel, step: number): Generator<void> {
+    return this.#packed.add(owners, step)
   }
 
-  /** All is loaded. */
-  settle(): void {
-    this.#packed.settle()
+  /** Nobody asks any more: only the memory of what was loaded stays, for another. */
+  retire(): void {
+    this.#owners.clear()
+    this.#below.clear()
   }
 
   set([name, rrsets]: Owner): void {

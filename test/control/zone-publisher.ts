@@ -4,6 +4,7 @@ import type { Owner, RRset, ZoneMessage } from '../../src/boundary.ts'
 import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson } from '../../src/control/rest.ts'
 import type { ZoneMap } from '../../src/control/zone.ts'
 import { ZoneView } from '../../src/control/zone-view.ts'
+import { unpack } from '../../src/carrier.ts'
 import { ownersToText, rrsetsOfText } from '../../src/zone-text.ts'
 import { diffZones, inPieces, sameRRsets, ZonePublisher } from '../../src/control/zone-publisher.ts'
 
@@ -37,7 +38,7 @@ class Receiver {
         this.#loading.set(apex, new Map())
         return
       case 'more':
-        for (const [name, rrsets] of ownersOf(message.text))
+        for (const [name, rrsets] of ownersOf(unpack(message.parcel, Buffer.alloc).toString()))
           this.#loading.get(apex)?.set(name, rrsets)
         return
       case 'commit':

@@ -9,6 +9,7 @@ import { putHit, shownTtl } from '../../src/fast/hit.ts'
 import { rcodeOf } from '../../src/fast/packet-cache.ts'
 import { plainQuery } from '../../src/resolve/question.ts'
 import { nameWire } from '../../src/wire/name.ts'
+import { Carrier } from '../../src/carrier.ts'
 import { ownersToText } from '../../src/zone-text.ts'
 import {
   a,
@@ -60,7 +61,7 @@ const load = (
     serial: 3,
     owners: set.length,
   })
-  apply({ type: 'zone', op: 'more', apex, text: ownersToText(set) })
+  apply({ type: 'zone', op: 'more', apex, parcel: new Carrier().pack(ownersToText(set)) })
   apply({ type: 'zone', op: 'commit', apex, number, loaded })
 }
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
