@@ -5,23 +5,23 @@
 import { Command, CommanderError } from 'commander'
 import { problemsOf, showProblem } from '../config.ts'
 import { codeOf, messageOf } from '../error.ts'
-import { addCheck } from './check.ts'
 import { addDaemons } from './daemons.ts'
 import { DONE, FAILED, WRONG, type Io } from './io.ts'
-import { addKeys } from './keys.ts'
-import { addLooks } from './look.ts'
 import { examples } from './options.ts'
-import { addQuery } from './query.ts'
-import { addResolvconf } from './resolvconf.ts'
 import type { Threads } from '../threads.ts'
 import { version } from '../version.ts'
 
-/** The whole command line; `ended` takes the exit status of commands that have one of their own. */
-export const createProgram = (
+/**
+ * The whole command line; `ended` takes the exit status of commands that have
+ * one of their own. If `called` is `run` there is nothing else in it: a daemon
+ * that starts waits for no code that asks daemons.
+ */
+export const createProgram = async (
   io: Io,
   ended: (status: number) => void,
   threads?: Threads,
-): Command => {
+  called?: string,
+): Promise<Command> => {
   const program = new Command('spartan')
     .description('A caching DNS forwarder for every agent of a DC/OS or Mesos cluster.')
     .version(version(), '-V, --version')
@@ -36,12 +36,28 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
 `,
     )
   addDaemons(program, ended, threads)
+  if (called !== 'run') await addRest(program, io, ended)
+  return program
+}
+
+const addRest = async (
+  program: Command,
+  io: Io,
+  ended: (status: number) => void,
+): Promise<void> => {
+  const [{ addCheck }, { addQuery }, { addLooks }, { addKeys }, { addResolvconf }] =
+    await Promise.all([
+      import('./check.ts'),
+      import('./query.ts'),
+      import('./look.ts'),
+      import('./keys.ts'),
+      import('./resolvconf.ts'),
+    ])
   addCheck(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
   addKeys(program, io, ended)
   addResolvconf(program, io, ended)
-  return program
 }
 
 /** Run one command line (without the interpreter's own words). Never throws; resolves to the exit status. */
@@ -52,7 +68,8 @@ export const runCli = async (
 ): Promise<number> => {
   let status = DONE
   try {
-    await createProgram(io, code => (status = code), threads).parseAsync(args, { from: 'user' })
+    const program = await createProgram(io, code => (status = code), threads, args[0])
+    await program.parseAsync(args, { from: 'user' })
     return status
   } catch (er) {
     // Commander has already written its sentence or its help.

@@ -790,7 +790,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
     tty: false,
     interrupted: new AbortController().signal,
   }
-  const program = createProgram(io, status => statuses.push(status))
+  const program = await createProgram(io, status => statuses.push(status))
   t.strictSame(program.commands.map(command => command.name()).sort(), [
     'bench',
     'cache',

@@ -23,7 +23,7 @@ const leaves = (
     ? command.commands.flatMap(inner => leaves(inner, [...words, inner.name()]))
     : [[[...words], command]]
 
-const program = createProgram(
+const program = await createProgram(
   {
     out: () => {},
     err: () => {},
