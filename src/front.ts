@@ -163,22 +163,15 @@ export class Front {
       )
       return respond(response)
     }
-    const query: Query = {
-      wire,
-      head: keepHead(head),
-      limit: MOST,
-      receivedAt: t,
-      respond: (bytes, length) => respond(bytes.subarray(0, length)),
-      server,
-      proto: 1,
-      family,
-      watch,
-    }
     const entry = this.#find(wire, 0, head, t)
-    if (entry === undefined) return this.#miss(query)
+    if (entry === undefined) return this.#miss(asked(wire, head, t, server, family, respond, watch))
     watch?.('hit', `${shownTtl(entry, t)} s left`)
     tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
-    this.#answer(query, entry, 0)
+    const length = this.#putSlowly(entry, wire, 0, head, MOST, t, this.#scratch, 0, true)
+    respond(this.#scratch.subarray(0, length))
+    const source = family === 0 ? 0 : -1
+    this.#count(server, entry.zone, 1, source, head, rcodeOf(entry), wire.length, length)
+    this.#time(server, entry.zone, t)
   }
 
   /** Answers datagram i past all else; false if it goes the usual way, as who may not ask does. */
@@ -269,7 +262,7 @@ export class Front {
   }
 
   #answer(query: Query, entry: Entry, ede: number): void {
-    const { now, clock, counters } = this.#means
+    const { now } = this.#means
     const { head, wire } = query
     const length = this.#putSlowly(
       entry,
@@ -294,11 +287,14 @@ export class Front {
       wire.length,
       length,
     )
-    countTime(
-      counters,
-      BLOCK.duration + cell(query.server, entry.zone) * TIME_CELLS,
-      Math.max(0, clock() - query.receivedAt) / 1000,
-    )
+    this.#time(query.server, entry.zone, query.receivedAt)
+  }
+
+  /** One answer more of that age. */
+  #time(server: number, zone: number, receivedAt: number): void {
+    const { clock, counters } = this.#means
+    const at = BLOCK.duration + cell(server, zone) * TIME_CELLS
+    countTime(counters, at, Math.max(0, clock() - receivedAt) / 1000)
   }
 
   /** A hit of any shape: with options to answer, too large, stale, or over TCP. */
@@ -403,3 +399,24 @@ const nearEnd = (entry: Entry, t: number): boolean => {
   const ttlMs = entry.ttl * 1000
   return entry.expiresAt - t < Math.max(ttlMs / 10, Math.min(1000, ttlMs / 2))
 }
+
+/** A query by TCP that waits for its answer. Made only then: closures in `single` itself would be made for hits, too. */
+const asked = (
+  wire: Buffer,
+  head: Head,
+  receivedAt: number,
+  server: number,
+  family: 0 | 1,
+  respond: (response: Uint8Array) => void,
+  watch: Watch | undefined,
+): Query => ({
+  wire,
+  head: keepHead(head),
+  limit: MOST,
+  receivedAt,
+  respond: (bytes, length) => respond(bytes.subarray(0, length)),
+  server,
+  proto: 1,
+  family,
+  watch,
+})

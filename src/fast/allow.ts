@@ -12,6 +12,9 @@ export class Allow {
   readonly #known = new Map<number, boolean>()
   #lastAddress = -1
   #lastVerdict = false
+  readonly #knownTexts = new Map<string, boolean>()
+  #lastText = ''
+  #lastTextVerdict = false
 
   /** CIDRs such as 10.0.0.0/8 or fd00::/8, or single addresses. */
   constructor(cidrs: readonly string[]) {
@@ -39,6 +42,19 @@ export class Allow {
 
   /** Any address as text; a v4-mapped one counts as the IPv4 address it maps. */
   allows(address: string): boolean {
+    if (address === this.#lastText) return this.#lastTextVerdict
+    let verdict = this.#knownTexts.get(address)
+    if (verdict === undefined) {
+      verdict = this.#check(address)
+      if (this.#knownTexts.size >= REMEMBERED) this.#knownTexts.clear()
+      this.#knownTexts.set(address, verdict)
+    }
+    this.#lastText = address
+    return (this.#lastTextVerdict = verdict)
+  }
+
+  /** Each makes an object that the collector has to ask about one by one: a third of a TCP query's time, and more in bad moments. */
+  #check(address: string): boolean {
     const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
     const family = isIP(v4)
     return family !== 0 && this.#list.check(v4.replace(/%.*$/, ''), family === 6 ? 'ipv6' : 'ipv4')
