@@ -14,7 +14,7 @@ import { resolveBy } from './control/resolve-by.ts'
 import { DataThread } from './data-thread-host.ts'
 import { messageOf } from './error.ts'
 import { countersMemory, countersOver } from './fast/counters.ts'
-import { relax } from './heap.ts'
+import { optimise, relax } from './heap.ts'
 import { createLog } from './journal.ts'
 import type { Log } from './log.ts'
 import { AdminServer, isLoopback } from './ops/admin.ts'
@@ -269,6 +269,7 @@ class Daemon {
   // What is known of ourselves.
 
   async #sayReady(): Promise<void> {
+    optimise()
     // /readyz must agree with what is said here.
     await this.#look()
     const took = Math.round(process.uptime() * 1000)

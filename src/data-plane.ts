@@ -26,6 +26,7 @@ import { createPacketIO } from './io/io.ts'
 import type { PacketIO } from './io/packet-io.ts'
 import { Listeners } from './listeners.ts'
 import { silent } from './log.ts'
+import { RealTime, schedulingOf } from './priority.ts'
 import { compatReply } from './mesos-dns/compat-wire.ts'
 import { Exchanges } from './resolve/exchange.ts'
 import { Paths, random16, type OverHttps } from './resolve/paths.ts'
@@ -86,6 +87,8 @@ export class DataPlane {
   readonly #resolver: Resolver
   readonly #front: Front
   readonly #listeners: Listeners
+  #realTime: RealTime | undefined
+  #toldRealTime = false
   #draining = false
   /** What the main thread said and is not done yet. */
   readonly #said: Down[] = []
@@ -97,9 +100,10 @@ export class DataPlane {
       ...silent,
       warn: (msg: string, fields = {}) => means.post({ type: 'log', level: 'warn', msg, fields }),
     }
-    const { io, reason } = await createPacketIO({ io: start.io, spin: true, log })
+    const { io, reason, libc } = await createPacketIO({ io: start.io, spin: true, log })
     means.post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
     const plane = new DataPlane(start, means, io)
+    if (libc) plane.#realTime = new RealTime(schedulingOf(libc))
     await plane.#exchanges.open(4)
     return plane
   }
@@ -296,6 +300,11 @@ export class DataPlane {
   }
 
   #housekeeping(now: number): void {
+    if (this.#realTime?.look(now) && !this.#toldRealTime) {
+      this.#toldRealTime = true
+      const msg = 'the thread that answers runs in real time while it has little to do'
+      this.#means.post({ type: 'log', level: 'info', msg, fields: {} })
+    }
     this.#exchanges.sweep(now)
     this.#probe(now)
     const c = this.#counters

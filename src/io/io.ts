@@ -28,6 +28,8 @@ export type Chosen = {
   readonly io: PacketIO
   /** Why this body, as a sentence for the log and the status. */
   readonly reason: string
+  /** The system calls it uses; the batch body only. */
+  readonly libc?: Libc
 }
 
 /** Machines whose struct layouts arena.ts describes. */
@@ -49,7 +51,7 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
     if (io === 'auto') await selfTest(calls)
     const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
     const spin = options.spin ? new Spin() : undefined
-    return { io: await BatchIO.create(calls, { spin, join: io !== 'apart' }), reason }
+    return { io: await BatchIO.create(calls, { spin, join: io !== 'apart' }), reason, libc: calls }
   } catch (er) {
     const why = messageOf(er)
     if (io !== 'auto') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })

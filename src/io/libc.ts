@@ -38,6 +38,9 @@ export const EPOLLERR = 8
 export const EPOLL_CTL_ADD = 1
 export const EPOLL_CTL_DEL = 2
 export const EPOLL_CLOEXEC = 0o2000000
+export const SCHED_OTHER = 0
+export const SCHED_RR = 2
+export const SCHED_RESET_ON_FORK = 0x40000000
 export const EINTR = 4
 export const EIO = 5
 export const EAGAIN = 11
@@ -60,6 +63,8 @@ export interface Libc {
   epoll_wait(epoll: number, events: number, max: number, timeoutMs: number): number
   recvmmsg(fd: number, headers: number, count: number, flags: number, timeout: number): number
   sendmmsg(fd: number, headers: number, count: number, flags: number): number
+  /** 0 is the calling thread; `param` is where its struct sched_param lies. */
+  sched_setscheduler(thread: number, policy: number, param: number): number
   errno(): number
   /** Gives what malloc holds free back to the system; 0 ms to 1 ms. Does nothing where the C library has no such call. */
   trim(): void
@@ -98,6 +103,7 @@ export const loadLibc = async (): Promise<Libc> => {
     epoll_wait: bind('epoll_wait', 'int', 'uintptr_t', 'int', 'int'),
     recvmmsg: bind('recvmmsg', 'int', 'uintptr_t', 'uint', 'int', 'uintptr_t'),
     sendmmsg: bind('sendmmsg', 'int', 'uintptr_t', 'uint', 'int'),
+    sched_setscheduler: bind('sched_setscheduler', 'int', 'int', 'uintptr_t'),
     errno: () => koffi.errno(),
     trim: () => void trim(0),
     addressOf: memory => Number(koffi.address(memory)),
