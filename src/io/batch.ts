@@ -30,6 +30,8 @@ const DROPS_EVERY_MS = 1_000
  * configuration leave 7 MB with malloc that nobody would use again. The call takes 0.6 ms.
  */
 const TRIM_EVERY_MS = 10_000
+/** The first time: what the start left is more than what any ten seconds do. */
+const TRIM_FIRST_MS = 2_000
 /** Pending datagrams that do not fit are asked for again after this. */
 const RETRY_MS = 1
 /** Errors reported per turn; the rest are only counted. */
@@ -101,7 +103,7 @@ export class BatchIO implements PacketIO {
   readonly #replies: SendList
   #receiveFamily: 4 | 6 = 4
   #nextDrops = 0
-  #nextTrim = performance.now() + TRIM_EVERY_MS
+  #nextTrim = performance.now() + TRIM_FIRST_MS
   #onTurn: OnTurn | undefined
   #closed = false
 
