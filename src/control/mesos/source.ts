@@ -5,6 +5,7 @@
  * A failed load publishes nothing: what is known stays.
  */
 import { messageOf } from '../../error.ts'
+import { growFreely } from '../../heap.ts'
 import type { Log } from '../../log.ts'
 import type { Http } from '../http.ts'
 import { TTL, type ZoneChange } from '../zone.ts'
@@ -265,10 +266,15 @@ export class MesosSource {
   /** A whole state becomes zones step by step. */
   async #load(changed: Changed, now: number): Promise<void> {
     const { state } = this.#known
-    await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), this.#ended)
-    if (this.#closed) return
-    this.#publish(now)
-    await this.#copyInSteps(now)
+    const asBefore = growFreely()
+    try {
+      await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), this.#ended)
+      if (this.#closed) return
+      this.#publish(now)
+      await this.#copyInSteps(now)
+    } finally {
+      asBefore()
+    }
   }
 
   async #copyInSteps(now: number): Promise<void> {
