@@ -1,8 +1,7 @@
 /**
- * Text on its way to another thread in memory that both see. As strings the
- * pieces of a zone of 20,000 names were 10 MB that the thread that answers had
- * to collect again: marking what it keeps three times over, in steps of up to
- * 4 ms, while clients waited. Shared memory is not counted as that thread's.
+ * Text on its way to another thread in memory that both see. A string would be
+ * copied into the heap of the thread that answers, which would have to collect
+ * it again while clients wait. Shared memory is not counted as that thread's.
  *
  *   octets 0 to 3   1 until the reader has copied the text, then 0
  *   then            the text, UTF-8

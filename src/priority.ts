@@ -8,7 +8,7 @@
  * at -20). Who has just run much still waits for a tick of the kernel's then,
  * up to 4 ms, and nice counts for nothing against another control group. So
  * besides in real time (SCHED_RR), while the thread is idle for most of the
- * time: p99.9 in the same place 1.0 ms instead of 3.1. Once it has much to do
+ * time: p99.9 in the same place 1.4 ms instead of 3.8. Once it has much to do
  * it would only push aside those who work for it (a raced miss at full load:
  * 30 µs instead of 17), or, in a flood, everybody; then nice has to do.
  */
@@ -51,7 +51,7 @@ export const schedulingOf = (libc: Libc): Scheduling => {
   const param = new Int32Array(new ArrayBuffer(4))
   const at = libc.addressOf(param.buffer)
   const text = Buffer.alloc(64)
-  // open from the start: it must be told when descriptors have run out, too
+  // kept open: there may be no descriptor left when a flood has to be noticed
   let stat = -1
   return {
     setRealTime: on => {

@@ -53,7 +53,7 @@ export class Allow {
     return (this.#lastTextVerdict = verdict)
   }
 
-  /** Each makes an object that the collector has to ask about one by one: a third of a TCP query's time, and more in bad moments. */
+  /** Makes an object that the collector has to ask about one by one: for each query over TCP it was more than half of what a hit cost. */
   #check(address: string): boolean {
     const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
     const family = isIP(v4)

@@ -322,7 +322,7 @@ export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, he
 
 /** The registry of one daemon. */
 export type Metrics = {
-  /** Loads prom-client, which the first scrape does otherwise: 87 files that no daemon waits for to be READY. */
+  /** Loads prom-client, which the first scrape does otherwise: 88 files that no daemon waits for to be READY. */
   prepare(): Promise<void>
   /** The whole text and its media type. Scrapes that overlap share one; the loop turns between families. */
   scrape(): Promise<Exposition>
