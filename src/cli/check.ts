@@ -3,8 +3,8 @@
  * It binds nothing, asks nobody, and changes nothing.
  */
 import type { Command } from 'commander'
-import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config.ts'
-import { codeOf } from '../error.ts'
+import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config/config.ts'
+import { codeOf } from '../base/error.ts'
 import { DONE, WRONG, type Io } from './io.ts'
 import { examples } from './options.ts'
 

@@ -1,17 +1,14 @@
 /**
- * The commands that are programs of their own: run, demo, mesos-dns and bench.
+ * The commands that are programs of their own: run, demo and mesos-dns.
  * Each is loaded only when it is asked for, so that `spartan status` does not
  * pay for the daemon.
  */
 import type { Command } from 'commander'
-import type { BenchOptions } from '../bench/bench.ts'
-import { CONFIG_FILE } from '../config.ts'
+import { CONFIG_FILE } from '../config/config.ts'
 import { readConfigAside } from '../config/aside.ts'
-import type { Threads } from '../threads.ts'
+import type { Threads } from '../daemon/threads.ts'
 import type { DemoOptions } from '../demo/demo.ts'
 import { examples, number } from './options.ts'
-
-const words = (text: string): string[] => text.split(',').filter(word => word !== '')
 
 /** Add the commands to the program. `ended` takes the exit status; `run` begins with `threads`. */
 export const addDaemons = (
@@ -27,7 +24,7 @@ export const addDaemons = (
     .action(async ({ config }: { config: string }) => {
       const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
-      const { runDaemon } = await import('../daemon.ts')
+      const { runDaemon } = await import('../daemon/daemon.ts')
       ended(
         await runDaemon({
           configPath: config,
@@ -66,27 +63,5 @@ export const addDaemons = (
     .action(async ({ config }: { config: string }) => {
       const { runMesosDns } = await import('../mesos-dns/main.ts')
       ended(await runMesosDns({ configPath: config }))
-    })
-
-  program
-    .command('bench')
-    .description(
-      'measure the forwarder beside other servers installed here; loopback only, bounded in time',
-    )
-    .option('--cases <list>', 'only these cases, separated by commas', words, [])
-    .option('--servers <list>', 'only these servers, separated by commas', words, [])
-    .option('-s, --seconds <number>', 'length of one measurement', number(1, 600))
-    .option(
-      '-r, --runs <number>',
-      'measurements of each, of which the median counts',
-      number(1, 100),
-    )
-    .option('--against <file>', "another build's main.js, to be measured beside this one")
-    .option('--write', 'put the table into the README of the current folder', false)
-    .option('--json', 'print the measurements as JSON', false)
-    .addHelpText('after', examples('spartan bench', 'spartan bench --cases hit,miss --runs 5'))
-    .action(async (options: BenchOptions) => {
-      const { bench } = await import('../bench/bench.ts')
-      ended(await bench(options))
     })
 }

@@ -9,7 +9,7 @@ import * as header from '../wire/header.ts'
 import { expandName, nameText } from '../wire/name.ts'
 import { u16, u32, u8 } from '../wire/octets.ts'
 import { ADDITIONAL, ANSWER, AUTHORITY, Records, scan } from '../wire/scan.ts'
-import { numberToIp } from '../control/ip.ts'
+import { numberToIp } from '../base/ip.ts'
 
 /** Info codes of Extended DNS Errors (RFC 8914 section 4, IANA registry). */
 const EDE_NAMES = [

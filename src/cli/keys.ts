@@ -4,8 +4,8 @@
  */
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
-import type { KeyResult } from '../control/gossip/serf/keys.ts'
-import { fail } from '../error.ts'
+import type { KeyResult } from '../gossip/serf/keys.ts'
+import { fail } from '../base/error.ts'
 import { DONE, FAILED, type Io } from './io.ts'
 import {
   configOf,
@@ -28,8 +28,7 @@ type Generate = ConfigOption & {
 }
 
 const generate = async (io: Io, options: Generate): Promise<void> => {
-  const { generatedKey, loadKeyring, writeKeyringFile } =
-    await import('../control/gossip/keyring.ts')
+  const { generatedKey, loadKeyring, writeKeyringFile } = await import('../gossip/keyring.ts')
   const key = generatedKey()
   if (options.print) return io.out(`${key}\n`)
   const file = options.out ?? ((await configOf(options))?.gossip?.keyring || KEYRING)
@@ -48,7 +47,7 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
 
 /** The key of the command line; '-' is read from standard input, where other users of the host do not see it. */
 const keyFrom = async (io: Io, text: string): Promise<string> => {
-  const { keyOf } = await import('../control/gossip/keyring.ts')
+  const { keyOf } = await import('../gossip/keyring.ts')
   const key = (text === '-' ? await io.input() : text).trim()
   if (!keyOf(key))
     throw fail(

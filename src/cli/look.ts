@@ -5,8 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
-import type { CacheEntryInfo, DataStatus } from '../boundary.ts'
-import { codeOf, fail } from '../error.ts'
+import type { CacheEntryInfo, DataStatus } from '../boundary/messages.ts'
+import { codeOf, fail } from '../base/error.ts'
 import type { Status } from '../ops/status.ts'
 import type { Io } from './io.ts'
 import {

@@ -4,17 +4,17 @@
  */
 import { existsSync } from 'node:fs'
 import { InvalidArgumentError, type Command } from 'commander'
-import type { Endpoint } from '../boundary.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 import { parseTarget, type Address } from '../config/address.ts'
 import { parseTime, type Parsed } from '../config/units.ts'
-import { CONFIG_FILE, readHost, type Config } from '../config.ts'
+import { CONFIG_FILE, readHost, type Config } from '../config/config.ts'
 import {
   askDaemon,
   parseAdmin,
   type AdminAnswer,
   type AdminCall,
   type AdminTarget,
-} from '../control/client.ts'
+} from '../http/admin-client.ts'
 
 const orRefuse = <T>(read: Parsed<T>): T => {
   if ('value' in read) return read.value

@@ -3,13 +3,13 @@
  * Exit status 0 done, 1 failed, 2 wrong usage or configuration.
  */
 import { Command, CommanderError } from 'commander'
-import { problemsOf, showProblem } from '../config.ts'
-import { codeOf, messageOf } from '../error.ts'
+import { problemsOf, showProblem } from '../config/config.ts'
+import { codeOf, messageOf } from '../base/error.ts'
 import { addDaemons } from './daemons.ts'
 import { DONE, FAILED, WRONG, type Io } from './io.ts'
 import { examples } from './options.ts'
-import type { Threads } from '../threads.ts'
-import { version } from '../version.ts'
+import type { Threads } from '../daemon/threads.ts'
+import { version } from '../base/version.ts'
 
 /**
  * The whole command line; `ended` takes the exit status of commands that have

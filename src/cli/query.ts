@@ -5,10 +5,10 @@
  */
 import { isIP } from 'node:net'
 import type { Command } from 'commander'
-import type { Endpoint, TraceStep } from '../boundary.ts'
+import type { Endpoint, TraceStep } from '../boundary/messages.ts'
 import { canonicalAddress, showEndpoint } from '../config/address.ts'
-import { ipToNumber } from '../control/ip.ts'
-import { fail } from '../error.ts'
+import { ipToNumber } from '../base/ip.ts'
+import { fail } from '../base/error.ts'
 import { CLASS, typeName, typeNumber } from '../wire/codes.ts'
 import { ask, queryWire } from './dns-client.ts'
 import { readMessage, showMessage, type Message } from './dns-text.ts'

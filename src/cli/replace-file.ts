@@ -22,7 +22,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { codeOf, fail, messageOf } from '../error.ts'
+import { codeOf, fail, messageOf } from '../base/error.ts'
 
 /** As many links as Linux follows. */
 const MAX_LINKS = 40

@@ -5,7 +5,7 @@
  */
 import { isIP } from 'node:net'
 import { parseName } from '../config/address.ts'
-import { fail } from '../error.ts'
+import { fail } from '../base/error.ts'
 
 /** The resolver library reads three nameservers and no more (resolv.conf(5), MAXNS). */
 export const MAX_NAMESERVERS = 3

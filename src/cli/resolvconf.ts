@@ -4,7 +4,7 @@
  * what it says is better than nothing, and nothing here is ever empty.
  */
 import type { Command } from 'commander'
-import type { Endpoint } from '../boundary.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 import { showEndpoint, type Address } from '../config/address.ts'
 import { TYPE } from '../wire/codes.ts'
 import { ancount, rcode } from '../wire/header.ts'

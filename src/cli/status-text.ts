@@ -2,8 +2,8 @@
  * The daemon's status in a terminal: is it answering, from whom did it learn
  * what it knows, what has gone wrong lately; in the order of the status page.
  */
-import type { Endpoint } from '../boundary.ts'
-import type { Reason } from '../ops/health.ts'
+import type { Endpoint } from '../boundary/messages.ts'
+import type { Reason } from '../boundary/health.ts'
 import type { Status } from '../ops/status.ts'
 import { cell, counted, pairs, showBytes, showDuration, table } from './table.ts'
 

@@ -4,8 +4,8 @@
  * back in their one canonical spelling, so that comparing text compares them.
  */
 import { isIP, SocketAddress } from 'node:net'
-import type { Endpoint, UpstreamSpec } from '../boundary.ts'
-import { ipToNumber, numberToIp } from '../control/ip.ts'
+import type { Endpoint, UpstreamSpec } from '../boundary/messages.ts'
+import { ipToNumber, numberToIp } from '../base/ip.ts'
 import { bad, shown, type Parsed } from './units.ts'
 
 /** An address whose port may have been left out. */

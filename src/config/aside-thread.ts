@@ -1,7 +1,7 @@
 /** The thread of aside.ts: reads one configuration and ends. */
 import { parentPort } from 'node:worker_threads'
-import { problemsOf } from '../config.ts'
-import { codeOf, messageOf } from '../error.ts'
+import { problemsOf } from './config.ts'
+import { codeOf, messageOf } from '../base/error.ts'
 import type { Asked, Said } from './aside.ts'
 import { loadConfigFile } from './load.ts'
 

@@ -4,9 +4,9 @@
  * once per reload.
  */
 import { Worker } from 'node:worker_threads'
-import { built } from '../built.ts'
-import type { Config, Problem } from '../config.ts'
-import { fail } from '../error.ts'
+import { built } from '../base/built.ts'
+import type { Config, Problem } from './config.ts'
+import { fail } from '../base/error.ts'
 import { readHost, type Host } from './host.ts'
 
 /** What the thread is given. */

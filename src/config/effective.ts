@@ -4,7 +4,7 @@
  * that loads to the same Config, so it can be kept as one; only `allow`, being
  * written out, does not follow this host's networks any more.
  */
-import type { Loaded, Origin } from '../config.ts'
+import type { Loaded, Origin } from './config.ts'
 import { flow, KEYS } from './schema.ts'
 
 /** One key in effect; `value` is YAML on one line. */

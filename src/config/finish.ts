@@ -2,8 +2,8 @@
  * A draft, as the schema reads it, made into the Config that the program uses:
  * every address with its port, every default filled in, frozen to the bottom.
  */
-import type { Endpoint } from '../boundary.ts'
-import type { Config } from '../config.ts'
+import type { Endpoint } from '../boundary/messages.ts'
+import type { Config } from './config.ts'
 import type { Address } from './address.ts'
 import { defaultAllow, type Host } from './host.ts'
 import { PORTS } from './rules.ts'

@@ -1,8 +1,8 @@
 /** Reads a configuration: its YAML, what the schema says of it, and where each value came from. */
 import { readFileSync } from 'node:fs'
 import type { $ZodIssue } from 'zod/v4/core'
-import { showProblem, type Config, type Loaded, type Origin } from '../config.ts'
-import { codeOf, fail, messageOf, type Coded } from '../error.ts'
+import { showProblem, type Config, type Loaded, type Origin } from './config.ts'
+import { codeOf, fail, messageOf, type Coded } from '../base/error.ts'
 import { finish } from './finish.ts'
 import type { Host } from './host.ts'
 import type { Params } from './kinds.ts'

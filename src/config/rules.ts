@@ -5,7 +5,7 @@
  * value and a broken rule hears of both.
  */
 import { isIP } from 'node:net'
-import { ipToNumber } from '../control/ip.ts'
+import { ipToNumber } from '../base/ip.ts'
 import {
   isBelow,
   isLoopback,
@@ -29,7 +29,7 @@ export type Breach = {
   readonly what?: 'key' | 'value'
 }
 
-/** Most upstreams that can be told apart in the counters (fast/counters.ts), with room for masters found at run time. */
+/** Most upstreams that can be told apart in the counters (boundary/counters.ts), with room for masters found at run time. */
 export const MAX_UPSTREAMS = 56
 
 /** Addresses that are compared with one another; the schema refuses as many anyway. */

@@ -6,7 +6,7 @@
  */
 import { stringify } from 'yaml'
 import { z } from 'zod'
-import { SERVERS } from '../fast/counters.ts'
+import { SERVERS } from '../boundary/counters.ts'
 import {
   parseAddress,
   parseName,

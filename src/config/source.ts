@@ -14,7 +14,7 @@ import {
   type Document,
   type Pair,
 } from 'yaml'
-import { messageOf } from '../error.ts'
+import { messageOf } from '../base/error.ts'
 
 /** Where something is, both counted from 1. */
 export type Position = { readonly line: number; readonly column: number }

@@ -6,8 +6,8 @@
  * try, and stays until it is stopped.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { askDaemon } from '../control/client.ts'
-import { messageOf } from '../error.ts'
+import { askDaemon } from '../http/admin-client.ts'
+import { messageOf } from '../base/error.ts'
 import { Cluster } from './cluster/cluster.ts'
 import { layOut, writeFiles, type Layout } from './layout.ts'
 import { Daemon } from './process.ts'

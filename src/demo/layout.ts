@@ -8,7 +8,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import type { Endpoint } from '../boundary.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 
 export const DNS_PORT = 5300
 const MESOS_DNS_PORT = 61053

@@ -1,7 +1,7 @@
 /** One daemon of the demo: a child process of this program, its log lines read as they come. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { fail } from '../error.ts'
+import { fail } from '../base/error.ts'
 
 /** A daemon that is not ready by then will not be. */
 const READY_MS = 60_000

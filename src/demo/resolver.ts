@@ -3,10 +3,10 @@
  * refuses the rest, so that the demo needs no network and sends nothing to it.
  */
 import { createSocket, type Socket } from 'node:dgram'
-import type { Endpoint } from '../boundary.ts'
-import { encodeLocal, type OwnedRrset } from '../resolve/message.ts'
+import type { Endpoint } from '../boundary/messages.ts'
+import { encodeLocal, type OwnedRrset } from '../data/answer/message.ts'
 import { reply } from '../wire/reply.ts'
-import { ACCEPT, admit, Head } from '../fast/admit.ts'
+import { ACCEPT, admit, Head } from '../data/serve/admit.ts'
 import { RCODE, TYPE } from '../wire/codes.ts'
 import { HEADER, RD } from '../wire/header.ts'
 import { foldedText } from '../wire/name.ts'

@@ -1,9 +1,9 @@
 /** What the demo lets one see: a question asked as a client would, and the answer in a line or two. */
 import { createSocket } from 'node:dgram'
 import { performance } from 'node:perf_hooks'
-import { fail } from '../error.ts'
-import { decodeForPeople } from '../resolve/message.ts'
-import { plainQuery } from '../resolve/question.ts'
+import { fail } from '../base/error.ts'
+import { decodeForPeople } from '../data/answer/message.ts'
+import { plainQuery } from '../wire/question.ts'
 import { rcodeName } from '../wire/codes.ts'
 import { nameWire } from '../wire/name.ts'
 

@@ -1,6 +1,6 @@
 /** What the HTTP API shows, out of the records and the settings. */
 import type { ApiFacts } from './http.ts'
-import type { ZoneRecords } from './records.ts'
+import type { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 import { shownSettings, type Settings } from './settings.ts'
 import { axfrView, enumerateView, hostView, serviceView } from './views.ts'
 

@@ -3,7 +3,7 @@
  * after that check. What a value means is config.ts's business.
  */
 import { nearest } from '../config/nearest.ts'
-import { fail, type Coded } from '../error.ts'
+import { fail, type Coded } from '../base/error.ts'
 
 type Kind = 'text' | 'flag' | 'list' | 'lists' | 'object' | readonly [least: number, most: number]
 

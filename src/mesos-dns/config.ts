@@ -6,11 +6,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import type { Endpoint } from '../boundary.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 import { isBelow, parseAddress, parseName, parseNetwork, parseTarget } from '../config/address.ts'
-import { fail, messageOf } from '../error.ts'
+import { fail, messageOf } from '../base/error.ts'
 import { Given, refused, shown, type Key } from './config-keys.ts'
-import { IP_SOURCES, type IpSource } from './record.ts'
+import { IP_SOURCES, type IpSource } from '../mesos/mesos-dns-names/record.ts'
 import type { Settings } from './settings.ts'
 
 /** What a file says, and what about it an operator should know. */

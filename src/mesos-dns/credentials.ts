@@ -11,8 +11,8 @@ import {
   type HttpOptions,
   type HttpResponse,
   type HttpStream,
-} from '../control/http.ts'
-import { fail, messageOf } from '../error.ts'
+} from '../http/client.ts'
+import { fail, messageOf } from '../base/error.ts'
 import type { Settings } from './settings.ts'
 
 /** What an IAM configuration file holds. */

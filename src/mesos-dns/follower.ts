@@ -3,25 +3,25 @@
  * its `/state` every refresh where not. What comes out is a state and whether
  * it is whole; a failed load brings nothing, so what is served stays.
  */
-import type { Milliseconds } from '../boundary.ts'
-import type { Http } from '../control/http.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import type { Http } from '../http/client.ts'
 import {
   holdAfterEvents,
   holdAfterLoad,
   holdEnd,
   missingAgents,
   type Hold,
-} from '../control/mesos/hold.ts'
-import { emptyState, type MesosState } from '../control/mesos/model.ts'
-import type { MesosEvent } from '../control/mesos/operator-api.ts'
-import { Pace } from '../control/mesos/pace.ts'
-import { reduce, type Known } from '../control/mesos/reducer.ts'
+} from '../mesos/api/hold.ts'
+import { emptyState, type MesosState } from '../mesos/api/model.ts'
+import type { MesosEvent } from '../mesos/api/operator-api.ts'
+import { Pace } from '../base/pace.ts'
+import { reduce, type Known } from '../mesos/api/reducer.ts'
 import {
   Subscription,
   type SubscriptionCounts,
   type SubscriptionState,
-} from '../control/mesos/subscription.ts'
-import type { Log } from '../log.ts'
+} from '../mesos/api/subscription.ts'
+import type { Log } from '../base/log.ts'
 import { Recovery } from './recovery.ts'
 
 export type FollowerOptions = {

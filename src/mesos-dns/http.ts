@@ -4,9 +4,9 @@
  * connections, header size and time, because anyone may ask.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Endpoint } from '../boundary.ts'
-import { fail, messageOf } from '../error.ts'
-import type { Log } from '../log.ts'
+import type { Endpoint } from '../boundary/messages.ts'
+import { fail, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
 
 /** What the API shows, asked at each request. */
 export type ApiFacts = {

@@ -4,7 +4,7 @@
  * again; the original believed its first word, and every failover emptied the
  * zone. Until the agents are back, their tasks stay as they were. Pure.
  */
-import type { Agent, Framework, MesosState, Task } from '../control/mesos/model.ts'
+import type { Agent, Framework, MesosState, Task } from '../mesos/api/model.ts'
 
 /** What is kept of a former state; nothing until `begin`. */
 export class Recovery {

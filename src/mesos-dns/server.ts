@@ -5,25 +5,31 @@
  * state is served.
  */
 import { hostname, networkInterfaces } from 'node:os'
-import type { DataThreadStart, Endpoint, Milliseconds, Up, ZoneMessage } from '../boundary.ts'
-import { hostAddresses } from '../control/host-addresses.ts'
-import type { Http } from '../control/http.ts'
-import type { MesosState } from '../control/mesos/model.ts'
-import { ZonePublisher } from '../control/zone-publisher.ts'
-import { DataThread } from '../data-thread-host.ts'
-import { messageOf } from '../error.ts'
-import { countersMemory } from '../fast/counters.ts'
-import type { Log } from '../log.ts'
+import type {
+  DataThreadStart,
+  Endpoint,
+  Milliseconds,
+  Up,
+  ZoneMessage,
+} from '../boundary/messages.ts'
+import { hostAddresses } from '../control/host/host-addresses.ts'
+import type { Http } from '../http/client.ts'
+import type { MesosState } from '../mesos/api/model.ts'
+import { ZonePublisher } from '../control/zones/zone-publisher.ts'
+import { DataThread } from '../daemon/data-thread-host.ts'
+import { messageOf } from '../base/error.ts'
+import { countersMemory } from '../boundary/counters.ts'
+import type { Log } from '../base/log.ts'
 import { apiFacts } from './api.ts'
-import { hostsToLookUp } from './cluster-records.ts'
+import { hostsToLookUp } from '../mesos/mesos-dns-names/cluster-records.ts'
 import { Follower } from './follower.ts'
 import { ApiServer } from './http.ts'
-import { Lookups } from './lookups.ts'
+import { Lookups } from '../mesos/mesos-dns-names/lookups.ts'
 import type { MasterList } from './master-list.ts'
-import { ZoneRecords } from './records.ts'
+import { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 import type { Settings } from './settings.ts'
 import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
-import { RecordsZone } from './zone.ts'
+import { RecordsZone } from '../mesos/mesos-dns-names/zone.ts'
 
 /** What the server is handed besides its settings. */
 export type ServerMeans = {

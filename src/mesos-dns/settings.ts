@@ -2,8 +2,8 @@
  * What `spartan mesos-dns` runs by: the original's keys in the types the rest
  * of this folder needs. config.ts reads them from the original's file.
  */
-import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary.ts'
-import type { IpSource } from './record.ts'
+import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary/messages.ts'
+import type { IpSource } from '../mesos/mesos-dns-names/record.ts'
 
 /** All settings, defaults filled in. */
 export type Settings = {

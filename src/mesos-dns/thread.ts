@@ -10,9 +10,9 @@ import type {
   Snapshot,
   UpstreamSpec,
   ZoneApex,
-} from '../boundary.ts'
-import { UPSTREAMS, ZONES } from '../fast/counters.ts'
-import type { CompatOptions } from './compat-wire.ts'
+} from '../boundary/messages.ts'
+import { UPSTREAMS, ZONES } from '../boundary/counters.ts'
+import type { CompatOptions } from '../data/answer/compat-wire.ts'
 import type { Settings } from './settings.ts'
 
 /** Answers of the zone as the original's, byte for byte; see compat-wire.ts. */

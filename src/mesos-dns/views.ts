@@ -3,10 +3,10 @@
  * with their final dot, ports as text, one element of empty strings for what
  * is unknown. Pure; http.ts serves it.
  */
-import type { NameRecords, RecordType } from '../control/mesos/owners.ts'
-import { valuesOf } from '../control/mesos/tally.ts'
-import { srvTarget, type MesosRecord } from './record.ts'
-import type { ZoneRecords } from './records.ts'
+import type { NameRecords, RecordType } from '../mesos/dcos-names/owners.ts'
+import { valuesOf } from '../mesos/dcos-names/tally.ts'
+import { srvTarget, type MesosRecord } from '../mesos/mesos-dns-names/record.ts'
+import type { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 
 export type HostView = { readonly host: string; readonly ip: string }
 export type ServiceView = {

@@ -3,13 +3,13 @@
  * one with the lowest number leads. Watched, so that a change is known at
  * once; while ZooKeeper is away the last list stays, or the configured one.
  */
-import type { Milliseconds } from '../boundary.ts'
-import { Backoff } from '../control/backoff.ts'
-import { fail, messageOf } from '../error.ts'
-import type { Log } from '../log.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import { Backoff } from '../base/backoff.ts'
+import { fail, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
 import type { MasterList } from './master-list.ts'
-import { hostPort } from '../control/ip.ts'
-import { plainIp } from './record.ts'
+import { hostPort } from '../base/ip.ts'
+import { plainIp } from '../mesos/mesos-dns-names/record.ts'
 import { parseZkUrl, type ZkTarget } from './zk-wire.ts'
 import { ZkSession } from './zookeeper.ts'
 

@@ -3,7 +3,7 @@
  * requests and replies in its Jute encoding (numbers big-endian, strings and
  * buffers with a four-octet length). Pure; zookeeper.ts owns the socket.
  */
-import { fail } from '../error.ts'
+import { fail } from '../base/error.ts'
 
 /** Request types and special xids, from ZooKeeper's zookeeper.h. */
 const OP = { exists: 3, getData: 4, getChildren: 8, ping: 11, auth: 100, close: -11 } as const

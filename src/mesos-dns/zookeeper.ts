@@ -4,8 +4,8 @@
  * be; the owner opens the next one (zk-masters.ts).
  */
 import { connect, type Socket } from 'node:net'
-import type { Milliseconds } from '../boundary.ts'
-import { fail } from '../error.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import { fail } from '../base/error.ts'
 import {
   authFrame,
   childrenFrame,

@@ -6,10 +6,10 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, isIPv4 } from 'node:net'
-import type { Endpoint } from '../boundary.ts'
-import { fail, messageOf } from '../error.ts'
-import type { Log } from '../log.ts'
-import { RouteTable, type AdminResponse, type Route } from './route.ts'
+import type { Endpoint } from '../boundary/messages.ts'
+import { fail, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
+import { RouteTable, type AdminResponse, type Route } from '../http/route.ts'
 import { clearStaleSocket } from './unix-socket.ts'
 
 /** Where to listen: an address, or a path for the Unix socket. */

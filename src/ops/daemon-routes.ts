@@ -1,10 +1,10 @@
 /** Admin routes that look into the data thread: cache, upstreams, busiest names, traces; and the one that empties the cache. */
-import type { CacheEntryInfo, DataStatus, TraceStep } from '../boundary.ts'
-import { plainQuery } from '../resolve/question.ts'
+import type { CacheEntryInfo, DataStatus, TraceStep } from '../boundary/messages.ts'
+import { plainQuery } from '../wire/question.ts'
 import { typeNumber } from '../wire/codes.ts'
 import { nameWire } from '../wire/name.ts'
-import { version } from '../version.ts'
-import type { Route } from './route.ts'
+import { version } from '../base/version.ts'
+import type { Route } from '../http/route.ts'
 
 /** The data thread, as these routes need it. */
 export interface Inspected {

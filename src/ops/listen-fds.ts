@@ -4,8 +4,8 @@
  * serve. Nothing is read from them here; the data thread adopts them.
  */
 import { SocketAddress } from 'node:net'
-import type { DataThreadStart, Endpoint } from '../boundary.ts'
-import { messageOf } from '../error.ts'
+import type { DataThreadStart, Endpoint } from '../boundary/messages.ts'
+import { messageOf } from '../base/error.ts'
 import { loadSocketCalls, SO_DOMAIN, SO_TYPE, type SocketCalls } from './socket-calls.ts'
 
 /** One socket that was passed, as the data thread is told of it. */

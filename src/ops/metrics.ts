@@ -3,14 +3,14 @@
  * from. The table in the README is checked against METRICS. Home of
  * prom-client, which keeps the process's own metrics and writes the text.
  *
- * Queries are counted by the data thread in numbered slots (fast/counters.ts);
+ * Queries are counted by the data thread in numbered slots (boundary/counters.ts);
  * nothing is copied until somebody scrapes. Names, labels and buckets of the
  * first half are CoreDNS's, so that with `metrics.prefix: coredns_` existing
  * boards and alerts work unchanged.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Metric, Registry } from 'prom-client'
-import type { DataStatus } from '../boundary.ts'
+import type { DataStatus } from '../boundary/messages.ts'
 import {
   BLOCK,
   FAMILIES as IP_FAMILIES,
@@ -32,8 +32,8 @@ import {
   ZONES,
   type Scalar,
   type UpstreamScalar,
-} from '../fast/counters.ts'
-import { fail } from '../error.ts'
+} from '../boundary/counters.ts'
+import { fail } from '../base/error.ts'
 import {
   exposed,
   type Bounds,
@@ -66,7 +66,7 @@ export type MainReadings = {
 export type MetricsSource = {
   /** Before every name but the process's own: 'spartan_', or 'coredns_'. */
   readonly prefix: string
-  /** Shared with the data thread; see fast/counters.ts. */
+  /** Shared with the data thread; see boundary/counters.ts. */
   readonly counters: Float64Array
   /** Label of each listener by its number in the counters, e.g. dns://198.51.100.1:53. At most SERVERS count. */
   readonly servers: readonly string[]

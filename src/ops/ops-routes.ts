@@ -2,9 +2,9 @@
  * The five paths every daemon has: metrics for Prometheus, health for whoever
  * starts and balances, status for people and for programs.
  */
-import type { Health, Reason } from './health.ts'
+import type { Health, Reason } from '../boundary/health.ts'
 import type { Metrics } from './metrics.ts'
-import type { AdminResponse, Route } from './route.ts'
+import type { AdminResponse, Route } from '../http/route.ts'
 import { PAGE_POLICY, statusPage } from './status-page.ts'
 import type { Status } from './status.ts'
 

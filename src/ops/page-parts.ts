@@ -2,7 +2,7 @@
  * What the status page is built of: numbers and times in words, tags, tables,
  * bars and the curve. No sentence about the daemon is here.
  */
-import type { Endpoint } from '../boundary.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 import { html, type Html, type Piece } from './html.ts'
 
 /** Lines of long tables; the whole is in /v1/status. */

@@ -12,8 +12,8 @@ import {
   TIME_BUCKETS,
   TIME_CELLS,
   ZONES,
-} from '../fast/counters.ts'
-import type { Milliseconds } from '../boundary.ts'
+} from '../boundary/counters.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
 
 const CELLS = SERVERS * ZONES
 

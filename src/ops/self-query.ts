@@ -5,11 +5,11 @@
  */
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
-import type { Endpoint, Milliseconds } from '../boundary.ts'
-import { codeOf, messageOf } from '../error.ts'
-import { plainQuery } from '../resolve/question.ts'
+import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
+import { codeOf, messageOf } from '../base/error.ts'
+import { plainQuery } from '../wire/question.ts'
 import { nameWire } from '../wire/name.ts'
-import type { SelfQuery } from './health.ts'
+import type { SelfQuery } from '../boundary/health.ts'
 
 /** As long as a DC/OS client waits (`options timeout:1`). */
 const PATIENCE_MS = 1_000

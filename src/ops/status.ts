@@ -3,8 +3,8 @@
  * page its HTML, `spartan status` its text. Gathered on request from what the
  * parts say of themselves; nothing secret is in it.
  */
-import type { DataStatus, Endpoint } from '../boundary.ts'
-import type { Health } from './health.ts'
+import type { DataStatus, Endpoint } from '../boundary/messages.ts'
+import type { Health } from '../boundary/health.ts'
 import type { Event, Rates, Recent } from './recent.ts'
 
 /** Where the masters were learned. */

@@ -6,7 +6,7 @@
  */
 import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../error.ts'
+import { messageOf } from '../base/error.ts'
 import { loadSocketCalls, type SocketCalls } from './socket-calls.ts'
 
 const AF_UNIX = 1

@@ -4,7 +4,7 @@
  */
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { fail } from '../error.ts'
+import { fail } from '../base/error.ts'
 
 const errnoOf = (er: unknown): string => (er as NodeJS.ErrnoException).code ?? ''
 

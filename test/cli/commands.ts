@@ -16,11 +16,11 @@ import t, { type Test } from 'tap'
 import { decode, encode, type Packet } from 'dns-packet'
 import { createProgram, runCli } from '../../src/cli/program.ts'
 import type { Io } from '../../src/cli/io.ts'
-import { askDaemon, parseAdmin } from '../../src/control/client.ts'
-import { silent } from '../../src/log.ts'
+import { askDaemon, parseAdmin } from '../../src/http/admin-client.ts'
+import { silent } from '../../src/base/log.ts'
 import { AdminServer } from '../../src/ops/admin.ts'
-import type { Route } from '../../src/ops/route.ts'
-import { version } from '../../src/version.ts'
+import type { Route } from '../../src/http/route.ts'
+import { version } from '../../src/base/version.ts'
 import { status } from '../fixture/status.ts'
 
 type Ran = { readonly exit: number; readonly out: string; readonly err: string }
@@ -139,7 +139,6 @@ t.test('help, version and usage', async t => {
     'upstreams',
     'resolvconf',
     'mesos-dns',
-    'bench',
   ]) {
     t.match(help.out, new RegExp(`^  ${command}\\b`, 'm'), command)
     const own = await spartan([command, '--help'])
@@ -792,7 +791,6 @@ t.test('the commands that are programs are loaded from where they are', async t 
   }
   const program = await createProgram(io, status => statuses.push(status))
   t.strictSame(program.commands.map(command => command.name()).sort(), [
-    'bench',
     'cache',
     'check',
     'demo',

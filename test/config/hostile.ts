@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-import { problemsOf, type Host } from '../../src/config.ts'
+import { problemsOf, type Host } from '../../src/config/config.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { KEYS } from '../../src/config/schema.ts'
 import { showEffective } from '../../src/config/effective.ts'
-import { codeOf } from '../../src/error.ts'
+import { codeOf } from '../../src/base/error.ts'
 
 const host: Host = { hostname: 'agent-17', networks: ['127.0.0.0/8', '10.0.0.0/24'] }
 const load = (text: string) => loadConfig('spartan.yaml', text, host)

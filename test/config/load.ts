@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { problemsOf, showProblem, type Host } from '../../src/config.ts'
+import { problemsOf, showProblem, type Host } from '../../src/config/config.ts'
 import { loadConfig, loadConfigFile } from '../../src/config/load.ts'
 import { KEYS } from '../../src/config/schema.ts'
 import { effective, showEffective } from '../../src/config/effective.ts'
-import { SERVERS, UPSTREAMS } from '../../src/fast/counters.ts'
+import { SERVERS, UPSTREAMS } from '../../src/boundary/counters.ts'
 import { MAX_UPSTREAMS } from '../../src/config/rules.ts'
-import { codeOf } from '../../src/error.ts'
+import { codeOf } from '../../src/base/error.ts'
 
 const host: Host = {
   hostname: 'agent-17',

@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
-import type { Endpoint } from '../../src/boundary.ts'
-import { Http } from '../../src/control/http.ts'
-import type { MesosState } from '../../src/control/mesos/model.ts'
-import { agentInfoFromJson, agentStateFromJson } from '../../src/control/mesos/operator-api.ts'
-import { reduce, type Known } from '../../src/control/mesos/reducer.ts'
-import { parseState } from '../../src/control/mesos/state.ts'
-import { Subscription } from '../../src/control/mesos/subscription.ts'
-import { emptyState } from '../../src/control/mesos/model.ts'
+import type { Endpoint } from '../../src/boundary/messages.ts'
+import { Http } from '../../src/http/client.ts'
+import type { MesosState } from '../../src/mesos/api/model.ts'
+import { agentInfoFromJson, agentStateFromJson } from '../../src/mesos/api/operator-api.ts'
+import { reduce, type Known } from '../../src/mesos/api/reducer.ts'
+import { parseState } from '../../src/mesos/api/state.ts'
+import { Subscription } from '../../src/mesos/api/subscription.ts'
+import { emptyState } from '../../src/mesos/api/model.ts'
 import { startCluster, type Cluster, type ClusterOptions } from '../../src/demo/cluster/cluster.ts'
-import { silent } from '../../src/log.ts'
+import { silent } from '../../src/base/log.ts'
 
 // two cores that others use too
 t.setTimeout(120_000)

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { createProgram } from '../../src/cli/program.ts'
-import { GOSSIP_METRICS } from '../../src/control/gossip-metrics.ts'
+import { GOSSIP_METRICS } from '../../src/control/sharing/gossip-metrics.ts'
 import { METRICS } from '../../src/ops/metrics.ts'
 
 const ROOT = join(import.meta.dirname, '../..')

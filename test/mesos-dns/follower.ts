@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
 import { createServer, type Server } from 'node:http'
-import type { Endpoint } from '../../src/boundary.ts'
-import { Http } from '../../src/control/http.ts'
-import { emptyState, type MesosState, type Task } from '../../src/control/mesos/model.ts'
+import type { Endpoint } from '../../src/boundary/messages.ts'
+import { Http } from '../../src/http/client.ts'
+import { emptyState, type MesosState, type Task } from '../../src/mesos/api/model.ts'
 import { startCluster, type Cluster } from '../../src/demo/cluster/cluster.ts'
-import { silent } from '../../src/log.ts'
+import { silent } from '../../src/base/log.ts'
 import { Follower, type FollowerOptions } from '../../src/mesos-dns/follower.ts'
-import { Lookups } from '../../src/mesos-dns/lookups.ts'
+import { Lookups } from '../../src/mesos/mesos-dns-names/lookups.ts'
 import { Recovery } from '../../src/mesos-dns/recovery.ts'
 
 // two cores that others use too

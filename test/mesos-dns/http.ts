@@ -2,13 +2,13 @@ import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect } from 'node:net'
-import type { Endpoint } from '../../src/boundary.ts'
-import { parseState } from '../../src/control/mesos/state.ts'
-import { silent } from '../../src/log.ts'
+import type { Endpoint } from '../../src/boundary/messages.ts'
+import { parseState } from '../../src/mesos/api/state.ts'
+import { silent } from '../../src/base/log.ts'
 import { apiFacts } from '../../src/mesos-dns/api.ts'
 import { settingsFromJson } from '../../src/mesos-dns/config.ts'
 import { ApiServer } from '../../src/mesos-dns/http.ts'
-import { recordsFromState } from '../../src/mesos-dns/records.ts'
+import { recordsFromState } from '../../src/mesos/mesos-dns-names/records.ts'
 
 const file = (name: string): string =>
   readFileSync(new URL(`../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8')

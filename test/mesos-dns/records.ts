@@ -6,14 +6,14 @@ import {
   type Framework,
   type MesosState,
   type Task,
-} from '../../src/control/mesos/model.ts'
-import { parseState } from '../../src/control/mesos/state.ts'
-import type { MesosEvent } from '../../src/control/mesos/operator-api.ts'
-import { reduce, type Known } from '../../src/control/mesos/reducer.ts'
-import { valuesOf } from '../../src/control/mesos/tally.ts'
-import { recordsFromState, ZoneRecords } from '../../src/mesos-dns/records.ts'
-import { hostsToLookUp } from '../../src/mesos-dns/cluster-records.ts'
-import type { IpSource, RecordOptions } from '../../src/mesos-dns/record.ts'
+} from '../../src/mesos/api/model.ts'
+import { parseState } from '../../src/mesos/api/state.ts'
+import type { MesosEvent } from '../../src/mesos/api/operator-api.ts'
+import { reduce, type Known } from '../../src/mesos/api/reducer.ts'
+import { valuesOf } from '../../src/mesos/dcos-names/tally.ts'
+import { recordsFromState, ZoneRecords } from '../../src/mesos/mesos-dns-names/records.ts'
+import { hostsToLookUp } from '../../src/mesos/mesos-dns-names/cluster-records.ts'
+import type { IpSource, RecordOptions } from '../../src/mesos/mesos-dns-names/record.ts'
 import {
   axfrView,
   enumerateView,

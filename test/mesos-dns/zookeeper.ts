@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import fc from 'fast-check'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Endpoint } from '../../src/boundary.ts'
-import { silent } from '../../src/log.ts'
+import type { Endpoint } from '../../src/boundary/messages.ts'
+import { silent } from '../../src/base/log.ts'
 import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos-dns/zk-masters.ts'
 import { Frames, parseZkUrl, Reader } from '../../src/mesos-dns/zk-wire.ts'
 

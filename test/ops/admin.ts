@@ -14,14 +14,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { silent, type Fields, type Log } from '../../src/log.ts'
+import { silent, type Fields, type Log } from '../../src/base/log.ts'
 import {
   AdminServer,
   isLoopback,
   type AdminAddress,
   type AdminOptions,
 } from '../../src/ops/admin.ts'
-import { RouteTable, type Route } from '../../src/ops/route.ts'
+import { RouteTable, type Route } from '../../src/http/route.ts'
 
 const ADDRESS = '127.12.1.1'
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import type { DataStatus } from '../../src/boundary.ts'
-import * as c from '../../src/fast/counters.ts'
+import type { DataStatus } from '../../src/boundary/messages.ts'
+import * as c from '../../src/boundary/counters.ts'
 import {
   createMetrics,
   METRICS,

@@ -3,11 +3,16 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import type { DataStatus } from '../../src/boundary.ts'
-import * as c from '../../src/fast/counters.ts'
-import { silent } from '../../src/log.ts'
+import type { DataStatus } from '../../src/boundary/messages.ts'
+import * as c from '../../src/boundary/counters.ts'
+import { silent } from '../../src/base/log.ts'
 import { AdminServer } from '../../src/ops/admin.ts'
-import { DATA_SILENT_MS, judge, MASTERS_OLD_MS, type HealthInput } from '../../src/ops/health.ts'
+import {
+  DATA_SILENT_MS,
+  judge,
+  MASTERS_OLD_MS,
+  type HealthInput,
+} from '../../src/boundary/health.ts'
 import { html } from '../../src/ops/html.ts'
 import { opsRoutes } from '../../src/ops/ops-routes.ts'
 import { Events, quantile, Recent } from '../../src/ops/recent.ts'

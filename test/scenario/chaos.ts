@@ -68,7 +68,7 @@ for (const [says, happens] of items) {
 
 t.test('6. one answers NXDOMAIN at once, stale', async t => {
   // The masters live in this process: held up between two of them for the 20 ms of the
-  // default, one alone would have spoken. test/resolve/race.ts holds those to a clock.
+  // default, one alone would have spoken. test/data/forward/race.ts holds those to a clock.
   const w = await world(t, { settings: { race: { grace: '400ms' } } })
   w.three.at(0).set([soa])
   none(t, await stream(w))

@@ -102,7 +102,7 @@ for (const count of [1, 2]) {
   t.test(
     `${count} of three masters stale, NXDOMAIN at once: ${count === 1 ? 'a better answer wins' : 'a majority of the stale decides'}`,
     async t => {
-      // the default of 20 ms is held to a clock moved by hand (test/resolve/race.ts); here machines may be busy
+      // the default of 20 ms is held to a clock moved by hand (test/data/forward/race.ts); here machines may be busy
       const { d, three } = await cluster(t, { race: { grace: '400ms' } })
       for (const one of three.all.slice(0, count)) one.set([soa])
       three.at(2).set([...zone, { delay: 8 }])

@@ -6,8 +6,8 @@
  */
 import t from 'tap'
 import dnsPacket from 'dns-packet'
-import { admit, ACCEPT, Head } from '../../src/fast/admit.ts'
-import { classify } from '../../src/resolve/classify.ts'
+import { admit, ACCEPT, Head } from '../../src/data/serve/admit.ts'
+import { classify } from '../../src/data/forward/classify.ts'
 import { compose } from '../../src/wire/compose.ts'
 import * as header from '../../src/wire/header.ts'
 import {

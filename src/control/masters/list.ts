@@ -2,9 +2,9 @@
  * A list of masters out of what a file or a URL gives: a JSON array of
  * addresses, or of objects with a `hostname` (Exhibitor's cluster status).
  */
-import type { Endpoint } from '../../boundary.ts'
-import { fail } from '../../error.ts'
-import { canonicalIp, hostPort } from '../ip.ts'
+import type { Endpoint } from '../../boundary/messages.ts'
+import { fail } from '../../base/error.ts'
+import { canonicalIp, hostPort } from '../../base/ip.ts'
 
 /** DC/OS has at most five; a list beyond this is not one of masters. */
 export const MAX_MASTERS = 64

@@ -5,11 +5,11 @@
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Endpoint } from '../../boundary.ts'
-import { codeOf, messageOf } from '../../error.ts'
-import type { Log } from '../../log.ts'
-import { hostPort } from '../ip.ts'
-import { readText, Watch } from '../watch.ts'
+import type { Endpoint } from '../../boundary/messages.ts'
+import { codeOf, messageOf } from '../../base/error.ts'
+import type { Log } from '../../base/log.ts'
+import { hostPort } from '../../base/ip.ts'
+import { readText, Watch } from '../feeds/watch.ts'
 import { mastersOf } from './list.ts'
 import {
   afterLook,

@@ -4,7 +4,7 @@
  * changes nothing and the next one is near. The list never becomes empty
  * again once there was one.
  */
-import type { Endpoint, Milliseconds } from '../../boundary.ts'
+import type { Endpoint, Milliseconds } from '../../boundary/messages.ts'
 import { sameMasters } from './list.ts'
 
 export type Origin = 'source' | 'disk' | 'none'

@@ -2,11 +2,11 @@
  * The places a list of masters can come from. Each is one function that gives
  * the list or throws; when to ask again is decided in schedule.ts.
  */
-import type { Endpoint } from '../../boundary.ts'
-import { fail, messageOf } from '../../error.ts'
-import type { Http } from '../http.ts'
-import { familyOf } from '../ip.ts'
-import { readText } from '../watch.ts'
+import type { Endpoint } from '../../boundary/messages.ts'
+import { fail, messageOf } from '../../base/error.ts'
+import type { Http } from '../../http/client.ts'
+import { familyOf } from '../../base/ip.ts'
+import { readText } from '../feeds/watch.ts'
 import { mastersOf } from './list.ts'
 
 /** As DC/OS names them; `port` is that of Mesos-DNS where an entry names none. */

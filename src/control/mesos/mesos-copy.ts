@@ -2,11 +2,11 @@
  * `mesos.thisdcos.directory`: what Mesos-DNS says of the same state, under a
  * name that is answered here, so that the names live on when no master does.
  */
-import type { IpSource } from '../../mesos-dns/record.ts'
-import { ZoneRecords } from '../../mesos-dns/records.ts'
-import { RecordsZone } from '../../mesos-dns/zone.ts'
-import { TTL } from '../zone.ts'
-import type { ZoneCopy } from './source.ts'
+import type { IpSource } from '../../mesos/mesos-dns-names/record.ts'
+import { ZoneRecords } from '../../mesos/mesos-dns-names/records.ts'
+import { RecordsZone } from '../../mesos/mesos-dns-names/zone.ts'
+import { TTL } from '../../boundary/zone.ts'
+import type { ZoneCopy } from '../../mesos/api/source.ts'
 
 export const MESOS_COPY_APEX = 'mesos.thisdcos.directory'
 

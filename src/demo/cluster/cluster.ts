@@ -3,7 +3,7 @@
  * tasks that come, move and go on a timetable. Seen from outside it is real
  * HTTP on loopback; nothing of it touches anything else.
  */
-import type { Endpoint, Milliseconds } from '../../boundary.ts'
+import type { Endpoint, Milliseconds } from '../../boundary/messages.ts'
 import { FRAMEWORKS } from './apps.ts'
 import { agentAddedJson, agentAnswerJson, eventJson, subscribedJson } from './api-json.ts'
 import { AgentServer, MasterServer } from './server.ts'

@@ -4,9 +4,9 @@
  * sends elsewhere; one that is killed breaks every connection, as a crash does.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Endpoint } from '../../boundary.ts'
-import { framed } from '../../control/mesos/recordio.ts'
-import { fail, messageOf } from '../../error.ts'
+import type { Endpoint } from '../../boundary/messages.ts'
+import { framed } from '../../mesos/api/recordio.ts'
+import { fail, messageOf } from '../../base/error.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,13 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { Http } from '../../../src/control/http.ts'
+import { Http } from '../../../src/http/client.ts'
 import { mastersOf, parseMaster } from '../../../src/control/masters/list.ts'
 import { Masters, type MastersOptions } from '../../../src/control/masters/masters.ts'
 import { afterLook, noMasters, type MastersState } from '../../../src/control/masters/schedule.ts'
-import { hostPort } from '../../../src/control/ip.ts'
-import { silent } from '../../../src/log.ts'
-import { huge, json, scriptedHttp, status, truncated, until } from '../fixture/scripted-http.ts'
+import { hostPort } from '../../../src/base/ip.ts'
+import { silent } from '../../../src/base/log.ts'
+import { huge, json, scriptedHttp, status, truncated, until } from '../../fixture/scripted-http.ts'
 
 const options = { refreshMs: 120_000, retryMs: 5_000, random: () => 0.5 }
 const list = (...addresses: string[]) => addresses.map(address => ({ address, port: 61053 }))

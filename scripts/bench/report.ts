@@ -1,0 +1,159 @@
+/**
+ * Measurements as people read them: medians, ratios to ours, one table for a
+ * terminal and one for the README.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { fail } from '../../src/base/error.ts'
+import type { Measured } from './measure.ts'
+import type { Pauses } from './pauses.ts'
+
+/** All runs of one server in one case. */
+export type Row = {
+  readonly case: string
+  readonly title: string
+  readonly server: string
+  readonly version: string
+  readonly runs: readonly Measured[]
+  /** Bytes; NaN where it was not asked for. */
+  readonly residentBytes: number
+}
+
+/** What a server's start took, in milliseconds. */
+export type Start = { readonly server: string; readonly readyMs: readonly number[] }
+
+export const median = (values: readonly number[]): number => {
+  const sorted = values.filter(v => !Number.isNaN(v)).sort((a, b) => a - b)
+  const half = sorted.length >> 1
+  if (sorted.length === 0) return NaN
+  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
+}
+
+type Numbers = 'qps' | 'cpuUs' | 'p50' | 'p99' | 'p999'
+const mid = (row: Row, key: Numbers): number => median(row.runs.map(run => run[key]))
+const sum = (row: Row, key: 'lost' | 'wrong' | 'unsent'): number =>
+  row.runs.reduce((n, run) => n + run[key], 0)
+
+/** The name under which our own batch body runs. */
+const OURS = 'spartan'
+
+const oursOf = (rows: readonly Row[], name: string): Row | undefined =>
+  rows.find(row => row.case === name && row.server === OURS)
+
+const show = (n: number, digits = 0): string =>
+  Number.isNaN(n)
+    ? '-'
+    : n.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+
+const HEAD = [
+  'server',
+  'CPU µs/answer',
+  '× ours',
+  'qps',
+  'p50 µs',
+  'p99 µs',
+  'p99.9 µs',
+  'lost',
+  'wrong',
+  'RSS MB',
+]
+
+const cells = (row: Row, ours: Row | undefined): string[] => [
+  row.version ? `${row.server} ${row.version}` : row.server,
+  show(mid(row, 'cpuUs'), 2),
+  ours ? show(mid(row, 'cpuUs') / mid(ours, 'cpuUs'), 2) : '-',
+  show(mid(row, 'qps')),
+  show(mid(row, 'p50')),
+  show(mid(row, 'p99')),
+  show(mid(row, 'p999')),
+  show(sum(row, 'lost') + sum(row, 'unsent')),
+  show(sum(row, 'wrong')),
+  show(row.residentBytes / 1e6),
+]
+
+const aligned = (table: readonly (readonly string[])[]): string => {
+  const widths = table[0]!.map((_, i) => Math.max(...table.map(line => line[i]!.length)))
+  return table
+    .map(line =>
+      line
+        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join('  '),
+    )
+    .join('\n')
+}
+
+const casesOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(row => row.case))]
+
+/** Everything as aligned text, one block a case. */
+export const textReport = (
+  rows: readonly Row[],
+  starts: readonly Start[],
+  machine: Pauses,
+): string => {
+  const blocks = casesOf(rows).map(name => {
+    const mine = rows.filter(row => row.case === name)
+    const ours = oursOf(rows, name)
+    return `${name}: ${mine[0]!.title}\n${aligned([HEAD, ...mine.map(row => cells(row, ours))])}`
+  })
+  return [...blocks, ...facts(rows, starts, machine)].join('\n\n') + '\n'
+}
+
+/** Sentences that the table does not hold. */
+const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses): string[] => {
+  const lines: string[] = []
+  const direct = rows.find(row => row.case === 'latency' && row.server === 'direct')
+  if (direct) {
+    for (const row of rows) {
+      if (row.case !== 'latency' || row === direct) continue
+      const added = mid(row, 'p50') - mid(direct, 'p50')
+      lines.push(`${row.server} adds ${show(added)} µs to a raced miss (p50, one query at a time)`)
+    }
+  }
+  for (const { server, readyMs } of starts) {
+    lines.push(`${server} is ready ${show(median(readyMs))} ms after its start`)
+  }
+  const { count, overMs, longestMs, totalMs, lookedMs } = machine
+  lines.push(
+    `the machine kept a thread that only reads the clock from it ${show(count)} times for over ${overMs} ms in ${show(lookedMs / 1000, 1)} s, ${show(totalMs)} ms in all and ${show(longestMs, 1)} ms at the longest; every p99.9 holds that too`,
+  )
+  const wrong = rows.flatMap(row =>
+    row.runs.filter(run => run.example).map(run => `${row.server}: ${run.example}`),
+  )
+  if (wrong.length > 0) lines.push(`first wrong answer: ${wrong[0]}`)
+  return [lines.join('\n')]
+}
+
+/** The table of the README, with where and how it was made. */
+export const markdownReport = (
+  rows: readonly Row[],
+  starts: readonly Start[],
+  machine: Pauses,
+  command: string,
+  date: Date,
+): string => {
+  const where = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.versions.node}`
+  const head = ['case', ...HEAD]
+  const lines = rows.map(row => [row.title, ...cells(row, oursOf(rows, row.case))])
+  const runs = Math.max(0, ...rows.map(row => row.runs.length))
+  return [
+    `${date.toISOString().slice(0, 10)}, ${where}, loopback, one core for the server; medians of ${runs} interleaved runs. Made by \`${command}\`.`,
+    '',
+    `| ${head.join(' | ')} |`,
+    `|${head.map((_, i) => (i < 2 ? '---' : '--:')).join('|')}|`,
+    ...lines.map(line => `| ${line.join(' | ')} |`),
+    '',
+    ...facts(rows, starts, machine).flatMap(block => block.split('\n').map(line => `- ${line}`)),
+  ].join('\n')
+}
+
+const BEGIN = '<!-- bench -->'
+const END = '<!-- /bench -->'
+
+/** Puts a text between the markers of a file. Throws EDATA when it has none. */
+export const writeBetweenMarkers = (path: string, text: string): void => {
+  const whole = readFileSync(path, 'utf8')
+  const from = whole.indexOf(BEGIN)
+  const to = whole.indexOf(END)
+  if (from < 0 || to < from) throw fail(`${path} has no ${BEGIN} ... ${END}`, 'EDATA', { path })
+  writeFileSync(path, `${whole.slice(0, from + BEGIN.length)}\n${text}\n${whole.slice(to)}`)
+}

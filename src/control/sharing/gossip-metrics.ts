@@ -1,0 +1,117 @@
+/** The gossip in numbers, for Prometheus. */
+import type { Family, MetricDef } from '../../ops/families.ts'
+import type { Gossip } from '../../gossip/service.ts'
+
+type From = () => Gossip | undefined
+
+const STATES = ['alive', 'suspect', 'dead', 'left'] as const
+
+const gauge = (
+  name: string,
+  labels: readonly string[],
+  help: string,
+  read: (g: Gossip, put: (value: number, ...labels: readonly string[]) => void) => void,
+): Family<From> => ({
+  name,
+  type: 'gauge',
+  labels,
+  help,
+  read: (from, put) => {
+    const gossip = from()
+    if (gossip) read(gossip, put)
+  },
+})
+const counter = (
+  name: string,
+  labels: readonly string[],
+  help: string,
+  read: (g: Gossip, put: (value: number, ...labels: readonly string[]) => void) => void,
+): Family<From> => ({ ...gauge(name, labels, help, read), type: 'counter' }) as Family<From>
+
+export const GOSSIP_FAMILIES: readonly Family<From>[] = [
+  gauge('gossip_members', ['state'], 'Members of the ring by state', (g, put) => {
+    const { members } = g.status()
+    for (const state of STATES) put(members[state], state)
+  }),
+  gauge('gossip_health', [], 'How much this node distrusts itself: 0 is well, 7 is ill', (g, put) =>
+    put(g.status().health),
+  ),
+  gauge(
+    'gossip_synced',
+    [],
+    'Whether the first exchange with a peer is done, or there is nobody to wait for',
+    (g, put) => put(g.records.synced ? 1 : 0),
+  ),
+  gauge(
+    'gossip_holding',
+    [],
+    'Whether many owners vanished at once, so that all are shown as before',
+    (g, put) => put(g.records.stats().holding ? 1 : 0),
+  ),
+  gauge('gossip_entries', [], 'Entries in the records, hidden ones included', (g, put) =>
+    put(g.records.stats().entries),
+  ),
+  gauge('gossip_owners', [], 'Nodes that have entries', (g, put) => put(g.records.stats().owners)),
+  gauge('gossip_record_bytes', [], 'Octets of keys and values in the records', (g, put) =>
+    put(g.records.stats().bytes),
+  ),
+  counter('gossip_packets_total', ['direction'], 'Gossip packets', (g, put) => {
+    const { packetsIn, packetsOut } = g.status().counters
+    put(packetsIn, 'in')
+    put(packetsOut, 'out')
+  }),
+  counter('gossip_bytes_total', ['direction'], 'Octets of gossip packets', (g, put) => {
+    const { bytesIn, bytesOut } = g.status().counters
+    put(bytesIn, 'in')
+    put(bytesOut, 'out')
+  }),
+  counter('gossip_stream_bytes_total', ['direction'], 'Octets of gossip over TCP', (g, put) => {
+    const { streamBytesIn, streamBytesOut } = g.status().counters
+    put(streamBytesIn, 'in')
+    put(streamBytesOut, 'out')
+  }),
+  counter('gossip_probes_failed_total', [], 'Members that did not answer a probe', (g, put) =>
+    put(g.status().counters.probesFailed),
+  ),
+  counter(
+    'gossip_undecryptable_total',
+    [],
+    'Packets and streams that no key of ours opened, or that were plain',
+    (g, put) => put(g.status().counters.refused),
+  ),
+  counter(
+    'gossip_malformed_total',
+    [],
+    'Packets, streams and messages that could not be read',
+    (g, put) => put(g.status().counters.malformed),
+  ),
+  counter(
+    'gossip_digest_mismatches_total',
+    [],
+    'Times a peer turned out to hold other records',
+    (g, put) => put(g.records.stats().digestMismatches),
+  ),
+  counter('gossip_records_refused_total', ['reason'], 'Records not taken', (g, put) => {
+    for (const [reason, n] of Object.entries(g.records.stats().refused)) put(n, reason)
+  }),
+  gauge(
+    'gossip_own_records_waiting',
+    [],
+    'Records of this node that the caps keep out, so that no other node sees them',
+    (g, put) => put(g.records.stats().waiting),
+  ),
+  counter(
+    'gossip_lag_seconds_total',
+    [],
+    'Summed age of updates when they came by push; divide by gossip_lag_updates_total',
+    (g, put) => put(g.records.stats().lagSumMs / 1000),
+  ),
+  counter('gossip_lag_updates_total', [], 'Updates that came by push', (g, put) =>
+    put(g.records.stats().lagCount),
+  ),
+]
+
+/** The same as a table for the documents. */
+export const GOSSIP_METRICS: readonly MetricDef[] = GOSSIP_FAMILIES.map(
+  ({ name, type, labels, help }) => ({ name, type, labels, help }),
+)

@@ -1,0 +1,226 @@
+/**
+ * VIPs from their sources to the zone: collects what this node has (its
+ * agent's tasks, its files) for gossip to carry, takes what all nodes say, and
+ * publishes `l4lb.thisdcos.directory` with names kept through their grace
+ * time. Without gossip this node's own records are all there are.
+ */
+import type { Log } from '../../base/log.ts'
+import type { AddressRange } from '../../vip/hash/vip-address.ts'
+import type { Http } from '../../http/client.ts'
+import { Pace } from '../../base/pace.ts'
+import type { ZoneChange } from '../../boundary/zone.ts'
+import { AgentVips, type AgentVipsStatus } from './agent-source.ts'
+import { VipFiles, type VipFileStatus } from './file-source.ts'
+import { L4LB_APEX, sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
+import { VipTable, type OwnerVips, type ServedVip } from '../../vip/table.ts'
+import { servedVipZone, VipAddresses } from '../../vip/zone.ts'
+
+export type VipServiceOptions = {
+  readonly http: Http
+  readonly log: Log
+  /** This node's name, the owner of its own records. */
+  readonly node: string
+  readonly answer: 'vip' | 'backends'
+  /** Base URL of this host's Mesos agent; '' for none. */
+  readonly agent: string
+  /** This node's address now, for mapped ports; '' takes what the agent says. */
+  readonly nodeIp: () => string
+  readonly files: readonly string[]
+  readonly graceMs: number
+  readonly ipv6: boolean
+  readonly range4?: AddressRange
+  readonly range6?: AddressRange
+  /** This node's own records, once known and whenever they change: gossip carries them under our name. */
+  readonly onOwn: (records: readonly VipRecord[]) => void
+  /** `loaded` false: this node has not heard of everything yet (ZonePublisher.publish). */
+  readonly onZone: (apex: string, change: ZoneChange, loaded: boolean) => void
+  /** True while gossip has not synced: until `markSynced` the zone does not count as loaded. */
+  readonly awaitSync: boolean
+  /** What a service before this one had as its own (a reload): stands in until the agent is heard. */
+  readonly remembered?: readonly VipRecord[]
+  readonly now: () => number
+  readonly random: () => number
+  readonly pollMs?: number
+  readonly watchMs?: number
+  /** Longest wait for the agent's first answer; 30 s. */
+  readonly agentMs?: number
+}
+
+/** How often the zone is made anew while gossip brings change after change. */
+const PACE_MS = 100
+/** An agent that is not up by then is down, and its VIPs are not there. */
+const AGENT_MS = 30_000
+
+export type VipStatus = {
+  readonly vips: number
+  readonly backends: number
+  /** Named VIPs without a backend, in their grace time. */
+  readonly leaving: number
+  readonly agent: AgentVipsStatus | undefined
+  readonly files: readonly VipFileStatus[]
+}
+
+/** A VIP for people: with the address its name resolves to ('' where it has none). */
+export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
+
+export class VipService {
+  readonly #options: VipServiceOptions
+  readonly #agent: AgentVips | undefined
+  readonly #files: VipFiles | undefined
+  readonly #table: VipTable
+  readonly #addresses = new VipAddresses()
+  #own: readonly VipRecord[] = []
+  #others: readonly OwnerVips[] = []
+  #synced: boolean
+  /** Whether the agent has been heard; only then do we know what we have. */
+  #heard: boolean
+  /** Whether it has been waited for long enough. */
+  #late = false
+  /** Whether our records were given to gossip. */
+  #told = false
+  /** Made when somebody asks, of the table as it is. */
+  #shown: readonly ShownVip[] | undefined
+  readonly #pace = new Pace(PACE_MS)
+  #timer: NodeJS.Timeout | undefined
+  #agentTimer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: VipServiceOptions) {
+    this.#options = options
+    this.#table = new VipTable(options.graceMs)
+    this.#synced = !options.awaitSync
+    this.#heard = options.agent === ''
+    const onChange = (): void => this.#gather()
+    const { agent, files, pollMs, watchMs } = options
+    if (agent !== '') {
+      const heard = (): void => {
+        this.#heard = true
+        onChange()
+      }
+      this.#agent = new AgentVips({
+        ...options,
+        onChange: heard,
+        ...(pollMs === undefined ? {} : { pollMs }),
+      })
+    }
+    if (files.length > 0) {
+      const everyMs = watchMs === undefined ? {} : { everyMs: watchMs }
+      this.#files = new VipFiles({ paths: files, log: options.log, onChange, ...everyMs })
+    }
+  }
+
+  /** Reads the files, then starts asking the agent. */
+  async start(): Promise<void> {
+    await this.#files?.start()
+    if (this.#closed) return
+    this.#agent?.start()
+    this.#serve()
+    if (this.#heard) return
+    this.#agentTimer = setTimeout(() => {
+      this.#late = true
+      this.#serve()
+    }, this.#options.agentMs ?? AGENT_MS)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#agentTimer)
+    await Promise.all([this.#agent?.close(), this.#files?.close()])
+  }
+
+  /** This node's own records. */
+  get own(): readonly VipRecord[] {
+    return this.#own
+  }
+
+  /**
+   * What the nodes say. What they remember of ourselves stands in for our own
+   * records until our agent has been heard, and is passed over from then on.
+   */
+  setOthers(owners: Iterable<OwnerVips>): void {
+    this.#others = [...owners]
+    this.#serve()
+  }
+
+  /** Gossip has brought what the others know, or there is nobody to wait for. */
+  markSynced(): void {
+    if (this.#synced) return
+    this.#synced = true
+    this.#serve()
+  }
+
+  get status(): VipStatus {
+    const { vips } = this.#table
+    return {
+      vips: vips.length,
+      backends: vips.reduce((sum, vip) => sum + vip.backends.length, 0),
+      leaving: vips.filter(vip => vip.backends.length === 0).length,
+      agent: this.#agent?.status,
+      files: this.#files?.status ?? [],
+    }
+  }
+
+  /** All VIPs as served, for `/v1/vips`, the status page and `spartan vips`. */
+  get vips(): readonly ShownVip[] {
+    this.#shown ??= this.#show()
+    return this.#shown
+  }
+
+  #show(): ShownVip[] {
+    const { vips } = this.#table
+    const { v4, v6 } = this.#addresses.of(vips, this.#ranges)
+    return vips.map(vip => ({
+      ...vip,
+      address4: vip.ip === '' ? (v4.get(vip.name) ?? '') : vip.v4 ? vip.ip : '',
+      address6: vip.ip === '' ? (v6.get(vip.name) ?? '') : vip.v6 ? vip.ip : '',
+    }))
+  }
+
+  get #ranges(): { range4?: AddressRange; range6?: AddressRange; ipv6: boolean } {
+    const { range4, range6, ipv6 } = this.#options
+    return { ...(range4 ? { range4 } : {}), ...(range6 ? { range6 } : {}), ipv6 }
+  }
+
+  #gather(): void {
+    if (this.#closed) return
+    const collector = new VipCollector()
+    for (const records of [this.#files?.records ?? [], this.#agent?.records ?? []]) {
+      for (const vip of records) collector.addRecord(vip)
+    }
+    const own = collector.records()
+    const changed = !this.#told || !sameVips(own, this.#own)
+    this.#own = own
+    // before the agent is heard, half of what we have would replace what the others remember
+    if (changed && this.#heard) {
+      this.#told = true
+      this.#options.onOwn(own)
+    }
+    this.#serve()
+  }
+
+  /** Everybody's word; for ourselves, until the agent is heard, also what was known before. */
+  #owners(): OwnerVips[] {
+    const { node, remembered = [] } = this.#options
+    const own = { owner: node, records: this.#own }
+    if (this.#heard) return [own, ...this.#others.filter(({ owner }) => owner !== node)]
+    return [own, { owner: node, records: remembered }, ...this.#others]
+  }
+
+  #serve(): void {
+    if (this.#closed) return
+    const { answer, now: clock, onZone } = this.#options
+    const now = clock()
+    clearTimeout(this.#timer)
+    let next = this.#pace.wait(now)
+    if (next === 0) {
+      this.#pace.done(now)
+      const vips = this.#table.update(this.#owners(), now)
+      this.#shown = undefined
+      const zone = servedVipZone(vips, { answer, ...this.#ranges }, this.#addresses)
+      onZone(L4LB_APEX, { kind: 'full', zone }, this.#synced && (this.#heard || this.#late))
+      next = this.#table.nextMs(now)
+    }
+    if (next < Infinity) this.#timer = setTimeout(() => this.#serve(), next)
+  }
+}

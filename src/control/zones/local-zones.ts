@@ -1,0 +1,121 @@
+/**
+ * Zones that exist on every node whatever it learns: the daemon's own names,
+ * the ZooKeeper names of the masters, this node, static zones, and the
+ * reverse names of our addresses. TTLs and the SOA are the original's
+ * (facts, 1.4); what the original lacked is noted at its place.
+ */
+import { isIPv4 } from 'node:net'
+import type { Endpoint, RRset, Seconds } from '../../boundary/messages.ts'
+import { TTL, type ZoneMap } from '../../boundary/zone.ts'
+
+export const APEX = 'thisdcos.directory'
+/** zk-1.zk to zk-5.zk, whatever the number of masters: Mesos is configured with five names. */
+const ZK_NAMES = 5
+
+const a = (addresses: readonly string[], ttl: Seconds = TTL): RRset[] => {
+  const v4 = addresses.filter(x => isIPv4(x))
+  const v6 = addresses.filter(x => x.includes(':'))
+  return [
+    ...(v4.length > 0 ? [{ type: 'A', ttl, data: v4 }] : []),
+    ...(v6.length > 0 ? [{ type: 'AAAA', ttl, data: v6 }] : []),
+  ]
+}
+
+/** `ready.spartan` must answer ANY and be an address that can be pinged: units wait for it. */
+export const spartanZone = (listen: readonly string[]): ZoneMap =>
+  new Map([
+    ['ready.spartan', a(['127.0.0.1'])],
+    ['ns.spartan', a(listen.slice(0, 1))],
+  ])
+
+/** RFC 6761 §6.3: every name below localhost is loopback, in both families (the original had A only). */
+export const localhostZone = (): ZoneMap =>
+  new Map([
+    ['localhost', a(['127.0.0.1', '::1'])],
+    ['*.localhost', a(['127.0.0.1', '::1'])],
+  ])
+
+/** The master list, repeated to fill five names. */
+export const zkZone = (masters: readonly string[]): ZoneMap =>
+  new Map(
+    masters.length === 0
+      ? []
+      : Array.from(
+          { length: ZK_NAMES },
+          (_, i) => [`zk-${i + 1}.zk`, a([masters[i % masters.length]!])] as const,
+        ),
+  )
+
+export const thisnodeZone = (address: string): ZoneMap =>
+  new Map(address === '' ? [] : [[`thisnode.${APEX}`, a([address])]])
+
+/** A static zone of the configuration: names to CNAME targets. */
+export const staticZone = (label: string, names: Readonly<Record<string, string>>): ZoneMap =>
+  new Map(
+    Object.entries(names).map(([name, target]) => [
+      `${name}.${label}.${APEX}`.toLowerCase(),
+      [{ type: 'CNAME', ttl: TTL, data: [target.toLowerCase()] }],
+    ]),
+  )
+
+/** 198.51.100.1 as 1.100.51.198.in-addr.arpa; IPv6 by nibbles. */
+export const reverseName = (address: string): string => {
+  if (isIPv4(address)) return `${address.split('.').reverse().join('.')}.in-addr.arpa`
+  const [head = '', tail] = address.split('::')
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === undefined || tail === '' ? [] : tail.split(':')
+  const groups =
+    tail === undefined
+      ? left
+      : [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right]
+  const nibbles = groups.map(g => g.padStart(4, '0')).join('')
+  return `${[...nibbles].reverse().join('.')}.ip6.arpa`
+}
+
+/** The names of loopback, which programs look up to log them: `localhost`, not an error (RFC 6303 §3). */
+const LOOPBACK = ['127.0.0.1', '::1']
+
+/** One zone per address of ours: its name is ns.spartan. The original let these leak to the resolvers. */
+export const reverseZones = (listen: readonly Endpoint[]): Map<string, ZoneMap> => {
+  const zones = new Map<string, ZoneMap>()
+  const add = (address: string, name: string): void => {
+    const owner = reverseName(address)
+    zones.set(owner, new Map([[owner, [{ type: 'PTR', ttl: TTL, data: [name] }]]]))
+  }
+  for (const address of LOOPBACK) add(address, 'localhost')
+  for (const { address } of listen) if (!LOOPBACK.includes(address)) add(address, 'ns.spartan')
+  return zones
+}
+
+/**
+ * Names that must not leave the host (RFC 6761, 6303, 7686, 8375, 9476). A
+ * forward zone overrides them: a site that serves its own reverse zones says so.
+ */
+export const SPECIAL_ZONES: readonly string[] = [
+  'test',
+  'invalid',
+  'onion',
+  'alt',
+  'local',
+  'home.arpa',
+  'dcos.directory',
+  '0.in-addr.arpa',
+  '10.in-addr.arpa',
+  '127.in-addr.arpa',
+  '254.169.in-addr.arpa',
+  '168.192.in-addr.arpa',
+  '2.0.192.in-addr.arpa',
+  '100.51.198.in-addr.arpa',
+  '113.0.203.in-addr.arpa',
+  '255.255.255.255.in-addr.arpa',
+  ...Array.from({ length: 16 }, (_, i) => `${16 + i}.172.in-addr.arpa`),
+  ...Array.from({ length: 64 }, (_, i) => `${64 + i}.100.in-addr.arpa`),
+  `${'0.'.repeat(31)}0.ip6.arpa`,
+  `1.${'0.'.repeat(30)}0.ip6.arpa`,
+  'd.f.ip6.arpa',
+  '8.e.f.ip6.arpa',
+  '9.e.f.ip6.arpa',
+  'a.e.f.ip6.arpa',
+  'b.e.f.ip6.arpa',
+  '8.b.d.0.1.0.0.2.ip6.arpa',
+]

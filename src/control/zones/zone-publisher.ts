@@ -1,0 +1,308 @@
+/**
+ * Brings local zones to the data thread as the messages of boundary/messages.ts, in
+ * pieces that take that thread about a millisecond each: a small change as a
+ * patch, a large one as a new copy that is put in place by its last message.
+ * What was sent is remembered, so a zone that is published whole travels as
+ * its differences.
+ */
+import type { Owner, RRset, ZoneApex, ZoneMessage } from '../../boundary/messages.ts'
+import { Carrier } from '../../boundary/carrier.ts'
+import { ownersToText } from '../../boundary/zone-text.ts'
+import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
+
+/** Owners in one message, and records, whichever is met first. */
+const OWNERS = 500
+const RECORDS = 2_000
+
+/** What the apex of a local zone says; the values the originals had. */
+export const DEFAULT_SOA: ZoneApex = {
+  mname: 'ns.spartan',
+  rname: 'support.mesosphere.com',
+  ttl: 5,
+  refresh: 60,
+  retry: 180,
+  expire: 86_400,
+  minimum: 1,
+}
+
+/** The server every local zone names. */
+export const DEFAULT_NS = 'ns.spartan'
+
+const sameData = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i])
+
+/** Whether two owners hold the same, in the same order. */
+export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
+  a === b ||
+  (a.length === b.length &&
+    a.every((rrset, i) => {
+      const other = b[i]
+      return (
+        other !== undefined &&
+        rrset.type === other.type &&
+        rrset.ttl === other.ttl &&
+        sameData(rrset.data, other.data)
+      )
+    }))
+
+/** What turns `before` into `after`. */
+export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
+  const set: Owner[] = []
+  const drop: string[] = []
+  for (const [owner, rrsets] of after) {
+    const had = before.get(owner)
+    if (had === undefined || !sameRRsets(had, rrsets)) set.push([owner, rrsets])
+  }
+  for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
+  return { set, drop }
+}
+
+/** Owners in groups that are each a message's worth. */
+export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> {
+  let piece: Owner[] = []
+  let records = 0
+  for (const owner of owners) {
+    piece.push(owner)
+    for (const rrset of owner[1]) records += rrset.data.length
+    if (piece.length < OWNERS && records < RECORDS) continue
+    yield piece
+    piece = []
+    records = 0
+  }
+  if (piece.length > 0) yield piece
+}
+
+export type ZoneDetails = { readonly soa?: ZoneApex; readonly ns?: string }
+
+export type ZonePublisherOptions = {
+  readonly send: (message: ZoneMessage) => void
+  /** Milliseconds since the epoch: SOA serials grow with it, also over a restart. */
+  readonly now: () => number
+  /** A number no other change has had; default counts from 1. Share one if others publish zones too. */
+  readonly number?: () => number
+  /** Between the messages of a large change: resolves when the data thread has done the last one. */
+  readonly breathe?: () => Promise<void>
+}
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+type Published = {
+  /** What the data thread has, once `sending` is over; a map of our own, or a live zone. */
+  owners: ZoneMap
+  readonly details: Required<ZoneDetails>
+  serial: number
+  opened: boolean
+  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN; as wanted and as sent. */
+  loaded: boolean
+  sentLoaded: boolean
+  queue: ZoneChange[]
+  sending: Promise<void> | undefined
+  removed: boolean
+}
+
+export class ZonePublisher {
+  readonly #options: ZonePublisherOptions
+  readonly #breathe: () => Promise<void>
+  readonly #zones = new Map<string, Published>()
+  readonly #carrier = new Carrier()
+  #number = 0
+  #closed = false
+
+  constructor(options: ZonePublisherOptions) {
+    this.#options = options
+    this.#breathe = options.breathe ?? turn
+  }
+
+  /** Have this zone, empty and not loaded (SERVFAIL until its data comes) unless told otherwise. */
+  open(apex: string, details: ZoneDetails = {}, loaded = false): void {
+    const zone = this.#zone(apex, details)
+    if (zone.opened) return
+    zone.loaded ||= loaded
+    zone.queue.unshift({ kind: 'full', zone: new Map() })
+    this.#start(apex, zone)
+  }
+
+  /**
+   * Make the zone what this says. Small changes are sent before this returns.
+   * `loaded` false says that more is to come: names in it are answered, others
+   * are SERVFAIL and not NXDOMAIN. A zone that was loaded once stays so.
+   */
+  publish(apex: string, change: ZoneChange, loaded = true, details: ZoneDetails = {}): void {
+    const zone = this.#zone(apex, details)
+    zone.loaded ||= loaded
+    // nothing before a full one matters any more
+    if (change.kind === 'full') zone.queue = [change]
+    else zone.queue.push(change)
+    this.#start(apex, zone)
+  }
+
+  remove(apex: string): void {
+    const zone = this.#zones.get(apex)
+    if (!zone) return
+    zone.removed = true
+    this.#zones.delete(apex)
+    if (zone.opened) this.#options.send({ type: 'zone', op: 'remove', apex })
+  }
+
+  /** What the zone holds or is about to: for the REST views and for gossip. Do not keep it. */
+  zone(apex: string): ZoneMap | undefined {
+    return this.#zones.get(apex)?.owners
+  }
+
+  get apexes(): readonly string[] {
+    return [...this.#zones.keys()]
+  }
+
+  /** When everything published so far has been sent. */
+  async settled(): Promise<void> {
+    for (const { sending } of this.#zones.values()) await sending
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #zone(apex: string, { soa = DEFAULT_SOA, ns = DEFAULT_NS }: ZoneDetails): Published {
+    let zone = this.#zones.get(apex)
+    if (zone) return zone
+    zone = {
+      owners: new Map(),
+      details: { soa, ns },
+      serial: 0,
+      opened: false,
+      loaded: false,
+      sentLoaded: false,
+      queue: [],
+      sending: undefined,
+      removed: false,
+    }
+    this.#zones.set(apex, zone)
+    return zone
+  }
+
+  #nextNumber(): number {
+    return this.#options.number?.() ?? ++this.#number
+  }
+
+  #nextSerial(zone: Published): number {
+    // seconds, as Mesos-DNS; changes within one second still differ
+    zone.serial = Math.max(zone.serial + 1, Math.floor(this.#options.now() / 1_000)) >>> 0
+    return zone.serial
+  }
+
+  #start(apex: string, zone: Published): void {
+    if (zone.sending || this.#closed) return
+    const rest = this.#drain(apex, zone)
+    if (rest === undefined) return
+    zone.sending = rest.finally(() => (zone.sending = undefined))
+  }
+
+  /** Sends what is queued; a promise if it takes more than one turn. */
+  #drain(apex: string, zone: Published): Promise<void> | undefined {
+    for (;;) {
+      const change = zone.queue.shift()
+      if (!change || zone.removed || this.#closed) return undefined
+      const large = this.#apply(apex, zone, change)
+      if (large) return large.then(() => this.#drain(apex, zone))
+    }
+  }
+
+  #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
+    if (change.kind === 'full' && zone.owners instanceof Map && zone.owners.size === 0) {
+      // A map of our own, unless it is live: the giver may go on with its.
+      zone.owners = change.live ? change.zone : new Map(change.zone)
+      if (!zone.opened || zone.loaded !== zone.sentLoaded || change.zone.size > OWNERS)
+        return this.#load(apex, zone)
+      return change.zone.size === 0 ? undefined : this.#patch(apex, zone, [...change.zone], [])
+    }
+    const { owners } = zone
+    // what a live zone has become since it was last told is not with the data thread
+    if (change.kind === 'full' && (change.live || !(owners instanceof Map))) {
+      zone.owners = change.live ? change.zone : new Map(change.zone)
+      return this.#load(apex, zone)
+    }
+    const { set, drop } = change.kind === 'full' ? diffZones(owners, change.zone) : change
+    if (change.kind === 'full' || change.of !== owners) {
+      const own: Map<string, readonly RRset[]> = owners instanceof Map ? owners : new Map(owners)
+      for (const [owner, rrsets] of set) own.set(owner, rrsets)
+      for (const owner of drop) own.delete(owner)
+      zone.owners = own
+    }
+    // a patch does not carry `loaded`, so the step to loaded is a load
+    const whole = !zone.opened || zone.loaded !== zone.sentLoaded
+    if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS)
+      return this.#load(apex, zone)
+    if (set.length === 0 && drop.length === 0) return undefined
+    return this.#patch(apex, zone, set, drop)
+  }
+
+  /** One message if it fits, sent at once; else several. Names appear before others go. */
+  #patch(
+    apex: string,
+    zone: Published,
+    set: readonly Owner[],
+    drop: readonly string[],
+  ): Promise<void> | undefined {
+    const pieces = [...inPieces(set)]
+    const send = (part: readonly Owner[], gone: readonly string[]): void =>
+      this.#options.send({
+        type: 'zone',
+        op: 'patch',
+        apex,
+        number: this.#nextNumber(),
+        serial: this.#nextSerial(zone),
+        set: part,
+        drop: gone,
+      })
+    if (pieces.length <= 1 && drop.length <= OWNERS) {
+      send(pieces[0] ?? [], drop)
+      return undefined
+    }
+    return (async () => {
+      for (const piece of pieces) {
+        if (zone.removed || this.#closed) return
+        send(piece, [])
+        await this.#breathe()
+      }
+      for (let at = 0; at < drop.length; at += OWNERS) {
+        if (zone.removed || this.#closed) return
+        send([], drop.slice(at, at + OWNERS))
+        await this.#breathe()
+      }
+    })()
+  }
+
+  /** A whole copy: load, more, commit. An empty or small one is sent at once. */
+  #load(apex: string, zone: Published): Promise<void> | undefined {
+    const { send } = this.#options
+    const { soa, ns } = zone.details
+    const { loaded } = zone
+    const serial = this.#nextSerial(zone)
+    send({ type: 'zone', op: 'load', apex, soa, ns, serial, owners: zone.owners.size })
+    zone.opened = true
+    const commit = (): void => {
+      zone.sentLoaded = loaded
+      send({ type: 'zone', op: 'commit', apex, number: this.#nextNumber(), loaded })
+    }
+    const pieces = inPieces(zone.owners)
+    const first = pieces.next()
+    const more = (set: readonly Owner[]): void =>
+      send({ type: 'zone', op: 'more', apex, parcel: this.#carrier.pack(ownersToText(set)) })
+    if (!first.done) more(first.value)
+    if (first.done || zone.owners.size === first.value.length) {
+      commit()
+      return undefined
+    }
+    return (async () => {
+      await this.#breathe()
+      // what is sent is this moment's; later changes wait in the queue
+      for (const set of pieces) {
+        if (zone.removed || this.#closed) return
+        more(set)
+        await this.#breathe()
+      }
+      if (zone.removed || this.#closed) return
+      commit()
+    })()
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The main thread's end of the data thread: starts it, matches answers to
+ * what was asked, and says when it dies. If it dies unasked the process must
+ * end too; the service manager restarts both and holds the sockets meanwhile.
+ */
+import { Worker } from 'node:worker_threads'
+import type {
+  Begin,
+  CacheEntryInfo,
+  DataStatus,
+  DataThreadStart,
+  Down,
+  TraceStep,
+  Up,
+} from '../boundary/messages.ts'
+import { built } from '../base/built.ts'
+import { fail } from '../base/error.ts'
+
+export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
+
+/**
+ * Young generation of the data thread, MiB. A hit allocates nothing and a miss little that lives, so
+ * a larger one would only be resident memory (16 MiB semi-spaces by default); 12 made misses no cheaper.
+ */
+const YOUNG_MB = 6
+
+/** How long the data thread may take to say something about itself. */
+const PATIENCE_MS = 5_000
+
+type Asked = { readonly resolve: (message: Up) => void; readonly timer: NodeJS.Timeout }
+
+export class DataThread {
+  readonly #worker: Worker
+  readonly #asked = new Map<number, Asked>()
+  #onUp: (message: Up) => void = () => {}
+  #lastId = 0
+  #closing = false
+  /** Resolves when the thread has ended; with a reason if nobody had asked it to. */
+  readonly ended: Promise<string | undefined>
+
+  /** Starts the thread. It loads its code and waits to be told to begin; until then it keeps no process alive. */
+  constructor() {
+    this.#worker = new Worker(built('data/thread.js'), {
+      name: 'spartan-data',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
+    this.#worker.on('message', (message: Up) => this.#receive(message))
+    this.ended = new Promise(resolve => {
+      let why: string | undefined
+      this.#worker.once(
+        'error',
+        er =>
+          (why = `the data thread failed: ${er instanceof Error ? (er.stack ?? er.message) : String(er)}`),
+      )
+      this.#worker.once('exit', code =>
+        resolve(this.#closing ? undefined : (why ?? `the data thread ended with code ${code}`)),
+      )
+    })
+    this.#worker.unref()
+  }
+
+  /** What it is to do, once, before anything else is sent; `onUp` hears what it says unasked. */
+  begin(start: DataThreadStart, onUp: (message: Up) => void): void {
+    this.#onUp = onUp
+    this.#worker.ref()
+    const message: Begin = { type: 'begin', start }
+    this.#worker.postMessage(message)
+  }
+
+  send(message: Down): void {
+    this.#worker.postMessage(message)
+  }
+
+  /** The response to a query message, as a client on loopback would get it. Rejects with ESTATE when none came. */
+  async ask(wire: Uint8Array, trace = false): Promise<Answer> {
+    const up = await this.#request(id => ({ type: 'ask', id, wire, trace }))
+    return up.type === 'answer' ? { wire: Buffer.from(up.wire), trace: up.trace } : lost()
+  }
+
+  async status(): Promise<DataStatus> {
+    const up = await this.#request(id => ({ type: 'status', id }))
+    return up.type === 'status' ? up.status : lost()
+  }
+
+  /** When the thread has done all that was sent before; at once if it never will. */
+  async caughtUp(): Promise<void> {
+    await this.#request(id => ({ type: 'echo', id })).catch(() => {})
+  }
+
+  /** Entries dropped at or below a name; '' for all. */
+  async flush(name: string): Promise<number> {
+    const up = await this.#request(id => ({ type: 'flush', id, name }))
+    return up.type === 'flushed' ? up.count : lost()
+  }
+
+  async entries(name: string, limit: number): Promise<readonly CacheEntryInfo[]> {
+    const up = await this.#request(id => ({ type: 'entries', id, name, limit }))
+    return up.type === 'entries' ? up.entries : lost()
+  }
+
+  async dump(): Promise<Uint8Array> {
+    const up = await this.#request(id => ({ type: 'dump', id }))
+    return up.type === 'dumped' ? up.bytes : lost()
+  }
+
+  async restore(bytes: Uint8Array): Promise<number> {
+    const up = await this.#request(id => ({ type: 'restore', id, bytes }))
+    return up.type === 'restored' ? up.count : lost()
+  }
+
+  /** Lets queries finish for up to `deadline` ms, then ends the thread. */
+  async close(deadline: number): Promise<void> {
+    this.#closing = true
+    const drained = new Promise<void>(resolve => {
+      this.#worker.on('message', (message: Up) => {
+        if (message.type === 'drained') resolve()
+      })
+    })
+    this.send({ type: 'drain', deadline })
+    const late = new Promise<void>(resolve => setTimeout(resolve, deadline + 500).unref())
+    await Promise.race([drained, late, this.ended])
+    await this.#worker.terminate()
+  }
+
+  #request(message: (id: number) => Down): Promise<Up> {
+    const id = ++this.#lastId
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#asked.delete(id)
+        reject(fail('the data thread did not answer', 'ESTATE'))
+      }, PATIENCE_MS).unref()
+      this.#asked.set(id, { resolve, timer })
+      this.send(message(id))
+    })
+  }
+
+  #receive(message: Up): void {
+    if ('id' in message) {
+      const asked = this.#asked.get(message.id)
+      this.#asked.delete(message.id)
+      clearTimeout(asked?.timer)
+      asked?.resolve(message)
+    } else this.#onUp(message)
+  }
+}
+
+const lost = (): never => {
+  throw fail('the data thread answered something else', 'ESTATE')
+}

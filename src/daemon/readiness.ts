@@ -1,0 +1,103 @@
+/**
+ * Whether every configured address answers a real query: what READY=1, the
+ * watchdog and `/readyz` rest on. Asks when the last is bound and eagerly until
+ * all have answered once, then now and then.
+ */
+import type { Endpoint, Milliseconds, Up } from '../boundary/messages.ts'
+import type { SelfQuery } from '../boundary/health.ts'
+import { askSelf } from '../ops/self-query.ts'
+
+const EAGER_MS = 50
+/** Eager for this long at start; an address that is still missing then is asked calmly. */
+const EAGER_ASKS = 100
+const CALM_MS = 2_000
+
+type Bound = { udp: boolean; tcp: boolean; inherited: boolean }
+
+export type ReadinessMeans = {
+  /** All addresses have answered, for the first time. */
+  readonly onReady: () => void
+  /** One has answered, just now. */
+  readonly onAnswer: () => void
+  /** The watchdog's limit; 0 for none. */
+  readonly watchdogMs: Milliseconds
+}
+
+export class Readiness {
+  /** Addresses to serve; a port 0 is replaced by the one that was found. */
+  readonly listen: readonly Endpoint[]
+  /** Self-queries that went unanswered. */
+  failed = 0
+  /** The latest query to each address. */
+  latest: readonly SelfQuery[] = []
+  readonly #means: ReadinessMeans
+  readonly #bound = new Map<string, Bound>()
+  #ready = false
+  #asks = 0
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(listen: readonly Endpoint[], means: ReadinessMeans) {
+    this.listen = listen.map(at => ({ ...at }))
+    this.#means = means
+  }
+
+  start(): void {
+    void this.#ask()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  /** The data thread has bound an address. */
+  bound({ address, port, transport, inherited }: Extract<Up, { type: 'listening' }>): void {
+    const at = this.listen.find(l => l.address === address && (l.port === port || l.port === 0))
+    if (at?.port === 0) Object.assign(at, { port })
+    const had = this.#bound.get(key({ address, port })) ?? { udp: false, tcp: false, inherited }
+    this.#bound.set(key({ address, port }), { ...had, [transport]: true })
+    if (this.#closed || this.#ready || !this.#timer || !this.#allBound()) return
+    clearTimeout(this.#timer)
+    void this.#ask()
+  }
+
+  /** Each address with what is known of it. */
+  addresses(): (Endpoint & { inherited: boolean; answers: boolean })[] {
+    return this.listen.map(at => ({
+      ...at,
+      inherited: this.#bound.get(key(at))?.inherited ?? false,
+      answers: this.latest.some(one => one.ok && key(one) === key(at)),
+    }))
+  }
+
+  #allBound(): boolean {
+    return this.listen.every(at => {
+      const { udp, tcp } = this.#bound.get(key(at)) ?? { udp: false, tcp: false }
+      return udp && tcp
+    })
+  }
+
+  async #ask(): Promise<void> {
+    this.#timer = undefined
+    const all = this.#allBound()
+    const bound = this.listen.filter(at => this.#bound.get(key(at))?.udp)
+    this.latest = await Promise.all(bound.map(at => askSelf(at)))
+    if (this.#closed) return
+    this.failed += this.latest.filter(one => !one.ok).length
+    if (all && !this.#ready && this.latest.every(one => one.ok)) {
+      this.#ready = true
+      this.#means.onReady()
+    }
+    if (this.latest.some(one => one.ok)) this.#means.onAnswer()
+    const { watchdogMs } = this.#means
+    const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 3) : CALM_MS
+    const eager = !all && this.#allBound() ? 0 : EAGER_MS
+    this.#timer = setTimeout(
+      () => void this.#ask(),
+      this.#ready || ++this.#asks > EAGER_ASKS ? calm : eager,
+    ).unref()
+  }
+}
+
+const key = ({ address, port }: Endpoint): string => `${address} ${port}`

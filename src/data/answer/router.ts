@@ -1,0 +1,90 @@
+/**
+ * Name → route. The specification in four sentences: aliases, `mesos` and the
+ * zones we answer come first and cannot be overridden; then the configured
+ * forward zones; then the names of RFC 6761 and 6303, which must not leak;
+ * then the external upstreams. Within each, the longest suffix wins.
+ */
+import type { RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
+import type { Peer } from '../io/packet-io.ts'
+import { Upstream, upstreamName } from '../upstream/upstream.ts'
+
+/** A route with its living upstreams. */
+export type Route = {
+  readonly spec: RouteSpec
+  readonly upstreams: readonly Upstream[]
+  /** Where they are, once a race has asked. */
+  peers?: readonly Peer[]
+}
+
+export class Router {
+  readonly snapshot: Snapshot
+  readonly #own: ReadonlyMap<string, Route>
+  readonly #forward: ReadonlyMap<string, Route>
+  readonly #special: ReadonlyMap<string, Route>
+  readonly #rest: Route
+
+  /** Upstreams keep their health across snapshots: `previous` hands on those that stay. */
+  constructor(snapshot: Snapshot, previous?: Router) {
+    this.snapshot = snapshot
+    const known = new Map((previous?.upstreams() ?? []).map(u => [u.name, u]))
+    const upstreamOf = (spec: UpstreamSpec): Upstream => {
+      const name = upstreamName(spec)
+      const had = known.get(name)
+      if (had && had.spec.slot === spec.slot) return had
+      const made = new Upstream(spec)
+      known.set(name, made)
+      return made
+    }
+    const route = (spec: RouteSpec): Route => ({
+      spec,
+      upstreams: spec.kind === 'forward' ? spec.upstreams.map(upstreamOf) : [],
+    })
+    const table = (specs: readonly RouteSpec[]): ReadonlyMap<string, Route> =>
+      new Map(specs.map(spec => [spec.zone, route(spec)]))
+    this.#own = table(snapshot.own)
+    this.#forward = table(snapshot.forward)
+    this.#special = table(snapshot.special)
+    this.#rest = route(snapshot.rest)
+  }
+
+  /** The route of a folded name (text, no final dot). */
+  match(name: string): Route {
+    let forward: Route | undefined
+    let special: Route | undefined
+    for (let suffix = name; ;) {
+      const own = this.#own.get(suffix)
+      if (own) return own
+      forward ??= this.#forward.get(suffix)
+      special ??= this.#special.get(suffix)
+      const dot = nextLabel(suffix)
+      if (dot < 0) return forward ?? special ?? this.#rest
+      suffix = suffix.slice(dot)
+    }
+  }
+
+  /** Every upstream of every route, once. */
+  upstreams(): Upstream[] {
+    const all = new Set<Upstream>()
+    for (const table of [this.#own, this.#forward])
+      for (const route of table.values()) for (const u of route.upstreams) all.add(u)
+    for (const u of this.#rest.upstreams) all.add(u)
+    return [...all]
+  }
+
+  /** Routes that forward. */
+  forwards(): Route[] {
+    return [...this.#own.values(), ...this.#forward.values(), this.#rest].filter(
+      r => r.spec.kind === 'forward',
+    )
+  }
+}
+
+/** Where the second label begins; -1 when there is none. A dot behind a backslash is part of its label. */
+const nextLabel = (name: string): number => {
+  for (let at = name.indexOf('.'); at >= 0; at = name.indexOf('.', at + 1)) {
+    let slashes = 0
+    while (name.charCodeAt(at - 1 - slashes) === 0x5c) slashes++
+    if (slashes % 2 === 0) return at + 1 < name.length ? at + 1 : -1
+  }
+  return -1
+}

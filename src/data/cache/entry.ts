@@ -1,0 +1,341 @@
+/**
+ * A cached response: its octets and the numbers a hit needs, all in one block
+ * of the slab, so that an entry costs no object.
+ *
+ *     -64           the numbers, at the places below
+ *     0             the response: header, question in lower case, records; no OPT
+ *     length (even) offsets of the TTL fields, two octets each
+ *     then          the text of the extended error, if there is one
+ *
+ * All records carry the entry's own TTL (the least of the answer's), so ageing
+ * is one number written to each offset. A run of equal-type records that may
+ * rotate is marked by its first TTL offset and its count.
+ */
+import { blockSize, Chunk, startOf, type Ref } from './slab.ts'
+import { FOLD } from '../../wire/name.ts'
+import { copy, put16, u16 } from '../../wire/octets.ts'
+
+export const POSITIVE = 0
+export const NEGATIVE = 1
+export const FAILURE = 2
+export type Kind = typeof POSITIVE | typeof NEGATIVE | typeof FAILURE
+
+/** What is known of an answer besides its message. */
+export type FillMeta = {
+  readonly kind: Kind
+  /** Whole seconds to live; 0 is not kept. */
+  readonly ttl: number
+  /** Seconds it may be served past its end (RFC 8767), 0 for never. */
+  readonly stale: number
+  /** TTL shown while stale. */
+  readonly staleTtl: number
+  readonly ede: number
+  readonly edeText: string
+  /** Metric label of the zone. */
+  readonly zone: number
+  /** Number of the route or local zone the answer came from; a change there makes a new number and ends the entry. */
+  readonly source: number
+  /** Failures in a row before this one; only a failure has them. */
+  readonly failures: number
+  readonly dnssecOk: boolean
+  readonly checkingDisabled: boolean
+  /** Ours to answer for: a local zone. */
+  readonly authoritative: boolean
+}
+
+/** What a fill brings: a message of `length` octets in `wire`, without OPT, its question the name that was asked. */
+export type Fill = {
+  readonly wire: Uint8Array
+  readonly length: number
+  readonly qnameEnd: number
+  readonly questionEnd: number
+  readonly qtype: number
+  /** Offsets of the TTL fields, ascending, OPT left out. */
+  readonly ttls: readonly number[]
+  /** Index into `ttls` and count of the run that rotates between askers. */
+  readonly rotateFrom: number
+  readonly rotateCount: number
+  /** Not spread into the fill: an object of twenty fields made by spreading cost 4 kB and 7 µs. */
+  readonly meta: FillMeta
+}
+
+/** Octets of the numbers. */
+const NUMBERS = 64
+
+// Where each lies, counted from the response's start in units of its kind.
+const F64 = { expiresAt: -8, retryAt: -7 } as const
+const I32 = { hash: -12, generation: -11, ttl: -10, stale: -9, epoch: -8, source: -7 } as const
+const U16 = {
+  length: -12,
+  qnameEnd: -11,
+  qtype: -10,
+  ttlCount: -9,
+  rotateFrom: -8,
+  rotateCount: -7,
+  turn: -6,
+  touched: -5,
+  hits: -4,
+} as const
+const U8 = { kind: -6, bits: -5, zone: -4, staleTtl: -3, ede: -2, failures: -1 } as const
+/** In the same octet as the kind. */
+const REFRESHING = 0x80
+/** Set in `ede` when a text follows the TTL offsets, its length in the octet before it. */
+const HAS_TEXT = 0x80
+/** Octets of an extended error's text that are kept; EXTRA-TEXT is for one line on a terminal. */
+const MOST_TEXT = 255
+
+const NOTHING = new Chunk(NUMBERS)
+
+/**
+ * A view of one entry, good until the cache changes. Whoever wants to look
+ * again later holds one (`held`), and asks it first whether its entry is `gone`.
+ */
+export class Entry {
+  #chunk: Chunk = NOTHING
+  /** Where the response begins in `bytes`. */
+  at = NUMBERS
+  #ref: Ref = 0
+  #generation = 0
+
+  /** Points this view at a block. */
+  point(chunk: Chunk, ref: Ref): this {
+    // Nearly always the same, and then the garbage collector need not hear of it.
+    if (this.#chunk !== chunk) this.#chunk = chunk
+    this.at = startOf(ref) + NUMBERS
+    this.#ref = ref
+    return this
+  }
+
+  /** The block it looks at. */
+  get ref(): Ref {
+    return this.#ref
+  }
+
+  /** The response lies in bytes[at, at + length). */
+  get bytes(): Buffer {
+    return this.#chunk.bytes
+  }
+
+  /** Of a view that is held: the cache let go of its entry, and the block may belong to another. */
+  get gone(): boolean {
+    return this.#generation !== this.#i32(I32.generation)
+  }
+
+  get hash(): number {
+    return this.#i32(I32.hash)
+  }
+  get length(): number {
+    return this.#u16(U16.length)
+  }
+  get qnameEnd(): number {
+    return this.#u16(U16.qnameEnd)
+  }
+  get questionEnd(): number {
+    return this.#u16(U16.qnameEnd) + 4
+  }
+  get qtype(): number {
+    return this.#u16(U16.qtype)
+  }
+  /** DO and CD as one number, part of the key. */
+  get bits(): number {
+    return this.#u8(U8.bits)
+  }
+  get kind(): Kind {
+    return (this.#u8(U8.kind) & 3) as Kind
+  }
+  get ttl(): number {
+    return this.#i32(I32.ttl)
+  }
+  get storedAt(): number {
+    return this.expiresAt - this.ttl * 1000
+  }
+  /** Milliseconds on the data thread's clock. */
+  get expiresAt(): number {
+    return this.#chunk.f64[(this.at >>> 3) + F64.expiresAt]!
+  }
+  set expiresAt(t: number) {
+    this.#chunk.f64[(this.at >>> 3) + F64.expiresAt] = t
+  }
+  get staleUntil(): number {
+    return this.expiresAt + this.#i32(I32.stale) * 1000
+  }
+  get staleTtl(): number {
+    return this.#u8(U8.staleTtl)
+  }
+  get ttlCount(): number {
+    return this.#u16(U16.ttlCount)
+  }
+  get ttlsAt(): number {
+    return (this.length + 1) & ~1
+  }
+  get rotateFrom(): number {
+    return this.#u16(U16.rotateFrom)
+  }
+  get rotateCount(): number {
+    return this.#u16(U16.rotateCount)
+  }
+  get turn(): number {
+    return this.#u16(U16.turn)
+  }
+  set turn(n: number) {
+    this.#chunk.u16[(this.at >>> 1) + U16.turn] = n
+  }
+  /** Since it was filled, no further than 65,535. */
+  get hits(): number {
+    return this.#u16(U16.hits)
+  }
+  set hits(n: number) {
+    this.#chunk.u16[(this.at >>> 1) + U16.hits] = Math.min(n, 0xffff)
+  }
+  /** Second in which the cache's order last heard of it, modulo 65,536. */
+  get touched(): number {
+    return this.#u16(U16.touched)
+  }
+  set touched(second: number) {
+    this.#chunk.u16[(this.at >>> 1) + U16.touched] = second
+  }
+  get refreshing(): boolean {
+    return (this.#u8(U8.kind) & REFRESHING) !== 0
+  }
+  set refreshing(yes: boolean) {
+    this.#putU8(U8.kind, this.kind | (yes ? REFRESHING : 0))
+  }
+  /** The data thread's epoch when its source was last checked. */
+  get epoch(): number {
+    return this.#i32(I32.epoch)
+  }
+  set epoch(n: number) {
+    this.#chunk.i32[(this.at >>> 2) + I32.epoch] = n
+  }
+  /** -1 for none. */
+  get ede(): number {
+    return (this.#u8(U8.ede) & ~HAS_TEXT) - 1
+  }
+  get edeText(): Uint8Array | undefined {
+    if ((this.#u8(U8.ede) & HAS_TEXT) === 0) return undefined
+    const at = this.at + this.ttlsAt + this.ttlCount * 2
+    return this.bytes.subarray(at + 1, at + 1 + this.bytes[at]!)
+  }
+  get zone(): number {
+    return this.#u8(U8.zone)
+  }
+  get source(): number {
+    return this.#i32(I32.source)
+  }
+  get failures(): number {
+    return this.#u8(U8.failures)
+  }
+  set failures(n: number) {
+    this.#putU8(U8.failures, Math.min(n, 0xff))
+  }
+  /** No refresh before this, after one has failed (RFC 8767 §5); 0 for no wait. */
+  get retryAt(): number {
+    return this.#chunk.f64[(this.at >>> 3) + F64.retryAt]!
+  }
+  set retryAt(t: number) {
+    this.#chunk.f64[(this.at >>> 3) + F64.retryAt] = t
+  }
+
+  /** Octets its block was taken for. */
+  get room(): number {
+    const text = this.edeText
+    return NUMBERS + this.ttlsAt + this.ttlCount * 2 + (text ? 1 + text.length : 0)
+  }
+
+  /** Octets it takes from the budget. */
+  get size(): number {
+    return sizeOf(this.room)
+  }
+
+  /** Another view of the same, to be kept. */
+  held(): Entry {
+    const held = new Entry()
+    held.#chunk = this.#chunk
+    held.at = this.at
+    held.#ref = this.#ref
+    held.#generation = this.#i32(I32.generation)
+    return held
+  }
+
+  /** Ends what it looks at: every view of it is gone now. */
+  end(): void {
+    this.#chunk.i32[(this.at >>> 2) + I32.generation]! += 1
+  }
+
+  /** Writes a fill into the block it is pointed at, which has room for it. */
+  store(fill: Fill, hash: number, now: number): void {
+    const { meta } = fill
+    const { f64, i32, u16: halves, bytes } = this.#chunk
+    const { at } = this
+    const d = at >>> 3
+    const w = at >>> 2
+    const h = at >>> 1
+    f64[d + F64.expiresAt] = Math.round(now) + meta.ttl * 1000
+    f64[d + F64.retryAt] = 0
+    i32[w + I32.hash] = hash
+    i32[w + I32.ttl] = meta.ttl
+    i32[w + I32.stale] = meta.stale
+    i32[w + I32.epoch] = 0
+    i32[w + I32.source] = meta.source
+    halves[h + U16.length] = fill.length
+    halves[h + U16.qnameEnd] = fill.qnameEnd
+    halves[h + U16.qtype] = fill.qtype
+    halves[h + U16.ttlCount] = fill.ttls.length
+    halves[h + U16.rotateFrom] = fill.rotateFrom
+    halves[h + U16.rotateCount] = fill.rotateCount
+    halves[h + U16.turn] = 0
+    halves[h + U16.touched] = 0
+    halves[h + U16.hits] = 0
+    this.#putU8(U8.kind, meta.kind)
+    this.#putU8(U8.bits, keyBits(meta.dnssecOk, meta.checkingDisabled))
+    this.#putU8(U8.zone, meta.zone)
+    this.#putU8(U8.staleTtl, meta.staleTtl)
+    this.#putU8(U8.ede, meta.ede + 1)
+    this.failures = meta.failures
+    copy(fill.wire, 0, fill.length, bytes, at)
+    for (let i = 12; i < fill.qnameEnd; i++) bytes[at + i] = FOLD[bytes[at + i]!]!
+    let end = at + ((fill.length + 1) & ~1)
+    for (let i = 0; i < fill.ttls.length; i++, end += 2) put16(bytes, end, fill.ttls[i]!)
+    if (meta.edeText === '') return
+    this.#putU8(U8.ede, (meta.ede + 1) | HAS_TEXT)
+    const text = Buffer.from(meta.edeText)
+    bytes[end] = Math.min(MOST_TEXT, text.length)
+    text.copy(bytes, end + 1, 0, MOST_TEXT)
+  }
+
+  #u8(at: number): number {
+    return this.#chunk.bytes[this.at + at]!
+  }
+  #putU8(at: number, value: number): void {
+    this.#chunk.bytes[this.at + at] = value
+  }
+  #u16(at: number): number {
+    return this.#chunk.u16[(this.at >>> 1) + at]!
+  }
+  #i32(at: number): number {
+    return this.#chunk.i32[(this.at >>> 2) + at]!
+  }
+}
+
+/** Beside its block: its places in lru-cache's arrays and map, and in the table. */
+const OVERHEAD = 96
+
+/** What an entry with this much in its block takes from the budget. */
+export const sizeOf = (length: number): number => blockSize(length) + OVERHEAD
+
+export const keyBits = (dnssecOk: boolean, checkingDisabled: boolean): number =>
+  (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)
+
+/** Octets of slab a fill needs. */
+export const room = ({ length, ttls, meta }: Fill): number => {
+  const text = meta.edeText === '' ? 0 : 1 + Math.min(MOST_TEXT, Buffer.byteLength(meta.edeText))
+  return NUMBERS + ((length + 1) & ~1) + ttls.length * 2 + text
+}
+
+/** Offset of TTL field `i` from the start of the response. */
+export const ttlAt = (entry: Entry, i: number): number =>
+  u16(entry.bytes, entry.at + entry.ttlsAt + i * 2)
+
+/** The hash in a block, without a view of it: most of what a look-up passes is another's. */
+export const hashAt = (chunk: Chunk, ref: Ref): number =>
+  chunk.i32[((startOf(ref) + NUMBERS) >>> 2) + I32.hash]!

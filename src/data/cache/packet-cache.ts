@@ -1,0 +1,188 @@
+/**
+ * Responses by question. lru-cache decides what lives, by octets and by
+ * count; in front of it lies a table from the question's hash to the entry's
+ * block, because a string key and a Map cost three times what the rest of a
+ * hit does. The two agree by construction: a block is put into both here, and
+ * the only way out of the table is lru-cache's own dispose.
+ */
+import { LRUCache } from 'lru-cache'
+import { FOLD } from '../../wire/name.ts'
+import { u16, u8 } from '../../wire/octets.ts'
+import { Entry, hashAt, keyBits, NEGATIVE, POSITIVE, room, sizeOf, type Fill } from './entry.ts'
+import { Slab, type Ref } from './slab.ts'
+
+export type CacheBounds = { readonly maxBytes: number; readonly maxEntries: number }
+
+/**
+ * Hash of a question: FNV-1a over the name with bit 0x20 set in every octet
+ * (letters fold; the comparison decides), its type and its DO and CD bits.
+ */
+export const hashQuestion = (
+  b: Uint8Array,
+  nameAt: number,
+  nameEnd: number,
+  qtype: number,
+  bits: number,
+): number => {
+  let h = 0x811c9dc5 ^ seed
+  for (let i = nameAt; i < nameEnd; i++) h = Math.imul(h ^ (b[i]! | 0x20), 0x01000193)
+  h = Math.imul(h ^ qtype, 0x01000193)
+  h = Math.imul(h ^ bits, 0x01000193)
+  return h ^ (h >>> 15)
+}
+
+/** Set once at start from the thread's random source, so that nobody outside can choose colliding names. */
+let seed = 0
+export const seedHash = (random: number): void => {
+  seed = random | 0
+}
+
+export class PacketCache {
+  readonly #lru: LRUCache<Ref, Ref>
+  readonly #slab = new Slab()
+  /** Blocks by hash, plus one; 0 is free. */
+  readonly #table: Int32Array
+  readonly #mask: number
+  readonly #maxBytes: number
+  readonly #sized = new Entry()
+  readonly #leaving = new Entry()
+  #denials = 0
+  /** Told of each entry that had to go to stay within the bounds. */
+  readonly #evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void
+
+  constructor(
+    bounds: CacheBounds,
+    evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void = () => {},
+  ) {
+    this.#evicted = evicted
+    this.#maxBytes = bounds.maxBytes
+    let slots = 1024
+    while (slots < bounds.maxEntries * 2) slots *= 2
+    this.#table = new Int32Array(slots)
+    this.#mask = slots - 1
+    this.#lru = new LRUCache<Ref, Ref>({
+      max: bounds.maxEntries,
+      maxSize: bounds.maxBytes,
+      sizeCalculation: ref => this.#view(this.#sized, ref).size,
+      dispose: (ref, _key, reason) => this.#letGo(ref, reason),
+    })
+  }
+
+  get entries(): number {
+    return this.#lru.size
+  }
+  get denials(): number {
+    return this.#denials
+  }
+  /** Octets counted against maxBytes. */
+  get bytes(): number {
+    return this.#lru.calculatedSize
+  }
+
+  /**
+   * The entry for the question whose name is b[nameAt, nameEnd), fresh or
+   * not; undefined for none. `into` is the view that is pointed at it and
+   * returned: a caller keeps one of its own, so that no look-up makes an object.
+   */
+  find(
+    b: Uint8Array,
+    nameAt: number,
+    nameEnd: number,
+    qtype: number,
+    bits: number,
+    into: Entry,
+  ): Entry | undefined {
+    const hash = hashQuestion(b, nameAt, nameEnd, qtype, bits)
+    const table = this.#table
+    const mask = this.#mask
+    const length = nameEnd - nameAt
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const ref = table[slot]! - 1
+      if (ref < 0) return undefined
+      const chunk = this.#slab.chunkOf(ref)
+      if (hashAt(chunk, ref) !== hash) continue
+      const entry = into.point(chunk, ref)
+      if (entry.qtype !== qtype || entry.bits !== bits || entry.qnameEnd - 12 !== length) continue
+      const { bytes } = chunk
+      const from = entry.at + 12 - nameAt
+      let i = nameAt
+      while (i < nameEnd && (b[i] === bytes[from + i] || FOLD[b[i]!] === bytes[from + i])) i++
+      if (i === nameEnd) return entry
+    }
+  }
+
+  /** Says that an entry was used; lru-cache hears of it at most once a second. */
+  touch(entry: Entry, now: number): void {
+    const second = Math.trunc(now / 1000) & 0xffff
+    if (second === entry.touched) return
+    entry.touched = second
+    this.#lru.get(entry.ref)
+  }
+
+  /** Puts a response in place of whatever answered its question before. Undefined if it is too large to keep. */
+  fill(fill: Fill, now: number, epoch: number): Entry | undefined {
+    const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
+    const entry = new Entry()
+    if (this.find(fill.wire, 12, fill.qnameEnd, fill.qtype, bits, entry)) this.delete(entry)
+    const length = room(fill)
+    // lru-cache would pass over it without a word to dispose, and the table would keep it for ever.
+    if (sizeOf(length) > this.#maxBytes) return undefined
+    const ref = this.#slab.take(length)
+    const hash = hashQuestion(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
+    this.#view(entry, ref).store(fill, hash, now)
+    entry.epoch = epoch
+    let slot = hash & this.#mask
+    while (this.#table[slot] !== 0) slot = (slot + 1) & this.#mask
+    this.#table[slot] = ref + 1
+    if (entry.kind !== POSITIVE) this.#denials++
+    this.#lru.set(ref, ref)
+    return entry
+  }
+
+  delete(entry: Entry): void {
+    this.#lru.delete(entry.ref)
+  }
+
+  clear(): void {
+    this.#lru.clear()
+  }
+
+  /** Most recently used first, a view of each. */
+  *all(): Iterable<Entry> {
+    for (const ref of this.#lru.keys()) yield this.#view(new Entry(), ref)
+  }
+
+  #view(entry: Entry, ref: Ref): Entry {
+    return entry.point(this.#slab.chunkOf(ref), ref)
+  }
+
+  #letGo(ref: Ref, reason: string): void {
+    const entry = this.#view(this.#leaving, ref)
+    this.#drop(ref, entry.hash)
+    entry.end()
+    this.#slab.give(ref, entry.room)
+    if (entry.kind !== POSITIVE) this.#denials--
+    if (reason === 'evict') this.#evicted(entry.kind === POSITIVE ? POSITIVE : NEGATIVE)
+  }
+
+  /** Takes a block out of the table, closing the gap so that no probe ends early. */
+  #drop(ref: Ref, hash: number): void {
+    const table = this.#table
+    const mask = this.#mask
+    let gap = hash & mask
+    while (table[gap] !== ref + 1) gap = (gap + 1) & mask
+    for (let slot = (gap + 1) & mask; table[slot] !== 0; slot = (slot + 1) & mask) {
+      const other = table[slot]! - 1
+      const home = hashAt(this.#slab.chunkOf(other), other) & mask
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue
+      table[gap] = other + 1
+      gap = slot
+    }
+    table[gap] = 0
+  }
+}
+
+/** The RCODE stored with an entry. */
+export const rcodeOf = (entry: Entry): number => u8(entry.bytes, entry.at + 3) & 0x0f
+/** Records in the answer section of a stored response. */
+export const answersOf = (entry: Entry): number => u16(entry.bytes, entry.at + 6)

@@ -1,0 +1,51 @@
+/** A query that the packet cache could not answer, as it travels to its response. */
+import { Head } from '../serve/admit.ts'
+import type { Watch } from './race.ts'
+
+/** What is asked, apart from who asks. */
+export type Question = {
+  /** A message whose octets [12, questionEnd) are the question. */
+  readonly wire: Uint8Array
+  readonly qnameEnd: number
+  readonly questionEnd: number
+  readonly qtype: number
+  readonly dnssecOk: boolean
+  readonly checkingDisabled: boolean
+  /** The name as folded text. */
+  readonly name: string
+}
+
+/** A client's query. `respond` is called once, with a response of `length` octets at the start of `bytes`, which it copies. */
+export type Query = {
+  readonly wire: Buffer
+  readonly head: Head
+  /** Most octets the response may have: the client's UDP payload size within ours, or 65,535. */
+  readonly limit: number
+  /** Milliseconds on the data thread's clock. */
+  readonly receivedAt: number
+  respond(bytes: Uint8Array, length: number): void
+  /** Metric columns. */
+  readonly server: number
+  readonly proto: 0 | 1
+  readonly family: 0 | 1
+  readonly watch: Watch | undefined
+}
+
+/** A head of one's own: admission reuses its. Field by field, because Object.assign takes V8's slow path (2 µs). */
+export const keepHead = (from: Head): Head => {
+  const head = new Head()
+  head.rcode = from.rcode
+  head.ede = from.ede
+  head.qnameEnd = from.qnameEnd
+  head.questionEnd = from.questionEnd
+  head.qtype = from.qtype
+  head.qclass = from.qclass
+  head.edns = from.edns
+  head.dnssecOk = from.dnssecOk
+  head.checkingDisabled = from.checkingDisabled
+  head.recursionDesired = from.recursionDesired
+  head.payload = from.payload
+  head.optionsAt = from.optionsAt
+  head.optionsEnd = from.optionsEnd
+  return head
+}

@@ -1,0 +1,338 @@
+/**
+ * The Linux body of PacketIO: recvmmsg and sendmmsg over memory laid out once,
+ * driven by the inverted loop. Per batch only lengths change, and nothing is
+ * made per packet. One call per datagram is what a C server pays for; the
+ * figures are in the design page and in README's table (`spartan bench`).
+ */
+import { fail } from '../../base/error.ts'
+import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'
+import type { Messages } from './arena.ts'
+import { BatchView } from './batch-view.ts'
+import { ErrorQueue } from './error-queue.ts'
+import { InetPeer, NAME_BYTES, NAME_WORDS, asInet, inetPeer } from './inet.ts'
+import { EAGAIN, EINTR, MSG_DONTWAIT, errnoName } from './libc.ts'
+import type { Libc } from './libc.ts'
+import { Loop } from './loop.ts'
+import { BATCH, CONTROL_BYTES, Outbox, Sender, cannotJoin, isFull } from './outbox.ts'
+import { TX_SLOT } from './packet-io.ts'
+import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
+import { SendList } from './send-list.ts'
+import { dropCounter, openUdp } from './socket.ts'
+import type { Opened } from './socket.ts'
+import type { Spin } from './spin.ts'
+
+/** Datagrams one socket may take per turn, so that a flooded socket leaves the others theirs. */
+const DATAGRAMS_PER_TURN = 256
+/** How often the kernel is asked what it dropped. */
+const DROPS_EVERY_MS = 1_000
+/**
+ * How often freed memory is given back: compiling the hot path and reading the
+ * configuration leave 7 MB with malloc that nobody would use again. The call takes 0.6 ms.
+ */
+const TRIM_EVERY_MS = 10_000
+/** The first time: what the start left is more than what any ten seconds do. */
+const TRIM_FIRST_MS = 2_000
+/** Pending datagrams that do not fit are asked for again after this. */
+const RETRY_MS = 1
+/** Errors reported per turn; the rest are only counted. */
+const ERRORS_PER_TURN = 256
+/** Where a control message's data begins, and the interface's index in each pktinfo. */
+const PKTINFO4_INTERFACE = 16
+const PKTINFO6_INTERFACE = 32
+/** First octets of a link-local IPv6 address; only there the interface is part of the address. */
+const LINK_LOCAL = 0xfe80
+
+class BatchSocket extends Sender implements UdpSocket {
+  readonly address: string
+  readonly port: number
+  readonly family: 4 | 6
+  readonly wildcard: boolean
+  readonly spec: SocketSpec
+  readonly atOnce: number
+  /** Kernel drops counted so far. */
+  drops = 0
+  readonly #io: BatchIO
+
+  constructor(io: BatchIO, spec: SocketSpec, { fd, bound, wildcard }: Opened, join: boolean) {
+    super(fd, spec.onError !== undefined, join && spec.join === true)
+    this.#io = io
+    this.spec = spec
+    this.atOnce = Math.min(spec.atOnce ?? BATCH, BATCH)
+    this.address = bound.address
+    this.port = bound.port
+    this.family = bound.family
+    this.wildcard = wildcard
+  }
+
+  send(bytes: Uint8Array, at: number, length: number, to: Peer): boolean {
+    return this.#io.outbox.put(this, bytes, at, length, asInet(to))
+  }
+
+  close(): void {
+    this.#io.forget(this)
+  }
+}
+
+export type BatchOptions = {
+  readonly spin?: Spin | undefined
+  /** False: no datagrams share a message, whatever their socket allows. Default true. */
+  readonly join?: boolean
+}
+
+export class BatchIO implements PacketIO {
+  readonly body = 'batch'
+  readonly stats: IoStats = {
+    receiveCalls: 0,
+    received: 0,
+    sendCalls: 0,
+    sent: 0,
+    sendDropped: 0,
+    sendRetried: 0,
+    receiveDropped: 0,
+    errors: 0,
+  }
+  readonly outbox: Outbox
+  readonly #libc: Libc
+  readonly #loop: Loop
+  readonly #join: boolean
+  readonly #batch: BatchView
+  readonly #errorQueue: ErrorQueue
+  readonly #drops: (fd: number) => number
+  readonly #sockets = new Map<number, BatchSocket>()
+  readonly #errors: { socket: BatchSocket; code: string; peer: InetPeer }[] = []
+  readonly #replies: SendList
+  #receiveFamily: 4 | 6 = 4
+  #nextDrops = 0
+  #nextTrim = performance.now() + TRIM_FIRST_MS
+  #onTurn: OnTurn | undefined
+  #closed = false
+
+  private constructor(libc: Libc, loop: Loop, join: boolean) {
+    this.#libc = libc
+    this.#loop = loop
+    this.#join = join
+    this.#batch = new BatchView(libc)
+    this.#replies = new SendList(libc, this.#batch.replies)
+    this.#errorQueue = new ErrorQueue(libc)
+    this.#drops = dropCounter(libc)
+    this.outbox = new Outbox(libc, this.stats, (sender, errno, names, at) =>
+      this.#noteError(sender as BatchSocket, errno, names, at),
+    )
+  }
+
+  /** Rejects where this thread's event loop cannot be joined. */
+  static async create(libc: Libc, options: BatchOptions = {}): Promise<BatchIO> {
+    return new BatchIO(libc, await Loop.create(libc, options.spin), options.join ?? true)
+  }
+
+  now(): number {
+    return this.#loop.now
+  }
+
+  async open(spec: SocketSpec): Promise<UdpSocket> {
+    if (this.#closed) throw fail('the packet I/O is closed', 'ESTATE')
+    const socket = new BatchSocket(this, spec, openUdp(this.#libc, spec), this.#join)
+    // An adopted socket may have dropped datagrams before it was ours.
+    socket.drops = Math.max(0, this.#drops(socket.fd))
+    this.#sockets.set(socket.fd, socket)
+    this.#loop.watch(socket.fd)
+    this.#loop.wake()
+    return socket
+  }
+
+  peer(address: string, port: number): Peer {
+    return inetPeer(address, port)
+  }
+
+  start(turn: OnTurn): void {
+    if (this.#onTurn) throw fail('the packet I/O runs already', 'ESTATE')
+    this.#onTurn = turn
+    this.#loop.start({
+      ready: (fd, error) => this.#ready(fd, error),
+      turn: (now, seen) => this.#turn(now, seen),
+    })
+  }
+
+  wake(): void {
+    this.#loop.wake()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.outbox.flush(this.#loop.tick())
+    for (const socket of this.#sockets.values()) this.forget(socket)
+    this.#loop.close()
+  }
+
+  /** Closes one socket; what it still has to send is sent first. */
+  forget(socket: BatchSocket): void {
+    if (socket.fd < 0) return
+    this.outbox.flush(this.#loop.now)
+    this.outbox.forget(socket)
+    this.#countDrops(socket)
+    this.#sockets.delete(socket.fd)
+    this.#loop.unwatch(socket.fd)
+    this.#libc.close(socket.fd)
+    socket.fd = -1
+  }
+
+  #turn(now: number, seen: number): number {
+    const next = this.#onTurn!(now, seen)
+    if (this.#closed) return Infinity
+    this.outbox.flush(now)
+    if (this.#errors.length > 0) this.#tellErrors()
+    if (now >= this.#nextDrops) {
+      this.#nextDrops = now + DROPS_EVERY_MS
+      for (const socket of this.#sockets.values()) this.#countDrops(socket)
+    }
+    if (now >= this.#nextTrim) {
+      this.#nextTrim = now + TRIM_EVERY_MS
+      this.#libc.trim()
+    }
+    return this.outbox.blocked ? Math.min(next, RETRY_MS) : next
+  }
+
+  #ready(fd: number, error: boolean): void {
+    const socket = this.#sockets.get(fd)
+    if (!socket) return
+    if (error) this.#drainErrors(socket)
+    for (let n = 0; n < DATAGRAMS_PER_TURN && socket.fd >= 0; n += socket.atOnce) {
+      if (this.#receive(socket) < socket.atOnce) return
+      this.#loop.tick()
+    }
+  }
+
+  /** One batch from the kernel to the handler and back; returns its size. */
+  #receive(socket: BatchSocket): number {
+    const { received } = this.#batch
+    if (socket.family !== this.#receiveFamily) this.#receiveFrom(socket.family)
+    if (socket.wildcard) {
+      for (let i = 0; i < BATCH; i++)
+        received.words[i * HEADER_WORDS + CONTROL_LENGTH] = CONTROL_BYTES
+    }
+    let count = this.#libc.recvmmsg(socket.fd, received.base, socket.atOnce, MSG_DONTWAIT, 0)
+    this.stats.receiveCalls++
+    if (count < 0) {
+      const errno = this.#libc.errno()
+      if (errno === EAGAIN || errno === EINTR) return 0
+      // A pending ICMP error fails one call and is gone; the error queue tells whom it concerns.
+      this.#drainErrors(socket)
+      count = this.#libc.recvmmsg(socket.fd, received.base, socket.atOnce, MSG_DONTWAIT, 0)
+      this.stats.receiveCalls++
+      if (count < 0) return 0
+    }
+    this.stats.received += count
+    this.#batch.fill(socket, count)
+    socket.spec.onBatch(this.#batch)
+    if (socket.fd >= 0) this.#reply(socket, count)
+    return count
+  }
+
+  /** The kernel leaves the length of the last family's sockaddr behind. */
+  #receiveFrom(family: 4 | 6): void {
+    this.#receiveFamily = family
+    const { words } = this.#batch.received
+    for (let i = 0; i < BATCH; i++) words[i * HEADER_WORDS + NAME_LENGTH] = NAME_BYTES - 4
+  }
+
+  #reply(socket: BatchSocket, count: number): void {
+    const { txLen } = this.#batch
+    const list = this.#replies
+    list.clear()
+    for (let i = 0; i < count; i++) {
+      const length = txLen[i]!
+      if (length <= 0) continue
+      if (length > TX_SLOT) this.stats.sendDropped++
+      else list.add(i, length, socket.wildcard ? this.#replyControl(i) : 0, socket.joins)
+    }
+    if (list.count === 0) return
+    list.seal()
+    let done = 0
+    let again = socket.reportsErrors
+    while (done < list.count) {
+      const sent = this.#libc.sendmmsg(
+        socket.fd,
+        list.addressOf(done),
+        list.count - done,
+        MSG_DONTWAIT,
+      )
+      this.stats.sendCalls++
+      if (sent > 0) {
+        for (const end = done + sent; done < end; done++) this.stats.sent += list.packetsOf(done)
+        continue
+      }
+      const errno = this.#libc.errno()
+      if (errno === EINTR) continue
+      if (list.isJoined(done) && cannotJoin(errno)) socket.joins = false
+      else if (isFull(errno)) this.stats.sendRetried++
+      else if (again) {
+        again = false
+        continue
+      } else {
+        again = socket.reportsErrors
+        this.stats.sendDropped += list.packetsOf(done, i => {
+          this.#noteError(socket, errno, this.#batch.received.names, i * NAME_WORDS)
+        })
+        done++
+        continue
+      }
+      for (; done < list.count; done++) list.packetsOf(done, i => this.#postpone(socket, i))
+    }
+  }
+
+  /** Lets a reply leave from the address that was asked, where the socket is bound to all of them; the octets of its control data. */
+  #replyControl(i: number): number {
+    const { received } = this.#batch
+    const length = received.words[i * HEADER_WORDS + CONTROL_LENGTH]!
+    if (length > 0) clearInterface(received, i)
+    return length
+  }
+
+  #postpone(socket: BatchSocket, i: number): void {
+    const { tx, txAt, txLen, received } = this.#batch
+    const peer = new InetPeer(received.names, i * NAME_WORDS)
+    const queued = this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, peer)
+    const length = socket.wildcard ? received.words[i * HEADER_WORDS + CONTROL_LENGTH]! : 0
+    if (queued && length > 0) {
+      this.outbox.control(socket, received.bytes, received.controlAt[i]!, length)
+    }
+  }
+
+  #drainErrors(socket: BatchSocket): void {
+    this.#errorQueue.drain(socket.fd, (errno, names, at) =>
+      this.#noteError(socket, errno, names, at),
+    )
+  }
+
+  /** Kept until the end of the turn: a handler must not be entered from within its own send. */
+  #noteError(socket: BatchSocket, errno: number, names: Int32Array, at: number): void {
+    this.stats.errors++
+    if (!socket.spec.onError || this.#errors.length >= ERRORS_PER_TURN) return
+    this.#errors.push({ socket, code: errnoName(errno), peer: new InetPeer(names, at) })
+  }
+
+  #tellErrors(): void {
+    for (const { socket, code, peer } of this.#errors.splice(0)) {
+      if (socket.fd >= 0) socket.spec.onError?.(code, peer)
+    }
+    this.#loop.wake()
+  }
+
+  #countDrops(socket: BatchSocket): void {
+    const drops = this.#drops(socket.fd)
+    if (drops < 0) return
+    this.stats.receiveDropped += (drops - socket.drops) >>> 0
+    socket.drops = drops
+  }
+}
+
+/** Forget the interface a query came in by: the route decides which one the reply leaves by. */
+const clearInterface = ({ bytes, controlAt, words }: Messages, i: number): void => {
+  const at = controlAt[i]!
+  const v6 = words[i * HEADER_WORDS + NAME_LENGTH]! > 16
+  if (!v6) bytes.writeInt32LE(0, at + PKTINFO4_INTERFACE)
+  else if ((bytes.readUInt16BE(at + 16) & 0xffc0) !== LINK_LOCAL) {
+    bytes.writeInt32LE(0, at + PKTINFO6_INTERFACE)
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Chooses the body of PacketIO: batches where Linux and koffi are, node:dgram
+ * everywhere else. `auto` proves the batches with one datagram to itself
+ * before it trusts them, and says why when it does not.
+ */
+import { fail, messageOf } from '../../base/error.ts'
+import type { Log } from '../../base/log.ts'
+import { BatchIO } from './batch.ts'
+import { loadLibc } from './libc.ts'
+import type { Libc } from './libc.ts'
+import type { Batch, PacketIO } from './packet-io.ts'
+import { Spin } from './spin.ts'
+
+export type PacketIOOptions = {
+  /**
+   * `batch` rejects where it cannot be had; `auto` falls back to `dgram`.
+   * `apart` is `batch` with a message for every datagram, whatever its socket allows.
+   */
+  readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
+  /** Whether the batches may spin for a moment instead of sleeping (spin.ts); for a thread that answers. */
+  readonly spin?: boolean
+  readonly log?: Log
+  /** The system calls, for tests that make them fail. */
+  readonly libc?: () => Promise<Libc>
+}
+
+export type Chosen = {
+  readonly io: PacketIO
+  /** Why this body, as a sentence for the log and the status. */
+  readonly reason: string
+  /** The system calls it uses; the batch body only. */
+  readonly libc?: Libc
+}
+
+/** Machines whose struct layouts arena.ts describes. */
+const ARCHITECTURES = ['x64', 'arm64']
+/** The self-test's datagram is on loopback: it is there at once or never, whatever time we are given to run. */
+const SELF_TEST_MS = 250
+const SELF_TEST_TURNS = 25
+
+/** The packet I/O of this thread. Rejects with ESTATE only for `batch` and `apart` on a machine that has none. */
+export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> => {
+  const { io, log, libc = loadLibc } = options
+  if (io === 'dgram') return { io: await dgramIO(), reason: 'configured' }
+  try {
+    if (process.platform !== 'linux') throw fail(`${process.platform} has no recvmmsg`, 'ESTATE')
+    if (!ARCHITECTURES.includes(process.arch)) {
+      throw fail(`struct layouts of ${process.arch} are not known`, 'ESTATE')
+    }
+    const calls = await libc()
+    if (io === 'auto') await selfTest(calls)
+    const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
+    const spin = options.spin ? new Spin() : undefined
+    return { io: await BatchIO.create(calls, { spin, join: io !== 'apart' }), reason, libc: calls }
+  } catch (er) {
+    const why = messageOf(er)
+    if (io !== 'auto') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })
+    log?.warn('batched i/o cannot be had, using node:dgram', { err: why })
+    return { io: await dgramIO(), reason: `batched I/O cannot be had: ${why}` }
+  }
+}
+
+/** Loaded where it is used: it brings a part of Node that the batches do without. */
+const dgramIO = async (): Promise<PacketIO> => new (await import('./dgram.ts')).DgramIO()
+
+/** Sends one datagram to ourselves through a loop of its own. Rejects if it does not come back as it was. */
+const selfTest = async (libc: Libc): Promise<void> => {
+  const io = await BatchIO.create(libc)
+  try {
+    const sent = Buffer.from('spartan')
+    await new Promise<void>((resolve, reject) => {
+      const judge = (batch: Batch): void => {
+        const at = batch.rxAt[0]!
+        const same = sent.equals(batch.rx.subarray(at, at + batch.rxLen[0]!))
+        const ours = batch.isFrom(0, io.peer('127.0.0.1', batch.socket.port))
+        if (same && ours) resolve()
+        else reject(fail('a datagram to ourselves came back changed', 'ESTATE'))
+      }
+      const begin = async (): Promise<void> => {
+        const socket = await io.open({ address: '127.0.0.1', port: 0, onBatch: judge })
+        const late = performance.now() + SELF_TEST_MS
+        let turns = 0
+        io.start(now => {
+          if (++turns > SELF_TEST_TURNS && now > late)
+            reject(fail('a datagram to ourselves did not come back', 'ESTATE'))
+          return 10
+        })
+        socket.send(sent, 0, sent.length, io.peer('127.0.0.1', socket.port))
+      }
+      begin().catch(reject)
+    })
+  } finally {
+    io.close()
+  }
+}

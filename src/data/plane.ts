@@ -1,0 +1,408 @@
+/**
+ * The data plane: wires listeners, cache and resolver together and does what
+ * the main thread says. This is the only file that knows both the hot path
+ * and the patient one; each is handed the functions it calls.
+ */
+import { randomBytes } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
+import type {
+  DataStatus,
+  DataThreadStart,
+  Down,
+  Milliseconds,
+  Snapshot,
+  Up,
+  ZoneMessage,
+} from '../boundary/messages.ts'
+import { dumpCache, restoreCache } from './cache/cache-file.ts'
+import { messageOf } from '../base/error.ts'
+import { Allow } from './serve/allow.ts'
+import { countersOver, SLOT } from '../boundary/counters.ts'
+import { POSITIVE } from './cache/entry.ts'
+import { PacketCache, seedHash } from './cache/packet-cache.ts'
+import { Front, type FrontMeans } from './serve/front.ts'
+import { entriesBelow, entryInfo } from './cache/inspect.ts'
+import { createPacketIO } from './io/io.ts'
+import type { PacketIO } from './io/packet-io.ts'
+import { Listeners } from './serve/listeners.ts'
+import { silent } from '../base/log.ts'
+import { RealTime, schedulingOf } from './priority.ts'
+import { compatReply } from './answer/compat-wire.ts'
+import { Exchanges } from './upstream/exchange.ts'
+import { Paths, random16, type OverHttps } from './upstream/paths.ts'
+import { plainQuery } from '../wire/question.ts'
+import { Race, type Watch } from './forward/race.ts'
+import { Resolver, type ResolverMeans } from './forward/resolver.ts'
+import { Router } from './answer/router.ts'
+import { Timers, type Timed } from './timers.ts'
+import { upstreamCounts } from './upstream/upstream-counts.ts'
+import { Zones } from './zones/zones.ts'
+import { typeName } from '../wire/codes.ts'
+import { nameWire } from '../wire/name.ts'
+
+/** What the thread's rim hands in. */
+export type DataPlaneMeans = { readonly post: (message: Up) => void; readonly overHttps: OverHttps }
+
+const HOUSEKEEPING_MS = 250
+/** What is sent when all is answered gets this long to leave. */
+const LAST_SENDS_MS = 5
+const TOP_NAMES = 20
+
+/** Before the first Snapshot nothing is listened to, so nobody meets this. */
+const EMPTY: Snapshot = {
+  number: 0,
+  own: [],
+  forward: [],
+  special: [],
+  rest: { zone: '', label: 0, kind: 'special' },
+  labels: ['other'],
+  allow: [],
+}
+
+/** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
+const PROBES = {
+  cluster: plainQuery(nameWire('leader.mesos')!, 1),
+  external: plainQuery(Buffer.of(0), 2),
+}
+
+/**
+ * Longest stretch of a turn that zones may take. By the clock and not by the
+ * number of names: code that V8 has not optimised yet takes ten times as long.
+ */
+const WORK_MS: Milliseconds = 0.1
+/** Of a probe only what it teaches about the upstream matters. */
+const NOBODY = { finish: () => {}, late: () => {} }
+
+export class DataPlane {
+  readonly #start: DataThreadStart
+  readonly #means: DataPlaneMeans
+  readonly #io: PacketIO
+  readonly #counters: Float64Array
+  readonly #timers = new Timers()
+  readonly #zones = new Zones()
+  readonly #cache: PacketCache
+  readonly #exchanges: Exchanges
+  readonly #paths: Paths
+  readonly #resolverMeans: ResolverMeans
+  readonly #resolver: Resolver
+  readonly #front: Front
+  readonly #listeners: Listeners
+  #realTime: RealTime | undefined
+  #toldRealTime = false
+  #draining = false
+  /** What the main thread said and is not done yet. */
+  readonly #said: Down[] = []
+  /** The first of it under way. */
+  #applying: Generator<void, boolean> | undefined
+
+  static async create(start: DataThreadStart, means: DataPlaneMeans): Promise<DataPlane> {
+    const log = {
+      ...silent,
+      warn: (msg: string, fields = {}) => means.post({ type: 'log', level: 'warn', msg, fields }),
+    }
+    const { io, reason, libc } = await createPacketIO({ io: start.io, spin: true, log })
+    means.post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
+    const plane = new DataPlane(start, means, io)
+    if (libc) plane.#realTime = new RealTime(schedulingOf(libc))
+    await plane.#exchanges.open(4)
+    return plane
+  }
+
+  private constructor(start: DataThreadStart, means: DataPlaneMeans, io: PacketIO) {
+    this.#start = start
+    this.#means = means
+    this.#io = io
+    const counters = (this.#counters = countersOver(start.counters))
+    const random = random16()
+    seedHash(randomBytes(4).readInt32LE())
+    this.#cache = new PacketCache(start.cache, kind => {
+      counters[kind === POSITIVE ? SLOT.evictionsSuccess : SLOT.evictionsDenial]! += 1
+    })
+    const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
+    const paths = (this.#paths = new Paths(
+      io,
+      random,
+      start.race.deadline,
+      means.overHttps,
+      () => void exchanges.open(6),
+    ))
+    this.#resolverMeans = {
+      exchanges,
+      timers: this.#timers,
+      rules: start.race,
+      overStream: (upstream, question, signal) => paths.ask(upstream, question, signal),
+      peerOf: upstream => paths.peerOf(upstream),
+      counts: upstreamCounts(counters, (level, msg, fields) =>
+        means.post({ type: 'log', level, msg, fields }),
+      ),
+      now: () => io.now(),
+      cache: this.#cache,
+      counters,
+      zones: this.#zones,
+      clamps: start.cache,
+      maxInFlight: start.maxInFlight,
+      epoch: () => this.#front.epoch,
+    }
+    this.#resolver = new Resolver(new Router(EMPTY), this.#resolverMeans)
+    const own = ownAddresses(start)
+    this.#front = new Front(new Allow([]), {
+      cache: this.#cache,
+      counters,
+      resolver: this.#resolver,
+      node: start.node,
+      identity: start.identity,
+      tcpIdleMs: start.tcp.idle,
+      isOurs: peer => exchanges.isOwnPort(peer.port) && own.has(peer.address),
+      now: () => io.now(),
+      clock: () => performance.now(),
+      onBug: er => this.#bug(er),
+      bypass: this.#compat(),
+    })
+    this.#listeners = new Listeners(start, { io, front: this.#front, counters, post: means.post })
+    io.start((now, seen) => this.#turn(now, seen))
+    this.#every(HOUSEKEEPING_MS, now => this.#housekeeping(now))
+  }
+
+  /** Will do what the main thread says, in the turns that follow and in order. */
+  handle(message: Down): void {
+    this.#said.push(message)
+    this.#io.wake()
+  }
+
+  /**
+   * Does what was said, for `WORK_MS` where it takes long. Never from the
+   * port itself: the answer to an echo brings the next piece of a zone, and a
+   * port that is being read is read until nothing comes any more.
+   */
+  #work(): void {
+    if (this.#said.length === 0) return
+    const until = performance.now() + WORK_MS
+    for (let message = this.#said[0]; message !== undefined; message = this.#said[0]) {
+      if (message.type === 'zone') {
+        const applying = (this.#applying ??= this.#zones.apply(message))
+        let step = applying.next()
+        while (!step.done && performance.now() < until) step = applying.next()
+        if (!step.done) return
+        this.#applying = undefined
+        if (step.value) this.#front.epoch++
+      } else this.#do(message)
+      this.#said.shift()
+    }
+  }
+
+  #do(message: Exclude<Down, ZoneMessage>): void {
+    const { post } = this.#means
+    switch (message.type) {
+      case 'snapshot':
+        this.#take(message.snapshot)
+        break
+      case 'ask':
+        this.#ask(message.id, Buffer.from(message.wire), message.trace)
+        break
+      case 'status':
+        post({ type: 'status', id: message.id, status: this.#status() })
+        break
+      case 'echo':
+        post({ type: 'echo', id: message.id })
+        break
+      case 'flush': {
+        const gone = [...entriesBelow(this.#cache, message.name)]
+        for (const entry of gone) this.#cache.delete(entry)
+        post({ type: 'flushed', id: message.id, count: gone.length })
+        break
+      }
+      case 'entries':
+        this.#entries(message.id, message.name, message.limit)
+        break
+      case 'dump':
+        post({
+          type: 'dumped',
+          id: message.id,
+          bytes: dumpCache(this.#cache, this.#io.now(), Date.now()),
+        })
+        break
+      case 'restore':
+        post({ type: 'restored', id: message.id, count: this.#restore(message.bytes) })
+        break
+      case 'drain':
+        void this.#drain(message.deadline)
+        break
+    }
+    this.#io.wake()
+  }
+
+  #take(snapshot: Snapshot): void {
+    this.#resolver.router = new Router(snapshot, this.#resolver.router)
+    this.#front.allow = new Allow(snapshot.allow)
+    this.#front.otherZone = snapshot.labels.length - 1
+    this.#front.epoch++
+    this.#listeners.begin()
+  }
+
+  #turn(now: number, seen: number): number {
+    this.#work()
+    if (this.#said.length > 0) this.#io.wake()
+    try {
+      return this.#timers.run(seen) + seen - now
+    } catch (er) {
+      this.#bug(er)
+      return 0
+    }
+  }
+
+  #bug(er: unknown): void {
+    this.#counters[SLOT.internalErrors]! += 1
+    const stack = er instanceof Error ? er.stack : undefined
+    this.#means.post({
+      type: 'log',
+      level: 'error',
+      msg: 'internal error',
+      fields: { err: messageOf(er), stack },
+    })
+  }
+
+  async #drain(deadline: number): Promise<void> {
+    this.#draining = true
+    const until = performance.now() + deadline
+    await this.#listeners.drain(deadline)
+    while (this.#resolver.inFlight > 0 && performance.now() < until) await pause(10)
+    this.#resolver.close()
+    this.#io.wake()
+    await pause(LAST_SENDS_MS)
+    // Descriptors that systemd holds too keep queueing for the next process.
+    this.#listeners.close()
+    this.#exchanges.close()
+    this.#paths.close()
+    this.#io.close()
+    this.#means.post({ type: 'drained' })
+  }
+
+  /** Mesos-DNS's own behaviour for one zone, where the configuration wants it. */
+  #compat(): FrontMeans['bypass'] {
+    const { compat } = this.#start
+    if (!compat) return undefined
+    return (query, transport) => {
+      const zone = this.#zones.get(compat.apex)
+      return zone?.loaded ? compatReply(query, transport, zone, compat, Math.random) : 'outside'
+    }
+  }
+
+  /** Probes the dead, so that they come back although nobody asks for their names. */
+  #probe(now: number): void {
+    for (const { spec, upstreams } of this.#resolver.router.forwards()) {
+      if (spec.kind !== 'forward') continue
+      for (const upstream of upstreams) {
+        if (upstream.spec.protocol !== 'udp' || !upstream.takeProbe(now)) continue
+        this.#resolverMeans.counts.add(upstream.slot, 'probes')
+        new Race(Buffer.from(PROBES[spec.ttl]), [upstream], 1, this.#resolverMeans, NOBODY).start()
+      }
+    }
+  }
+
+  #housekeeping(now: number): void {
+    if (this.#realTime?.look(now) && !this.#toldRealTime) {
+      this.#toldRealTime = true
+      const msg = 'the thread that answers runs in real time while it has little to do'
+      this.#means.post({ type: 'log', level: 'info', msg, fields: {} })
+    }
+    this.#exchanges.sweep(now)
+    this.#probe(now)
+    const c = this.#counters
+    const { stats } = this.#io
+    c[SLOT.cacheEntries] = this.#cache.entries
+    c[SLOT.cacheEntriesDenial] = this.#cache.denials
+    c[SLOT.cacheBytes] = this.#cache.bytes
+    c[SLOT.inFlight] = this.#resolver.inFlight
+    c[SLOT.tcpConnections] = this.#listeners.tcpConnections
+    c[SLOT.droppedReceive] = stats.receiveDropped
+    c[SLOT.droppedSend] = stats.sendDropped
+    c[SLOT.receiveCalls] = stats.receiveCalls
+    c[SLOT.sendCalls] = stats.sendCalls
+  }
+
+  #every(ms: number, work: (now: number) => void): void {
+    const timed: Timed = {
+      due: 0,
+      place: -1,
+      fire: now => {
+        if (this.#draining) return
+        this.#timers.schedule(timed, now + ms)
+        work(now)
+      },
+    }
+    this.#timers.schedule(timed, this.#io.now() + ms)
+  }
+
+  // What operators ask.
+
+  #ask(id: number, wire: Buffer, trace: boolean): void {
+    const startedAt = performance.now()
+    const steps: { atMs: number; step: string; detail: string }[] = []
+    const watch: Watch | undefined = trace
+      ? (step, detail) => void steps.push({ atMs: performance.now() - startedAt, step, detail })
+      : undefined
+    const respond = (response: Uint8Array): void =>
+      this.#means.post({ type: 'answer', id, wire: Uint8Array.from(response), trace: steps })
+    this.#front.single(wire, undefined, 0, respond, watch)
+  }
+
+  #entries(id: number, name: string, limit: number): void {
+    const now = this.#io.now()
+    const { labels } = this.#resolver.router.snapshot
+    const entries = []
+    for (const entry of entriesBelow(this.#cache, name)) {
+      if (entries.length >= limit) break
+      entries.push(entryInfo(entry, labels, now))
+    }
+    this.#means.post({ type: 'entries', id, entries })
+  }
+
+  #restore(bytes: Uint8Array): number {
+    return restoreCache(
+      bytes,
+      this.#cache,
+      this.#start.cache,
+      this.#io.now(),
+      Date.now(),
+      this.#front.epoch,
+      name => {
+        const { spec } = this.#resolver.router.match(name)
+        return spec.kind === 'forward' ? { source: spec.number, zone: spec.label } : undefined
+      },
+    )
+  }
+
+  #status(): DataStatus {
+    const now = this.#io.now()
+    const { router, inFlight } = this.#resolver
+    return {
+      io: this.#io.body,
+      snapshot: router.snapshot.number,
+      listening: this.#listeners.status,
+      cache: {
+        entries: this.#cache.entries,
+        bytes: this.#cache.bytes,
+        maxBytes: this.#start.cache.maxBytes,
+      },
+      inFlight,
+      tcpConnections: this.#listeners.tcpConnections,
+      upstreams: router.upstreams().map(u => u.status(now)),
+      zones: [...this.#zones.all()].map(({ apex, names, number, loaded }) => ({
+        apex,
+        names,
+        number,
+        loaded,
+      })),
+      top: this.#front.top(TOP_NAMES).map(t => ({ ...t, type: typeName(t.type) })),
+    }
+  }
+}
+
+/** Addresses a query of our own could come back from. */
+const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>
+  new Set([
+    ...start.listen.map(l => l.address),
+    ...Object.values(networkInterfaces()).flatMap(all => (all ?? []).map(i => i.address)),
+  ])
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

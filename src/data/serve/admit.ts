@@ -1,0 +1,125 @@
+/**
+ * Decides from the octets of a query what becomes of it, before anything is
+ * looked up: dropped, answered at once with an error, or accepted. Rules from
+ * RFC 1035, 6891, 8906 and 9619. Every query that is a query gets a response.
+ */
+import { CLASS, EDE, RCODE, TYPE } from '../../wire/codes.ts'
+import { CD, HEADER, OPCODE_MASK, QR, RD } from '../../wire/header.ts'
+import { MIN_PAYLOAD, optionsFit } from '../../wire/edns.ts'
+import { skipName, skipPlainName } from '../../wire/name.ts'
+import { u16, u8 } from '../../wire/octets.ts'
+
+export const ACCEPT = 0
+/** Under twelve octets: nobody we could answer. */
+export const DROP_RUNT = 1
+/** QR=1: answering it could start a loop. */
+export const DROP_RESPONSE = 2
+/** Answer `head.rcode` at once. */
+export const REPLY = 3
+export type Verdict = typeof ACCEPT | typeof DROP_RUNT | typeof DROP_RESPONSE | typeof REPLY
+
+/** What admission read from one query. One object, overwritten per query. */
+export class Head {
+  /** RCODE to answer with when the verdict is REPLY. */
+  rcode = 0
+  /** Extended error that says why, -1 for none. */
+  ede = -1
+  /** Just past the name and the question, counted from the message's start; 0 when there is no good question. */
+  qnameEnd = 0
+  questionEnd = 0
+  qtype = 0
+  qclass = 0
+  /** The query carries an OPT of version 0. */
+  edns = false
+  dnssecOk = false
+  checkingDisabled = false
+  recursionDesired = false
+  /** Most octets the client takes over UDP. */
+  payload = MIN_PAYLOAD
+  /** The OPT's options, counted from the message's start. */
+  optionsAt = 0
+  optionsEnd = 0
+}
+
+const reject = (head: Head, rcode: number, ede = -1): Verdict => {
+  head.rcode = rcode
+  head.ede = ede
+  return REPLY
+}
+
+/** Reads the query of `length` octets at `at` into `head`. */
+export const admit = (b: Uint8Array, at: number, length: number, head: Head): Verdict => {
+  if (length < HEADER) return DROP_RUNT
+  const flags = u8(b, at + 2)
+  if (flags & QR) return DROP_RESPONSE
+  head.questionEnd = 0
+  head.edns = head.dnssecOk = false
+  head.payload = MIN_PAYLOAD
+  head.optionsAt = head.optionsEnd = 0
+  head.recursionDesired = (flags & RD) !== 0
+  head.checkingDisabled = (u8(b, at + 3) & CD) !== 0
+  if (flags & OPCODE_MASK) return reject(head, RCODE.NOTIMP, EDE.NOT_SUPPORTED)
+  if (u16(b, at + 4) !== 1) return reject(head, RCODE.FORMERR)
+  const end = at + length
+  const nameEnd = skipPlainName(b, at + HEADER, end)
+  if (nameEnd < 0 || nameEnd + 4 > end) return reject(head, RCODE.FORMERR)
+  head.qtype = u16(b, nameEnd)
+  head.qclass = u16(b, nameEnd + 2)
+  const rest = nameEnd + 4
+  head.qnameEnd = nameEnd - at
+  head.questionEnd = rest - at
+  const additional = u16(b, at + 10)
+  // The two ordinary shapes end here: nothing more, or a lone OPT without options.
+  if ((u16(b, at + 6) | u16(b, at + 8)) !== 0) {
+    if (head.qtype === TYPE.IXFR) return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+    return reject(head, RCODE.FORMERR)
+  }
+  if (additional !== 0) {
+    const verdict = readAdditional(b, at, rest, end, additional, head)
+    if (verdict !== ACCEPT) return verdict
+  } else if (rest !== end) return reject(head, RCODE.FORMERR)
+  if (head.qtype > 127 && head.qtype < 256) {
+    if (head.qtype === TYPE.AXFR || head.qtype === TYPE.IXFR)
+      return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+    if (head.qtype === TYPE.TSIG || head.qtype === 249) return reject(head, RCODE.FORMERR)
+  } else if (head.qtype === TYPE.OPT || head.qtype === 0) return reject(head, RCODE.FORMERR)
+  if (head.qclass !== CLASS.IN && head.qclass !== CLASS.CH)
+    return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+  return ACCEPT
+}
+
+const readAdditional = (
+  b: Uint8Array,
+  start: number,
+  at: number,
+  end: number,
+  count: number,
+  head: Head,
+): Verdict => {
+  for (let i = 0; i < count; i++) {
+    const owner = at
+    at = skipName(b, at, end)
+    if (at < 0 || at + 10 > end) return reject(head, RCODE.FORMERR)
+    const type = u16(b, at)
+    const rdataAt = at + 10
+    const rdataEnd = rdataAt + u16(b, at + 8)
+    if (rdataEnd > end) return reject(head, RCODE.FORMERR)
+    if (type === TYPE.OPT) {
+      if (head.edns || u8(b, owner) !== 0) return reject(head, RCODE.FORMERR)
+      head.edns = true
+      head.dnssecOk = (u8(b, at + 6) & 0x80) !== 0
+      head.payload = Math.max(MIN_PAYLOAD, u16(b, at + 2))
+      if (u8(b, at + 5) !== 0) return reject(head, RCODE.BADVERS)
+      if (rdataAt !== rdataEnd) {
+        if (!optionsFit(b, rdataAt, rdataEnd)) return reject(head, RCODE.FORMERR)
+        head.optionsAt = rdataAt - start
+        head.optionsEnd = rdataEnd - start
+      }
+    } else if (type === TYPE.TSIG) {
+      // A signed query must not be forwarded with its signature stripped (RFC 8945 §5.5).
+      return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
+    }
+    at = rdataEnd
+  }
+  return at === end ? ACCEPT : reject(head, RCODE.FORMERR)
+}

@@ -1,0 +1,46 @@
+/** A query that came by UDP and missed: an object and not a closure, of which a miss would keep three. */
+import type { Head } from './admit.ts'
+import { SLOT } from '../../boundary/counters.ts'
+import type { Peer, UdpSocket } from '../io/packet-io.ts'
+import type { Query } from '../forward/query.ts'
+
+export class Datagram implements Query {
+  readonly wire: Buffer
+  readonly head: Head
+  readonly limit: number
+  readonly receivedAt: number
+  readonly server: number
+  readonly proto = 0
+  readonly watch = undefined
+  readonly #socket: UdpSocket
+  readonly #peer: Peer
+  readonly #counters: Float64Array
+
+  constructor(
+    wire: Buffer,
+    head: Head,
+    limit: number,
+    receivedAt: number,
+    server: number,
+    socket: UdpSocket,
+    peer: Peer,
+    counters: Float64Array,
+  ) {
+    this.wire = wire
+    this.head = head
+    this.limit = limit
+    this.receivedAt = receivedAt
+    this.server = server
+    this.#socket = socket
+    this.#peer = peer
+    this.#counters = counters
+  }
+
+  get family(): 0 | 1 {
+    return this.#peer.family === 4 ? 0 : 1
+  }
+
+  respond(bytes: Uint8Array, length: number): void {
+    if (!this.#socket.send(bytes, 0, length, this.#peer)) this.#counters[SLOT.droppedSend]! += 1
+  }
+}

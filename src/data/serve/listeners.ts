@@ -1,0 +1,191 @@
+/**
+ * The addresses clients ask, each over UDP and TCP. Each binds and reports on
+ * its own: one that is missing is tried again while the others serve.
+ */
+import type { DataThreadStart, Up } from '../../boundary/messages.ts'
+import { codeOf, messageOf } from '../../base/error.ts'
+import { SLOT } from '../../boundary/counters.ts'
+import type { Front } from './front.ts'
+import type { PacketIO, UdpSocket } from '../io/packet-io.ts'
+import { listenTcp, type TcpEvent, type TcpListener } from './tcp/tcp.ts'
+
+/**
+ * Queries taken by one call. Half of what one call can take: whoever sent them
+ * gets the first answers while we work on the others.
+ */
+const AT_ONCE = 32
+
+/** How often a missing address is tried again. */
+const REBIND_MS = 1_000
+/** A half frame may take this long (RFC 7766 §6.1: a message in pieces is legal, holding a slot is not). */
+const HALF_FRAME_MS = 4_000
+const MAX_WRITE_BUFFER = 256 * 1024
+const MAX_PER_CONNECTION = 256
+
+type Listener = {
+  readonly address: string
+  /** As configured; 0 until a free one was found. */
+  port: number
+  /** Its column in the counters. */
+  readonly server: number
+  udp: UdpSocket | undefined
+  tcp: TcpListener | undefined
+  error: string
+}
+
+const TCP_SLOTS: Partial<Record<TcpEvent, number>> = {
+  accepted: SLOT.tcpAccepted,
+  rejected: SLOT.tcpRejected,
+  idleClosed: SLOT.tcpIdleClosed,
+  slowClosed: SLOT.tcpSlowClosed,
+}
+
+export type ListenersMeans = {
+  readonly io: PacketIO
+  readonly front: Front
+  readonly counters: Float64Array
+  readonly post: (message: Up) => void
+}
+
+export class Listeners {
+  readonly #start: DataThreadStart
+  readonly #means: ListenersMeans
+  readonly #all: readonly Listener[]
+  #begun = false
+  #closed = false
+
+  constructor(start: DataThreadStart, means: ListenersMeans) {
+    this.#start = start
+    this.#means = means
+    this.#all = start.listen.map(({ address, port }, server) => ({
+      address,
+      port,
+      server,
+      udp: undefined,
+      tcp: undefined,
+      error: '',
+    }))
+  }
+
+  /** Binds what can be bound, and the rest when it can. Later calls do nothing. */
+  begin(): void {
+    if (this.#begun) return
+    this.#begun = true
+    void this.#bind()
+  }
+
+  get status(): { address: string; port: number; udp: boolean; tcp: boolean; error: string }[] {
+    return this.#all.map(({ address, port, udp, tcp, error }) => ({
+      address,
+      port,
+      udp: udp !== undefined,
+      tcp: tcp !== undefined,
+      error,
+    }))
+  }
+
+  get tcpConnections(): number {
+    return this.#all.reduce((n, { tcp }) => n + (tcp?.connections ?? 0), 0)
+  }
+
+  /** Accepts no connection more and lets those there are end. UDP goes on until `close`. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#closed = true
+    await Promise.all(this.#all.map(one => one.tcp?.drain(deadlineMs)))
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const one of this.#all) one.udp?.close()
+  }
+
+  async #bind(): Promise<void> {
+    const missing = (): Listener[] => this.#all.filter(one => !one.udp || !one.tcp)
+    for (const one of missing()) if (!this.#closed) await this.#bindOne(one)
+    if (!this.#closed && missing().length > 0)
+      setTimeout(() => void this.#bind(), REBIND_MS).unref()
+  }
+
+  async #bindOne(one: Listener): Promise<void> {
+    const { address } = one
+    const before = one.error
+    let transport: 'udp' | 'tcp' = 'tcp'
+    try {
+      // TCP first: where any free port will do, the one it found is UDP's, too.
+      const any = one.port === 0
+      if (!one.tcp) {
+        one.tcp = await this.#listenTcp(one)
+        one.port = one.tcp.port
+        if (!any) this.#tell(one, 'tcp')
+      }
+      transport = 'udp'
+      if (!one.udp) {
+        one.udp = await this.#means.io.open({
+          address,
+          port: one.port,
+          ...this.#inherited(one, 'udp'),
+          join: true,
+          atOnce: AT_ONCE,
+          onBatch: batch => this.#means.front.batch(batch, one.server),
+        })
+        if (any) this.#tell(one, 'tcp')
+        this.#tell(one, 'udp')
+      }
+      one.error = ''
+    } catch (er) {
+      const errno = er instanceof Error && 'errno' in er ? String(er.errno) : codeOf(er)
+      one.error = `${transport}: ${errno || messageOf(er)}`
+      if (before === one.error) return
+      this.#means.post({
+        type: 'bindFailed',
+        address,
+        port: one.port,
+        transport,
+        error: messageOf(er),
+      })
+    }
+  }
+
+  #listenTcp(one: Listener): Promise<TcpListener> {
+    const { counters, front, io } = this.#means
+    const { maxConnections, idle } = this.#start.tcp
+    return listenTcp({
+      address: one.address,
+      port: one.port,
+      ...this.#inherited(one, 'tcp'),
+      maxConnections,
+      idleMs: idle,
+      halfFrameMs: HALF_FRAME_MS,
+      maxWriteBuffer: MAX_WRITE_BUFFER,
+      maxInFlightPerConnection: MAX_PER_CONNECTION,
+      now: () => performance.now(),
+      onQuery: (wire, from, respond) => {
+        front.single(wire, from, one.server, respond)
+        io.wake()
+      },
+      onEvent: kind => {
+        const slot = TCP_SLOTS[kind]
+        if (slot !== undefined) counters[slot]! += 1
+      },
+    })
+  }
+
+  /** The descriptor systemd passed for it, if it did. */
+  #inherited(one: Listener, transport: 'udp' | 'tcp'): { fd?: number } {
+    const found = this.#start.inherited.find(
+      i => i.transport === transport && i.address === one.address && i.port === one.port,
+    )
+    return found ? { fd: found.fd } : {}
+  }
+
+  #tell(one: Listener, transport: 'udp' | 'tcp'): void {
+    const inherited = 'fd' in this.#inherited(one, transport)
+    this.#means.post({
+      type: 'listening',
+      address: one.address,
+      port: one.port,
+      transport,
+      inherited,
+    })
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * DNS messages on a stream: two octets of length before each (RFC 1035
+ * section 4.2.2). Reading copes with any segmentation; writing puts length
+ * and message into one piece (RFC 7766 section 8).
+ */
+import { fail } from '../../../base/error.ts'
+
+/** Octets of a DNS header: a shorter message is none. */
+const SHORTEST = 12
+const LONGEST = 65_535
+/** First room for a message that arrives in parts; it doubles with what really comes, so that a length alone costs nothing. */
+const FIRST_ROOM = 512
+
+/**
+ * Takes a stream apart. Give it chunks with `push` and take messages with
+ * `next` until that is undefined; what is left over waits for the next chunk.
+ */
+export class FrameReader {
+  #chunk: Buffer = Buffer.alloc(0)
+  #at = 0
+  /** Length of the frame begun, -1 before its two octets are there. */
+  #length = -1
+  /** The first of the two octets, -1 if it has not come. */
+  #high = -1
+  #part: Buffer | undefined
+  #have = 0
+
+  /** Whether a frame has begun and not ended in what was taken so far. */
+  get partial(): boolean {
+    return this.#high >= 0 || this.#length >= 0
+  }
+
+  /** Whether a frame's length leaves no room for a DNS header; the stream is of no more use. */
+  get broken(): boolean {
+    return this.#length >= 0 && this.#length < SHORTEST
+  }
+
+  /** The reader keeps the chunk until its messages are taken. */
+  push(chunk: Buffer): void {
+    const rest = this.#chunk.length - this.#at
+    this.#chunk = rest > 0 ? Buffer.concat([this.#chunk.subarray(this.#at), chunk]) : chunk
+    this.#at = 0
+  }
+
+  /** The next whole message: a view of the chunk where it came in one piece. */
+  next(): Buffer | undefined {
+    if (this.#length < 0 && !this.#readLength()) return undefined
+    if (this.broken) return undefined
+    const left = this.#chunk.length - this.#at
+    const missing = this.#length - this.#have
+    if (!this.#part && left >= missing) {
+      const message = this.#chunk.subarray(this.#at, this.#at + missing)
+      this.#at += missing
+      this.#length = -1
+      return message
+    }
+    this.#collect(Math.min(left, missing))
+    if (this.#have < this.#length) return undefined
+    const message = this.#part!.subarray(0, this.#length)
+    this.#part = undefined
+    this.#have = 0
+    this.#length = -1
+    return message
+  }
+
+  #readLength(): boolean {
+    const left = this.#chunk.length - this.#at
+    if (this.#high < 0 && left >= 2) {
+      this.#length = this.#chunk.readUInt16BE(this.#at)
+      this.#at += 2
+      return true
+    }
+    if (left === 0) return false
+    const octet = this.#chunk[this.#at++]!
+    if (this.#high < 0) {
+      this.#high = octet
+      return false
+    }
+    this.#length = this.#high * 256 + octet
+    this.#high = -1
+    return true
+  }
+
+  #collect(bytes: number): void {
+    const need = this.#have + bytes
+    if (!this.#part || this.#part.length < need) {
+      const room = Math.min(Math.max(need * 2, FIRST_ROOM), this.#length)
+      const grown = Buffer.allocUnsafe(room)
+      this.#part?.copy(grown, 0, 0, this.#have)
+      this.#part = grown
+    }
+    this.#chunk.copy(this.#part, this.#have, this.#at, this.#at + bytes)
+    this.#at += bytes
+    this.#have = need
+  }
+}
+
+/** A message with its length before it. Throws EWIRE when it is longer than the length can say. */
+export const framed = (message: Uint8Array): Buffer => {
+  if (message.length > LONGEST) {
+    throw fail(`a message of ${message.length} octets does not fit a frame`, 'EWIRE')
+  }
+  const frame = Buffer.allocUnsafe(message.length + 2)
+  frame.writeUInt16BE(message.length)
+  frame.set(message, 2)
+  return frame
+}

@@ -1,0 +1,166 @@
+/**
+ * DNS over TCP for clients (RFC 7766, RFC 9210): framed connections, many
+ * queries on each, answered in any order. How many connections there may be
+ * and how long they stay is decided here; what becomes of one is in
+ * connection.ts.
+ */
+import { createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { codeOf, fail } from '../../../base/error.ts'
+import { Connection } from './connection.ts'
+import type { Limits, OnQuery, TcpEvent } from './connection.ts'
+
+export type { From, OnQuery, TcpEvent } from './connection.ts'
+
+export type TcpOptions = Limits & {
+  readonly address: string
+  readonly port: number
+  /** A listening descriptor (systemd's), which is ours to close from then on. */
+  readonly fd?: number
+  /** Connections at a time; further ones are closed at once. */
+  readonly maxConnections: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  readonly onQuery: OnQuery
+  readonly onEvent: (kind: TcpEvent) => void
+}
+
+export interface TcpListener {
+  readonly address: string
+  readonly port: number
+  /** Open connections. */
+  readonly connections: number
+  /** Ends everything at once. */
+  close(): Promise<void>
+  /** Accepts nothing more, lets queries under way be answered, and ends what is left after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>
+}
+
+/** How often connections are looked at: a quarter of the shorter time-out, within these bounds. */
+const CHECK_MIN_MS = 20
+const CHECK_MAX_MS = 1_000
+/** And while we drain, to go as soon as the last client has. */
+const CHECK_DRAINING_MS = 25
+
+/** Listens. Rejects with EBIND and the errno name in `errno`. */
+export const listenTcp = async (options: TcpOptions): Promise<TcpListener> => {
+  // Half-open: a client may end its side after its last query and still wants the answer.
+  const server = createServer({ allowHalfOpen: true })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.once('listening', resolve)
+      const { address: host, port, fd } = options
+      if (fd === undefined) server.listen({ host, port, ipv6Only: host.includes(':') })
+      else server.listen({ fd })
+    })
+  } catch (er) {
+    throw bindError(options, er)
+  }
+  server.removeAllListeners('error')
+  return new Listener(server, options)
+}
+
+const bindError = ({ address, port }: TcpOptions, cause: unknown) => {
+  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const errno = codeOf(cause)
+  return fail(`cannot bind ${where} over TCP: ${errno}`, 'EBIND', { errno, address, port, cause })
+}
+
+class Listener implements TcpListener {
+  readonly address: string
+  readonly port: number
+  readonly #server: Server
+  readonly #options: TcpOptions
+  readonly #open = new Set<Connection>()
+  readonly #checkMs: number
+  readonly #closed: Promise<void>
+  #timer: NodeJS.Timeout | undefined
+  #emptied: (() => void) | undefined
+
+  constructor(server: Server, options: TcpOptions) {
+    const { address, port } = server.address() as AddressInfo
+    this.address = address
+    this.port = port
+    this.#server = server
+    this.#options = options
+    const shorter = Math.min(options.idleMs, options.halfFrameMs) / 4
+    this.#checkMs = Math.min(Math.max(shorter, CHECK_MIN_MS), CHECK_MAX_MS)
+    this.#closed = new Promise(resolve => server.once('close', resolve))
+    server.on('connection', socket => this.#accept(socket))
+    // An accept that fails (no descriptors left) is a connection we cannot take.
+    server.on('error', () => options.onEvent('rejected'))
+  }
+
+  get connections(): number {
+    return this.#open.size
+  }
+
+  close(): Promise<void> {
+    return this.drain(0)
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    if (this.#server.listening) this.#server.close()
+    let late: NodeJS.Timeout | undefined
+    if (deadlineMs > 0) {
+      for (const connection of this.#open) connection.finish()
+      late = setTimeout(() => this.#destroyAll(), deadlineMs)
+      this.#watch(CHECK_DRAINING_MS)
+    } else this.#destroyAll()
+    // The server says it is closed a moment before its last connection does.
+    await this.#closed
+    if (this.#open.size > 0) await new Promise<void>(resolve => (this.#emptied = resolve))
+    clearTimeout(late)
+    clearInterval(this.#timer)
+  }
+
+  /** One timer for all connections, and none while there are none. */
+  #watch(everyMs: number): void {
+    clearInterval(this.#timer)
+    this.#timer = setInterval(() => this.#check(), everyMs)
+  }
+
+  #destroyAll(): void {
+    for (const connection of this.#open) connection.destroy()
+  }
+
+  #accept(socket: Socket): void {
+    const { remoteAddress, remotePort, remoteFamily } = socket
+    const { maxConnections, onEvent, onQuery, now } = this.#options
+    if (this.#open.size >= maxConnections || !remoteAddress || !remotePort) {
+      socket.on('error', () => {})
+      socket.destroy()
+      onEvent('rejected')
+      return
+    }
+    const family = remoteFamily === 'IPv6' ? 6 : 4
+    const connection = new Connection({
+      socket,
+      from: { family, address: remoteAddress, port: remotePort },
+      limits: this.#options,
+      now,
+      onQuery,
+      onEvent: kind => {
+        if (kind === 'closed') this.#forget(connection)
+        onEvent(kind)
+      },
+    })
+    this.#open.add(connection)
+    if (!this.#timer) this.#watch(this.#checkMs)
+    onEvent('accepted')
+  }
+
+  #forget(connection: Connection): void {
+    this.#open.delete(connection)
+    if (this.#open.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#emptied?.()
+  }
+
+  #check(): void {
+    const now = this.#options.now()
+    for (const connection of this.#open) connection.check(now)
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * Questions on their way to upstreams over UDP, and the replies that belong
+ * to them (RFC 5452): each goes from a socket drawn at random out of a pool
+ * whose ports keep changing, with an ID from the system's random source, and
+ * a reply counts only if address, port, ID and question are those we asked.
+ * Anything else is counted and the wait goes on.
+ */
+import { RX_SLOT, type Batch, type PacketIO, type Peer, type UdpSocket } from '../io/packet-io.ts'
+import { SLOT } from '../../boundary/counters.ts'
+import { HEADER, isResponse, qdcount, rcode } from '../../wire/header.ts'
+import { RCODE } from '../../wire/codes.ts'
+import { sameName } from '../../wire/name.ts'
+import { copy, put16, u16 } from '../../wire/octets.ts'
+import { Records, scan } from '../../wire/scan.ts'
+import { Pending } from './pending.ts'
+
+/**
+ * Sockets open at once per address family. All questions of one turn go from
+ * the same: their replies then come by one call, and whoever forges one still
+ * has to guess the port and the ID of one question (a twentieth less
+ * processor time for a miss).
+ */
+const POOL = 64
+/** Questions a socket sends before a new one, on another port, takes its place. */
+const USES = 64
+/** How long a retired socket is kept for replies under way; past any race's end. */
+const RETIRE_MS = 3_000
+
+/** One question under way to one or several upstreams. */
+export interface Exchange {
+  readonly peers: readonly Peer[]
+  /** A checked reply from peers[lane], b[0, r.end); `b` and `r` are valid during the call only. */
+  onReply(lane: number, b: Buffer, r: Records, now: number): void
+  /** The network refused peers[lane] (an errno name). */
+  onRefused(lane: number, code: string, now: number): void
+}
+
+/** Where an exchange's replies come in, until it is ended. */
+export type Ticket = {
+  readonly socket: PoolSocket
+  readonly id: number
+  readonly exchange: Exchange
+  readonly question: Buffer
+  readonly family: 4 | 6
+  /** For the peers of the other family, once one was asked. */
+  other: Ticket | undefined
+  /** Pending's own. */
+  next: Ticket | undefined
+}
+
+/** Random 16-bit numbers, drawn in bulk. */
+export type Random16 = () => number
+
+type PoolSocket = {
+  udp: UdpSocket
+  uses: number
+  readonly pending: Pending<Ticket>
+  retireAt: number
+}
+
+const records = new Records()
+/** A reply while it is looked at: a view of the batch for each would be a third of a miss's garbage. */
+const reply = Buffer.allocUnsafeSlow(RX_SLOT)
+
+export class Exchanges {
+  readonly #io: PacketIO
+  readonly #random: Random16
+  readonly #counters: Float64Array
+  readonly #pools: Record<4 | 6, PoolSocket[]> = { 4: [], 6: [] }
+  readonly #retired: PoolSocket[] = []
+  readonly #opening: Record<4 | 6, number> = { 4: 0, 6: 0 }
+  readonly #ports = new Set<number>()
+  readonly #drawnAt: Record<4 | 6, number> = { 4: -1, 6: -1 }
+  readonly #drawnIndex: Record<4 | 6, number> = { 4: 0, 6: 0 }
+  #closed = false
+
+  constructor(io: PacketIO, random: Random16, counters: Float64Array) {
+    this.#io = io
+    this.#random = random
+    this.#counters = counters
+  }
+
+  /** Opens the first sockets; without it the first questions would wait for them. */
+  async open(family: 4 | 6): Promise<void> {
+    await Promise.all(Array.from({ length: 8 }, () => this.#grow(family)))
+  }
+
+  /**
+   * Makes ready to ask the peers of `exchange`: a socket and an ID. Nothing is
+   * sent yet. Undefined if no socket of that family can be had.
+   */
+  ask(
+    question: Buffer,
+    exchange: Exchange,
+    family = exchange.peers[0]!.family,
+  ): Ticket | undefined {
+    const pool = this.#pools[family]
+    if (pool.length + this.#opening[family] < POOL) void this.#grow(family)
+    if (pool.length === 0) return undefined
+    const index = this.#drawn(family)
+    const socket = pool[index]!
+    let id = this.#random()
+    while (socket.pending.get(id)) id = (id + 1) & 0xffff
+    const ticket: Ticket = {
+      socket,
+      id,
+      exchange,
+      question,
+      family,
+      other: undefined,
+      next: undefined,
+    }
+    socket.pending.add(ticket)
+    if (++socket.uses >= USES) {
+      pool[index] = pool[pool.length - 1]!
+      pool.pop()
+      this.#drawnAt[family] = -1
+      socket.retireAt = this.#io.now() + RETIRE_MS
+      this.#retired.push(socket)
+      void this.#grow(family)
+    }
+    return ticket
+  }
+
+  /** The socket of this turn: drawn at random, and again when its time is over. */
+  #drawn(family: 4 | 6): number {
+    const now = this.#io.now()
+    if (now !== this.#drawnAt[family]) {
+      this.#drawnAt[family] = now
+      this.#drawnIndex[family] = this.#random() % this.#pools[family].length
+    }
+    return this.#drawnIndex[family]
+  }
+
+  /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
+  send(ticket: Ticket, lane: number, question: Buffer): void {
+    const { exchange, family } = ticket
+    const peer = exchange.peers[lane]!
+    const via =
+      peer.family === family
+        ? ticket
+        : (ticket.other ??= this.ask(ticket.question, exchange, peer.family))
+    // Without a socket of its family the peer seems silent; sockets are being opened.
+    if (!via) return
+    put16(question, 0, via.id)
+    via.socket.udp.send(question, 0, question.length, peer)
+  }
+
+  /** Replies to it are strangers from now on. */
+  end(ticket: Ticket): void {
+    ticket.socket.pending.delete(ticket)
+    ticket.other?.socket.pending.delete(ticket.other)
+  }
+
+  /** Whether a local port is one we ask from: a query from it is our own, come back. */
+  isOwnPort(port: number): boolean {
+    return this.#ports.has(port)
+  }
+
+  /** Closes sockets whose time is over. Call now and then. */
+  sweep(now: number): void {
+    while (this.#retired.length > 0 && this.#retired[0]!.retireAt <= now) {
+      const { udp } = this.#retired.shift()!
+      this.#ports.delete(udp.port)
+      udp.close()
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const socket of [...this.#pools[4], ...this.#pools[6], ...this.#retired])
+      socket.udp.close()
+  }
+
+  async #grow(family: 4 | 6): Promise<void> {
+    if (this.#closed) return
+    this.#opening[family]++
+    const socket: PoolSocket = { udp: NONE, uses: 0, pending: new Pending(), retireAt: 0 }
+    try {
+      socket.udp = await this.#io.open({
+        address: family === 4 ? '0.0.0.0' : '::',
+        port: 0,
+        receiveBuffer: 256 * 1024,
+        join: true,
+        onBatch: batch => this.#receive(socket, batch),
+        onError: (code, peer) => this.#refused(socket, code, peer),
+      })
+      if (this.#closed) socket.udp.close()
+      else {
+        this.#pools[family].push(socket)
+        this.#ports.add(socket.udp.port)
+      }
+    } catch {
+      // Out of descriptors, or no such family here: the sockets there are keep serving.
+    } finally {
+      this.#opening[family]--
+    }
+  }
+
+  #receive(socket: PoolSocket, batch: Batch): void {
+    const c = this.#counters
+    const now = this.#io.now()
+    for (let i = 0; i < batch.count; i++) {
+      const at = batch.rxAt[i]!
+      const length = batch.rxLen[i]!
+      const ticket = length < HEADER ? undefined : socket.pending.get(u16(batch.rx, at))
+      if (ticket === undefined) {
+        c[length < HEADER ? SLOT.repliesMalformed : SLOT.repliesWrongId]! += 1
+        continue
+      }
+      const { peers } = ticket.exchange
+      let lane = 0
+      while (lane < peers.length && !batch.isFrom(i, peers[lane]!)) lane++
+      if (lane === peers.length) {
+        c[SLOT.repliesWrongSource]! += 1
+        continue
+      }
+      const b = reply
+      copy(batch.rx, at, at + length, b, 0)
+      if (batch.rxCut[i] || !isResponse(b) || !scan(b, length, records))
+        c[SLOT.repliesMalformed]! += 1
+      else if (!answers(ticket.question, b, records)) c[SLOT.repliesWrongQuestion]! += 1
+      else ticket.exchange.onReply(lane, b, records, now)
+    }
+  }
+
+  #refused(socket: PoolSocket, code: string, peer: Peer | undefined): void {
+    if (!peer) return
+    const now = this.#io.now()
+    for (const ticket of socket.pending.all()) {
+      const lane = ticket.exchange.peers.findIndex(
+        p => p.port === peer.port && p.address === peer.address,
+      )
+      if (lane >= 0) ticket.exchange.onRefused(lane, code, now)
+    }
+  }
+}
+
+/**
+ * Whether a response is to this question. A server that could not read our
+ * OPT may answer with a header alone; that counts, as what it says.
+ */
+export const answers = (question: Buffer, b: Uint8Array, r: Records): boolean => {
+  if (qdcount(b) === 0) {
+    const code = rcode(b)
+    return (
+      (code === RCODE.FORMERR ||
+        code === RCODE.NOTIMP ||
+        code === RCODE.SERVFAIL ||
+        code === RCODE.REFUSED) &&
+      r.count === (r.opt >= 0 ? 1 : 0)
+    )
+  }
+  const nameEnd = r.qnameEnd
+  return (
+    sameName(question, HEADER, b, HEADER) &&
+    u16(question, nameEnd) === r.qtype &&
+    u16(question, nameEnd + 2) === r.qclass
+  )
+}
+
+const NONE: UdpSocket = { address: '', port: 0, send: () => false, close: () => {} }

@@ -1,0 +1,214 @@
+/**
+ * A zone answered here. Names are held as text because all of them are ours
+ * (label rules made them); the question is compared in its escaped, folded
+ * text, in which different names never look alike. Answers follow RFC 1034
+ * §4.3.2: the owner's records, its CNAME, NODATA for an owner or an empty
+ * non-terminal (RFC 8020), NXDOMAIN for the rest, each no with the SOA.
+ */
+import type { Owner, RRset, Seconds, ZoneApex } from '../../boundary/messages.ts'
+import type { Parcel } from '../../boundary/carrier.ts'
+import { RCODE, TYPE, typeNumber } from '../../wire/codes.ts'
+import type { OwnedRrset, Sections } from '../answer/message.ts'
+import { PackedOwners } from './packed-owners.ts'
+
+export type LocalAnswer = Sections & {
+  readonly rcode: number
+  /** The CNAME target to go on with, outside this zone or without the type here; undefined when done. */
+  readonly chase: string | undefined
+  readonly ttl: Seconds
+}
+
+/** TTL of the NS record every local zone carries, as the original's. */
+const NS_TTL = 3600
+
+export class LocalZone {
+  readonly apex: string
+  /** New with each change; part of what a cached answer depends on. */
+  number = 0
+  /** False until its data has arrived: SERVFAIL, never NXDOMAIN. */
+  loaded = false
+  serial = 1
+  readonly soa: ZoneApex
+  readonly ns: string
+  /** Owners as they were loaded. */
+  readonly #packed: PackedOwners
+  /** Those that came or changed since; of these `#packed` has none. */
+  readonly #owners = new Map<string, readonly RRset[]>()
+  /** How many of them lie below a name: what makes it an empty non-terminal. */
+  readonly #below = new Map<string, number>()
+  /** Whether one of them is a wildcard, or was. */
+  #wild = false
+  readonly #suffix: string
+
+  /** `owners` is how many will be loaded, for their room; that of `old`, which is not used any more, may be taken. */
+  constructor(
+    apex: string,
+    soa: ZoneApex,
+    ns: string,
+    serial: number,
+    owners = 0,
+    old?: LocalZone,
+  ) {
+    this.apex = apex
+    this.#packed = new PackedOwners(apex, owners, old && old.#packed)
+    this.#suffix = `.${apex}`
+    this.soa = soa
+    this.ns = ns
+    this.serial = serial
+  }
+
+  get names(): number {
+    return this.#owners.size + this.#packed.size
+  }
+
+  /** Owners as text, so many a step. Only before anything is set or dropped. */
+  load(owners: Parcel, step: number): Generator<void> {
+    return this.#packed.add(owners, step)
+  }
+
+  /** Nobody asks any more: only the memory of what was loaded stays, for another. */
+  retire(): void {
+    this.#owners.clear()
+    this.#below.clear()
+  }
+
+  set([name, rrsets]: Owner): void {
+    if (name !== this.apex && !name.endsWith(this.#suffix)) return
+    this.#packed.drop(name)
+    if (!this.#owners.has(name)) this.#count(name, 1)
+    this.#owners.set(name, rrsets)
+    this.#wild ||= name.startsWith('*.')
+  }
+
+  drop(name: string): void {
+    if (this.#owners.delete(name)) this.#count(name, -1)
+    else this.#packed.drop(name)
+  }
+
+  #own(name: string): readonly RRset[] | undefined {
+    return this.#owners.get(name) ?? this.#packed.get(name)
+  }
+
+  #has(name: string): boolean {
+    return this.#owners.has(name) || this.#packed.has(name)
+  }
+
+  #leadsOn(name: string): boolean {
+    return this.#below.has(name) || this.#packed.leadsOn(name)
+  }
+
+  #count(name: string, step: 1 | -1): void {
+    for (
+      let at = name.indexOf('.');
+      at >= 0 && name.length - at > this.apex.length;
+      at = name.indexOf('.', at + 1)
+    ) {
+      const parent = name.slice(at + 1)
+      const n = (this.#below.get(parent) ?? 0) + step
+      if (n > 0) this.#below.set(parent, n)
+      else this.#below.delete(parent)
+    }
+  }
+
+  /** The records of an owner; a wildcard's if it has none itself (RFC 4592). */
+  find(name: string): readonly RRset[] | undefined {
+    const owned = this.#own(name)
+    if (owned || !(this.#wild || this.#packed.wild) || this.#leadsOn(name)) return owned
+    for (
+      let at = name.indexOf('.');
+      at >= 0 && name.length - at > this.apex.length;
+      at = name.indexOf('.', at + 1)
+    ) {
+      const parent = name.slice(at + 1)
+      const wild = this.#own(`*.${parent}`)
+      if (wild) return wild
+      if (this.#has(parent) || this.#leadsOn(parent)) return undefined
+    }
+    return undefined
+  }
+
+  /** The answer to a folded name at or below the apex. `lookup` finds SRV targets in any local zone. */
+  answer(
+    name: string,
+    qtype: number,
+    lookup: (name: string) => readonly RRset[] | undefined,
+  ): LocalAnswer {
+    const answer: OwnedRrset[] = []
+    const own = this.find(name)
+    const apexSets = name === this.apex ? this.#apexSets() : []
+    if (!own && apexSets.length === 0 && !this.#leadsOn(name))
+      return this.#no(RCODE.NXDOMAIN, answer)
+    const sets = [...(own ?? []), ...apexSets]
+    const matching = qtype === TYPE.ANY ? sets : sets.filter(s => typeNumber(s.type) === qtype)
+    if (matching.length > 0) {
+      for (const rrset of matching) answer.push({ name, rrset })
+      return {
+        rcode: RCODE.NOERROR,
+        answer,
+        authority: [],
+        additional: targets(answer, lookup),
+        chase: undefined,
+        ttl: leastTtl(answer),
+      }
+    }
+    const cname = sets.find(s => s.type === 'CNAME')
+    const to = cname?.data[0]
+    if (!cname || to === undefined) return this.#no(RCODE.NOERROR, answer)
+    answer.push({ name, rrset: cname })
+    return {
+      rcode: RCODE.NOERROR,
+      answer,
+      authority: [],
+      additional: [],
+      chase: to.toLowerCase(),
+      ttl: cname.ttl,
+    }
+  }
+
+  #no(rcode: number, answer: OwnedRrset[]): LocalAnswer {
+    const ttl = Math.min(this.soa.ttl, this.soa.minimum)
+    return {
+      rcode,
+      answer,
+      authority: [{ name: this.apex, rrset: { ...this.#soaSet(), ttl } }],
+      additional: [],
+      chase: undefined,
+      ttl,
+    }
+  }
+
+  #apexSets(): RRset[] {
+    return [this.#soaSet(), { type: 'NS', ttl: NS_TTL, data: [this.ns] }]
+  }
+
+  #soaSet(): RRset {
+    const { mname, rname, ttl, refresh, retry, expire, minimum } = this.soa
+    return {
+      type: 'SOA',
+      ttl,
+      data: [`${mname} ${rname} ${this.serial} ${refresh} ${retry} ${expire} ${minimum}`],
+    }
+  }
+}
+
+const leastTtl = (sets: readonly OwnedRrset[]): Seconds => Math.min(...sets.map(s => s.rrset.ttl))
+
+/** Addresses of the SRV targets that are ours. */
+const targets = (
+  answer: readonly OwnedRrset[],
+  lookup: (name: string) => readonly RRset[] | undefined,
+): OwnedRrset[] => {
+  const out: OwnedRrset[] = []
+  const seen = new Set<string>()
+  for (const { rrset } of answer) {
+    if (rrset.type !== 'SRV') continue
+    for (const datum of rrset.data) {
+      const name = (datum.split(' ')[3] ?? '').toLowerCase()
+      if (name === '' || seen.has(name)) continue
+      seen.add(name)
+      for (const found of lookup(name) ?? [])
+        if (found.type === 'A' || found.type === 'AAAA') out.push({ name, rrset: found })
+    }
+  }
+  return out
+}

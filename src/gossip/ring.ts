@@ -1,0 +1,375 @@
+/**
+ * One member of the ring over a real body: binds, keeps the timer, carries
+ * out what the core wants, and keeps the incarnation on disk. The whole
+ * protocol is in core.ts; nothing is decided here.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { fail, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
+import { type Effect, RingCore, type RingEvent } from './core.ts'
+import type { Keyring } from './keyring.ts'
+import type { Body, BodyStats, Endpoint } from './net/body.ts'
+import type { Member, Rider } from './rider.ts'
+import type { KeyOperation, KeyResult } from './serf/keys.ts'
+import { type Tags, writeTags } from './serf/tags.ts'
+import { CAPABILITY } from './swim/members.ts'
+import type { RingStats } from './swim/env.ts'
+
+export type RingOptions = {
+  /** This node's name, unique in the ring, at most 128 octets. */
+  readonly name: string
+  readonly bind: Endpoint
+  /** Where others reach us, when that is not where we are bound. */
+  readonly advertise?: Endpoint
+  /** The address at which others reach us when we are bound to all of them; '' while there is none. */
+  readonly ownAddress?: () => string
+  /** role, version and what else others should see; the capability is added when there is a rider. */
+  readonly tags: Tags
+  readonly seeds: readonly Endpoint[]
+  /** Undefined only together with `insecure`. */
+  readonly keyring: Keyring | undefined
+  readonly insecure: boolean
+  readonly label?: string
+  readonly rider?: Rider | undefined
+  readonly body: Body
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number
+  readonly log: Log
+  /** Keeps the incarnation over restarts, should the wall clock go back. */
+  readonly stateFile?: string
+}
+
+/** The ring in numbers. */
+export type RingStatus = {
+  readonly name: string
+  readonly at: Endpoint
+  readonly encrypted: boolean
+  /** Whether anybody was ever found. */
+  readonly joined: boolean
+  readonly members: {
+    readonly alive: number
+    readonly suspect: number
+    readonly dead: number
+    readonly left: number
+  }
+  /** 0 is well, 7 is ill. */
+  readonly health: number
+  readonly queued: number
+  readonly streams: number
+  readonly incarnation: number
+  readonly clocks: { readonly member: number; readonly event: number; readonly query: number }
+  readonly counters: Readonly<RingStats>
+  readonly body: Readonly<BodyStats>
+}
+
+export interface Ring {
+  /** Binds and begins looking for others. Rejects with EBIND, or ESTATE while this host has no address; may be tried again. */
+  start(): Promise<Endpoint>
+  /** Says goodbye to the ring: at most about 3 s. Then `close`. */
+  leave(): Promise<void>
+  /** Stops without a word. */
+  close(): Promise<void>
+  members(): Member[]
+  /** Joins through these too; how many answered. */
+  join(addresses: readonly Endpoint[]): Promise<number>
+  /** Takes a failed member for left, everywhere; with `prune` it is forgotten. */
+  forceLeave(name: string, prune?: boolean): void
+  readonly keys: {
+    list(): Promise<KeyResult>
+    install(key: string): Promise<KeyResult>
+    use(key: string): Promise<KeyResult>
+    remove(key: string): Promise<KeyResult>
+  }
+  /** False if it takes more than 512 octets encoded. */
+  userEvent(name: string, payload: Uint8Array, coalesce?: boolean): boolean
+  /** False if the tags take more than 512 octets. */
+  setTags(tags: Tags): boolean
+  stats(): RingStatus
+  /** Asks the rider for what it wants sent now, not at the next tick: it has news of its own. */
+  nudge(): void
+  /** Events of the ring; the returned function ends it. */
+  onEvent(listener: (event: RingEvent) => void): () => void
+}
+
+/** Longest name of a node, octets: Serf's limit, and packets of records leave room for it. */
+const NAME_MOST = 128
+/** The timer never waits longer than this; asking the core once more costs nothing. */
+const LONGEST_TIMER_MS = 1_000
+
+const stateIn = (file: string, log: Log): number => {
+  try {
+    const state: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    const incarnation = (state as { incarnation?: unknown } | null)?.incarnation
+    return typeof incarnation === 'number' && incarnation > 0 && incarnation < 0xffff_0000
+      ? Math.floor(incarnation)
+      : 0
+  } catch (er) {
+    if ((er as { code?: string }).code !== 'ENOENT')
+      log.warn('the gossip state cannot be read', { file, error: messageOf(er) })
+    return 0
+  }
+}
+
+/** A ring member; nothing happens before `start`. Throws ECONFIG on options that cannot be used. */
+export const createRing = (options: RingOptions): Ring => new OneRing(options)
+
+class OneRing implements Ring {
+  readonly #options: RingOptions
+  readonly #listeners = new Set<(event: RingEvent) => void>()
+  #core: RingCore | undefined
+  #at: Endpoint
+  #timer: NodeJS.Timeout | undefined
+  #immediate: NodeJS.Immediate | undefined
+  #timerAt = Infinity
+  #incarnation = 0
+  #unsaved: NodeJS.Timeout | undefined
+  #settling = false
+  #closed = false
+
+  constructor(options: RingOptions) {
+    if (!options.keyring && !options.insecure)
+      throw fail('gossip needs a keyring, or gossip.insecure', 'ECONFIG')
+    const octets = Buffer.byteLength(options.name)
+    if (octets === 0 || octets > NAME_MOST)
+      throw fail(`a node's name has 1 to ${NAME_MOST} octets`, 'ECONFIG')
+    if (!writeTags(tagsOf(options)))
+      throw fail('the gossip tags take more than 512 octets', 'ECONFIG')
+    this.#options = options
+    this.#at = options.advertise ?? options.bind
+  }
+
+  async start(): Promise<Endpoint> {
+    const options = this.#options
+    const address = this.#reachedAt()
+    const bound = await options.body.open(options.bind, {
+      packet: (bytes, from) => this.#input(core => core.packet(bytes, from, options.now())),
+      accepted: (id, from) => this.#input(core => core.streamAccepted(id, from, options.now())),
+      data: (id, bytes) => this.#input(core => core.streamData(id, bytes, options.now())),
+      ended: id => this.#input(core => core.streamEnded(id, options.now())),
+      failed: id => this.#input(core => core.streamFailed(id, options.now())),
+    })
+    this.#at = { address, port: options.advertise?.port ?? bound.port }
+    const kept = options.stateFile ? stateIn(options.stateFile, options.log) : 0
+    this.#incarnation = Math.max(Math.floor(options.wallClock() / 1000), kept + 1)
+    this.#core = new RingCore({
+      name: options.name,
+      address: this.#at.address,
+      port: this.#at.port,
+      tags: tagsOf(options),
+      keyring: options.keyring,
+      label: options.label ?? '',
+      rider: options.rider,
+      random: options.random,
+      incarnation: this.#incarnation,
+      now: options.now(),
+      log: options.log,
+      seeds: options.seeds,
+      onEvent: event => this.#tell(event),
+      onIncarnation: incarnation => this.#keep(incarnation),
+    })
+    this.#save()
+    this.#input(core => core.start(options.now()))
+    return bound
+  }
+
+  /** Where others reach us. Throws ECONFIG if nobody said, and ESTATE while this host is nowhere. */
+  #reachedAt(): string {
+    const { advertise, bind, ownAddress } = this.#options
+    const said = (advertise ?? bind).address
+    if (said !== '0.0.0.0' && said !== '::') return said
+    if (!ownAddress) throw fail('gossip bound to every address needs one to advertise', 'ECONFIG')
+    const own = ownAddress()
+    if (own === '')
+      throw fail('this host has no address yet that others could reach it at', 'ESTATE')
+    return own
+  }
+
+  // the driver
+
+  #input(act: (core: RingCore) => void): void {
+    if (!this.#core || this.#closed) return
+    act(this.#core)
+    this.#settle()
+  }
+
+  /** Carries out what the core wants, then sets the timer. */
+  #settle(): void {
+    const core = this.#core
+    // a body that calls back at once would have us here twice
+    if (!core || this.#settling) return
+    this.#settling = true
+    for (let effects = core.take(); effects.length > 0; effects = core.take()) {
+      for (const effect of effects) this.#perform(effect)
+    }
+    this.#settling = false
+    this.#arm(core.nextMs())
+  }
+
+  #perform(effect: Effect): void {
+    const { body } = this.#options
+    switch (effect.do) {
+      case 'packet':
+        return body.send(effect.to, effect.bytes)
+      case 'open':
+        return body.connect(effect.id, effect.to, effect.bytes)
+      case 'end':
+        return body.end(effect.id, effect.bytes)
+      case 'close':
+        return body.drop(effect.id)
+    }
+  }
+
+  #arm(at: number): void {
+    if (this.#closed) return
+    const { now } = this.#options
+    const wait = at - now()
+    if (wait <= 0) {
+      // let packets in between two slices of work
+      this.#immediate ??= setImmediate(() => {
+        this.#immediate = undefined
+        this.#input(core => core.tick(now()))
+      })
+      return
+    }
+    // one that fires too early does no harm, and packets come more often than timers change
+    if (this.#timer && this.#timerAt <= at) return
+    clearTimeout(this.#timer)
+    this.#timerAt = at
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#input(core => core.tick(now()))
+      },
+      Math.min(Math.ceil(wait), LONGEST_TIMER_MS),
+    )
+  }
+
+  #tell(event: RingEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  // the incarnation on disk
+
+  #keep(incarnation: number): void {
+    this.#incarnation = incarnation
+    this.#unsaved ??= setTimeout(() => this.#save(), 1_000).unref()
+  }
+
+  #save(): void {
+    clearTimeout(this.#unsaved)
+    this.#unsaved = undefined
+    const { stateFile, log } = this.#options
+    if (!stateFile) return
+    try {
+      writeFileSync(`${stateFile}.new`, `${JSON.stringify({ incarnation: this.#incarnation })}\n`)
+      renameSync(`${stateFile}.new`, stateFile)
+    } catch (er) {
+      log.warn('the gossip state cannot be written', { file: stateFile, error: messageOf(er) })
+    }
+  }
+
+  // what others may ask
+
+  async leave(): Promise<void> {
+    const core = this.#core
+    if (core && !this.#closed) {
+      await new Promise<void>(resolve => {
+        core.leave(this.#options.now(), resolve)
+        this.#settle()
+      })
+    }
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#core?.close()
+    if (this.#core) this.#settle()
+    this.#closed = true
+    clearTimeout(this.#timer)
+    clearImmediate(this.#immediate)
+    if (this.#unsaved) this.#save()
+    await this.#options.body.close()
+  }
+
+  members(): Member[] {
+    return this.#core ? [...this.#core.members()] : []
+  }
+
+  join(addresses: readonly Endpoint[]): Promise<number> {
+    return new Promise(resolve => {
+      if (!this.#core || this.#closed) return resolve(0)
+      this.#input(core => core.join(addresses, this.#options.now(), resolve))
+    })
+  }
+
+  forceLeave(name: string, prune = false): void {
+    this.#input(core => core.forceLeave(name, prune, this.#options.now()))
+  }
+
+  readonly keys = {
+    list: (): Promise<KeyResult> => this.#keys('list', ''),
+    install: (key: string): Promise<KeyResult> => this.#keys('install', key),
+    use: (key: string): Promise<KeyResult> => this.#keys('use', key),
+    remove: (key: string): Promise<KeyResult> => this.#keys('remove', key),
+  }
+
+  #keys(operation: KeyOperation, key: string): Promise<KeyResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#command(core => core.keys(operation, key, this.#options.now(), resolve))) return
+      reject(fail('the key must be 16, 24 or 32 octets in base64, and the ring running', 'EGOSSIP'))
+    })
+  }
+
+  /** Gives the core a command and carries out what follows; false if the ring does not run. */
+  #command(run: (core: RingCore) => boolean): boolean {
+    if (!this.#core || this.#closed) return false
+    const done = run(this.#core)
+    this.#settle()
+    return done
+  }
+
+  userEvent(name: string, payload: Uint8Array, coalesce = false): boolean {
+    return this.#command(core => core.userEvent(name, payload, coalesce, this.#options.now()))
+  }
+
+  setTags(tags: Tags): boolean {
+    return this.#command(core =>
+      core.setTags(tagsOf({ ...this.#options, tags }), this.#options.now()),
+    )
+  }
+
+  stats(): RingStatus {
+    const core = this.#core
+    const status = core?.status()
+    return {
+      name: this.#options.name,
+      at: this.#at,
+      encrypted: this.#options.keyring !== undefined,
+      joined: status?.joined ?? false,
+      members: core?.counts() ?? { alive: 0, suspect: 0, dead: 0, left: 0 },
+      health: status?.health ?? 0,
+      queued: status?.queued ?? 0,
+      streams: status?.streams ?? 0,
+      incarnation: this.#incarnation,
+      clocks: status?.clocks ?? { member: 0, event: 0, query: 0 },
+      counters: { ...(core?.stats ?? ({} as RingStats)) },
+      body: { ...this.#options.body.stats },
+    }
+  }
+
+  nudge(): void {
+    this.#input(core => core.tick(this.#options.now()))
+  }
+
+  onEvent(listener: (event: RingEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+}
+
+const tagsOf = (options: Pick<RingOptions, 'tags' | 'rider'>): Tags =>
+  options.rider ? { ...options.tags, [CAPABILITY.tag]: CAPABILITY.value } : options.tags

@@ -1,0 +1,254 @@
+/**
+ * The gossip as the daemon has it: a ring over real sockets, the records that
+ * ride on it, and both on disk, so that a restarted node is known again and
+ * serves what it knew before the first peer answers.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
+import { loadKeyring } from './keyring.ts'
+import type { Endpoint } from './net/body.ts'
+import { UdpTcpBody } from './net/udp-tcp.ts'
+import { createRecords, type Records } from './records/records.ts'
+import type { Cap, Key, Limits } from './records/types.ts'
+import type { Member } from './rider.ts'
+import { createRing, type Ring, type RingStatus } from './ring.ts'
+
+/** As the configuration says it. */
+export type GossipConfig = {
+  readonly bind: Endpoint
+  readonly advertise: Endpoint | undefined
+  readonly seeds: readonly Endpoint[]
+  readonly keyring: string
+  readonly insecure: boolean
+  readonly clusterName: string
+  readonly stateDir: string
+}
+
+export type GossipOptions = {
+  readonly config: GossipConfig
+  /** This host's address now, for a `bind` to all of them; '' while there is none. */
+  readonly ownAddress?: () => string
+  readonly node: string
+  readonly version: string
+  readonly log: Log
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number
+  /** Whether an owner may fill a key. */
+  readonly allow: (key: Key) => boolean
+  readonly limits?: Partial<Limits>
+}
+
+/** How often the records are written; a crash loses at most this much of what is only a help. */
+const SAVE_MS = 60_000
+/** How often it is looked whether the first exchange has happened. */
+const SYNC_LOOK_MS = 100
+/** Refused records are told of at most this often, ours and others' apart; the metrics have every one. */
+const REFUSED_MS = 60_000
+
+export class Gossip {
+  readonly records: Records
+  readonly ring: Ring
+  readonly #options: GossipOptions
+  readonly #file: string
+  #timers: NodeJS.Timeout[] = []
+  #looking: NodeJS.Timeout | undefined
+  #begun = false
+  #waking: NodeJS.Immediate | undefined
+  #saving: Promise<void> | undefined
+  #synced: (() => void) | undefined
+  /** When it was last said in the log that records were refused: ours, others'. */
+  readonly #toldRefused = { ours: -Infinity, others: -Infinity }
+  /** Resolves at the first exchange, or when there is nobody to wait for. */
+  readonly synced: Promise<void>
+
+  /** Nothing is bound before `start`. Throws ECONFIG or EDATA when the keyring cannot be used. */
+  constructor(options: GossipOptions) {
+    const { config, ownAddress, node, version, log, now, random, wallClock, allow, limits } =
+      options
+    const { stateDir } = config
+    this.#options = options
+    this.#file = stateDir === '' ? '' : join(stateDir, 'records')
+    if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
+    this.records = createRecords({
+      self: node,
+      now,
+      random,
+      epoch: Math.floor(wallClock() / 1000),
+      allow,
+      seeds: config.seeds.length > 0,
+      wake: () => this.#wake(),
+      onRefused: (owner, cap) => this.#refused(owner, cap),
+      ...(limits ? { limits } : {}),
+    })
+    this.#restore()
+    this.ring = createRing({
+      name: node,
+      bind: config.bind,
+      ...(config.advertise ? { advertise: config.advertise } : {}),
+      ...(ownAddress ? { ownAddress } : {}),
+      tags: { role: 'spartan', version },
+      seeds: config.seeds,
+      keyring: config.keyring === '' ? undefined : loadKeyring(config.keyring),
+      insecure: config.insecure,
+      label: config.clusterName,
+      rider: this.records,
+      body: new UdpTcpBody(),
+      now,
+      random,
+      wallClock,
+      log,
+      ...(stateDir === '' ? {} : { stateFile: join(stateDir, 'ring.json') }),
+    })
+    this.synced = new Promise(resolve => (this.#synced = resolve))
+  }
+
+  /** Binds and begins looking for the others. Rejects as the ring's does; may be tried again. */
+  async start(): Promise<void> {
+    this.#look()
+    const at = await this.ring.start()
+    this.#begun = true
+    const { log, config } = this.#options
+    log.info('gossip', {
+      address: at.address,
+      port: at.port,
+      seeds: config.seeds.length,
+      encrypted: config.keyring !== '',
+    })
+    this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
+  }
+
+  /** Looks until we are in step, or have waited long enough for others; also where the ring cannot begin. */
+  #look(): void {
+    if (this.#looking) return
+    const { log, now } = this.#options
+    this.#looking = setInterval(() => {
+      // Otherwise the ring tells the records how late it is.
+      if (!this.#begun) this.records.poll(now())
+      if (!this.records.synced) return
+      clearInterval(this.#looking)
+      this.#synced?.()
+      // Our epoch of this life should outlive a crash.
+      void this.#save()
+      log.info('gossip is in step', {
+        members: this.ring.stats().members.alive,
+        entries: this.records.stats().entries,
+      })
+    }, SYNC_LOOK_MS).unref()
+    this.#timers.push(this.#looking)
+  }
+
+  /** Set one of our keys and send it soon; false if it can be no entry. */
+  publish(key: Key, value: Uint8Array): boolean {
+    const taken = this.records.publish(key, value)
+    this.ring.nudge()
+    return taken
+  }
+
+  /** Take one of our keys back. */
+  withdraw(key: Key): boolean {
+    const had = this.records.withdraw(key)
+    this.ring.nudge()
+    return had
+  }
+
+  members(): Member[] {
+    return this.ring.members()
+  }
+
+  status(): RingStatus {
+    return this.ring.stats()
+  }
+
+  /** Says goodbye, so that the others do not take us for failed, and keeps what is known. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer)
+    clearImmediate(this.#waking)
+    await this.#saving
+    this.#saveNow()
+    await this.ring.leave()
+    await this.ring.close()
+  }
+
+  #restore(): void {
+    if (this.#file === '') return
+    const { log, wallClock } = this.#options
+    try {
+      const entries = this.records.fromBytes(readFileSync(this.#file), wallClock())
+      if (entries < 0) log.warn('the records on disk cannot be used', { file: this.#file })
+      else log.info('records read from disk', { entries })
+    } catch (er) {
+      if (codeOf(er) !== 'ENOENT')
+        log.warn('the records on disk cannot be read', { file: this.#file, err: messageOf(er) })
+    }
+  }
+
+  #refused(owner: string, cap: Cap): void {
+    const { node, log, now } = this.#options
+    const whose = owner === node ? 'ours' : 'others'
+    if (now() - this.#toldRefused[whose] < REFUSED_MS) return
+    this.#toldRefused[whose] = now()
+    if (whose === 'others') log.warn('gossip has no room for all records of a node', { owner, cap })
+    else
+      log.warn('gossip has no room for records of ours: no other node sees them', {
+        cap,
+        records: this.records.stats().waiting,
+      })
+  }
+
+  /** What we publish goes out when its batch is due, not when the ring next has something to do. */
+  #wake(): void {
+    this.#waking ??= setImmediate(() => {
+      this.#waking = undefined
+      this.ring.nudge()
+    })
+  }
+
+  /** Writes the records piece by piece, so that no turn makes more than one: at 50,000 entries all at once took 40 ms. */
+  #save(): Promise<void> {
+    this.#saving ??= this.#write().finally(() => (this.#saving = undefined))
+    return this.#saving
+  }
+
+  /** Written beside and renamed: a crash leaves the old file or the new one. */
+  async #write(): Promise<void> {
+    if (this.#file === '') return
+    try {
+      const file = await open(`${this.#file}.new`, 'w', 0o600)
+      try {
+        for (const piece of this.records.pieces(this.#options.wallClock()))
+          await file.writeFile(piece)
+      } finally {
+        await file.close()
+      }
+      await rename(`${this.#file}.new`, this.#file)
+    } catch (er) {
+      this.#cannotWrite(er)
+    }
+  }
+
+  /** The same at once, when nothing else is to be done any more. */
+  #saveNow(): void {
+    if (this.#file === '') return
+    try {
+      writeFileSync(`${this.#file}.new`, this.records.toBytes(this.#options.wallClock()), {
+        mode: 0o600,
+      })
+      renameSync(`${this.#file}.new`, this.#file)
+    } catch (er) {
+      this.#cannotWrite(er)
+    }
+  }
+
+  #cannotWrite(er: unknown): void {
+    this.#options.log.warn('the records cannot be written, the old file stays', {
+      file: this.#file,
+      err: messageOf(er),
+    })
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The other end of the admin server, for the commands that ask a running
+ * daemon: one exchange over the Unix socket or over TCP, with a deadline and a
+ * limit. Changes go only over the socket, whose file says who may.
+ */
+import { request, type IncomingMessage } from 'node:http'
+import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
+import { codeOf, fail, messageOf } from '../base/error.ts'
+
+/** Where a daemon may be asked. Both given: the socket first, and TCP for looking if that cannot be used. */
+export type AdminTarget = { readonly socket: string; readonly listen: Endpoint | undefined }
+
+export type AdminCall = {
+  readonly method?: 'GET' | 'POST'
+  /** With its query string. */
+  readonly path: string
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** From the call to the last byte. */
+  readonly deadlineMs?: Milliseconds
+}
+
+/** What the daemon said. `json` is undefined if the body is none. */
+export type AdminAnswer = { readonly status: number; readonly text: string; readonly json: unknown }
+
+const DEADLINE_MS = 10_000
+/** A cache listing of 100,000 names is some 15 MB. */
+const MAX_BYTES = 64 * 2 ** 20
+
+type Where = { readonly socketPath: string } | { readonly host: string; readonly port: number }
+
+/** A place as an operator writes it: a path, http://host:port, or host:port. Undefined if it is none of these. */
+export const parseAdmin = (text: string): AdminTarget | undefined => {
+  if (text.startsWith('/')) return { socket: text, listen: undefined }
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const plain =
+    url?.protocol === 'http:'
+      ? url
+      : URL.canParse(`http://${text}`)
+        ? new URL(`http://${text}`)
+        : undefined
+  if (!plain || plain.pathname !== '/' || plain.username || plain.search) return undefined
+  return {
+    socket: '',
+    listen: { address: plain.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(plain.port || 80) },
+  }
+}
+
+/** A target as text, for messages. */
+export const showAdmin = ({ socket, listen }: AdminTarget): string =>
+  [
+    socket,
+    listen &&
+      `http://${listen.address.includes(':') ? `[${listen.address}]` : listen.address}:${listen.port}`,
+  ]
+    .filter(Boolean)
+    .join(' or ')
+
+/**
+ * Ask the daemon. Throws EHTTP with one sentence: nobody answers, permission
+ * is missing, or the daemon refused (`status` then holds the HTTP status).
+ */
+export const askDaemon = async (target: AdminTarget, call: AdminCall): Promise<AdminAnswer> => {
+  const places: Where[] = []
+  if (target.socket) places.push({ socketPath: target.socket })
+  const changes = (call.method ?? 'GET') !== 'GET'
+  if (target.listen && !(changes && target.socket)) {
+    places.push({ host: target.listen.address, port: target.listen.port })
+  }
+  if (!places.length) throw fail('neither admin.socket nor admin.listen is configured', 'EHTTP')
+  let denied = false
+  for (const place of places) {
+    try {
+      const answer = await exchange(place, call)
+      if (answer.status < 300) return answer
+      throw refused(answer, call)
+    } catch (er) {
+      const code = codeOf(er)
+      if (code === 'EACCES' || code === 'EPERM') denied = true
+      else if (!ABSENT.has(code)) throw er
+    }
+  }
+  if (denied)
+    throw fail(
+      `permission denied on ${target.socket}: become root or a member of its group`,
+      'EHTTP',
+    )
+  throw fail(
+    `the daemon is not running: nothing answers at ${showAdmin({ ...target, listen: changes && target.socket ? undefined : target.listen })}`,
+    'EHTTP',
+  )
+}
+
+/** Nobody is there. */
+const ABSENT = new Set([
+  'ENOENT',
+  'ECONNREFUSED',
+  'ENOTSOCK',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+])
+
+const refused = ({ status, json, text }: AdminAnswer, { path }: AdminCall): Error => {
+  const said = (json as { error?: unknown } | undefined)?.error
+  const [line = ''] = text.split('\n')
+  const why = typeof said === 'string' ? said : line.slice(0, 200)
+  const where = path.split('?')[0]
+  if (status === 404 && why === 'no such path') {
+    return fail(
+      `the daemon has no ${where}: it is of another version, or that part is not configured`,
+      'EHTTP',
+      { status },
+    )
+  }
+  return fail(`the daemon refused ${where}: ${why || `HTTP ${status}`}`, 'EHTTP', { status })
+}
+
+const exchange = (
+  place: Where,
+  { method = 'GET', path, body, deadlineMs = DEADLINE_MS }: AdminCall,
+): Promise<AdminAnswer> =>
+  new Promise((resolve, reject) => {
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const req = request({
+      ...place,
+      method,
+      path,
+      agent: false,
+      signal: AbortSignal.timeout(deadlineMs),
+      headers:
+        text === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) },
+    })
+    const failed = (er: unknown): void =>
+      reject(
+        codeOf(er) === 'ABORT_ERR'
+          ? fail(`the daemon did not answer within ${deadlineMs} ms`, 'EHTTP')
+          : broken(er),
+      )
+    req.on('error', failed)
+    req.on('response', res => void collect(res).then(resolve, failed))
+    req.end(text)
+  })
+
+/** Errors of the network keep their code, which decides whether another place is tried; others become ours. */
+const broken = (er: unknown): unknown =>
+  ABSENT.has(codeOf(er)) ||
+  codeOf(er) === 'EACCES' ||
+  codeOf(er) === 'EPERM' ||
+  codeOf(er) === 'EHTTP'
+    ? er
+    : fail(`the exchange with the daemon broke: ${messageOf(er)}`, 'EHTTP', { cause: er })
+
+const collect = async (res: IncomingMessage): Promise<AdminAnswer> => {
+  const parts: Buffer[] = []
+  let length = 0
+  for await (const part of res as AsyncIterable<Buffer>) {
+    length += part.length
+    if (length > MAX_BYTES)
+      throw fail(`the daemon's answer is longer than ${MAX_BYTES} bytes`, 'EHTTP')
+    parts.push(part)
+  }
+  const text = Buffer.concat(parts).toString('utf8')
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    json = undefined
+  }
+  return { status: res.statusCode ?? 0, text, json }
+}

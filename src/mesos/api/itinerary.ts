@@ -1,0 +1,136 @@
+/**
+ * Which master to ask next, how, and when: the decisions of a subscription
+ * without its sockets. A follower's redirect leads to the leader; a master
+ * that is gone leads to the next one at once, and after a round of them to a
+ * wait; where streaming does not work, `/state` is polled and streaming tried
+ * again now and then.
+ */
+import { Backoff } from '../../base/backoff.ts'
+
+export type Step = {
+  readonly how: 'stream' | 'poll'
+  /** Base URL of the master, 'http://10.0.0.5:5050'; '' if no master is known. */
+  readonly base: string
+  readonly afterMs: number
+}
+
+/** How a step ended. */
+export type Outcome =
+  /** The one asked is not leading; `base` of the one that is, '' if it does not know. */
+  | { readonly kind: 'redirect'; readonly base: string }
+  /** No operator API here, or not for us. */
+  | { readonly kind: 'unsupported' }
+  /** The stream delivered the state and ended later. */
+  | { readonly kind: 'ended' }
+  /** Nothing came of it. `reached`: someone did answer. */
+  | { readonly kind: 'failed'; readonly reached: boolean }
+  /** `/state` was loaded. */
+  | { readonly kind: 'polled' }
+
+export type ItineraryOptions = {
+  /** Base URLs of the masters known now, in order of preference. */
+  readonly masters: () => readonly string[]
+  /** False: ask only those, and take a redirect for "not leading now" (the publisher beside a master). */
+  readonly follow: boolean
+  readonly random: () => number
+  /** Between polls. */
+  readonly pollMs?: number
+  /** Waits between rounds: 2 s growing to 30 s. */
+  readonly minMs?: number
+  readonly maxMs?: number
+}
+
+/** Waits between rounds, as dcos-net had them. */
+const MIN_MS = 2_000
+const MAX_MS = 30_000
+/** Redirects in a row before they count as a loop. */
+const MAX_HOPS = 3
+/** Streams in a row that someone answered and that gave nothing, before polling instead. */
+const STREAM_TRIES = 3
+/** Polls before streaming is tried again: five minutes at the usual 5 s. */
+const POLLS = 60
+
+export class Itinerary {
+  readonly #options: ItineraryOptions
+  readonly #backoff: Backoff
+  #how: Step['how'] = 'stream'
+  #base = ''
+  #hops = 0
+  /** Masters tried since the last wait. */
+  #tried = new Set<string>()
+  #useless = 0
+  #polls = 0
+
+  constructor(options: ItineraryOptions) {
+    this.#options = options
+    const { minMs = MIN_MS, maxMs = MAX_MS, random } = options
+    this.#backoff = new Backoff({ minMs, maxMs, random })
+  }
+
+  /** The first step. */
+  start(): Step {
+    return this.#go(this.#options.masters()[0] ?? '', 0)
+  }
+
+  /** The next step after this end of the last. */
+  next(outcome: Outcome): Step {
+    if (outcome.kind !== 'redirect') this.#hops = 0
+    switch (outcome.kind) {
+      case 'redirect': {
+        const { base } = outcome
+        const { follow, random, minMs = MIN_MS } = this.#options
+        // a healthy follower may lead any moment: asked again soon, and without growing waits
+        if (!follow) return this.#go(this.#base, Math.round(minMs * (1 + random())))
+        return base === '' || ++this.#hops > MAX_HOPS ? this.#wait() : this.#go(base, 0)
+      }
+      case 'unsupported':
+        this.#startPolling()
+        return this.#go(this.#base, 0)
+      case 'ended':
+        this.#useless = 0
+        this.#backoff.reset()
+        return this.#wait()
+      case 'failed':
+        if (this.#how === 'poll') {
+          // neither works: streaming may come back first
+          this.#polls = Math.min(this.#polls, STREAM_TRIES)
+          this.#polled()
+        } else if (outcome.reached && ++this.#useless >= STREAM_TRIES) this.#startPolling()
+        return this.#another()
+      case 'polled':
+        this.#tried.clear()
+        this.#backoff.reset()
+        this.#polled()
+        return this.#go(this.#base, this.#options.pollMs ?? 5_000)
+    }
+  }
+
+  #startPolling(): void {
+    this.#how = 'poll'
+    this.#polls = POLLS
+  }
+
+  #polled(): void {
+    if (--this.#polls > 0) return
+    this.#how = 'stream'
+    this.#useless = 0
+  }
+
+  /** A master not yet tried in this round, at once; else the first one, later. */
+  #another(): Step {
+    const untried = this.#options.masters().find(base => !this.#tried.has(base))
+    return untried === undefined ? this.#wait() : this.#go(untried, 0)
+  }
+
+  #wait(): Step {
+    this.#tried.clear()
+    this.#hops = 0
+    return this.#go(this.#options.masters()[0] ?? '', this.#backoff.next())
+  }
+
+  #go(base: string, afterMs: number): Step {
+    this.#base = base
+    this.#tried.add(base)
+    return { how: this.#how, base, afterMs }
+  }
+}

@@ -1,0 +1,356 @@
+/**
+ * From the leading master to local zones: runs the subscription, reduces its
+ * events, and publishes `dcos.thisdcos.directory` as patches and copies of
+ * other zones made from the same state (the Mesos-DNS zone) at a slower pace.
+ * A failed load publishes nothing: what is known stays.
+ */
+import { messageOf } from '../../base/error.ts'
+import { growFreely } from '../../base/heap.ts'
+import type { Log } from '../../base/log.ts'
+import type { Http } from '../../http/client.ts'
+import { TTL, type ZoneChange } from '../../boundary/zone.ts'
+import { holdAfterEvents, holdAfterLoad, holdEnd, missingAgents, type Hold } from './hold.ts'
+import { emptyState, type MesosState } from './model.ts'
+import type { MesosEvent } from './operator-api.ts'
+import { Pace } from '../../base/pace.ts'
+import { joinChanged, reduce, unchanged, type Changed, type Known } from './reducer.ts'
+import { inOneGo, inSteps } from '../dcos-names/steps.ts'
+import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
+import { TaskZone } from '../dcos-names/task-zone.ts'
+
+/** Another zone made of the same state: `mesos.thisdcos.directory`. */
+export type ZoneCopy = {
+  readonly apex: string
+  /**
+   * What is to change about it since the last call, worked out in steps; the
+   * whole zone at the first. `changed` is what became other in the state.
+   */
+  readonly change: (state: MesosState, changed: Changed) => Generator<void, ZoneChange>
+  /** Shortest time between two of them; a change waits at most this. */
+  readonly everyMs: number
+}
+
+export type MesosSourceOptions = {
+  readonly http: Http
+  readonly log: Log
+  /** Base URLs of the masters to ask, 'http://10.0.0.5:5050', preferred first. */
+  readonly bases: () => readonly string[]
+  /** Addresses for `master.dcos.thisdcos.directory`. */
+  readonly masters: () => readonly string[]
+  /** True follows redirects to the leader; false publishes only while the asked master leads itself. */
+  readonly follow: boolean
+  readonly onZone: (apex: string, change: ZoneChange) => void
+  readonly copies?: readonly ZoneCopy[]
+  readonly apex?: string
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  /** Between two publications of a storm of events. */
+  readonly paceMs?: number
+  readonly pollMs?: number
+  readonly minMs?: number
+  readonly maxMs?: number
+  readonly deadlineMs?: number
+  readonly maxBytes?: number
+  readonly silenceMs?: (heartbeatMs: number) => number
+}
+
+export type MesosStatus = {
+  readonly state: SubscriptionState
+  /** Base URL of the master asked last. */
+  readonly master: string
+  readonly leader: string
+  /** Whether the stream or poll of the leader is up now. */
+  readonly hearing: boolean
+  /** Last trouble, '' while all is well. */
+  readonly trouble: string
+  /** Agents that are waited for after a failover, and for how long at most. */
+  readonly missingAgents: number
+  readonly holdMs: number
+  readonly tasks: number
+  readonly frameworks: number
+  readonly agents: number
+  readonly names: number
+  readonly counts: SubscriptionCounts
+}
+
+export const DCOS_APEX = 'dcos.thisdcos.directory'
+
+type CopyEntry = {
+  readonly copy: ZoneCopy
+  readonly pace: Pace
+  stale: boolean
+  /** In the state since it was made last. */
+  changed: Changed
+}
+
+/** Events kept back for the next publication before they are reduced anyway. */
+const MAX_PENDING = 5_000
+/**
+ * Between two publications. dcos-net waited a second; a patch of a few names
+ * costs about a millisecond here, so that an event in a storm of them is
+ * served as soon as a lone one, all but.
+ */
+const PACE_MS = 25
+/** Between two reductions: events that change no name (health, mostly) may come at any rate. */
+const REDUCE_MS = 20
+
+export class MesosSource {
+  readonly #options: MesosSourceOptions
+  readonly #subscription: Subscription
+  readonly #zone: TaskZone
+  readonly #apex: string
+  readonly #pace: Pace
+  readonly #reducing = new Pace(REDUCE_MS)
+  readonly #copies: CopyEntry[]
+  #known: Known = { state: emptyState, recovered: new Set() }
+  #pending: MesosEvent[] = []
+  #hold: Hold | undefined
+  /** Whether a whole zone has been published: before that there is nothing to keep or to patch. */
+  #published = false
+  /** Whether something changed that is not published yet. */
+  #dirty = false
+  #hearing = false
+  /** The leader last logged. */
+  #leader = ''
+  #timer: NodeJS.Timeout | undefined
+  /** A load is being worked off in steps; all else waits for its end. */
+  #loading: Promise<void> | undefined
+  #closed = false
+  readonly #ended = (): boolean => this.#closed
+
+  constructor(options: MesosSourceOptions) {
+    this.#options = options
+    this.#apex = options.apex ?? DCOS_APEX
+    this.#zone = new TaskZone(this.#apex, TTL)
+    this.#pace = new Pace(options.paceMs ?? PACE_MS)
+    this.#copies = (options.copies ?? []).map(copy => ({
+      copy,
+      pace: new Pace(copy.everyMs),
+      stale: false,
+      changed: unchanged,
+    }))
+    this.#subscription = new Subscription({
+      ...options,
+      masters: options.bases,
+      onEvents: events => this.#take(events),
+      onLeading: hearing => (this.#hearing = hearing),
+    })
+  }
+
+  start(): void {
+    this.#subscription.start()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#subscription.close()
+    await this.#loading
+  }
+
+  /** The list of masters is another one: their names follow. */
+  mastersChanged(): void {
+    this.#dirty = true
+    for (const entry of this.#copies) entry.stale = true
+    this.#turn()
+  }
+
+  /** The state as of the last event. */
+  get state(): MesosState {
+    return this.#known.state
+  }
+
+  get status(): MesosStatus {
+    const { state, base, trouble } = this.#subscription.status
+    const known = this.#known.state
+    return {
+      state,
+      master: base,
+      leader: known.leader,
+      hearing: this.#hearing,
+      trouble,
+      missingAgents: this.#known.recovered.size,
+      holdMs: this.#hold ? Math.max(0, holdEnd(this.#hold) - this.#options.now()) : 0,
+      tasks: known.tasks.size,
+      frameworks: known.frameworks.size,
+      agents: known.agents.size,
+      names: this.#zone.size,
+      counts: this.#subscription.counts,
+    }
+  }
+
+  #take(events: readonly MesosEvent[]): void {
+    for (const event of events) this.#pending.push(event)
+    this.#turn()
+  }
+
+  /** Do what is due and set the timer for what is not. */
+  #turn(): void {
+    if (this.#closed || this.#loading) return
+    const now = this.#options.now()
+    if (this.#hold && now >= holdEnd(this.#hold)) this.#endHold()
+    const wait = this.#wait(now)
+    if (wait === 0 || this.#pending.length > MAX_PENDING) {
+      const loaded = this.#reduce(now)
+      if (loaded) return this.#workOff(this.#load(loaded, now))
+    }
+    if (wait === 0) this.#publish(now)
+    // As after a hold: a whole copy is long.
+    if (this.#copies.some(entry => entry.changed.all && this.#due(entry, now)))
+      return this.#workOff(this.#copyInSteps(now))
+    for (const entry of this.#copies)
+      if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
+    clearTimeout(this.#timer)
+    const next = this.#next(now)
+    if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)
+  }
+
+  #workOff(work: Promise<void>): void {
+    this.#loading = work
+      .catch((er: unknown) => {
+        this.#options.log.error('a state cannot be made zones of', { err: messageOf(er) })
+        // half of it must not be published: what is served stays
+        this.#dirty = false
+      })
+      .then(() => {
+        this.#loading = undefined
+        this.#turn()
+      })
+  }
+
+  /** Milliseconds until something is due; Infinity when nothing waits. */
+  #next(now: number): number {
+    let next = Infinity
+    if (this.#hold) next = Math.max(1, holdEnd(this.#hold) - now)
+    const due = this.#dirty && this.#loaded && !this.#waiting
+    if (due || this.#pending.length > 0) next = Math.min(next, this.#wait(now))
+    if (this.#hold || !this.#loaded) return next
+    for (const { pace, stale } of this.#copies) if (stale) next = Math.min(next, pace.wait(now))
+    return next
+  }
+
+  #wait(now: number): number {
+    return Math.max(this.#pace.wait(now), this.#reducing.wait(now))
+  }
+
+  /** On hold before anything was published: others may still serve what the last leader knew. */
+  get #waiting(): boolean {
+    return this.#hold !== undefined && !this.#published
+  }
+
+  get #loaded(): boolean {
+    return this.#known.state !== emptyState
+  }
+
+  /** Takes the events that wait into the state and, unless it is a load, into the zone; a load is returned. */
+  #reduce(now: number): Changed | undefined {
+    if (this.#pending.length === 0) return undefined
+    const events = this.#pending
+    this.#pending = []
+    this.#reducing.done(now)
+    const before = this.#known
+    const { state, recovered: told, changed } = reduce(before, events)
+    const recovered = changed.all ? missingAgents(told, before.state.agents, state.agents) : told
+    this.#known = { state, recovered }
+    this.#holdAfter(changed.all, now)
+    this.#dirty = true
+    for (const entry of this.#copies) {
+      entry.stale = true
+      entry.changed = joinChanged(entry.changed, changed)
+    }
+    if (!changed.all) this.#zone.update(state, changed, this.#hold !== undefined)
+    return changed.all ? changed : undefined
+  }
+
+  /** A whole state becomes zones step by step. */
+  async #load(changed: Changed, now: number): Promise<void> {
+    const { state } = this.#known
+    const asBefore = growFreely()
+    try {
+      await inSteps(this.#zone.updating(state, changed, this.#hold !== undefined), this.#ended)
+      if (this.#closed) return
+      this.#publish(now)
+      await this.#copyInSteps(now)
+    } finally {
+      asBefore()
+    }
+  }
+
+  async #copyInSteps(now: number): Promise<void> {
+    for (const entry of this.#copies) {
+      if (!this.#due(entry, now)) continue
+      const change = await inSteps(this.#copy(entry, now), this.#ended)
+      if (change && !this.#closed) this.#told(entry, change)
+    }
+  }
+
+  #holdAfter(loaded: boolean, now: number): void {
+    const { recovered, state } = this.#known
+    if (this.#hold) this.#hold = holdAfterEvents(this.#hold, recovered, now)
+    else if (loaded) {
+      this.#hold = holdAfterLoad(recovered, now)
+      const { log } = this.#options
+      const fields = { leader: state.leader, tasks: state.tasks.size, agents: state.agents.size }
+      if (this.#hold)
+        log.warn('the Mesos leader waits for its agents', { ...fields, missing: recovered.size })
+      else if (state.leader !== this.#leader)
+        log.info('the state of a Mesos leader is loaded', fields)
+      this.#leader = state.leader
+    }
+  }
+
+  #endHold(): void {
+    const { recovered } = this.#known
+    this.#options.log.info('the wait for Mesos agents is over', { missing: recovered.size })
+    this.#hold = undefined
+    this.#known = { state: this.#known.state, recovered: new Set() }
+    this.#zone.release()
+    this.#dirty = true
+    for (const entry of this.#copies) entry.stale = true
+  }
+
+  #publish(now: number): void {
+    if (!this.#dirty || this.#waiting || !this.#loaded) return
+    this.#dirty = false
+    this.#zone.masters(this.#known.state, this.#options.masters())
+    if (!this.#published) {
+      this.#published = true
+      this.#pace.done(now)
+      this.#options.onZone(this.#apex, { kind: 'full', zone: this.#zone.zone(), live: true })
+      return
+    }
+    const { set, drop } = this.#zone.take()
+    if (set.length === 0 && drop.length === 0) return
+    this.#pace.done(now)
+    this.#options.onZone(this.#apex, { kind: 'patch', set, drop, of: this.#zone.live })
+  }
+
+  /** Not of a state that is known to lack something. */
+  #due({ stale, pace }: CopyEntry, now: number): boolean {
+    return stale && !this.#hold && this.#loaded && pace.wait(now) === 0
+  }
+
+  *#copy(entry: CopyEntry, now: number): Generator<void, ZoneChange | undefined> {
+    const { changed, copy } = entry
+    entry.stale = false
+    entry.changed = unchanged
+    entry.pace.done(now)
+    try {
+      return yield* copy.change(this.#known.state, changed)
+    } catch (er) {
+      this.#options.log.error('a copy of a zone cannot be made', {
+        zone: copy.apex,
+        err: messageOf(er),
+      })
+      // what it missed now, the next one must not
+      entry.changed = { ...changed, all: true }
+      return undefined
+    }
+  }
+
+  #told({ copy }: CopyEntry, change: ZoneChange | undefined): void {
+    if (change && (change.kind === 'full' || change.set.length + change.drop.length > 0))
+      this.#options.onZone(copy.apex, change)
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * The connection to the leading master: opens the stream the itinerary asks
+ * for, watches its heartbeat, hands events on, and goes the next step when it
+ * ends. What the events mean is the source's business (source.ts).
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { codeOf, fail, messageOf, type Coded } from '../../base/error.ts'
+import type { Log } from '../../base/log.ts'
+import { httpReason, type Http, type HttpStream } from '../../http/client.ts'
+import { Itinerary, type ItineraryOptions, type Outcome, type Step } from './itinerary.ts'
+import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from './operator-api.ts'
+import { RecordReader } from './recordio.ts'
+import { parseState } from './state.ts'
+
+/** What has happened on the connection, for metrics and status. */
+export type SubscriptionCounts = {
+  /** Streams that delivered their state. */
+  subscribed: number
+  polls: number
+  /** Steps that came to nothing, by why: an HttpReason, 'data' or 'silence'. */
+  failures: Record<string, number>
+  events: number
+  bytes: number
+  /** Events, tasks, frameworks and agents that could not be used. */
+  bad: number
+}
+
+export type SubscriptionOptions = ItineraryOptions & {
+  readonly http: Http
+  readonly log: Log
+  /** Called with the events of one moment, in order. Must not throw. */
+  readonly onEvents: (events: readonly MesosEvent[]) => void
+  /** Called when this side learns whether it hears the leader. */
+  readonly onLeading?: (hearing: boolean) => void
+  readonly deadlineMs?: number
+  /** Longest record and longest `/state`. */
+  readonly maxBytes?: number
+  /** Silence after which a stream counts as dead; default three heartbeats. */
+  readonly silenceMs?: (heartbeatMs: number) => number
+}
+
+export type SubscriptionState = 'streaming' | 'polling' | 'connecting' | 'waiting'
+
+const GET_MASTER_MS = 5_000
+const GET_MASTER_BYTES = 256 * 1024
+
+const silent = (): Coded =>
+  fail('the stream of the master went silent', 'EHTTP', { reason: 'silence' })
+
+export class Subscription {
+  readonly #options: SubscriptionOptions
+  readonly #itinerary: Itinerary
+  readonly #closing = new AbortController()
+  readonly counts: SubscriptionCounts = {
+    subscribed: 0,
+    polls: 0,
+    failures: {},
+    events: 0,
+    bytes: 0,
+    bad: 0,
+  }
+  #state: SubscriptionState = 'waiting'
+  #base = ''
+  #trouble = ''
+  #running: Promise<void> | undefined
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options
+    this.#itinerary = new Itinerary(options)
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#running
+  }
+
+  /** Where it stands: what it does, with whom, and the last trouble ('' after a success). */
+  get status(): { state: SubscriptionState; base: string; trouble: string } {
+    return { state: this.#state, base: this.#base, trouble: this.#trouble }
+  }
+
+  async #run(): Promise<void> {
+    let step = this.#itinerary.start()
+    while (!this.#closing.signal.aborted) {
+      if (step.afterMs > 0) {
+        if (this.#state !== 'polling') this.#state = 'waiting'
+        await delay(step.afterMs, undefined, { signal: this.#closing.signal }).catch(() => {})
+        if (this.#closing.signal.aborted) return
+      }
+      const outcome = await this.#take(step)
+      if (outcome.kind !== 'polled') this.#options.onLeading?.(false)
+      step = this.#itinerary.next(outcome)
+    }
+  }
+
+  async #take({ how, base }: Step): Promise<Outcome> {
+    this.#base = base
+    if (base === '') {
+      this.#trouble = 'no master is known'
+      return { kind: 'failed', reached: false }
+    }
+    try {
+      return how === 'stream' ? await this.#stream(base) : await this.#poll(base)
+    } catch (er) {
+      return this.#failed(er)
+    }
+  }
+
+  /** What an error means for the next step; counts and logs it. */
+  #failed(er: unknown): Outcome {
+    if (this.#closing.signal.aborted) return { kind: 'failed', reached: false }
+    const { status, location } = er as { status?: number; location?: string }
+    if (status === 307 || status === 308) {
+      const base = location ? new URL(location).origin : ''
+      this.#trouble = base === '' ? 'the master does not know who leads' : ''
+      return { kind: 'redirect', base }
+    }
+    const reason = httpReason(er) || (codeOf(er) === 'EDATA' ? 'data' : 'other')
+    this.counts.failures[reason] = (this.counts.failures[reason] ?? 0) + 1
+    this.#trouble = messageOf(er)
+    this.#options.log.warn('the Mesos master gives no state', {
+      master: this.#base,
+      err: messageOf(er),
+    })
+    const unsupported = [401, 403, 404, 405, 501].includes(status ?? 0) && this.#state !== 'polling'
+    return unsupported ? { kind: 'unsupported' } : { kind: 'failed', reached: reason !== 'connect' }
+  }
+
+  async #stream(base: string): Promise<Outcome> {
+    this.#state = 'connecting'
+    const { http, deadlineMs, silenceMs = ms => 3 * ms } = this.#options
+    const stream = await http.stream(
+      `${base}/api/v1`,
+      { type: 'SUBSCRIBE' },
+      { signal: this.#closing.signal, ...(deadlineMs === undefined ? {} : { deadlineMs }) },
+    )
+    let silence = false
+    let heartbeat = silenceMs(HEARTBEAT_MS)
+    const hush = (): void => {
+      silence = true
+      stream.close()
+    }
+    let timer = setTimeout(hush, heartbeat)
+    try {
+      const subscribed = await this.#read(base, stream, ms => {
+        if (ms > 0) heartbeat = silenceMs(ms)
+        clearTimeout(timer)
+        timer = setTimeout(hush, heartbeat)
+      })
+      this.#trouble = 'the master ended the stream'
+      return subscribed ? { kind: 'ended' } : { kind: 'failed', reached: true }
+    } catch (er) {
+      const subscribed = this.#state === ('streaming' as SubscriptionState)
+      const outcome = this.#failed(silence ? silent() : er)
+      return subscribed ? { kind: 'ended' } : outcome
+    } finally {
+      clearTimeout(timer)
+      stream.close()
+    }
+  }
+
+  /** Reads until the stream ends; whether it had brought the state. `alive` hears of every chunk. */
+  async #read(
+    base: string,
+    stream: HttpStream,
+    alive: (heartbeatMs: number) => void,
+  ): Promise<boolean> {
+    const reader = new RecordReader(this.#options.maxBytes)
+    const leader = await this.#leader(base)
+    let subscribed = false
+    for await (const chunk of stream.chunks) {
+      this.counts.bytes += chunk.length
+      let heartbeatMs = 0
+      const events: MesosEvent[] = []
+      for (const record of reader.push(chunk)) {
+        const message = this.#message(record, leader)
+        if (message.kind !== 'event') continue
+        const { event } = message
+        this.counts.events++
+        this.counts.bad += message.bad
+        if (event.type === 'load') {
+          heartbeatMs = message.heartbeatMs
+          subscribed = true
+          this.counts.subscribed++
+          this.#state = 'streaming'
+          this.#trouble = ''
+          this.#options.onLeading?.(true)
+        }
+        // events before the state they change are of no use
+        if (subscribed) events.push(event)
+      }
+      alive(heartbeatMs)
+      if (events.length > 0) this.#options.onEvents(events)
+    }
+    return subscribed
+  }
+
+  /**
+   * 'ip:port' of the master that streams: by its own word, because it may have
+   * been asked at 127.0.0.1, which is nobody's leader; else as it was asked.
+   */
+  async #leader(base: string): Promise<string> {
+    const { http } = this.#options
+    const call = {
+      deadlineMs: GET_MASTER_MS,
+      maxBytes: GET_MASTER_BYTES,
+      signal: this.#closing.signal,
+    }
+    const { host } = new URL(base)
+    try {
+      return (
+        masterFromJson(await http.postJson(`${base}/api/v1`, { type: 'GET_MASTER' }, call)) || host
+      )
+    } catch {
+      // not permitted, or an older Mesos: the stream is what matters
+      return host
+    }
+  }
+
+  #message(record: Buffer, leader: string): ReturnType<typeof messageFromJson> {
+    let json: unknown
+    try {
+      json = JSON.parse(record.toString('utf8'))
+    } catch (er) {
+      throw fail(`the stream's record is no JSON: ${messageOf(er)}`, 'EDATA', { cause: er })
+    }
+    const message = messageFromJson(json, leader)
+    if (message.kind === 'bad') {
+      this.counts.bad++
+      this.#options.log.warn('a Mesos event cannot be used', { event: message.what })
+    }
+    return message
+  }
+
+  async #poll(base: string): Promise<Outcome> {
+    this.#state = 'polling'
+    const { http, deadlineMs, maxBytes, follow } = this.#options
+    const json = await http.getJson(`${base}/state`, {
+      redirects: follow ? 1 : 0,
+      signal: this.#closing.signal,
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      ...(maxBytes === undefined ? {} : { maxBytes }),
+    })
+    const { state, self, recovered, bad } = parseState(json)
+    if (state.leader === '') throw fail('the master knows no leader', 'EDATA')
+    if (self !== '' && self !== state.leader) {
+      return { kind: 'redirect', base: `${new URL(base).protocol}//${state.leader}` }
+    }
+    this.counts.polls++
+    this.counts.bad += bad
+    this.#trouble = ''
+    this.#options.onLeading?.(true)
+    this.#options.onEvents([{ type: 'load', state, recovered }])
+    return { kind: 'polled' }
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The names that tasks of one name share, made once. Thousands of tasks of a
+ * cluster have a few hundred names between them, and a name that is kept as
+ * its `Owner` is neither made nor looked for again (see owners.ts).
+ */
+import { domainFrag, label } from '../dcos-names/label.ts'
+import { Owner } from '../dcos-names/owners.ts'
+import { MAX_LABEL, MAX_NAME, speller, type RecordOptions } from './record.ts'
+
+/** `_<name>._tcp` and `_<name>._udp` in one scope. */
+type Services = readonly [tcp: Owner, udp: Owner]
+
+/** The owners of one discovery port: with its protocols, each without and with the port's name. */
+export type PortOwners = { readonly owners: readonly Owner[]; readonly tooLong: boolean }
+
+/** A task's name in one spelling, under its framework. */
+export class Spelling {
+  readonly name: string
+  /** `<name>.<framework>.<domain>` and `<name>.<framework>.slave.<domain>` */
+  readonly own: Owner
+  readonly slave: Owner
+  /** `<framework>.<domain>` and `<framework>.slave.<domain>` */
+  readonly ownScope: string
+  readonly slaveScope: string
+  /** Whether `_<name>` is a label still. */
+  readonly fits: boolean
+  /** Of the port resources. */
+  readonly ownServices: Services
+  readonly slaveServices: Services
+  readonly #last: number
+  readonly #ports = new Map<string, PortOwners>()
+
+  constructor(name: string, ownScope: string, slaveScope: string) {
+    this.name = name
+    this.ownScope = ownScope
+    this.slaveScope = slaveScope
+    this.own = new Owner(`${name}.${ownScope}`)
+    this.slave = new Owner(`${name}.${slaveScope}`)
+    const services = (scope: string): Services => [
+      new Owner(`_${name}._tcp.${scope}`),
+      new Owner(`_${name}._udp.${scope}`),
+    ]
+    this.ownServices = services(ownScope)
+    this.slaveServices = services(slaveScope)
+    const first = name.indexOf('.')
+    this.fits = (first < 0 ? name.length : first) < MAX_LABEL
+    this.#last = name.length - (name.lastIndexOf('.') + 1)
+  }
+
+  /**
+   * `<name>-<hash>-<agent>`, the name cut so that the label it ends in fits. The
+   * original makes a label of more than 63 octets, which no one can ask for.
+   */
+  canonical(suffix: string): string {
+    const { name } = this
+    const room = MAX_LABEL - suffix.length
+    // names end in no dash unless they are cut
+    if (this.#last <= room && !name.endsWith('-')) return name + suffix
+    const from = name.length - this.#last
+    return name.slice(0, from) + name.slice(from, from + room).replace(/-+$/, '') + suffix
+  }
+
+  /** The owners of a port that is named and spoken to like this. */
+  port(portName: string, protocol: string, spell: (s: string) => string): PortOwners {
+    const key = `${protocol} ${portName}`
+    const known = this.#ports.get(key)
+    if (known) return known
+    const service = spell(portName)
+    const owners: Owner[] = []
+    for (const proto of protocolsOf(protocol, spell)) {
+      const of = `_${this.name}._${proto}.${this.ownScope}`
+      owners.push(new Owner(of))
+      if (service !== '' && service.length < MAX_LABEL) owners.push(new Owner(`_${service}.${of}`))
+    }
+    const made = { owners, tooLong: service.length >= MAX_LABEL }
+    if (this.#ports.size >= MAX_PORT_NAMES) this.#ports.clear()
+    this.#ports.set(key, made)
+    return made
+  }
+}
+
+/** A task's name in the spellings it answers to, and why it has none. */
+export type TaskNames = {
+  readonly spellings: readonly Spelling[]
+  readonly problems: readonly string[]
+}
+
+/** Names remembered before all are forgotten and made again. */
+const REMEMBERED = 20_000
+/** Ports of one name that are remembered; a task's are few. */
+const MAX_PORT_NAMES = 64
+/** Room for the agent's part of a canonical name; Mesos writes 'S123'. */
+const MAX_AGENT = 20
+
+/** A label of a name that is taken as it was given. */
+const GIVEN_LABEL = /^[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?$/
+
+/** A DiscoveryInfo name in lower case, dots and all, if that is a name; else ''. */
+const givenName = (name: string): string => {
+  const lower = name.toLowerCase()
+  return lower.length <= MAX_NAME &&
+    lower.split('.').every(part => part.length <= MAX_LABEL && GIVEN_LABEL.test(part))
+    ? lower
+    : ''
+}
+
+/** The protocols a discovery port says, both if none. Marathon writes 'udp,tcp' for both. */
+const protocolsOf = (protocol: string, spell: (s: string) => string): readonly string[] => {
+  const said = new Set(protocol.split(',').map(spell))
+  const usable = [...said].filter(one => one !== '' && one.length < MAX_LABEL)
+  return usable.length > 0 ? usable : ['tcp', 'udp']
+}
+
+/** Remembers names, within bounds. */
+export class NameBook {
+  readonly options: RecordOptions
+  readonly spell: (s: string) => string
+  readonly #frameworks = new Map<string, Map<string, TaskNames>>()
+  readonly #agents = new Map<string, string>()
+  #size = 0
+
+  constructor(options: RecordOptions) {
+    this.options = options
+    this.spell = speller(options)
+  }
+
+  /** By the framework's name and the task's; `discovered` if that is its DiscoveryInfo's. */
+  names(framework: string, task: string, discovered: boolean): TaskNames {
+    if (this.#size >= REMEMBERED) {
+      this.#frameworks.clear()
+      this.#size = 0
+    }
+    const within = discovered ? framework : `${framework}\0`
+    let tasks = this.#frameworks.get(within)
+    if (tasks === undefined) this.#frameworks.set(within, (tasks = new Map()))
+    let names = tasks.get(task)
+    if (names === undefined) {
+      tasks.set(task, (names = this.#make(framework, task, discovered)))
+      this.#size++
+    }
+    return names
+  }
+
+  /** An agent's part of a canonical name: '-s0' of 'cluster-S0'. */
+  agent(id: string): string {
+    let made = this.#agents.get(id)
+    if (made === undefined) {
+      if (this.#agents.size >= REMEMBERED) this.#agents.clear()
+      const short = label(id.slice(id.lastIndexOf('-') + 1))
+        .slice(0, MAX_AGENT)
+        .replace(/-+$/, '')
+      this.#agents.set(id, (made = short === '' ? '' : `-${short}`))
+    }
+    return made
+  }
+
+  #make(framework: string, task: string, discovered: boolean): TaskNames {
+    const fw = domainFrag(framework, this.spell)
+    const name = this.spell(task)
+    const given = discovered ? givenName(task) : ''
+    const problems: string[] = []
+    if (fw === '') problems.push('its framework has no usable name')
+    if (name === '' && given === '') problems.push('it has no usable name')
+    if (problems.length > 0) return { spellings: [], problems }
+    const { domain } = this.options
+    const spelt = (one: string): Spelling =>
+      new Spelling(one, `${fw}.${domain}`, `${fw}.slave.${domain}`)
+    const spellings: Spelling[] = []
+    // the name as given answers beside the normalised one: web.shop beside web-shop
+    if (given !== '' && given !== name) spellings.push(spelt(given))
+    if (name !== '') spellings.push(spelt(name))
+    return { spellings, problems }
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * `l4lb.thisdcos.directory` out of the VIP table.
+ *
+ * answer 'vip', for clusters whose data plane routes VIP addresses:
+ *   <name>                     A, AAAA    the VIP's address
+ * answer 'backends', for clusters without one:
+ *   <name>                     A, AAAA    the healthy backends of all its ports
+ *   _<port>._<proto>.<name>    SRV        the healthy backends of that port
+ *   <address>.<name>           A, AAAA    one backend, the target of the SRV
+ *
+ * `<name>` is '<vip>.<framework>'; all ports of a name share one address, as
+ * in the originals. If no backend is healthy all are answered: health checks
+ * fail together more often for a reason of their own than services do.
+ * Numeric VIPs have no name. A name in its grace time keeps its address, or,
+ * where backends are answered, exists without data.
+ */
+import type { RRset } from '../boundary/messages.ts'
+import {
+  allocateAddresses,
+  DEFAULT_RANGE_V4,
+  DEFAULT_RANGE_V6,
+  type AddressRange,
+} from './hash/vip-address.ts'
+import { addressType, familyOf } from '../base/ip.ts'
+import { isName, TTL, type ZoneMap } from '../boundary/zone.ts'
+import { L4LB_APEX, type Backend } from './record.ts'
+import type { ServedVip } from './table.ts'
+
+export type VipZoneOptions = {
+  readonly answer: 'vip' | 'backends'
+  readonly apex?: string
+  readonly range4?: AddressRange
+  readonly range6?: AddressRange
+  /** False leaves out IPv6 addresses. Default true. */
+  readonly ipv6?: boolean
+}
+
+/** The healthy ones; all of them if none is. */
+const usable = (backends: readonly Backend[]): readonly Backend[] => {
+  const healthy = backends.filter(b => b.weight > 0)
+  return healthy.length > 0 ? healthy : backends
+}
+
+const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
+  const names = new Map<string, ServedVip[]>()
+  for (const vip of vips) {
+    if (vip.name === '') continue
+    const same = names.get(vip.name)
+    if (same) same.push(vip)
+    else names.set(vip.name, [vip])
+  }
+  return names
+}
+
+const rrset = (type: string, data: Iterable<string>): RRset => ({ type, ttl: TTL, data: [...data] })
+
+type Addresses = {
+  readonly v4: ReadonlyMap<string, string>
+  readonly v6: ReadonlyMap<string, string>
+}
+
+/** Addresses by name of every named VIP, for those families its backends have; kept as long as the names are. */
+export class VipAddresses {
+  readonly #last = { 4: new Allocated(4), 6: new Allocated(6) }
+
+  of(
+    vips: readonly ServedVip[],
+    {
+      range4 = DEFAULT_RANGE_V4,
+      range6 = DEFAULT_RANGE_V6,
+      ipv6 = true,
+    }: Omit<VipZoneOptions, 'answer'> = {},
+  ): Addresses {
+    const named = vips.filter(vip => vip.name !== '')
+    const names = (has: (vip: ServedVip) => boolean): string[] =>
+      named.filter(has).map(vip => vip.name)
+    return {
+      v4: this.#last[4].of(
+        names(vip => vip.v4),
+        range4,
+      ),
+      v6: ipv6
+        ? this.#last[6].of(
+            names(vip => vip.v6),
+            range6,
+          )
+        : new Map(),
+    }
+  }
+}
+
+/** One family's addresses: hashing 5,000 names takes 20 ms, and most changes are of backends. */
+class Allocated {
+  readonly #family: 4 | 6
+  #names: readonly string[] = []
+  #range: AddressRange | undefined
+  #addresses: ReadonlyMap<string, string> = new Map()
+
+  constructor(family: 4 | 6) {
+    this.#family = family
+  }
+
+  of(names: readonly string[], range: AddressRange): ReadonlyMap<string, string> {
+    const same =
+      range.min === this.#range?.min &&
+      range.max === this.#range.max &&
+      names.length === this.#names.length &&
+      names.every((name, i) => name === this.#names[i])
+    if (!same) this.#addresses = allocateAddresses(names, this.#family, range)
+    this.#names = names
+    this.#range = range
+    return this.#addresses
+  }
+}
+
+const addressZone = (
+  vips: readonly ServedVip[],
+  apex: string,
+  options: VipZoneOptions,
+  addresses: VipAddresses,
+): ZoneMap => {
+  const zone = new Map<string, readonly RRset[]>()
+  const { v4, v6 } = addresses.of(vips, options)
+  for (const name of byName(vips).keys()) {
+    const rrsets: RRset[] = []
+    const [a, aaaa] = [v4.get(name), v6.get(name)]
+    if (a !== undefined) rrsets.push(rrset('A', [a]))
+    if (aaaa !== undefined) rrsets.push(rrset('AAAA', [aaaa]))
+    // a range that is full leaves a name without data rather than without existence
+    zone.set(`${name}.${apex}`, rrsets)
+  }
+  return zone
+}
+
+/** An address as one label: '10-0-0-11', or the 32 digits of an IPv6 address. */
+const addressLabel = (ip: string): string => {
+  if (familyOf(ip) === 4) return ip.replaceAll('.', '-')
+  const [head = '', tail = ''] = ip.split('::')
+  const groups = (part: string): string[] =>
+    part === '' ? [] : part.split(':').map(g => g.padStart(4, '0'))
+  const [before, after] = [groups(head), groups(tail)]
+  const zeros = new Array<string>(8 - before.length - after.length).fill('0000')
+  return [...before, ...zeros, ...after].join('')
+}
+
+const addressSets = (ips: Iterable<string>): RRset[] => {
+  const sorted = [...new Set(ips)].sort()
+  return (['A', 'AAAA'] as const)
+    .map(type =>
+      rrset(
+        type,
+        sorted.filter(ip => addressType(ip) === type),
+      ),
+    )
+    .filter(({ data }) => data.length > 0)
+}
+
+const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): ZoneMap => {
+  const zone = new Map<string, readonly RRset[]>()
+  for (const [name, same] of byName(vips)) {
+    const owner = `${name}.${apex}`
+    const allowed = (backends: readonly Backend[]): readonly Backend[] =>
+      ipv6 ? backends : backends.filter(b => familyOf(b.ip) === 4)
+    zone.set(owner, addressSets(usable(allowed(same.flatMap(vip => vip.backends))).map(b => b.ip)))
+    for (const vip of same) {
+      const targets: string[] = []
+      for (const { ip, port, weight } of usable(allowed(vip.backends))) {
+        const target = `${addressLabel(ip)}.${owner}`
+        if (!isName(target)) continue
+        // weight 0 would mean "almost never" beside others (RFC 2782); here all are 0 or none is
+        targets.push(`0 ${Math.max(1, weight)} ${port} ${target}`)
+        zone.set(target, addressSets([ip]))
+      }
+      zone.set(
+        `_${vip.port}._${vip.protocol}.${owner}`,
+        targets.length > 0 ? [rrset('SRV', targets)] : [],
+      )
+    }
+  }
+  return zone
+}
+
+/** The zone of a table that already has its grace names (VipTable); `addresses` remembers from one to the next. */
+export const servedVipZone = (
+  vips: readonly ServedVip[],
+  options: VipZoneOptions,
+  addresses = new VipAddresses(),
+): ZoneMap => {
+  const apex = options.apex ?? L4LB_APEX
+  return options.answer === 'vip'
+    ? addressZone(vips, apex, options, addresses)
+    : backendZone(vips, apex, options.ipv6 ?? true)
+}

@@ -1,0 +1,72 @@
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { ControlPlane } from '../../src/control/control-plane.ts'
+import type { Snapshot } from '../../src/boundary/messages.ts'
+import { silent } from '../../src/base/log.ts'
+import { until } from '../fixture/scripted-http.ts'
+
+t.test('this node has a name as soon as it has an address, and under each new one', async t => {
+  const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5300] }', {
+    hostname: 'here',
+    networks: [],
+  })
+  let address = ''
+  const control = new ControlPlane(config, config.listen.addresses, {
+    log: silent,
+    random: Math.random,
+    send: () => {},
+    caughtUp: async () => {},
+    resolve: async () => [],
+    ownAddress: () => address,
+    attached: () => [],
+  })
+  t.teardown(() => control.close())
+  const apex = 'thisnode.thisdcos.directory'
+  const said = (): string => control.zones.zone(apex)?.get(apex)?.[0]?.data.join() ?? ''
+  control.start()
+  t.equal(said(), '', 'at boot')
+  for (const one of ['192.0.2.7', '192.0.2.8']) {
+    address = one
+    await until(() => said() === one)
+    t.equal(said(), one)
+  }
+})
+
+t.test(
+  'who may ask by default follows the networks of this host; a list stays as it is',
+  async t => {
+    for (const [allow, expected] of [
+      ['', ['127.0.0.0/8', '::1/128', '172.17.0.0/16']],
+      ['\nallow: [192.0.2.0/24]', ['192.0.2.0/24']],
+    ] as const) {
+      const { config } = loadConfig(
+        'spartan.yaml',
+        `listen: { addresses: [127.0.0.1:5300] }${allow}`,
+        {
+          hostname: 'here',
+          networks: [],
+        },
+      )
+      let networks: string[] = []
+      let looks = 0
+      const sent: Snapshot[] = []
+      const control = new ControlPlane(config, config.listen.addresses, {
+        log: silent,
+        random: Math.random,
+        send: message => void (message.type === 'snapshot' && sent.push(message.snapshot)),
+        caughtUp: async () => {},
+        resolve: async () => [],
+        // Asked for at each look, before the networks are.
+        ownAddress: () => (looks++, ''),
+        attached: () => networks,
+      })
+      t.teardown(() => control.close())
+      control.start()
+      t.same(sent.at(-1)?.allow, config.allow)
+      networks = ['172.17.0.0/16']
+      const before = looks
+      await until(() => looks >= before + 2)
+      t.same(sent.at(-1)?.allow, expected)
+    }
+  },
+)

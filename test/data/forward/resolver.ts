@@ -1,0 +1,535 @@
+import t from 'tap'
+import { decode, type Answer } from 'dns-packet'
+import type { Snapshot, ZoneApex, ZoneMessage } from '../../../src/boundary/messages.ts'
+import { inOneGo } from '../../../src/mesos/dcos-names/steps.ts'
+import { SLOT } from '../../../src/boundary/counters.ts'
+import { Head } from '../../../src/data/serve/admit.ts'
+import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../../src/data/cache/entry.ts'
+import { putHit, shownTtl } from '../../../src/data/cache/hit.ts'
+import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
+import { plainQuery } from '../../../src/wire/question.ts'
+import { nameWire } from '../../../src/wire/name.ts'
+import { Carrier } from '../../../src/boundary/carrier.ts'
+import { ownersToText } from '../../../src/boundary/zone-text.ts'
+import {
+  a,
+  nxdomain,
+  Plane,
+  positive,
+  questionOf,
+  raceRoute,
+  response,
+  servfail,
+  snapshotOf,
+  soa,
+  udp,
+} from '../../fixture/bench-plane.ts'
+
+const M1 = '192.0.2.1'
+const SOA: ZoneApex = {
+  mname: 'ns.spartan',
+  rname: 'support.mesosphere.com',
+  ttl: 5,
+  refresh: 60,
+  retry: 180,
+  expire: 86_400,
+  minimum: 1,
+}
+const one = (more: Partial<Snapshot> = {}) =>
+  snapshotOf({
+    own: [raceRoute('mesos', [udp(M1, 0)]), ...(more.own ?? [])],
+    ...(more.forward ? { forward: more.forward } : {}),
+    ...(more.special ? { special: more.special } : {}),
+  })
+
+const load = (
+  p: Plane,
+  apex: string,
+  records: Record<string, [string, ...string[]][]>,
+  { loaded = true, number = 7 } = {},
+): void => {
+  const apply = (message: ZoneMessage): unknown => inOneGo(p.zones.apply(message))
+  const set = Object.entries(records).map(
+    ([name, sets]) => [name, sets.map(([type, ...data]) => ({ type, ttl: 5, data }))] as const,
+  )
+  apply({
+    type: 'zone',
+    op: 'load',
+    apex,
+    soa: SOA,
+    ns: 'ns.spartan',
+    serial: 3,
+    owners: set.length,
+  })
+  apply({ type: 'zone', op: 'more', apex, parcel: new Carrier().pack(ownersToText(set)) })
+  apply({ type: 'zone', op: 'commit', apex, number, loaded })
+}
+const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
+
+/** The response an entry gives, decoded by another implementation. */
+const shown = (entry: Entry, name: string, now: number) => {
+  const query = plainQuery(nameWire(name)!, entry.qtype)
+  const head = new Head()
+  head.edns = false
+  const out = Buffer.alloc(65_535)
+  const length = putHit(entry, query, 0, head, out, 0, shownTtl(entry, now))
+  return decode(out.subarray(0, length))
+}
+const lines = (answers: readonly Answer[] | undefined): string[] =>
+  (answers ?? []).map(
+    r =>
+      `${r.name} ${'ttl' in r ? r.ttl : ''} ${r.type} ${'data' in r ? (typeof r.data === 'string' ? r.data : JSON.stringify(r.data)) : ''}`,
+  )
+
+t.test('TTLs follow the policy of the zone', async t => {
+  const rows: [name: string, ttl: number, kept: number][] = [
+    ['web.mesos', 60, 5],
+    ['web.mesos', 3, 3],
+    ['leader.mesos', 60, 1],
+    ['master0.mesos', 60, 1],
+    ['masters.mesos', 60, 5],
+    ['www.example.org', 300, 300],
+    ['www.example.org', 900_000, 86_400],
+  ]
+  for (const [name, ttl, kept] of rows) {
+    const p = await Plane.create(one())
+    const given = p.ask(name)
+    await p.answer(
+      name.endsWith('mesos') ? M1 : '192.0.2.53',
+      response({ answers: [a(name, '203.0.113.1', ttl)] }),
+    )
+    await new Promise(setImmediate)
+    t.equal(given[0]?.entry.ttl, kept, `${name} ${ttl}`)
+  }
+})
+
+t.test(
+  'negative answers are kept by the SOA outside, a second inside, and SOA-less ones not at all outside',
+  async t => {
+    const p = await Plane.create(one())
+    const inside = p.ask('nope.mesos')
+    p.reply(M1, nxdomain('nope.mesos'))
+    t.equal(inside[0]!.entry.ttl, 1)
+    const odd = p.ask('_x._tcp.mesos', 'SRV')
+    p.reply(M1, response({}))
+    t.equal(odd[0]!.entry.ttl, 1, 'NOERROR without SOA, as Mesos-DNS says of unknown SRV names')
+    const outside = p.ask('nope.example.org')
+    await p.answer('192.0.2.53', response({ rcode: 3, authorities: [soa('example.org', 300, 30)] }))
+    await new Promise(setImmediate)
+    t.equal(outside[0]!.entry.ttl, 30)
+    const bare = p.ask('bare.example.org')
+    await p.answer('192.0.2.53', response({ rcode: 3 }))
+    await new Promise(setImmediate)
+    t.equal(bare[0]!.entry.ttl, 0)
+    t.notOk([...p.cache.all()].includes(bare[0]!.entry))
+  },
+)
+
+t.test('a referral is no answer', async t => {
+  const p = await Plane.create(one())
+  const given = p.ask('www.example.org')
+  await p.answer(
+    '192.0.2.53',
+    response({
+      authorities: [{ name: 'org', type: 'NS', ttl: 60, class: 'IN', data: 'ns.example.net' }],
+    }),
+  )
+  await new Promise(setImmediate)
+  p.io.advance(2000)
+  await new Promise(setImmediate)
+  t.equal(given[0]?.entry.kind, FAILURE)
+})
+
+t.test('a failure is kept a second, then two, and never over a good answer', async t => {
+  const p = await Plane.create(one())
+  const ttls: number[] = []
+  for (let i = 0; i < 8; i++) {
+    const given = p.ask('web.mesos')
+    p.reply(M1, servfail)
+    ttls.push(given[0]!.entry.ttl)
+    p.io.advance(given[0]!.entry.ttl * 1000)
+  }
+  t.same(ttls, [1, 2, 4, 8, 16, 30, 30, 30])
+  const good = p.ask('web.mesos')
+  p.reply(M1, positive('web.mesos', '203.0.113.1'))
+  t.equal(good[0]!.entry.kind, POSITIVE)
+  p.io.advance(6000)
+  const stale = p.ask('web.mesos')
+  p.reply(M1, servfail)
+  t.equal(stale[0]!.entry.ref, good[0]!.entry.ref)
+  t.equal(stale[0]!.ede, 3)
+})
+
+t.test('a stale answer comes after half a second, and the refresh still counts', async t => {
+  const p = await Plane.create(one())
+  p.ask('web.mesos')
+  p.reply(M1, positive('web.mesos', '203.0.113.1'))
+  p.io.advance(6000)
+  const given = p.ask('web.mesos')
+  p.io.advance(499)
+  t.same(given, [])
+  p.io.advance(1)
+  t.equal(given[0]!.ede, 3)
+  p.reply(M1, positive('web.mesos', '203.0.113.9'))
+  t.same(lines(shown([...p.cache.all()][0]!, 'web.mesos', p.io.time).answers), [
+    'web.mesos 5 A 203.0.113.9',
+  ])
+  t.equal(p.counters[SLOT.staleServed], 1)
+})
+
+t.test('after a failed refresh stale answers come at once until the next try', async t => {
+  const p = await Plane.create(one())
+  p.ask('web.mesos')
+  p.reply(M1, positive('web.mesos', '203.0.113.1'))
+  p.io.advance(6000)
+  p.ask('web.mesos')
+  p.reply(M1, servfail)
+  const sent = p.io.sent.length
+  const given = p.ask('web.mesos')
+  t.equal(given[0]!.ede, 3)
+  t.equal(p.io.sent.length, sent, 'nobody was asked')
+  p.io.advance(2100)
+  p.ask('web.mesos')
+  t.equal(p.io.sent.length, sent + 1)
+})
+
+t.test('an empty list of masters is SERVFAIL with the reason, not NXDOMAIN', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [])] }))
+  const given = p.ask('web.mesos')
+  t.equal(rcodeOf(given[0]!.entry), 2)
+  t.equal(given[0]!.entry.ede, 14)
+})
+
+t.test('RD=0 is refused for what is forwarded', async t => {
+  const p = await Plane.create(one())
+  const given = p.ask('www.example.org', 'A', { rd: false })
+  t.equal(rcodeOf(given[0]!.entry), 5)
+  t.equal(given[0]!.entry.ede, 20)
+})
+
+t.test('ANY gets the minimal answer outside, and everything inside', async t => {
+  const p = await Plane.create(one({ own: [local('spartan')] }))
+  load(p, 'spartan', {
+    'ready.spartan': [
+      ['A', '127.0.0.1'],
+      ['TXT', 'yes'],
+    ],
+  })
+  const outside = p.ask('www.example.org', 'ANY')
+  t.match(lines(shown(outside[0]!.entry, 'www.example.org', p.io.time).answers), [
+    /^www\.example\.org 3789 HINFO/,
+  ])
+  const inside = p.ask('ready.spartan', 'ANY')
+  t.equal(shown(inside[0]!.entry, 'ready.spartan', p.io.time).answers?.length, 2)
+})
+
+t.test('a local zone answers as RFC 1034 says', async t => {
+  const p = await Plane.create(one({ own: [local('l4lb.thisdcos.directory'), local('localhost')] }))
+  load(p, 'l4lb.thisdcos.directory', {
+    'web.marathon.l4lb.thisdcos.directory': [['A', '11.0.0.1']],
+    '_80._tcp.web.marathon.l4lb.thisdcos.directory': [
+      ['SRV', '0 1 80 web.marathon.l4lb.thisdcos.directory'],
+    ],
+  })
+  load(p, 'localhost', { localhost: [['A', '127.0.0.1']], '*.localhost': [['A', '127.0.0.1']] })
+  const ask = (name: string, type = 'A') => {
+    const { entry } = p.ask(name, type)[0]!
+    const { answers, authorities, additionals } = shown(entry, name, p.io.time)
+    return {
+      rcode: rcodeOf(entry),
+      answers: lines(answers),
+      soa: authorities?.map(r => r.name),
+      more: lines(additionals),
+      ttl: entry.ttl,
+    }
+  }
+  const apex = 'l4lb.thisdcos.directory'
+  t.match(ask(`web.marathon.${apex}`), {
+    rcode: 0,
+    answers: [`web.marathon.${apex} 5 A 11.0.0.1`],
+    ttl: 5,
+  })
+  t.match(ask(`WEB.Marathon.${apex}`), { rcode: 0, ttl: 5 }, 'whatever the case')
+  t.match(
+    ask(`web.marathon.${apex}`, 'AAAA'),
+    { rcode: 0, answers: [], soa: [apex], ttl: 1 },
+    'NODATA',
+  )
+  t.match(
+    ask(`marathon.${apex}`),
+    { rcode: 0, answers: [], soa: [apex] },
+    'an empty non-terminal is NODATA',
+  )
+  t.match(ask(`nope.${apex}`), { rcode: 3, soa: [apex], ttl: 1 })
+  t.match(ask(apex, 'SOA'), { rcode: 0, answers: [/SOA/] })
+  t.match(ask(apex, 'NS'), { rcode: 0, answers: [/3600 NS ns\.spartan/] }, 'TTL of the NS set')
+  t.match(ask(`_80._tcp.web.marathon.${apex}`, 'SRV'), {
+    more: [`web.marathon.${apex} 5 A 11.0.0.1`],
+  })
+  t.match(ask('a.b.localhost'), { rcode: 0, answers: ['a.b.localhost 5 A 127.0.0.1'] })
+})
+
+t.test('a zone whose data has not come is SERVFAIL with the reason', async t => {
+  const p = await Plane.create(one({ own: [local('l4lb.thisdcos.directory')] }))
+  load(p, 'l4lb.thisdcos.directory', {}, { loaded: false })
+  const { entry } = p.ask('web.marathon.l4lb.thisdcos.directory')[0]!
+  t.same([rcodeOf(entry), entry.ede], [2, 14])
+  t.same([...p.cache.all()], [], 'and is not kept')
+})
+
+t.test('a CNAME leads from zone to zone and out of them', async t => {
+  const p = await Plane.create(
+    one({ own: [local('component.thisdcos.directory'), local('dcos.thisdcos.directory')] }),
+  )
+  load(p, 'component.thisdcos.directory', {
+    'registry.component.thisdcos.directory': [['CNAME', 'master.dcos.thisdcos.directory']],
+    'out.component.thisdcos.directory': [['CNAME', 'www.example.org']],
+    'loop.component.thisdcos.directory': [['CNAME', 'loop.component.thisdcos.directory']],
+  })
+  load(p, 'dcos.thisdcos.directory', { 'master.dcos.thisdcos.directory': [['A', '192.0.2.7']] })
+  const inside = p.ask('registry.component.thisdcos.directory')[0]!
+  t.same(lines(shown(inside.entry, 'registry.component.thisdcos.directory', p.io.time).answers), [
+    'registry.component.thisdcos.directory 5 CNAME master.dcos.thisdcos.directory',
+    'master.dcos.thisdcos.directory 5 A 192.0.2.7',
+  ])
+  const out = p.ask('out.component.thisdcos.directory')
+  await p.answer(
+    '192.0.2.53',
+    response({
+      answers: [
+        { name: 'www.example.org', type: 'CNAME', ttl: 60, class: 'IN', data: 'w.example.net' },
+        a('w.example.net', '203.0.113.4'),
+      ],
+    }),
+  )
+  await new Promise(setImmediate)
+  t.same(lines(shown(out[0]!.entry, 'out.component.thisdcos.directory', p.io.time).answers), [
+    'out.component.thisdcos.directory 5 CNAME www.example.org',
+    'www.example.org 5 CNAME w.example.net',
+    'w.example.net 5 A 203.0.113.4',
+  ])
+  t.equal(rcodeOf(p.ask('loop.component.thisdcos.directory')[0]!.entry), 2)
+})
+
+t.test('an alias is answered under the name that was asked', async t => {
+  const apex = 'l4lb.thisdcos.directory'
+  const p = await Plane.create(
+    one({
+      own: [local(apex), { kind: 'rename', zone: 'dclb.thisdcos.directory', to: apex, label: 0 }],
+    }),
+  )
+  load(p, apex, {
+    [`web.marathon.${apex}`]: [
+      ['A', '11.0.0.1'],
+      ['A', '11.0.0.2'],
+    ],
+    [`_80._tcp.web.marathon.${apex}`]: [['SRV', `0 1 80 web.marathon.${apex}`]],
+  })
+  const name = 'web.marathon.dclb.thisdcos.directory'
+  const { entry } = p.ask(name)[0]!
+  t.match(lines(shown(entry, name, p.io.time).answers), [`${name} 5 A 11.0.0.1`])
+  const srv = p.ask(`_80._tcp.${name}`, 'SRV')[0]!.entry
+  t.match(lines(shown(srv, `_80._tcp.${name}`, p.io.time).answers), [
+    /"target":"web\.marathon\.dclb\.thisdcos\.directory"/,
+  ])
+  const no = p.ask('nope.dclb.thisdcos.directory')[0]!.entry
+  t.equal(no.kind, NEGATIVE)
+  t.match(shown(no, 'nope.dclb.thisdcos.directory', p.io.time).authorities, [
+    { name: 'dclb.thisdcos.directory' },
+  ])
+  t.equal(p.resolver.sourceOf(name), 7, 'and depends on the zone it leads to')
+})
+
+t.test('forward zones and special names are found by their longest suffix', async t => {
+  const forward = [
+    {
+      ...raceRoute('corp.example', [udp('192.0.2.60', 5, 53)]),
+      policy: 'hedge',
+      ttl: 'external',
+      number: -3,
+    },
+    {
+      ...raceRoute('eu.corp.example', [udp('192.0.2.61', 6, 53)]),
+      policy: 'hedge',
+      ttl: 'external',
+      number: -4,
+    },
+  ] as Snapshot['forward']
+  const p = await Plane.create(
+    one({ forward, special: [{ kind: 'special', zone: 'test', label: 1 }] }),
+  )
+  const to = async (name: string) => {
+    p.ask(name)
+    await new Promise(setImmediate)
+    return p.io.sent.at(-1)?.to.address
+  }
+  t.equal(await to('a.corp.example'), '192.0.2.60')
+  t.equal(await to('a.eu.corp.example'), '192.0.2.61')
+  t.equal(await to('corp.example'), '192.0.2.60')
+  t.equal(await to('acorp.example'), '192.0.2.53')
+  const sent = p.io.sent.length
+  t.equal(rcodeOf(p.ask('foo.test')[0]!.entry), 3)
+  t.equal(p.io.sent.length, sent, 'nothing leaked')
+})
+
+t.test(
+  'external upstreams are hedged: the next is asked when the first is late, or at once when it failed',
+  async t => {
+    const rest = {
+      kind: 'forward',
+      zone: '',
+      label: 1,
+      number: -9,
+      policy: 'hedge',
+      ttl: 'external',
+      upstreams: [udp('192.0.2.53', 9, 53), udp('192.0.2.54', 10, 53)],
+    } as const
+    const p = await Plane.create(snapshotOf({ rest }))
+    const given = p.ask('www.example.org')
+    await new Promise(setImmediate)
+    t.same(
+      p.io.sent.map(s => s.to.address),
+      ['192.0.2.53'],
+    )
+    p.io.advance(100)
+    await new Promise(setImmediate)
+    t.same(
+      p.io.sent.map(s => s.to.address),
+      ['192.0.2.53', '192.0.2.54'],
+    )
+    p.reply('192.0.2.54', positive('www.example.org', '203.0.113.1'))
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    t.equal(given[0]?.entry.kind, POSITIVE)
+    const sent = p.io.sent.length
+    const second = p.ask('b.example.org')
+    await new Promise(setImmediate)
+    const first = p.io.sent.at(-1)!.to.address
+    p.reply(first, servfail)
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    t.equal(p.io.sent.length, sent + 2, 'fail fast')
+    p.reply(p.io.sent.at(-1)!.to.address, positive('b.example.org', '203.0.113.2'))
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    t.equal(second[0]?.entry.kind, POSITIVE)
+  },
+)
+
+t.test(
+  'records that do not belong to the question are dropped before anything is kept',
+  async t => {
+    const p = await Plane.create(one())
+    const given = p.ask('www.example.org')
+    await p.answer(
+      '192.0.2.53',
+      response({
+        answers: [a('www.example.org', '203.0.113.1'), a('bank.example.net', '203.0.113.66')],
+        authorities: [
+          { name: 'example.net', type: 'NS', ttl: 60, class: 'IN', data: 'evil.example' },
+        ],
+        additionals: [a('evil.example', '203.0.113.67')],
+      }),
+    )
+    await new Promise(setImmediate)
+    const message = shown(given[0]!.entry, 'www.example.org', p.io.time)
+    t.same(lines(message.answers), ['www.example.org 60 A 203.0.113.1'])
+    t.same([message.authorities, message.additionals], [[], []])
+    t.equal(p.cache.entries, 1)
+  },
+)
+
+t.test('a CNAME chain that loops is a failure', async t => {
+  const p = await Plane.create(one())
+  const cname = (name: string, data: string): Answer => ({
+    name,
+    type: 'CNAME',
+    ttl: 60,
+    class: 'IN',
+    data,
+  })
+  const given = p.ask('web.mesos')
+  p.reply(
+    M1,
+    response({
+      answers: Array.from({ length: 20 }, (_, i) =>
+        cname(i === 0 ? 'web.mesos' : `c${i}.mesos`, `c${i + 1}.mesos`),
+      ),
+    }),
+  )
+  t.equal(given[0]!.entry.kind, FAILURE)
+})
+
+t.test('a liked name is refreshed near its end, within the budget', async t => {
+  const p = await Plane.create(one())
+  p.ask('www.example.org')
+  await p.answer('192.0.2.53', positive('www.example.org', '203.0.113.1'))
+  await new Promise(setImmediate)
+  const entry = [...p.cache.all()][0]!
+  const sent = p.io.sent.length
+  p.resolver.prefetch(entry)
+  p.resolver.prefetch(entry)
+  await new Promise(setImmediate)
+  t.equal(p.io.sent.length, sent + 1, 'one at a time')
+  await p.answer('192.0.2.53', servfail)
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  t.equal([...p.cache.all()][0]!.ref, entry.ref, 'a failed refresh extends and replaces nothing')
+})
+
+t.test('beyond the bound the oldest question is given up', async t => {
+  const p = await Plane.create(one(), { maxInFlight: 3 })
+  const all = Array.from({ length: 5 }, (_, i) => p.ask(`n${i}.mesos`))
+  t.same(
+    all.map(given => given.length),
+    [1, 1, 0, 0, 0],
+  )
+  t.equal(p.resolver.inFlight, 3)
+  t.equal(p.counters[SLOT.shed], 2)
+})
+
+t.test('the copy of the Mesos zone answers when every master is dead', async t => {
+  const p = await Plane.create(
+    snapshotOf({
+      own: [
+        raceRoute('mesos', [udp(M1, 0)], { copy: 'mesos.thisdcos.directory' }),
+        local('mesos.thisdcos.directory'),
+      ],
+    }),
+  )
+  load(p, 'mesos.thisdcos.directory', { 'web.mesos.thisdcos.directory': [['A', '203.0.113.8']] })
+  const given = p.ask('web.mesos')
+  const { socket, to } = p.io.sent.at(-1)!
+  p.io.refuse(socket, to)
+  t.same(lines(shown(given[0]!.entry, 'web.mesos', p.io.time).answers), [
+    'web.mesos 5 A 203.0.113.8',
+  ])
+})
+
+t.test('DO and CD make questions of their own', async t => {
+  const p = await Plane.create(one())
+  p.ask('web.mesos')
+  p.ask('web.mesos', 'A', { dnssecOk: true })
+  t.equal(p.io.sent.length, 2)
+  t.equal(p.io.sent[1]!.bytes[p.io.sent[1]!.bytes.length - 4], 0x80, 'DO travels upstream')
+})
+
+t.test('names that print alike are different names', async t => {
+  const dotted = Buffer.from('\x05a.b.c\x05mesos\x00', 'latin1')
+  const p = await Plane.create(one())
+  p.ask('a.b.c.mesos')
+  const wire = plainQuery(dotted, 1)
+  p.resolver.resolve(
+    {
+      ...questionOf('x.mesos'),
+      wire,
+      qnameEnd: wire.length - 15,
+      questionEnd: wire.length - 11,
+      name: 'a\\.b\\.c.mesos',
+    },
+    true,
+    () => {},
+  )
+  t.equal(p.io.sent.length, 2)
+  t.not(p.io.sent[0]!.bytes.toString('latin1'), p.io.sent[1]!.bytes.toString('latin1'))
+})

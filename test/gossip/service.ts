@@ -1,0 +1,210 @@
+/**
+ * The gossip as the daemon has it, over real sockets on loopback: nodes find
+ * each other, what one publishes is shown by all, and a restarted one serves
+ * what it had on disk before anybody answers.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { generatedKey } from '../../src/gossip/keyring.ts'
+import { Gossip } from '../../src/gossip/service.ts'
+import { silent } from '../../src/base/log.ts'
+import { freePort, ownAddresses } from '../fixture/address.ts'
+
+const until = async (what: () => boolean): Promise<boolean> => {
+  for (let i = 0; i < 2_000; i++) {
+    if (what()) return true
+    await sleep(10)
+  }
+  return false
+}
+
+type Where = { readonly address: string; readonly port: number }
+
+const start = async (
+  t: Test,
+  node: string,
+  bind: Where,
+  seeds: readonly Where[],
+  stateDir = '',
+  keyring = '',
+): Promise<Gossip> => {
+  const gossip = new Gossip({
+    config: {
+      bind,
+      advertise: undefined,
+      seeds,
+      keyring,
+      insecure: keyring === '',
+      clusterName: '',
+      stateDir,
+    },
+    node,
+    version: '0.0.0',
+    log: silent,
+    now: () => performance.now(),
+    random: Math.random,
+    wallClock: Date.now,
+    allow: key => !key.name.endsWith('.spartan'),
+  })
+  t.teardown(() => gossip.ring.close())
+  await gossip.start()
+  return gossip
+}
+
+const shown = (gossip: Gossip): string[] =>
+  [...gossip.records.entries('vip')]
+    .map(e => `${e.name} ${e.owner} ${Buffer.from(e.value).toString()}${e.stale ? ' stale' : ''}`)
+    .sort()
+
+const publish = (gossip: Gossip, name: string, value: string): boolean =>
+  gossip.records.publish({ kind: 'vip', name }, Buffer.from(value))
+
+t.test('nodes over encrypted sockets learn from each other what each publishes', async t => {
+  const addresses = ownAddresses(3)
+  const port = await freePort(addresses)
+  const at = addresses.map(address => ({ address, port }))
+  const keyring = join(t.testdir({}), 'keyring.json')
+  writeFileSync(keyring, JSON.stringify([generatedKey()]), { mode: 0o600 })
+  const [first, second, third] = at as [Where, Where, Where]
+  const a = await start(t, 'a', first, [], '', keyring)
+  await a.synced
+  publish(a, 'web.marathon', 'a')
+  const b = await start(t, 'b', second, [first], '', keyring)
+  await b.synced
+  t.ok(await until(() => shown(b).length === 1), 'a joiner has what was there')
+  const c = await start(t, 'c', third, [second], '', keyring)
+  publish(b, 'web.marathon', 'b')
+  publish(b, 'ready.spartan', 'never')
+  for (const node of [a, b, c])
+    t.ok(
+      await until(() => shown(node).join() === 'web.marathon a a,web.marathon b b'),
+      shown(node).join(),
+    )
+  t.ok(await until(() => a.members().length === 3))
+  t.equal(a.status().encrypted, true)
+  t.ok(a.members().every(member => member.capable && member.tags['role'] === 'spartan'))
+  await b.close()
+  t.ok(await until(() => shown(a).join() === 'web.marathon a a'), 'who says good-bye is hidden')
+})
+
+t.test('a restarted node serves what it had, marked stale, and then what there is', async t => {
+  const addresses = ownAddresses(2)
+  const port = await freePort(addresses)
+  const [first, second] = addresses.map(address => ({ address, port })) as [Where, Where]
+  const stateDir = join(t.testdir({ state: {} }), 'state', 'gossip')
+  const a = await start(t, 'a', first, [])
+  publish(a, 'web.marathon', 'one')
+  const b = await start(t, 'b', second, [first], stateDir)
+  publish(b, 'mine.marathon', 'b')
+  t.ok(await until(() => shown(a).length === 2 && shown(b).length === 2))
+  await b.close()
+  t.ok(existsSync(join(stateDir, 'records')))
+  publish(a, 'web.marathon', 'two')
+  await a.close()
+  const alone = await start(t, 'b', second, [first], stateDir)
+  t.same(shown(alone), ['mine.marathon b b stale', 'web.marathon a one stale'])
+  t.notOk(alone.records.synced)
+  const again = await start(t, 'a', first, [])
+  publish(again, 'web.marathon', 'three')
+  t.ok(
+    await until(() => shown(alone).join() === 'mine.marathon b b,web.marathon a three'),
+    shown(alone).join(),
+  )
+  await alone.close()
+  t.ok(readFileSync(join(stateDir, 'records')).length > 50)
+})
+
+t.test('records of ours that find no room are told of in the log, once a minute', async t => {
+  const [address = ''] = ownAddresses(1)
+  const said: { readonly message: string; readonly fields?: object }[] = []
+  const log = {
+    ...silent,
+    warn: (message: string, fields?: object) =>
+      said.push({ message, ...(fields ? { fields } : {}) }),
+  }
+  let later = 0
+  const gossip = new Gossip({
+    config: {
+      bind: { address, port: 0 },
+      advertise: undefined,
+      seeds: [],
+      keyring: '',
+      insecure: true,
+      clusterName: '',
+      stateDir: '',
+    },
+    node: 'a',
+    version: '0.0.0',
+    log: log as typeof silent,
+    now: () => performance.now() + later,
+    random: Math.random,
+    wallClock: Date.now,
+    allow: () => true,
+    limits: { ownerEntries: 2 },
+  })
+  t.teardown(() => gossip.ring.close())
+  await gossip.start()
+  const warned = (): number => said.filter(({ message }) => message.includes('no room')).length
+  for (const name of ['one', 'two', 'three']) t.ok(publish(gossip, name, 'x'))
+  t.ok(await until(() => warned() === 1))
+  t.match(
+    said.find(({ message }) => message.includes('no room')),
+    { fields: { cap: 'owner-cap', records: 1 } },
+  )
+  t.equal(gossip.records.stats().waiting, 1, 'the metric has them')
+  publish(gossip, 'four', 'x')
+  t.ok(await until(() => gossip.records.stats().waiting === 2))
+  t.equal(warned(), 1)
+  later = 61_000
+  publish(gossip, 'five', 'x')
+  t.ok(await until(() => warned() === 2))
+})
+
+t.test('a host without an address waits for no others, and gossips when it has one', async t => {
+  const [seed = ''] = ownAddresses(1)
+  let [later, own] = [0, '']
+  const gossip = new Gossip({
+    config: {
+      bind: { address: '0.0.0.0', port: 0 },
+      advertise: undefined,
+      seeds: [{ address: seed, port: 1 }],
+      keyring: '',
+      insecure: true,
+      clusterName: '',
+      stateDir: '',
+    },
+    ownAddress: () => own,
+    node: 'a',
+    version: '0.0.0',
+    log: silent,
+    now: () => performance.now() + later,
+    random: Math.random,
+    wallClock: Date.now,
+    allow: () => true,
+  })
+  t.teardown(() => gossip.ring.close())
+  await t.rejects(gossip.start(), { code: 'ESTATE' })
+  publish(gossip, 'web', 'x')
+  t.notOk(gossip.records.synced)
+  later = 31_000
+  t.ok(await until(() => gossip.records.synced))
+  await gossip.synced
+  t.same(
+    [...gossip.records.entries('vip')].map(entry => entry.name),
+    ['web'],
+  )
+  own = seed
+  await gossip.start()
+  t.equal(gossip.status().at.address, seed)
+})
+
+t.test('a state directory that holds nonsense is no reason not to start', async t => {
+  const [address = ''] = ownAddresses(1)
+  const stateDir = t.testdir({ records: 'nonsense', 'ring.json': '{' })
+  const gossip = await start(t, 'a', { address, port: 0 }, [], stateDir)
+  await gossip.synced
+  t.same(shown(gossip), [])
+  await gossip.close()
+})

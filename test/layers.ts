@@ -1,0 +1,93 @@
+/** The walls of the house: imports point down the table in src/README.md, and never in a circle. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const root = new URL('../src', import.meta.url).pathname
+const map = readFileSync(join(root, 'README.md'), 'utf8')
+
+/** The layers, top first, each with the packages it may import. */
+const LAYERS = map
+  .slice(map.indexOf('<!-- layers -->'), map.indexOf('<!-- /layers -->'))
+  .split('\n')
+  .filter(line => line.startsWith('| `'))
+  .map(line => {
+    const [, folder = '', , packages = ''] = line.split('|').map(cell => cell.trim())
+    return { folder: folder.replace(/[`/]/g, ''), packages: packages.split(', ').filter(Boolean) }
+  })
+
+/** The one file of each package that others go through; the rest are held to their folders by the table. */
+const HOMES: Readonly<Record<string, RegExp>> = {
+  'dns-packet': /^data\/answer\/message\.ts$/,
+  'lru-cache': /^data\/cache\/packet-cache\.ts$/,
+  undici: /^http\/client\.ts$/,
+  koffi: /^(data\/io\/libc|ops\/socket-calls)\.ts$/,
+  pino: /^base\/journal\.ts$/,
+}
+
+const files = readdirSync(root, { recursive: true })
+  .map(String)
+  .filter(file => file.endsWith('.ts'))
+const IMPORT = /(?:^(?:import|export)\b[^;'"]*?\bfrom |^import |\bimport\()\s*'([^']+)'/gm
+const packageOf = (from: string): string => from.split('/')[0]!
+const importsOf = (file: string): string[] =>
+  [...readFileSync(join(root, file), 'utf8').matchAll(IMPORT)].map(m => m[1]!)
+/** File → files of ours that it imports. */
+const graph = new Map(
+  files.map(file => [
+    file,
+    importsOf(file)
+      .filter(from => from.startsWith('.'))
+      .map(from => normalize(join(dirname(file), from))),
+  ]),
+)
+const layerOf = (file: string): number =>
+  LAYERS.findIndex(({ folder }) => folder === file.split('/')[0])
+
+t.test('src has one loose file, and every folder is in the table', async t => {
+  t.strictSame(
+    files.filter(file => !file.includes('/')),
+    ['main.ts'],
+  )
+  t.ok(LAYERS.length > 10)
+  for (const file of files) t.ok(layerOf(file) >= 0, file)
+})
+
+t.test('no import points up', async t => {
+  let seen = 0
+  for (const [file, targets] of graph) {
+    for (const target of targets) {
+      seen++
+      if (!graph.has(target)) t.fail(`${file} imports ${target}, which there is not`)
+      if (layerOf(target) < layerOf(file)) t.fail(`${file} imports ${target}`)
+    }
+  }
+  t.ok(seen > graph.size)
+})
+
+t.test('no files import each other in a circle', async t => {
+  const done = new Set<string>()
+  const path: string[] = []
+  const visit = (file: string): void => {
+    const at = path.indexOf(file)
+    if (at >= 0) return void t.fail([...path.slice(at), file].join(' → '))
+    if (done.has(file)) return
+    path.push(file)
+    for (const target of graph.get(file) ?? []) visit(target)
+    path.pop()
+    done.add(file)
+  }
+  for (const file of graph.keys()) visit(file)
+  t.equal(done.size, graph.size)
+})
+
+t.test('no package is imported outside its home', async t => {
+  for (const file of files) {
+    for (const from of importsOf(file)) {
+      if (from.startsWith('.') || from.startsWith('node:')) continue
+      t.ok(LAYERS[layerOf(file)]?.packages.includes(packageOf(from)), `${from} in ${file}`)
+      const home = HOMES[from]
+      if (home) t.match(file, home, `${from} in ${file}`)
+    }
+  }
+})
