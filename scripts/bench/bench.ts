@@ -36,7 +36,7 @@ export type BenchOptions = {
   readonly settleMs?: number
   /** The `main.js` of another build, measured beside this one as 'before'. */
   readonly against?: string
-  /** Put the table into README.md of the current folder, between its markers. */
+  /** Put the table into scripts/bench/README.md below the current folder, between its markers. */
   readonly write?: boolean
   readonly json?: boolean
   /** Where the report goes; progress goes to standard error. */
@@ -100,7 +100,7 @@ export const bench = async (options: BenchOptions): Promise<number> => {
       ...said('servers', options.servers),
     ]
     writeBetweenMarkers(
-      resolve('README.md'),
+      resolve('scripts/bench/README.md'),
       markdownReport(rows, starts, machine, command.join(' '), new Date()),
     )
   }

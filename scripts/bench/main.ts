@@ -16,7 +16,7 @@ await new Command('npm run bench --')
   .option('-s, --seconds <number>', 'length of one measurement', number(1, 600))
   .option('-r, --runs <number>', 'measurements of each, of which the median counts', number(1, 100))
   .option('--against <file>', "another build's main.js, to be measured beside this one")
-  .option('--write', 'put the table into the README of the current folder', false)
+  .option('--write', 'put the table into scripts/bench/README.md', false)
   .option('--json', 'print the measurements as JSON', false)
   .addHelpText('after', examples('npm run bench', 'npm run bench -- --cases hit,miss --runs 5'))
   .action(async (options: BenchOptions) => {

@@ -1,6 +1,6 @@
 /**
  * Measurements as people read them: medians, ratios to ours, one table for a
- * terminal and one for the README.
+ * terminal and one for README.md beside this file.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -123,7 +123,7 @@ const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses):
   return [lines.join('\n')]
 }
 
-/** The table of the README, with where and how it was made. */
+/** The table of that README, with where and how it was made. */
 export const markdownReport = (
   rows: readonly Row[],
   starts: readonly Start[],

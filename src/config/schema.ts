@@ -1,6 +1,6 @@
 /**
  * Every key of the configuration, once: how it is read, its default, and what
- * it does. The manual page and the README are checked against KEYS, which is
+ * it does. The manual page and deploy/configuration.md are checked against KEYS, which is
  * this declaration as a flat table; what depends on several keys together is
  * in rules.ts.
  */

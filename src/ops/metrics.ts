@@ -1,6 +1,6 @@
 /**
  * Every metric, declared once: name, labels, help, and where the number comes
- * from. The table in the README is checked against METRICS. Home of
+ * from. The table in deploy/metrics.md is checked against METRICS. Home of
  * prom-client, which keeps the process's own metrics and writes the text.
  *
  * Queries are counted by the data thread in numbered slots (boundary/counters.ts);

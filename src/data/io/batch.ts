@@ -2,7 +2,7 @@
  * The Linux body of PacketIO: recvmmsg and sendmmsg over memory laid out once,
  * driven by the inverted loop. Per batch only lengths change, and nothing is
  * made per packet. One call per datagram is what a C server pays for; the
- * figures are in the design page and in README's table (`spartan bench`).
+ * figures are in scripts/bench/README.md.
  */
 import { fail } from '../../base/error.ts'
 import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'
