@@ -15,7 +15,7 @@ import { nameWire } from '../../../src/wire/name.ts'
 // What the real server said: every dig and raw block is replayed against ours.
 
 const file = (name: string): string =>
-  readFileSync(new URL(`../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8')
+  readFileSync(new URL(`../../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8')
 
 const recorded = parseState(JSON.parse(file('mesos-master-state.json'))).state
 const transcript = file('transcript.md')
