@@ -39,6 +39,11 @@ export class Intents {
     return true
   }
 
+  /** The member's last intent was to leave, whatever we took it for. */
+  leave(name: string): void {
+    this.#leaving.add(name)
+  }
+
   /** An intent about somebody we do not know yet; false if it is old news. */
   keep(name: string, leave: boolean, ltime: LamportTime, now: number): boolean {
     const had = this.#waiting.get(name)

@@ -44,8 +44,11 @@ export type SerfHooks = {
   readonly onQuery: (name: string, payload: Uint8Array) => Uint8Array | undefined
 }
 
+/** Events held while the first join is under way, at most. */
+const HELD_MOST = 64
+
 /** A message as it is queued: a user message of memberlist's, copied out of its packet. */
-const told = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.of(TYPE.user), bytes])
+const queued = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.of(TYPE.user), bytes])
 
 export class Serf implements UserState {
   readonly #env: Env
@@ -59,8 +62,8 @@ export class Serf implements UserState {
   /** What is told to everybody, in the order in which it fills a packet. */
   readonly queues = { intents: new Queue(), queries: new Queue(1024), events: new Queue(1024) }
   #leaving = false
-  /** Events that come with the push/pull of a join are from before us. */
-  ignoreOldEvents = true
+  /** Events that came while we join: the join's answer tells which of them are older than we are. */
+  #held: UserEvent[] | undefined
 
   constructor(env: Env, hooks: SerfHooks) {
     this.#env = env
@@ -90,19 +93,20 @@ export class Serf implements UserState {
         if (!intent || !this.#clock.witness(intent.ltime)) return false
         const leave = bytes[0] === SERF.leave
         if (this.#intent(intent.node, leave, intent.ltime, leave && intent.prune))
-          this.queues.intents.push(told(bytes))
+          this.queues.intents.push(queued(bytes))
         return true
       }
       case SERF.userEvent: {
         const event = readUserEvent(body)
         if (!event || !this.#eventClock.witness(event.ltime)) return false
-        if (this.#event(event)) this.queues.events.push(told(bytes))
+        if (this.#hold(event)) return true
+        if (this.#event(event)) this.queues.events.push(queued(bytes))
         return true
       }
       case SERF.query: {
         const query = readQuery(body)
         if (!query || !this.#queryClock.witness(query.ltime)) return false
-        if (this.#query(query)) this.queues.queries.push(told(bytes))
+        if (this.#query(query)) this.queues.queries.push(queued(bytes))
         return true
       }
       case SERF.queryResponse: {
@@ -132,6 +136,42 @@ export class Serf implements UserState {
       this.#hooks.swim().forget(name)
       if (prune) this.#hooks.swim().prune(name)
     }
+    return true
+  }
+
+  /**
+   * A peer's table shows a member as left. The time beside it may be that of the join before the
+   * leave, so an equal time counts as newer. It is kept as it came: counted one up at each
+   * push/pull, as Serf does once, it would outrun the join of the member's next life.
+   */
+  #leftElsewhere(name: string, ltime: LamportTime): void {
+    if (name === this.#env.name) this.#intent(name, true, ltime + 1, false)
+    else if (!this.intents.isLeaving(name) && ltime === this.intents.timeOf(name)) {
+      this.intents.leave(name)
+      this.#hooks.swim().forget(name)
+    } else this.#intent(name, true, ltime, false)
+  }
+
+  /**
+   * We are alone and ask somebody to let us in. Members that hear of us before we have the answer
+   * send us events that are older than we are; they wait for the answer, which has the event clock.
+   */
+  holdEvents(): void {
+    this.#held ??= []
+  }
+
+  /** The answer is merged, or none came. */
+  releaseEvents(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const event of held)
+      if (this.#event(event)) this.queues.events.push(queued(writeUserEvent(event)))
+  }
+
+  /** Whether the event waits for `releaseEvents`. */
+  #hold(event: UserEvent): boolean {
+    if (!this.#held || this.#held.length >= HELD_MOST) return false
+    this.#held.push({ ...event, payload: Uint8Array.from(event.payload) })
     return true
   }
 
@@ -211,7 +251,7 @@ export class Serf implements UserState {
     const ltime = this.#clock.tick()
     this.intents.take(this.#env.name, false, ltime)
     this.queues.intents.push(
-      told(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })),
+      queued(writeIntent(SERF.join, { ltime, node: this.#env.name, prune: false })),
       'self',
     )
   }
@@ -222,7 +262,7 @@ export class Serf implements UserState {
     const ltime = this.#clock.tick()
     this.intents.take(this.#env.name, true, ltime)
     this.queues.intents.push(
-      told(writeIntent(SERF.leave, { ltime, node: this.#env.name, prune: false })),
+      queued(writeIntent(SERF.leave, { ltime, node: this.#env.name, prune: false })),
       'self',
       done,
     )
@@ -232,7 +272,7 @@ export class Serf implements UserState {
   forceLeave(name: string, prune: boolean): void {
     const ltime = this.#clock.tick()
     this.#intent(name, true, ltime, prune)
-    this.queues.intents.push(told(writeIntent(SERF.leave, { ltime, node: name, prune })))
+    this.queues.intents.push(queued(writeIntent(SERF.leave, { ltime, node: name, prune })))
   }
 
   /** Sends a user event; false if it is longer than Serf lets pass (512 octets encoded). */
@@ -242,7 +282,7 @@ export class Serf implements UserState {
     if (bytes.length > USER_EVENT_MOST) return false
     this.#eventClock.tick()
     this.#event(event)
-    this.queues.events.push(told(bytes))
+    this.queues.events.push(queued(bytes))
     return true
   }
 
@@ -266,7 +306,7 @@ export class Serf implements UserState {
     if (bytes.length > QUERY_MOST || !this.#queries.free) return false
     this.#queryClock.tick()
     this.#queries.collect(query, table.living, done)
-    this.queues.queries.push(told(bytes))
+    this.queues.queries.push(queued(bytes))
     this.#query(query)
     return true
   }
@@ -307,15 +347,15 @@ export class Serf implements UserState {
     this.#clock.witness(state.ltime - 1)
     this.#eventClock.witness(state.eventTime - 1)
     this.#queryClock.witness(state.queryTime - 1)
-    if (join && this.ignoreOldEvents) this.#events.ignoreBefore(state.eventTime)
+    if (join) this.#events.ignoreBefore(state.eventTime)
     const left = new Set(state.left)
     return {
       step: () => {
         const members = state.members(SLICE)
         for (const [name, ltime] of members) {
-          // a leave was accepted after the join whose time we see, so it counts one more
-          if (left.has(name))
-            this.#intent(name, true, Math.min(ltime + 1, Number.MAX_SAFE_INTEGER), false)
+          // A clock behind a time in our table would give joins that others take for older than that.
+          if (!this.#clock.witness(ltime)) continue
+          if (left.has(name)) this.#leftElsewhere(name, ltime)
           else this.#intent(name, false, ltime, false)
         }
         if (members.length > 0) return false

@@ -51,9 +51,11 @@ export class Rejoin {
   join(addresses: readonly Endpoint[], done: (joined: number) => void): void {
     const queue = [...addresses]
     let joined = 0
+    if (this.#swim.table.living <= 1) this.#serf.holdEvents()
     const next = (): void => {
       const to = queue.shift()
       if (!to) {
+        this.#serf.releaseEvents()
         if (joined > 0) {
           this.#serf.announce()
           this.#syncs.lookAgain()

@@ -1,6 +1,6 @@
 /**
  * Members of ours in a ring with the real serf: joining, tags, encryption,
- * compression, keys, events. Section 7 of the gossip design, tests 1, 2, 3, 6.
+ * compression, keys, events.
  */
 import t, { type Test } from 'tap'
 import { generatedKey, Keyring, keyText } from '../../../src/gossip/keyring.ts'

@@ -3,9 +3,9 @@ import t from 'tap'
 import type { RingEvent } from '../../../src/gossip/core.ts'
 import { writeTags } from '../../../src/gossip/serf/tags.ts'
 import { writePing, writePushPullHead, writeState } from '../../../src/gossip/wire/messages.ts'
-import { SerfStateWriter } from '../../../src/gossip/wire/serf-state.ts'
-import { writeIntent } from '../../../src/gossip/wire/serf.ts'
-import { ALIVE, SERF } from '../../../src/gossip/wire/types.ts'
+import { SerfState, SerfStateWriter } from '../../../src/gossip/wire/serf-state.ts'
+import { writeIntent, writeUserEvent } from '../../../src/gossip/wire/serf.ts'
+import { ALIVE, SERF, TYPE } from '../../../src/gossip/wire/types.ts'
 import { Keyring, keyText } from '../../../src/gossip/keyring.ts'
 import type { Rider, RiderSend } from '../../../src/gossip/rider.ts'
 import type { KeyResult } from '../../../src/gossip/serf/keys.ts'
@@ -224,6 +224,78 @@ t.test('a user event comes to everybody once, and not to who joins later', async
     "Serf's limit of 512 octets holds",
   )
 })
+
+t.test(
+  'an event that overtakes the answer to a join is as old as one that comes in it',
+  async t => {
+    const world = ring(3)
+    const [first] = world.nodes
+    world.act(first!, core => core.userEvent('deploy', Buffer.from('1'), false, world.now))
+    world.run(2_000)
+    const late = world.add('n3', { seeds: [first!.at] })
+    world.act(late, core => core.tick(world.now))
+    const event = (ltime: number, name: string): Uint8Array =>
+      Buffer.concat([
+        Buffer.of(TYPE.user),
+        writeUserEvent({ ltime, name, payload: Buffer.from('1'), coalesce: false }),
+      ])
+    // a member that heard of the joiner sends at once; the answer takes a round trip of TCP
+    world.act(late, core => core.packet(event(1, 'deploy'), first!.at, world.now))
+    world.act(late, core => core.packet(event(9, 'news'), first!.at, world.now))
+    world.run(5_000)
+    t.same(
+      late.events.flatMap(one => (one.type === 'userEvent' ? [one.name] : [])),
+      ['news'],
+      'the old one is not delivered, the new one is',
+    )
+  },
+)
+
+t.test('the time of a leave does not grow while tables are exchanged', async t => {
+  // a joiner that took a grown time for the leave held the member for leaving when it came back
+  const world = ring(3)
+  const [first, second, third] = world.nodes
+  world.act(third!, core => core.leave(world.now, () => {}))
+  world.until(() => [first!, second!].every(node => stateOf(node, 'n2') === 'left'))
+  world.kill(third!)
+  const before = Math.max(...[first!, second!].map(node => node.core.status().clocks.member))
+  for (let i = 0; i < 20; i++) {
+    const [from, to] = i % 2 ? [first!, second!] : [second!, first!]
+    world.act(from, core => core.join([to.at], world.now, () => {}))
+    world.run(2_000)
+  }
+  const times = [first!, second!].map(node => leaveTime(world, node, 'n2'))
+  t.equal(times[0], times[1])
+  t.ok(times[0]! <= before, `${times[0]} is from before ${before}`)
+  const back = world.restart(third!, { seeds: [first!.at], incarnation: 9_000 })
+  world.until(() => world.agree(named(3)))
+  world.run(5_000)
+  t.ok(leaveTime(world, first!, 'n2') > times[0]! + 1, 'a Serf that counts one more sees the join')
+  t.equal(back.core.counts().alive, 3)
+})
+/** The Lamport time that a member shows for another in its push/pull. */
+const leaveTime = (world: World, of: Node, name: string): number => {
+  const id = -77
+  const from = { address: '203.0.0.9', port: 7946 }
+  const user = new SerfStateWriter({ member: 1, event: 1, query: 1 }, [], [], 0).done()
+  of.core.streamAccepted(id, from, world.now)
+  of.core.streamData(
+    id,
+    Buffer.concat([writePushPullHead({ nodes: 0, userLength: user.length, join: false }), user]),
+    world.now,
+  )
+  let time = -1
+  for (let ms = 0; ms < 200; ms += 10) {
+    of.core.tick(world.now + ms)
+    for (const effect of of.core.take()) {
+      if (effect.do !== 'end' || effect.id !== id) continue
+      const at = Buffer.from(effect.bytes).lastIndexOf(Buffer.of(SERF.pushPull, 0x86))
+      const state = new SerfState(effect.bytes.subarray(at))
+      time = new Map(state.members(100)).get(name) ?? -1
+    }
+  }
+  return time
+}
 
 t.test('force-leave turns failed into left everywhere, and with prune into nobody', async t => {
   const world = ring(6)
