@@ -32,8 +32,10 @@ import { Exchanges } from './upstream/exchange.ts'
 import { Paths, random16, type OverHttps } from './upstream/paths.ts'
 import { plainQuery } from '../wire/question.ts'
 import { Race, type Watch } from './forward/race.ts'
-import { Resolver, type ResolverMeans } from './forward/resolver.ts'
+import { Resolver, type ResolverContext } from './forward/resolver.ts'
 import { Router } from './answer/router.ts'
+import { Sources } from './answer/sources.ts'
+import { Validity } from './cache/validity.ts'
 import { Timers, type Timed } from './timers.ts'
 import { upstreamCounts } from './upstream/upstream-counts.ts'
 import { Zones } from './zones/zones.ts'
@@ -81,9 +83,10 @@ export class DataPlane {
   readonly #timers = new Timers()
   readonly #zones = new Zones()
   readonly #cache: PacketCache
+  readonly #validity: Validity
   readonly #exchanges: Exchanges
   readonly #paths: Paths
-  readonly #resolverMeans: ResolverMeans
+  readonly #context: ResolverContext
   readonly #resolver: Resolver
   readonly #front: Front
   readonly #listeners: Listeners
@@ -118,6 +121,8 @@ export class DataPlane {
     this.#cache = new PacketCache(start.cache, kind => {
       counters[kind === POSITIVE ? SLOT.evictionsSuccess : SLOT.evictionsDenial]! += 1
     })
+    const sources = new Sources(new Router(EMPTY), this.#zones)
+    this.#validity = new Validity(entry => sources.ofEntry(entry))
     const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
     const paths = (this.#paths = new Paths(
       io,
@@ -126,7 +131,7 @@ export class DataPlane {
       means.overHttps,
       () => void exchanges.open(6),
     ))
-    this.#resolverMeans = {
+    this.#context = {
       exchanges,
       timers: this.#timers,
       rules: start.race,
@@ -137,16 +142,18 @@ export class DataPlane {
       ),
       now: () => io.now(),
       cache: this.#cache,
+      validity: this.#validity,
+      sources,
       counters,
       zones: this.#zones,
       clamps: start.cache,
       maxInFlight: start.maxInFlight,
-      epoch: () => this.#front.epoch,
     }
-    this.#resolver = new Resolver(new Router(EMPTY), this.#resolverMeans)
+    this.#resolver = new Resolver(this.#context)
     const own = ownAddresses(start)
     this.#front = new Front(new Allow([]), {
       cache: this.#cache,
+      validity: this.#validity,
       counters,
       resolver: this.#resolver,
       node: start.node,
@@ -184,7 +191,7 @@ export class DataPlane {
         while (!step.done && performance.now() < until) step = applying.next()
         if (!step.done) return
         this.#applying = undefined
-        if (step.value) this.#front.epoch++
+        if (step.value) this.#validity.epoch++
       } else this.#do(message)
       this.#said.shift()
     }
@@ -232,10 +239,9 @@ export class DataPlane {
   }
 
   #take(snapshot: Snapshot): void {
-    this.#resolver.router = new Router(snapshot, this.#resolver.router)
+    this.#resolver.take(snapshot)
     this.#front.allow = new Allow(snapshot.allow)
     this.#front.otherZone = snapshot.labels.length - 1
-    this.#front.epoch++
     this.#listeners.begin()
   }
 
@@ -293,8 +299,8 @@ export class DataPlane {
       if (spec.kind !== 'forward') continue
       for (const upstream of upstreams) {
         if (upstream.spec.protocol !== 'udp' || !upstream.takeProbe(now)) continue
-        this.#resolverMeans.counts.add(upstream.slot, 'probes')
-        new Race(Buffer.from(PROBES[spec.ttl]), [upstream], 1, this.#resolverMeans, NOBODY).start()
+        this.#context.counts.add(upstream.slot, 'probes')
+        new Race(Buffer.from(PROBES[spec.ttl]), [upstream], 1, this.#context, NOBODY).start()
       }
     }
   }
@@ -364,7 +370,7 @@ export class DataPlane {
       this.#start.cache,
       this.#io.now(),
       Date.now(),
-      this.#front.epoch,
+      this.#validity.epoch,
       name => {
         const { spec } = this.#resolver.router.match(name)
         return spec.kind === 'forward' ? { source: spec.number, zone: spec.label } : undefined

@@ -3,44 +3,93 @@
  * name of the answer under that suffix comes back under the asked one, so
  * that the client sees the zone it asked for and nothing else.
  */
-import type { Rename } from '../../wire/compose.ts'
-import { HEADER } from '../../wire/header.ts'
-import { MAX_NAME, nameWire, sameName } from '../../wire/name.ts'
-import { copy } from '../../wire/octets.ts'
+import type { Entry } from '../cache/entry.ts'
+import { failureEntry, keep, metaOf } from '../forward/entries.ts'
+import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
+import { EDE, RCODE } from '../../wire/codes.ts'
+import { AA } from '../../wire/header.ts'
+import { u8 } from '../../wire/octets.ts'
+import { Records, scan } from '../../wire/scan.ts'
+import { follow, type AnswerContext, type Answerer, type Asker, type Resolve } from './answerer.ts'
+import { allRecords } from './local-fill.ts'
+import type { Route } from './router.ts'
+import { renameBack, renamed } from './suffix.ts'
 
-/** The question with the suffix `zone` replaced by `to`; undefined if the name would be too long. */
-export const renamed = (question: Question, zone: string, to: string): Question | undefined => {
-  const from = nameWire(zone)!
-  const next = nameWire(to)!
-  const prefix = question.qnameEnd - HEADER - from.length
-  const qnameEnd = HEADER + prefix + next.length
-  if (prefix + next.length > MAX_NAME) return undefined
-  const wire = Buffer.alloc(qnameEnd + 4)
-  copy(question.wire, HEADER, HEADER + prefix, wire, HEADER)
-  wire.set(next, HEADER + prefix)
-  copy(question.wire, question.qnameEnd, question.questionEnd, wire, qnameEnd)
-  const name =
-    question.name === zone ? to : question.name.slice(0, question.name.length - zone.length) + to
-  return { ...question, wire, qnameEnd, questionEnd: qnameEnd + 4, name }
-}
+/** Aliases of aliases; a longer chain is a loop. */
+const MAX_LINKS = 8
 
-/** Changes names at or below `from` to the same names below `to`, in place; leaves others alone. */
-export const renameBack = (from: string, to: string): Rename => {
-  const suffix = nameWire(from)!
-  const other = nameWire(to)!
-  return (name, length) => {
-    const prefix = length - suffix.length
-    if (prefix < 0 || !startsLabel(name, prefix) || !sameName(name, prefix, suffix, 0))
-      return length
-    if (prefix + other.length > MAX_NAME) return -1
-    name.set(other, prefix)
-    return prefix + other.length
+const records = new Records()
+
+export class RenameAnswerer implements Answerer {
+  readonly #context: AnswerContext
+  readonly #resolve: Resolve
+
+  constructor(context: AnswerContext, resolve: Resolve) {
+    this.#context = context
+    this.#resolve = resolve
+  }
+
+  answer(question: Question, asker: Asker, { spec }: Route): void {
+    if (spec.kind !== 'rename') return
+    const { zone, to, label } = spec
+    const fail = (rcode: number, why: string): void =>
+      asker.answer(failureEntry(question, label, rcode, EDE.OTHER, why, this.#context.now()), 0)
+    if (asker.links >= MAX_LINKS) return fail(RCODE.SERVFAIL, 'alias loop')
+    const other = renamed(question, zone, to)
+    if (!other) return fail(RCODE.NXDOMAIN, 'the name under its other suffix is too long')
+    this.#resolve(
+      other,
+      follow(asker, (entry, ede) =>
+        asker.answer(renamedEntry(question, entry, to, zone, label, this.#context), ede),
+      ),
+    )
   }
 }
 
-const startsLabel = (name: Uint8Array, offset: number): boolean => {
-  let at = 0
-  while (at < offset) at += name[at]! + 1
-  return at === offset
+/** The answer in `entry`, with every name below `from` put below `to`. It lives as long as that does. */
+export const renamedEntry = (
+  question: Question,
+  entry: Entry,
+  from: string,
+  to: string,
+  label: number,
+  context: AnswerContext,
+): Entry => {
+  const now = context.now()
+  const b = entry.bytes.subarray(entry.at, entry.at + entry.length)
+  const { expiresAt } = entry
+  const left = Math.max(0, Math.ceil((expiresAt - now) / 1000))
+  const keepable = context.validity.mayBeBuiltOn(entry, now)
+  const meta = {
+    ...metaOf(
+      question,
+      entry.kind,
+      keepable ? left : 0,
+      label,
+      entry.source,
+      (u8(b, 2) & AA) !== 0,
+    ),
+    several: entry.several,
+    staleTtl: entry.staleTtl,
+    ede: entry.ede,
+    edeText: entry.edeText ? Buffer.from(entry.edeText).toString() : '',
+    failures: entry.failures,
+  }
+  const fill = scan(b, b.length, records)
+    ? prepare(b, records, allRecords(records), false, meta, renameBack(from, to))
+    : undefined
+  if (!fill)
+    return failureEntry(
+      question,
+      label,
+      RCODE.SERVFAIL,
+      EDE.OTHER,
+      'a name of the answer is too long under the asked suffix',
+      now,
+    )
+  const source = entry.several ? context.sources.ofMessage(fill.wire, fill.length) : entry.source
+  const kept = keep({ ...fill, meta: { ...meta, source } }, context)
+  if (!kept.apart) kept.expiresAt = expiresAt
+  return kept
 }

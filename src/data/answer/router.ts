@@ -4,9 +4,9 @@
  * forward zones; then the names of RFC 6761 and 6303, which must not leak;
  * then the external upstreams. Within each, the longest suffix wins.
  */
-import type { RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
+import type { Milliseconds, RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
 import type { Peer } from '../io/packet-io.ts'
-import { Upstream, upstreamName } from '../upstream/upstream.ts'
+import { Upstream } from '../upstream/upstream.ts'
 
 /** A route with its living upstreams. */
 export type Route = {
@@ -14,6 +14,10 @@ export type Route = {
   readonly upstreams: readonly Upstream[]
   /** Where they are, once a race has asked. */
   peers?: readonly Peer[]
+  /** A question got no reply from any of them within its time, and none of another came meanwhile. */
+  silent?: boolean
+  /** When a reply last ended a question. */
+  repliedAt?: Milliseconds
 }
 
 export class Router {
@@ -23,28 +27,32 @@ export class Router {
   readonly #special: ReadonlyMap<string, Route>
   readonly #rest: Route
 
-  /** Upstreams keep their health across snapshots: `previous` hands on those that stay. */
+  /**
+   * Upstreams keep their health across snapshots, and a route that stays the
+   * same stays the same object: `previous` hands both on.
+   */
   constructor(snapshot: Snapshot, previous?: Router) {
     this.snapshot = snapshot
-    const known = new Map((previous?.upstreams() ?? []).map(u => [u.name, u]))
+    const upstreams = new Map((previous?.upstreams() ?? []).map(u => [JSON.stringify(u.spec), u]))
     const upstreamOf = (spec: UpstreamSpec): Upstream => {
-      const name = upstreamName(spec)
-      const had = known.get(name)
-      if (had && had.spec.slot === spec.slot) return had
-      const made = new Upstream(spec)
-      known.set(name, made)
-      return made
+      const key = JSON.stringify(spec)
+      const upstream = upstreams.get(key) ?? new Upstream(spec)
+      upstreams.set(key, upstream)
+      return upstream
     }
-    const route = (spec: RouteSpec): Route => ({
-      spec,
-      upstreams: spec.kind === 'forward' ? spec.upstreams.map(upstreamOf) : [],
-    })
-    const table = (specs: readonly RouteSpec[]): ReadonlyMap<string, Route> =>
-      new Map(specs.map(spec => [spec.zone, route(spec)]))
-    this.#own = table(snapshot.own)
-    this.#forward = table(snapshot.forward)
-    this.#special = table(snapshot.special)
-    this.#rest = route(snapshot.rest)
+    const routeOf = (spec: RouteSpec, before: Route | undefined): Route =>
+      before && JSON.stringify(before.spec) === JSON.stringify(spec)
+        ? before
+        : { spec, upstreams: spec.kind === 'forward' ? spec.upstreams.map(upstreamOf) : [] }
+    const table = (
+      specs: readonly RouteSpec[],
+      before: ReadonlyMap<string, Route> | undefined,
+    ): ReadonlyMap<string, Route> =>
+      new Map(specs.map(spec => [spec.zone, routeOf(spec, before?.get(spec.zone))]))
+    this.#own = table(snapshot.own, previous && previous.#own)
+    this.#forward = table(snapshot.forward, previous && previous.#forward)
+    this.#special = table(snapshot.special, previous && previous.#special)
+    this.#rest = routeOf(snapshot.rest, previous && previous.#rest)
   }
 
   /** The route of a folded name (text, no final dot). */

@@ -114,6 +114,7 @@ export const restoreCache = (
       edeText: '',
       zone: origin.zone,
       source: origin.source,
+      several: false,
       failures: 0,
       dnssecOk: (one.bits & 1) !== 0,
       checkingDisabled: (one.bits & 2) !== 0,

@@ -35,6 +35,8 @@ export type FillMeta = {
   readonly zone: number
   /** Number of the route or local zone the answer came from; a change there makes a new number and ends the entry. */
   readonly source: number
+  /** Its aliases or SRV targets lead elsewhere, so that `source` is several numbers in one (answer/sources.ts). */
+  readonly several: boolean
   /** Failures in a row before this one; only a failure has them. */
   readonly failures: number
   readonly dnssecOk: boolean
@@ -77,8 +79,10 @@ const U16 = {
   hits: -4,
 } as const
 const U8 = { kind: -6, bits: -5, zone: -4, staleTtl: -3, ede: -2, failures: -1 } as const
-/** In the same octet as the kind. */
+// In the same octet as the kind.
 const REFRESHING = 0x80
+const SEVERAL = 0x40
+const APART = 0x20
 /** Set in `ede` when a text follows the TTL offsets, its length in the octet before it. */
 const HAS_TEXT = 0x80
 /** Octets of an extended error's text that are kept; EXTRA-TEXT is for one line on a terminal. */
@@ -194,11 +198,23 @@ export class Entry {
   set touched(second: number) {
     this.#chunk.u16[(this.at >>> 1) + U16.touched] = second
   }
+  /** A refresh was begun since it was filled. */
   get refreshing(): boolean {
     return (this.#u8(U8.kind) & REFRESHING) !== 0
   }
   set refreshing(yes: boolean) {
-    this.#putU8(U8.kind, this.kind | (yes ? REFRESHING : 0))
+    this.#putFlag(REFRESHING, yes)
+  }
+  /** Its source is several numbers in one. */
+  get several(): boolean {
+    return (this.#u8(U8.kind) & SEVERAL) !== 0
+  }
+  /** It lives outside the cache, for one answer. */
+  get apart(): boolean {
+    return (this.#u8(U8.kind) & APART) !== 0
+  }
+  set apart(yes: boolean) {
+    this.#putFlag(APART, yes)
   }
   /** The data thread's epoch when its source was last checked. */
   get epoch(): number {
@@ -257,6 +273,16 @@ export class Entry {
     return held
   }
 
+  /** A copy outside the cache, which outlives whatever is filled meanwhile. */
+  copy(): Entry {
+    const chunk = new Chunk((this.room + 7) & ~7)
+    const from = this.at - NUMBERS
+    copy(this.bytes, from, from + this.room, chunk.bytes, 0)
+    const entry = new Entry().point(chunk, 0)
+    entry.apart = this.apart
+    return entry
+  }
+
   /** Ends what it looks at: every view of it is gone now. */
   end(): void {
     this.#chunk.i32[(this.at >>> 2) + I32.generation]! += 1
@@ -286,7 +312,7 @@ export class Entry {
     halves[h + U16.turn] = 0
     halves[h + U16.touched] = 0
     halves[h + U16.hits] = 0
-    this.#putU8(U8.kind, meta.kind)
+    this.#putU8(U8.kind, meta.kind | (meta.several ? SEVERAL : 0))
     this.#putU8(U8.bits, keyBits(meta.dnssecOk, meta.checkingDisabled))
     this.#putU8(U8.zone, meta.zone)
     this.#putU8(U8.staleTtl, meta.staleTtl)
@@ -303,6 +329,10 @@ export class Entry {
     text.copy(bytes, end + 1, 0, MOST_TEXT)
   }
 
+  #putFlag(flag: number, yes: boolean): void {
+    const octet = this.#u8(U8.kind)
+    this.#putU8(U8.kind, yes ? octet | flag : octet & ~flag)
+  }
   #u8(at: number): number {
     return this.#chunk.bytes[this.at + at]!
   }

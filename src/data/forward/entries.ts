@@ -5,20 +5,28 @@
 import { Entry, FAILURE, room, type Fill, type FillMeta, type Kind } from '../cache/entry.ts'
 import type { PacketCache } from '../cache/packet-cache.ts'
 import { Chunk } from '../cache/slab.ts'
+import type { Validity } from '../cache/validity.ts'
 import { bareFill } from './prepare.ts'
 import type { Question } from './query.ts'
 
-export type EntryMeans = {
+export type EntryContext = {
   readonly cache: PacketCache
+  readonly validity: Validity
   readonly now: () => number
-  /** The number that tells a hit whether an entry has been checked against the present routes. */
-  readonly epoch: () => number
 }
 
-/** Puts a fill into the cache; with TTL 0, or too large, it only lives long enough to be answered from. */
-export const keep = (fill: Fill, { cache, now, epoch }: EntryMeans): Entry => {
+/** Puts a fill into the cache; one with TTL 0, or too large, is only answered from. */
+export const keep = (fill: Fill, { cache, now, validity }: EntryContext): Entry => {
   const t = now()
-  return (fill.meta.ttl >= 1 && cache.fill(fill, t, epoch())) || passing(fill, t)
+  return (fill.meta.ttl >= 1 && cache.fill(fill, t, validity.epoch)) || apart(fill, t)
+}
+
+/** An entry outside the cache. */
+export const apart = (fill: Fill, now: number): Entry => {
+  const entry = new Entry().point(new Chunk((room(fill) + 7) & ~7), 0)
+  entry.store(fill, 0, now)
+  entry.apart = true
+  return entry
 }
 
 /** What most fills have in common. `zone` is the metric label, `source` the number the answer depends on. */
@@ -38,6 +46,7 @@ export const metaOf = (
   edeText: '',
   zone,
   source,
+  several: false,
   failures: 0,
   dnssecOk: question.dnssecOk,
   checkingDisabled: question.checkingDisabled,
@@ -48,23 +57,15 @@ export const metaOf = (
 export const failureEntry = (
   question: Question,
   zone: number,
-  source: number,
   rcode: number,
   ede: number,
   text: string,
   now: number,
 ): Entry => {
   const meta: FillMeta = {
-    ...metaOf(question, FAILURE, 0, zone, source, false),
+    ...metaOf(question, FAILURE, 0, zone, 0, false),
     ede,
     edeText: text,
   }
-  return passing(bareFill(question.wire, question.questionEnd, question.qtype, rcode, meta), now)
-}
-
-/** An entry outside the cache. */
-const passing = (fill: Fill, now: number): Entry => {
-  const entry = new Entry().point(new Chunk((room(fill) + 7) & ~7), 0)
-  entry.store(fill, 0, now)
-  return entry
+  return apart(bareFill(question.wire, question.questionEnd, question.qtype, rcode, meta), now)
 }

@@ -9,6 +9,7 @@
 import { keyBits } from '../cache/entry.ts'
 import { hashQuestion } from '../cache/packet-cache.ts'
 import { HEADER } from '../../wire/header.ts'
+import type { Route } from '../answer/router.ts'
 import type { Flight } from './flight.ts'
 import type { Question } from './query.ts'
 
@@ -36,10 +37,11 @@ export class Flights {
     return this.#oldest
   }
 
-  /** The flight for the same question. */
-  find(question: Question): Flight | undefined {
+  /** The flight for the same question over the same route: one that began before a change is none of them. */
+  find(question: Question, route: Route): Flight | undefined {
     let flight = this.#chains[chainOf(question) & this.#mask]
-    while (flight && !same(flight.question, question)) flight = flight.next
+    while (flight && (flight.route !== route || !same(flight.question, question)))
+      flight = flight.next
     return flight
   }
 

@@ -28,6 +28,8 @@ export type Query = {
   readonly server: number
   readonly proto: 0 | 1
   readonly family: 0 | 1
+  /** The address it came from, '' for a query of our own. */
+  readonly client: string
   readonly watch: Watch | undefined
 }
 

@@ -36,6 +36,9 @@ export class Datagram implements Query {
     this.#counters = counters
   }
 
+  get client(): string {
+    return this.#peer.address
+  }
   get family(): 0 | 1 {
     return this.#peer.family === 4 ? 0 : 1
   }

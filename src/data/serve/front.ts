@@ -6,15 +6,18 @@
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
 import { BLOCK, countTime, SLOT, TIME_CELLS, ZONES } from '../../boundary/counters.ts'
-import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
+import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
 import { rcodeOf, type PacketCache } from '../cache/packet-cache.ts'
 import { Sampler, type TopName } from '../cache/sampler.ts'
 import { cell, tally, tallyLookup } from '../cache/tally.ts'
+import { FRESH, type Validity } from '../cache/validity.ts'
 import { Datagram } from './datagram.ts'
+import { QueryAsker } from './query-asker.ts'
 import { chaosReply } from './chaos.ts'
 import type { Batch, Peer } from '../io/packet-io.ts'
 import { TX_SLOT } from '../io/packet-io.ts'
+import { wantsRefresh } from '../forward/prefetch.ts'
 import { keepHead, type Query, type Question } from '../forward/query.ts'
 import type { Watch } from '../forward/race.ts'
 import type { Resolver } from '../forward/resolver.ts'
@@ -26,13 +29,12 @@ import { copy, put16 } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
 import { truncate } from '../../wire/truncate.ts'
 
-/** Hits since its fill that make a name worth refreshing before its end. */
-const LIKED = 2
 /** Largest response: a TCP frame. */
 const MOST = 65_535
 
 export type FrontMeans = {
   readonly cache: PacketCache
+  readonly validity: Validity
   readonly counters: Float64Array
   readonly resolver: Resolver
   readonly node: string
@@ -51,8 +53,6 @@ export type FrontMeans = {
 
 export class Front {
   allow: Allow
-  /** Moves with every change of routes or zones; an entry of another epoch is checked before it answers. */
-  epoch = 1
   /** Index of the zone label for what never got a zone. */
   otherZone = 0
   readonly #means: FrontMeans
@@ -164,7 +164,8 @@ export class Front {
       return respond(response)
     }
     const entry = this.#find(wire, 0, head, t)
-    if (entry === undefined) return this.#miss(asked(wire, head, t, server, family, respond, watch))
+    if (entry === undefined)
+      return this.#miss(asked(wire, head, t, server, family, respond, watch, from?.address ?? ''))
     watch?.('hit', `${shownTtl(entry, t)} s left`)
     tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
     const length = this.#putSlowly(entry, wire, 0, head, MOST, t, this.#scratch, 0, true)
@@ -193,7 +194,7 @@ export class Front {
 
   /** A fresh entry that still answers for its question. */
   #find(b: Uint8Array, at: number, head: Head, t: number): Entry | undefined {
-    const { cache } = this.#means
+    const { cache, resolver, validity } = this.#means
     if (head.qclass !== CLASS.IN) return undefined
     const entry = cache.find(
       b,
@@ -204,30 +205,12 @@ export class Front {
       this.#hit,
     )
     this.#sampler.see(b, at + HEADER, head.qtype)
-    if (entry === undefined || t >= entry.expiresAt) return undefined
-    if (entry.epoch !== this.epoch && !this.#stillHolds(entry)) return undefined
+    if (entry === undefined || validity.of(entry, t) !== FRESH) return undefined
     entry.hits++
     cache.touch(entry, t)
-    if (entry.hits >= LIKED && !entry.refreshing && entry.kind !== FAILURE && nearEnd(entry, t)) {
-      const { resolver } = this.#means
-      // Without room the next hit tries again.
-      if (resolver.mayPrefetch) {
-        entry.refreshing = true
-        resolver.prefetch(entry.held())
-      }
-    }
+    // Without room the next hit tries again.
+    if (wantsRefresh(entry, t) && resolver.prefetch(entry)) entry.refreshing = true
     return entry
-  }
-
-  /** Checks an entry against the present routes, once per change. */
-  #stillHolds(entry: Entry): boolean {
-    const { cache, resolver } = this.#means
-    if (resolver.sourceOf(foldedText(entry.bytes, entry.at + HEADER)) === entry.source) {
-      entry.epoch = this.epoch
-      return true
-    }
-    cache.delete(entry)
-    return false
   }
 
   #miss(query: Query): void {
@@ -244,15 +227,7 @@ export class Front {
       name: foldedText(wire, HEADER),
     }
     try {
-      resolver.resolve(
-        question,
-        head.recursionDesired,
-        (entry, ede) => {
-          tallyLookup(counters, cell(query.server, entry.zone), -1)
-          this.#answer(query, entry, ede)
-        },
-        query.watch,
-      )
+      resolver.resolve(question, new QueryAsker(query, this))
     } catch (er) {
       counters[SLOT.internalErrors]! += 1
       onBug(er)
@@ -261,8 +236,10 @@ export class Front {
     }
   }
 
-  #answer(query: Query, entry: Entry, ede: number): void {
-    const { now } = this.#means
+  /** The answer to a query that had to wait for it. */
+  answer(query: Query, entry: Entry, ede: number): void {
+    const { now, counters } = this.#means
+    tallyLookup(counters, cell(query.server, entry.zone), -1)
     const { head, wire } = query
     const length = this.#putSlowly(
       entry,
@@ -394,12 +371,6 @@ export class Front {
   }
 }
 
-/** The last tenth of its TTL, a second at least, but never more than half of it. */
-const nearEnd = (entry: Entry, t: number): boolean => {
-  const ttlMs = entry.ttl * 1000
-  return entry.expiresAt - t < Math.max(ttlMs / 10, Math.min(1000, ttlMs / 2))
-}
-
 /** A query by TCP that waits for its answer. Made only then: closures in `single` itself would be made for hits, too. */
 const asked = (
   wire: Buffer,
@@ -409,6 +380,7 @@ const asked = (
   family: 0 | 1,
   respond: (response: Uint8Array) => void,
   watch: Watch | undefined,
+  client: string,
 ): Query => ({
   wire,
   head: keepHead(head),
@@ -418,5 +390,6 @@ const asked = (
   server,
   proto: 1,
   family,
+  client,
   watch,
 })

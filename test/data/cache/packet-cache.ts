@@ -31,6 +31,7 @@ const META = {
   edeText: '',
   zone: 0,
   source: 1,
+  several: false,
   failures: 0,
   dnssecOk: false,
   checkingDisabled: false,

@@ -1,20 +1,20 @@
 import t from 'tap'
 import fc from 'fast-check'
 import type { Ticket } from '../../../src/data/upstream/exchange.ts'
-import { Flight, type Tower } from '../../../src/data/forward/flight.ts'
+import { Flight, type FlightOwner } from '../../../src/data/forward/flight.ts'
 import { Flights } from '../../../src/data/forward/flights.ts'
 import { Pending } from '../../../src/data/upstream/pending.ts'
 import type { Question } from '../../../src/data/forward/query.ts'
 import type { Route } from '../../../src/data/answer/router.ts'
 import { questionOf } from '../../fixture/bench-plane.ts'
 
-const tower: Tower = { landed: () => {}, late: () => {}, overdue: () => {} }
+const owner: FlightOwner = { finished: () => {}, late: () => {}, overdue: () => {} }
+const route = {} as Route
 const ask = (n: number, more: Partial<Question> = {}): Question => ({
   ...questionOf(`n${n}.mesos`),
   ...more,
 })
-const fly = (question: Question): Flight =>
-  new Flight(question, {} as Route, undefined, undefined, 0, tower)
+const fly = (question: Question): Flight => new Flight(question, route, undefined, 0, 0, owner)
 
 t.test('flights are found by what they ask, oldest first, as in a map of them', async t => {
   // Far more names than chains, so that chains are long and are cut in every place.
@@ -25,7 +25,7 @@ t.test('flights are found by what they ask, oldest first, as in a map of them', 
       const model = new Map<number, Flight>()
       for (const { n, take } of steps) {
         const there = model.get(n)
-        if (flights.find(ask(n)) !== there) return false
+        if (flights.find(ask(n), route) !== there) return false
         if (there && take) {
           flights.delete(there)
           model.delete(n)
@@ -57,13 +57,14 @@ t.test('type, DO and CD make another flight of the same name', async t => {
     ask(1, { checkingDisabled: true }),
   ].map(fly)
   for (const flight of all) {
-    t.equal(flights.find(flight.question), undefined)
+    t.equal(flights.find(flight.question, route), undefined)
     flights.add(flight)
   }
-  for (const flight of all) t.equal(flights.find({ ...flight.question }), flight)
+  for (const flight of all) t.equal(flights.find({ ...flight.question }, route), flight)
+  t.equal(flights.find(ask(1), {} as Route), undefined, 'and another route')
 })
 
-t.test('a flight that has landed leads to no other, or all would grow old with it', async t => {
+t.test('a flight that has ended leads to no other, or all would grow old with it', async t => {
   const flights = new Flights(1)
   const [first, second, third] = [fly(ask(1)), fly(ask(2)), fly(ask(3))] as const
   for (const flight of [first, second, third]) flights.add(flight)

@@ -34,6 +34,7 @@ const meta: FillMeta = {
   edeText: '',
   zone: 0,
   source: 1,
+  several: false,
   failures: 0,
   dnssecOk: false,
   checkingDisabled: false,

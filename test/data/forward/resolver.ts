@@ -1,7 +1,6 @@
 import t from 'tap'
 import { decode, type Answer } from 'dns-packet'
-import type { Snapshot, ZoneApex, ZoneMessage } from '../../../src/boundary/messages.ts'
-import { inOneGo } from '../../../src/mesos/dcos-names/steps.ts'
+import type { Snapshot } from '../../../src/boundary/messages.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { Head } from '../../../src/data/serve/admit.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../../src/data/cache/entry.ts'
@@ -9,8 +8,6 @@ import { putHit, shownTtl } from '../../../src/data/cache/hit.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
 import { nameWire } from '../../../src/wire/name.ts'
-import { Carrier } from '../../../src/boundary/carrier.ts'
-import { ownersToText } from '../../../src/boundary/zone-text.ts'
 import {
   a,
   nxdomain,
@@ -23,18 +20,11 @@ import {
   snapshotOf,
   soa,
   udp,
+  type Given,
 } from '../../fixture/bench-plane.ts'
+import { loadZone as load } from '../../fixture/local-zone.ts'
 
 const M1 = '192.0.2.1'
-const SOA: ZoneApex = {
-  mname: 'ns.spartan',
-  rname: 'support.mesosphere.com',
-  ttl: 5,
-  refresh: 60,
-  retry: 180,
-  expire: 86_400,
-  minimum: 1,
-}
 const one = (more: Partial<Snapshot> = {}) =>
   snapshotOf({
     own: [raceRoute('mesos', [udp(M1, 0)]), ...(more.own ?? [])],
@@ -42,28 +32,6 @@ const one = (more: Partial<Snapshot> = {}) =>
     ...(more.special ? { special: more.special } : {}),
   })
 
-const load = (
-  p: Plane,
-  apex: string,
-  records: Record<string, [string, ...string[]][]>,
-  { loaded = true, number = 7 } = {},
-): void => {
-  const apply = (message: ZoneMessage): unknown => inOneGo(p.zones.apply(message))
-  const set = Object.entries(records).map(
-    ([name, sets]) => [name, sets.map(([type, ...data]) => ({ type, ttl: 5, data }))] as const,
-  )
-  apply({
-    type: 'zone',
-    op: 'load',
-    apex,
-    soa: SOA,
-    ns: 'ns.spartan',
-    serial: 3,
-    owners: set.length,
-  })
-  apply({ type: 'zone', op: 'more', apex, parcel: new Carrier().pack(ownersToText(set)) })
-  apply({ type: 'zone', op: 'commit', apex, number, loaded })
-}
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
 
 /** The response an entry gives, decoded by another implementation. */
@@ -207,7 +175,7 @@ t.test('RD=0 is refused for what is forwarded', async t => {
   t.equal(given[0]!.entry.ede, 20)
 })
 
-t.test('ANY gets the minimal answer outside, and everything inside', async t => {
+t.test('ANY gets the minimal answer outside if the name exists, and everything inside', async t => {
   const p = await Plane.create(one({ own: [local('spartan')] }))
   load(p, 'spartan', {
     'ready.spartan': [
@@ -216,11 +184,128 @@ t.test('ANY gets the minimal answer outside, and everything inside', async t => 
     ],
   })
   const outside = p.ask('www.example.org', 'ANY')
+  await p.answer('192.0.2.53', positive('www.example.org', '203.0.113.1'))
   t.match(lines(shown(outside[0]!.entry, 'www.example.org', p.io.time).answers), [
     /^www\.example\.org 3789 HINFO/,
   ])
+  const sent = p.io.sent.length
+  t.equal(p.ask('www.example.org', 'ANY').length, 1, 'by the address that is cached now')
+  const nowhere = p.ask('nope.example.org', 'ANY')
+  await p.answer('192.0.2.53', nxdomain('example.org'))
+  const message = shown(nowhere[0]!.entry, 'nope.example.org', p.io.time)
+  t.equal(rcodeOf(nowhere[0]!.entry), 3)
+  t.match(message, { questions: [{ type: 'ANY' }], authorities: [{ type: 'SOA' }] })
+  const failing = p.ask('bad.example.org', 'ANY')
+  await p.answer('192.0.2.53', servfail)
+  t.equal(rcodeOf(failing[0]!.entry), 2)
+  t.equal(p.io.sent.length, sent + 2)
+  t.equal(p.cache.entries, 3, 'nothing is stored but what the addresses said')
   const inside = p.ask('ready.spartan', 'ANY')
   t.equal(shown(inside[0]!.entry, 'ready.spartan', p.io.time).answers?.length, 2)
+})
+
+t.test('an alias out of a local zone ends as its target does', async t => {
+  const zone = 'component.thisdcos.directory'
+  const p = await Plane.create(one({ own: [local(zone)] }))
+  const alias = `out.${zone}`
+  load(p, zone, {
+    [alias]: [['CNAME', 'www.example.org']],
+    [`gone.${zone}`]: [['CNAME', 'gone.example.org']],
+    [`bad.${zone}`]: [['CNAME', 'bad.example.org']],
+  })
+  const message = (given: Given[], name: string) => shown(given[0]!.entry, name, p.io.time)
+
+  const gone = p.ask(`gone.${zone}`)
+  await p.answer('192.0.2.53', response({ rcode: 3, authorities: [soa('example.org', 60, 30)] }))
+  t.equal(rcodeOf(gone[0]!.entry), 3, 'NXDOMAIN')
+  t.equal(gone[0]!.entry.kind, NEGATIVE)
+  t.match(message(gone, `gone.${zone}`), {
+    answers: [{ type: 'CNAME' }],
+    authorities: [{ type: 'SOA', name: 'example.org' }],
+  })
+  const bad = p.ask(`bad.${zone}`)
+  await p.answer('192.0.2.53', servfail)
+  t.equal(rcodeOf(bad[0]!.entry), 2, 'SERVFAIL')
+  t.equal(bad[0]!.entry.ede, 22)
+
+  p.ask('www.example.org')
+  await p.answer('192.0.2.53', positive('www.example.org', '203.0.113.1'))
+  const sent = p.io.sent.length
+  p.io.advance(57_500)
+  const cached = p.ask(alias)
+  t.equal(p.io.sent.length, sent, 'the target is read from the cache')
+  t.same(
+    message(cached, alias).answers?.map(r => ('ttl' in r ? r.ttl : 0)),
+    [3, 3],
+    'with what is left of its TTL',
+  )
+  p.io.advance(10_000)
+  const stale = p.ask(alias)
+  await new Promise(setImmediate)
+  p.io.advance(500)
+  t.match(stale, [{ ede: 3 }], 'stale as the target is')
+  t.equal(message(stale, alias).answers?.length, 2)
+  t.same(
+    [...p.cache.all()].filter(e => e.zone === 0 && p.validity.of(e, p.io.time) === 0).length,
+    0,
+    'and not kept',
+  )
+  const withoutRd = p.ask(`gone.${zone}`, 'AAAA', { rd: false })
+  t.match(message(withoutRd, `gone.${zone}`), { answers: [{ type: 'CNAME' }] })
+  t.equal(rcodeOf(withoutRd[0]!.entry), 0, 'RD=0 gets what is held')
+})
+
+t.test('names that must not leak are answered and never stored', async t => {
+  const p = await Plane.create(one({ special: [{ kind: 'special', zone: 'test', label: 1 }] }))
+  for (const name of ['test', 'a.test', 'b.a.test']) p.ask(name)
+  t.same(
+    ['a.test', 'test'].map(name => rcodeOf(p.ask(name)[0]!.entry)),
+    [3, 0],
+  )
+  t.match(shown(p.ask('a.test')[0]!.entry, 'a.test', p.io.time).authorities, [{ name: 'test' }])
+  t.equal(p.cache.entries, 0)
+})
+
+t.test('a stale answer serves other DO and CD bits where it may', async t => {
+  const signature: Answer = {
+    name: 'www.example.org',
+    type: 'RRSIG',
+    ttl: 60,
+    class: 'IN',
+    data: {
+      typeCovered: 'A',
+      algorithm: 13,
+      labels: 3,
+      originalTTL: 60,
+      expiration: 2_000_000_000,
+      inception: 1_000_000_000,
+      keyTag: 1,
+      signersName: 'example.org',
+      signature: Buffer.alloc(64),
+    },
+  }
+  const flags = (n: number) => ({ dnssecOk: (n & 1) !== 0, checkingDisabled: (n & 2) !== 0 })
+  for (const stored of [0, 1, 2, 3])
+    for (const asked of [0, 1, 2, 3]) {
+      const name = 'www.example.org'
+      const p = await Plane.create(one())
+      p.ask(name, 'A', flags(stored))
+      const answers = [a(name, '203.0.113.1'), ...(stored & 1 ? [signature] : [])]
+      await p.answer('192.0.2.53', response({ answers }))
+      p.io.advance(61_000)
+      const given = p.ask(name, 'A', flags(asked))
+      for (let i = 0; i < 10; i++) {
+        await new Promise(setImmediate)
+        p.io.advance(250)
+      }
+      const may = (stored & 2) === 0 || (asked & 2) !== 0
+      const { entry, ede } = given[0]!
+      t.equal(rcodeOf(entry), may ? 0 : 2, `stored with ${stored}, asked with ${asked}`)
+      if (!may) continue
+      t.equal(ede, 3)
+      const types = shown(entry, name, p.io.time).answers?.map(r => r.type)
+      t.same(types, stored & 1 && asked & 1 ? ['A', 'RRSIG'] : ['A'], 'no signatures unasked')
+    }
 })
 
 t.test('a local zone answers as RFC 1034 says', async t => {
@@ -337,7 +422,7 @@ t.test('an alias is answered under the name that was asked', async t => {
   t.match(shown(no, 'nope.dclb.thisdcos.directory', p.io.time).authorities, [
     { name: 'dclb.thisdcos.directory' },
   ])
-  t.equal(p.resolver.sourceOf(name), 7, 'and depends on the zone it leads to')
+  t.equal(p.sources.ofName(name), 7, 'and depends on the zone it leads to')
 })
 
 t.test('forward zones and special names are found by their longest suffix', async t => {
@@ -527,8 +612,13 @@ t.test('names that print alike are different names', async t => {
       questionEnd: wire.length - 11,
       name: 'a\\.b\\.c.mesos',
     },
-    true,
-    () => {},
+    {
+      client: '',
+      recursionDesired: true,
+      links: 0,
+      watch: undefined,
+      answer: () => {},
+    },
   )
   t.equal(p.io.sent.length, 2)
   t.not(p.io.sent[0]!.bytes.toString('latin1'), p.io.sent[1]!.bytes.toString('latin1'))

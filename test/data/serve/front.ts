@@ -14,6 +14,7 @@ t.test('a name that there was no room to refresh is refreshed by a later hit', a
   })
   const front = new Front(new Allow(['127.0.0.0/8']), {
     cache: p.cache,
+    validity: p.validity,
     counters: p.counters,
     resolver: p.resolver,
     node: 'test',
@@ -24,7 +25,6 @@ t.test('a name that there was no room to refresh is refreshed by a later hit', a
     clock: () => p.io.time,
     onBug: er => t.fail(String(er)),
   })
-  front.epoch = p.epoch
   const ask = (name: string): void =>
     front.single(plainQuery(nameWire(name)!, typeNumber('A')!), undefined, 0, () => {})
   ask('web.mesos')

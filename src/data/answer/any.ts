@@ -1,0 +1,97 @@
+/**
+ * The minimal answer to a question for ANY about a name that is forwarded
+ * (RFC 8482 §4.2). Whether the name exists is found out by a question for its
+ * addresses, which the cache nearly always holds: ANY for a name that does not
+ * exist is NXDOMAIN. Answers are computed each time and never stored.
+ */
+import { FAILURE, NEGATIVE, POSITIVE, type Entry, type Fill } from '../cache/entry.ts'
+import { rcodeOf } from '../cache/packet-cache.ts'
+import { apart, failureEntry, metaOf } from '../forward/entries.ts'
+import { prepare } from '../forward/prepare.ts'
+import type { Question } from '../forward/query.ts'
+import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
+import { HEADER } from '../../wire/header.ts'
+import { copy, put16 } from '../../wire/octets.ts'
+import { Records, scan } from '../../wire/scan.ts'
+import { follow, type AnswerContext, type Asker, type Resolve } from './answerer.ts'
+import { allRecords } from './local-fill.ts'
+import { encodeLocal } from './message.ts'
+import type { Route } from './router.ts'
+
+/** RFC 8482 §4.2's example value. */
+const HINFO_TTL = 3789
+const MOST = 65_535
+const records = new Records()
+const work = Buffer.allocUnsafeSlow(MOST)
+
+/** An HINFO record owned by the root, in a message of its own. */
+const HINFO = encodeLocal(Buffer.of(0, 0, 255, 0, 1), RCODE.NOERROR, {
+  answer: [{ name: '.', rrset: { type: 'HINFO', ttl: HINFO_TTL, data: ['RFC8482'] } }],
+  authority: [],
+  additional: [],
+})
+/** Octets of a question for the root: a name of one octet, type and class. */
+const ROOT_QUESTION = 5
+/** The name of the record there. */
+const ROOT_NAME = 1
+
+export const answerAny = (
+  question: Question,
+  asker: Asker,
+  { spec }: Route,
+  context: AnswerContext,
+  resolve: Resolve,
+): void => {
+  const wire = Buffer.from(question.wire.subarray(0, question.questionEnd))
+  put16(wire, question.qnameEnd, TYPE.A)
+  resolve(
+    { ...question, wire, qtype: TYPE.A },
+    follow(asker, (entry, ede) => {
+      const now = context.now()
+      const why = entry.edeText ? Buffer.from(entry.edeText).toString() : ''
+      if (entry.kind === FAILURE)
+        return asker.answer(
+          failureEntry(question, spec.label, rcodeOf(entry), entry.ede, why, now),
+          0,
+        )
+      const fill =
+        rcodeOf(entry) === RCODE.NXDOMAIN
+          ? noSuchName(question, entry, spec.label, now)
+          : minimal(question, spec.label)
+      asker.answer(
+        fill
+          ? apart(fill, now)
+          : failureEntry(question, spec.label, RCODE.SERVFAIL, EDE.OTHER, '', now),
+        fill?.meta.kind === NEGATIVE ? ede : 0,
+      )
+    }),
+  )
+}
+
+/** The NXDOMAIN in `entry`, as the answer to this question. */
+const noSuchName = (
+  question: Question,
+  entry: Entry,
+  label: number,
+  now: number,
+): Fill | undefined => {
+  const { bytes, at, length } = entry
+  const end = copy(bytes, at, at + length, work, 0)
+  put16(work, entry.qnameEnd, TYPE.ANY)
+  if (!scan(work, end, records)) return undefined
+  const left = Math.max(0, Math.ceil((entry.expiresAt - now) / 1000))
+  return prepare(work, records, allRecords(records), true, {
+    ...metaOf(question, NEGATIVE, left, label, 0, false),
+    staleTtl: entry.staleTtl,
+  })
+}
+
+const minimal = (question: Question, label: number): Fill | undefined => {
+  // The owner is the asked name, whatever octets it has: a pointer to the question.
+  copy(HINFO, 0, HEADER, work, 0)
+  let end = copy(question.wire, HEADER, question.questionEnd, work, HEADER)
+  put16(work, end, 0xc000 + HEADER)
+  end = copy(HINFO, HEADER + ROOT_QUESTION + ROOT_NAME, HINFO.length, work, end + 2)
+  if (!scan(work, end, records)) return undefined
+  return prepare(work, records, [0], true, metaOf(question, POSITIVE, HINFO_TTL, label, 0, false))
+}

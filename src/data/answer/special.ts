@@ -1,0 +1,50 @@
+/**
+ * Names that must not leave the host (RFC 6761, 6303): NXDOMAIN, with the SOA
+ * of a zone that has nothing but its apex. Answers are computed each time and
+ * never stored, so that nobody fills the cache with names that cost nothing.
+ */
+import type { ZoneApex } from '../../boundary/messages.ts'
+import { NEGATIVE } from '../cache/entry.ts'
+import { LocalZone } from '../zones/local-zone.ts'
+import { apart, failureEntry, metaOf } from '../forward/entries.ts'
+import type { Question } from '../forward/query.ts'
+import { EDE, RCODE } from '../../wire/codes.ts'
+import type { AnswerContext, Answerer, Asker } from './answerer.ts'
+import { localFill } from './local-fill.ts'
+import type { Route } from './router.ts'
+
+const SOA: ZoneApex = {
+  mname: 'ns.spartan',
+  rname: 'support.mesosphere.com',
+  ttl: 3600,
+  refresh: 60,
+  retry: 180,
+  expire: 86_400,
+  minimum: 3600,
+}
+
+export class SpecialAnswerer implements Answerer {
+  readonly #context: AnswerContext
+  /** One for each name of the closed list of special zones. */
+  readonly #zones = new Map<string, LocalZone>()
+
+  constructor(context: AnswerContext) {
+    this.#context = context
+  }
+
+  answer(question: Question, asker: Asker, { spec }: Route): void {
+    const now = this.#context.now()
+    let zone = this.#zones.get(spec.zone)
+    if (!zone) {
+      zone = new LocalZone(spec.zone, SOA, SOA.mname, 1)
+      this.#zones.set(spec.zone, zone)
+    }
+    const found = zone.answer(question.name, question.qtype, () => undefined)
+    const meta = metaOf(question, NEGATIVE, found.ttl, spec.label, 0, true)
+    const fill = localFill(question, found.rcode, found, meta)
+    asker.answer(fill ? apart(fill, now) : unusable(question, spec.label, now), 0)
+  }
+}
+
+const unusable = (question: Question, label: number, now: number) =>
+  failureEntry(question, label, RCODE.SERVFAIL, EDE.OTHER, 'no response can be written', now)

@@ -1,0 +1,72 @@
+/**
+ * Whether a stored answer may be given now. Nothing else decides it.
+ *
+ * An answer depends on its source: the version of the route or zone it came
+ * from, and of the zones that its aliases and SRV targets lead to. A change
+ * there gives the source another number, and ends every answer that was
+ * stored under the old one.
+ *
+ *                                     same source   changed source
+ *     before its end                  FRESH         CHANGED
+ *     past its end, within its        STALE         CHANGED
+ *       stale limit (RFC 8767)
+ *     past the stale limit            OVER          CHANGED
+ *
+ * A hit gives FRESH only. STALE stands in while the upstreams fail. OVER and
+ * CHANGED are never given.
+ *
+ * An answer is stored only if its source is still the one that its question
+ * was launched under: see `Sources` for the number and `ForwardAnswerer` for
+ * questions that were in flight during a change.
+ */
+import type { Entry } from './entry.ts'
+
+export const FRESH = 0
+export const STALE = 1
+export const OVER = 2
+export const CHANGED = 3
+export type Verdict = typeof FRESH | typeof STALE | typeof OVER | typeof CHANGED
+
+/** The table above. Times in milliseconds on one clock. */
+export const verdict = (
+  now: number,
+  expiresAt: number,
+  staleUntil: number,
+  sameSource: boolean,
+): Verdict => {
+  if (!sameSource) return CHANGED
+  if (now < expiresAt) return FRESH
+  return now < staleUntil ? STALE : OVER
+}
+
+export class Validity {
+  /** Moves with every change of routes or zones. An entry is checked once in each epoch. */
+  epoch = 1
+  readonly #sourceOf: (entry: Entry) => number
+
+  /** @param sourceOf the number that an entry's source has in the present epoch */
+  constructor(sourceOf: (entry: Entry) => number) {
+    this.#sourceOf = sourceOf
+  }
+
+  of(entry: Entry, now: number): Verdict {
+    return verdict(
+      now,
+      entry.expiresAt,
+      entry.staleUntil,
+      entry.epoch === this.epoch || this.#check(entry),
+    )
+  }
+
+  /** Whether an answer that is put together out of this entry may be stored. */
+  mayBeBuiltOn(entry: Entry, now: number): boolean {
+    return !entry.apart && this.of(entry, now) === FRESH
+  }
+
+  /** Looks the source up again, and remembers for this epoch that it is the same. */
+  #check(entry: Entry): boolean {
+    if (this.#sourceOf(entry) !== entry.source) return false
+    entry.epoch = this.epoch
+    return true
+  }
+}

@@ -1,0 +1,34 @@
+/** A client's query as what waits for its answer: an object and not a closure, of which a miss would keep three. */
+import type { Asker } from '../answer/answerer.ts'
+import type { Entry } from '../cache/entry.ts'
+import type { Query } from '../forward/query.ts'
+
+/** Who writes the response. */
+export interface Responder {
+  answer(query: Query, entry: Entry, ede: number): void
+}
+
+export class QueryAsker implements Asker {
+  readonly links = 0
+  readonly #query: Query
+  readonly #responder: Responder
+
+  constructor(query: Query, responder: Responder) {
+    this.#query = query
+    this.#responder = responder
+  }
+
+  get client(): string {
+    return this.#query.client
+  }
+  get recursionDesired(): boolean {
+    return this.#query.head.recursionDesired
+  }
+  get watch(): Asker['watch'] {
+    return this.#query.watch
+  }
+
+  answer(entry: Entry, ede: number): void {
+    this.#responder.answer(this.#query, entry, ede)
+  }
+}
