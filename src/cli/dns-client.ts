@@ -156,7 +156,10 @@ const overUdp: Transport = (query, { address, port }, signal) =>
     socket.on('error', er => end(() => reject(er)))
     // A connected socket hears from nobody else, and of refused ports.
     socket.on('message', wire => answers(query, wire) && end(() => resolve(wire)))
-    socket.connect(port, address, () => socket.send(query, er => er && end(() => reject(er))))
+    // Without a route it is this callback that is told so, and sending would throw.
+    socket.connect(port, address, (er?: Error) =>
+      er ? end(() => reject(er)) : socket.send(query, er => er && end(() => reject(er))),
+    )
     if (signal.aborted) late()
   })
 

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { KeyResult } from '../gossip/serf/keys.ts'
 import { fail } from '../base/error.ts'
+import { DAEMON_USER, ownerForDaemon } from './daemon-user.ts'
 import { DONE, FAILED, type Io } from './io.ts'
 import {
   configOf,
@@ -18,8 +19,11 @@ import {
 } from './options.ts'
 import { counted, table } from './table.ts'
 
-/** Where a keyring goes if nothing else is said. */
-const KEYRING = '/etc/spartan/keyring.json'
+/**
+ * Where a keyring goes if nothing else is said. The daemon writes it when keys
+ * change, and its unit lets it write below this folder only.
+ */
+const KEYRING = '/var/lib/spartan/keyring.json'
 
 type Generate = ConfigOption & {
   readonly out?: string
@@ -41,8 +45,13 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
   }
   // The first key encrypts: a new one goes to the end until every node has it.
   const keys = old ? [...loadKeyring(file).list(), key] : [key]
-  writeKeyringFile(file, keys)
+  const owner = ownerForDaemon()
+  writeKeyringFile(file, keys, owner)
   io.out(`${file}: ${keys.length} key${keys.length === 1 ? '' : 's'}, the first encrypts\n`)
+  if (!owner && process.getuid?.() === 0)
+    io.err(
+      `spartan: there is no user '${DAEMON_USER}' on this host: only root can read ${file}, and a daemon under another account cannot\n`,
+    )
 }
 
 /** The key of the command line; '-' is read from standard input, where other users of the host do not see it. */
@@ -97,7 +106,7 @@ const change = async (
 export const addKeys = (program: Command, io: Io, ended: (status: number) => void): void => {
   const keys = program.command('keys').description('the encryption keys of the gossip ring')
   withConfig(keys.command('generate'))
-    .description('write a keyring with one new key, mode 0600')
+    .description('write a keyring with one new key, which only the daemon can read')
     .option('-o, --out <file>', `keyring to write (default: gossip.keyring, or ${KEYRING})`)
     .option('--add', 'add a key to the keyring that is there')
     .option('--print', 'print a new key instead of writing a file')
@@ -131,7 +140,7 @@ export const addKeys = (program: Command, io: Io, ended: (status: number) => voi
   keys.addHelpText(
     'after',
     examples(
-      'spartan keys generate --out /etc/spartan/keyring.json',
+      'spartan keys generate',
       'spartan keys generate --print > new.key',
       'spartan keys install - < new.key',
       'spartan keys use - < new.key',

@@ -51,7 +51,7 @@ const addRest = async (
       import('./query.ts'),
       import('./look.ts'),
       import('./keys.ts'),
-      import('./resolvconf.ts'),
+      import('./resolvconf/command.ts'),
     ])
   addCheck(program, io, ended)
   addQuery(program, io, ended)

@@ -12,13 +12,13 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   readlinkSync,
   readSync,
   realpathSync,
   renameSync,
   rmSync,
-  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -31,6 +31,9 @@ const MAX_BYTES = 2 ** 20
 
 /** What can go wrong with the new file beside the old one, when the old one itself may still be written: a bind mount, or a folder that is read-only. */
 const IN_PLACE = new Set(['EBUSY', 'EROFS', 'EACCES', 'EPERM', 'EXDEV'])
+
+/** How octets and text become each other. */
+type Encoding = 'utf8' | 'latin1'
 
 /** The system calls, for tests that stand in for a mounted file. */
 export type Calls = { readonly rename: (from: string, to: string) => void }
@@ -59,8 +62,8 @@ const folderOf = (path: string): string => {
   }
 }
 
-/** The text of a file, '' if there is none. Throws EDATA if it cannot be read or is no file of this kind. */
-export const readText = (path: string): string => {
+/** The text of a file, '' if there is none; `latin1` is a character for each octet. Throws EDATA if it cannot be read or is no file of this kind. */
+export const readText = (path: string, encoding: Encoding = 'utf8'): string => {
   let fd: number
   try {
     // A named pipe would otherwise wait for a writer.
@@ -74,7 +77,7 @@ export const readText = (path: string): string => {
     if (!fstatSync(fd).isFile() || size > MAX_BYTES)
       throw fail(`${path} is not a text file of this kind`, 'EDATA')
     const buffer = Buffer.alloc(size)
-    return buffer.toString('utf8', 0, readSync(fd, buffer, 0, size, 0))
+    return buffer.toString(encoding, 0, readSync(fd, buffer, 0, size, 0))
   } finally {
     closeSync(fd)
   }
@@ -87,16 +90,31 @@ export const replaceFile = (
   calls: Calls = { rename: renameSync },
 ): 'renamed' | 'in place' => {
   if (text === '') throw fail(`${path} is never made empty`, 'ESTATE')
-  const target = linkTarget(path)
+  return replaceAt(path, linkTarget(path), Buffer.from(text), calls)
+}
+
+/** The same, but a symlink at `path` is itself replaced by a file, and what it points at stays. The text may be empty. */
+export const putFile = (path: string, text: string, encoding: Encoding = 'utf8'): void => {
+  replaceAt(path, path, Buffer.from(text, encoding), { rename: renameSync })
+}
+
+/** `path` is for messages, `target` is the place. */
+const replaceAt = (
+  path: string,
+  target: string,
+  bytes: Buffer,
+  calls: Calls,
+): 'renamed' | 'in place' => {
   const beside = `${target}.${randomBytes(6).toString('hex')}`
-  const old = statSync(target, { throwIfNoEntry: false })
+  const there = lstatSync(target, { throwIfNoEntry: false })
+  const old = there?.isSymbolicLink() ? undefined : there
   try {
     const fd = openSync(beside, 'wx', 0o644)
     try {
       // The mask of the process must not make the file unreadable for others.
       fchmodSync(fd, old ? old.mode & 0o777 : 0o644)
       if (old && process.getuid?.() === 0) fchownSync(fd, old.uid, old.gid)
-      writeWhole(fd, text)
+      writeWhole(fd, bytes)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
@@ -110,22 +128,21 @@ export const replaceFile = (
       throw fail(`cannot write ${path}: ${messageOf(er)}`, 'EDATA', { cause: er })
     }
   }
-  writeInto(path, target, text)
+  writeInto(path, target, bytes)
   return 'in place'
 }
 
-const writeWhole = (fd: number, text: string): void => {
-  const bytes = Buffer.from(text)
+const writeWhole = (fd: number, bytes: Buffer): void => {
   for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at)
 }
 
 /** Over the old bytes first, cut to length afterwards: a reader in between finds nameservers, not nothing. */
-const writeInto = (path: string, target: string, text: string): void => {
+const writeInto = (path: string, target: string, bytes: Buffer): void => {
   try {
     const fd = openSync(target, 'r+')
     try {
-      writeWhole(fd, text)
-      ftruncateSync(fd, Buffer.byteLength(text))
+      writeWhole(fd, bytes)
+      ftruncateSync(fd, bytes.length)
       fsyncSync(fd)
     } finally {
       closeSync(fd)

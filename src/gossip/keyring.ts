@@ -7,6 +7,7 @@
 import {
   closeSync,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -144,14 +145,20 @@ export class Keyring {
 
 /**
  * Writes a keyring file, mode 0600: a new file beside it, synced, then moved
- * over it, so that a crash leaves the old one or the new one.
+ * over it, so that a crash leaves the old one or the new one. With `owner` the
+ * new file belongs to that account, which only root can do.
  */
-export const writeKeyringFile = (file: string, keys: readonly string[]): void => {
+export const writeKeyringFile = (
+  file: string,
+  keys: readonly string[],
+  owner?: { readonly uid: number; readonly gid: number },
+): void => {
   const beside = `${file}.${process.pid}.new`
   try {
     const fd = openSync(beside, 'w', 0o600)
     try {
       fchmodSync(fd, 0o600)
+      if (owner) fchownSync(fd, owner.uid, owner.gid)
       writeSync(fd, `${JSON.stringify(keys, null, 2)}\n`)
       fsyncSync(fd)
     } finally {

@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { spawnSync } from 'node:child_process'
-import { createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import { createSocket } from 'node:dgram'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,6 +21,7 @@ import { silent } from '../../src/base/log.ts'
 import { AdminServer } from '../../src/ops/admin.ts'
 import type { Route } from '../../src/http/route.ts'
 import { version } from '../../src/base/version.ts'
+import { dnsServer } from '../fixture/dns-server.ts'
 import { status } from '../fixture/status.ts'
 
 type Ran = { readonly exit: number; readonly out: string; readonly err: string }
@@ -64,61 +65,6 @@ const get = (path: string, json: unknown): Route => ({
   path,
   handle: () => ({ json }),
 })
-
-/** Answers by rule over UDP and TCP on one port of an address of this file's own. */
-const dnsServer = async (
-  t: Test,
-  address: string,
-  rule: (query: Packet, transport: 'udp' | 'tcp') => Partial<Packet> | Buffer | undefined,
-): Promise<number> => {
-  const respond = (wire: Buffer, transport: 'udp' | 'tcp'): Buffer | undefined => {
-    const query = decode(wire)
-    const said = rule(query, transport)
-    if (said === undefined || Buffer.isBuffer(said)) return said
-    return encode({
-      type: 'response',
-      id: query.id ?? 0,
-      questions: query.questions ?? [],
-      flags: 0x0180,
-      ...said,
-    })
-  }
-  for (;;) {
-    const tcp = createServer((socket: Socket) => {
-      socket.on('error', () => {})
-      socket.on('data', chunk => {
-        const wire = respond(chunk.subarray(2), 'tcp')
-        if (!wire) return
-        const frame = Buffer.alloc(2 + wire.length)
-        frame.writeUInt16BE(wire.length)
-        wire.copy(frame, 2)
-        // In two pieces, as networks do.
-        socket.write(frame.subarray(0, 1))
-        setImmediate(() => socket.write(frame.subarray(1)))
-      })
-    })
-    await new Promise<void>(resolve => tcp.listen(0, address, resolve))
-    const { port } = tcp.address() as { port: number }
-    const udp = createSocket('udp4')
-    udp.on('message', (wire, from) => {
-      const answer = respond(wire, 'udp')
-      if (answer) udp.send(answer, from.port, from.address)
-    })
-    const bound = await new Promise<boolean>(resolve => {
-      udp.once('error', () => resolve(false))
-      udp.bind(port, address, () => resolve(true))
-    })
-    if (!bound) {
-      tcp.close()
-      continue
-    }
-    t.teardown(() => {
-      udp.close()
-      tcp.close()
-    })
-    return port
-  }
-}
 
 const A = (name: string, data: string) => ({ name, type: 'A', ttl: 60, data }) as const
 

@@ -19,7 +19,7 @@ import { unifiedDiff } from '../../src/cli/diff.ts'
 import { rdataText, readMessage, showMessage } from '../../src/cli/dns-text.ts'
 import { reverseName } from '../../src/cli/query.ts'
 import { linkTarget, readText, replaceFile } from '../../src/cli/replace-file.ts'
-import { resolvConf, searchList } from '../../src/cli/resolv-conf.ts'
+import { resolvConf, searchList } from '../../src/cli/resolvconf/text.ts'
 import { cell, pairs, showBytes, showDuration, table } from '../../src/cli/table.ts'
 import { putOpt } from '../../src/wire/edns.ts'
 

@@ -4,8 +4,8 @@
  * request what others had put there.
  */
 import { isIP } from 'node:net'
-import { parseName } from '../config/address.ts'
-import { fail } from '../base/error.ts'
+import { parseName } from '../../config/address.ts'
+import { fail } from '../../base/error.ts'
 
 /** The resolver library reads three nameservers and no more (resolv.conf(5), MAXNS). */
 export const MAX_NAMESERVERS = 3
@@ -16,11 +16,21 @@ const MAX_SEARCH_LENGTH = 255
 /** One second a server, three rounds: what DC/OS clients have always had. */
 const OPTIONS = ['timeout:1', 'attempts:3']
 
+/** The first line of every file of ours; older versions wrote the same one. */
+const MARK = '# Written by "spartan resolvconf"; changes are overwritten.'
+
 const HEADER = [
-  '# Written by "spartan resolvconf"; changes are overwritten.',
+  MARK,
   '# It lists the addresses of the local DNS forwarder that answered a probe;',
   '# upstream resolvers belong into the configuration of spartan.',
 ]
+
+/** Whether this command wrote that text, even if somebody has changed lines of it since. */
+export const isOurs = (text: string): boolean => text.startsWith(MARK)
+
+/** The nameservers that a text names, in its order. */
+export const nameserversIn = (text: string): string[] =>
+  [...text.matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm)].map(match => match[1] ?? '')
 
 /** A search list as given on the command line, checked. Throws EUSAGE. */
 export const searchList = (words: readonly string[]): string[] => {

@@ -1,0 +1,183 @@
+/**
+ * The rim of `spartan resolvconf`: reads what a plan is made of from a host's
+ * files, and takes the steps of a plan. Texts have a character for each octet,
+ * so that what is put back is what was there. `root` is / or the folder that holds
+ * the files of a host which is not running; no program is asked to reload then.
+ */
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { codeOf, fail, messageOf } from '../../base/error.ts'
+import { putFile, readText } from '../replace-file.ts'
+import { DROP_INS, RECORD, type HostState, type Kept, type Step } from './plan.ts'
+import type { ResolvFile } from './recognise.ts'
+
+const RESOLV_CONF = '/etc/resolv.conf'
+/** Belongs to root alone: what is kept here is put into /etc. */
+const KEPT = '/var/lib/spartan-resolvconf/kept.json'
+const MAX_LINKS = 40
+
+export class ResolvHost {
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  /** @throws EDATA if a file cannot be read */
+  state(): HostState {
+    const dropIns = DROP_INS.map(path => [path, this.#text(path)] as const)
+    return {
+      file: this.fileAt(RESOLV_CONF),
+      kept: this.#kept(),
+      nsswitch: this.#text('/etc/nsswitch.conf'),
+      dropIns: Object.fromEntries(dropIns.filter(([, text]) => text !== '')),
+    }
+  }
+
+  /**
+   * Take the steps in order.
+   * @returns what could not be done and does no harm, a sentence each
+   * @throws EDATA at the first file that cannot be written
+   */
+  take(steps: readonly Step[]): string[] {
+    return steps.flatMap(step => this.#step(step) ?? [])
+  }
+
+  #step(step: Step): string | undefined {
+    switch (step.do) {
+      case 'keep':
+        return this.#write(KEPT, `${JSON.stringify(step.kept, null, 2)}\n`)
+      case 'write':
+        return this.#write(RESOLV_CONF, step.text)
+      case 'put back':
+        return this.#putBack(step.was)
+      case 'drop-in':
+        return this.#write(step.path, step.text)
+      case 'remove':
+        return this.#remove(step.path)
+      case 'reload':
+        return this.#run(['systemctl', 'try-reload-or-restart', step.unit])
+      case 'register':
+        return this.#run(['resolvconf', '-a', RECORD], step.text)
+      case 'unregister':
+        return this.#run(['resolvconf', '-d', RECORD])
+      case 'forget':
+        return this.#remove(KEPT)
+    }
+  }
+
+  #path(path: string): string {
+    return join(this.#root, path)
+  }
+
+  #text(path: string): string {
+    return readText(this.#path(path), 'latin1')
+  }
+
+  /** What is at an absolute path of the host. */
+  fileAt(at: string): ResolvFile {
+    const path = this.#path(at)
+    let target: string
+    try {
+      target = readlinkSync(path)
+    } catch (er) {
+      if (codeOf(er) === 'ENOENT') return { kind: 'absent' }
+      return this.#regular(path)
+    }
+    const leadsTo = this.#end(resolve(dirname(at), target))
+    return { kind: 'link', target, leadsTo, text: this.#text(leadsTo) }
+  }
+
+  #regular(path: string): ResolvFile {
+    const text = readText(path, 'latin1')
+    const fd = openSync(path, 'r')
+    try {
+      const { mode, uid, gid } = fstatSync(fd)
+      return { kind: 'file', text, mode: mode & 0o777, uid, gid }
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** The path at the end of a chain of links, all of them inside the root. */
+  #end(path: string): string {
+    let at = path
+    for (let i = 0; i < MAX_LINKS; i++) {
+      try {
+        at = resolve(dirname(at), readlinkSync(this.#path(at)))
+      } catch {
+        return at
+      }
+    }
+    throw fail(`${RESOLV_CONF} is a loop of symbolic links`, 'EDATA')
+  }
+
+  #kept(): Kept | undefined {
+    const text = this.#text(KEPT)
+    if (text === '') return undefined
+    let kept: Kept
+    try {
+      kept = JSON.parse(text) as Kept
+    } catch (er) {
+      throw fail(`${KEPT} is damaged: ${messageOf(er)}`, 'EDATA', { cause: er })
+    }
+    if (typeof kept?.manager !== 'string' || typeof kept.was?.kind !== 'string')
+      throw fail(`${KEPT} is damaged: it does not say what was there`, 'EDATA')
+    // The program behind the link goes on writing its file: its search list may have changed.
+    const { was } = kept
+    const now = was.kind === 'link' ? this.#text(was.leadsTo) : ''
+    return now && was.kind === 'link' ? { ...kept, was: { ...was, text: now } } : kept
+  }
+
+  #write(path: string, text: string): undefined {
+    mkdirSync(dirname(this.#path(path)), { recursive: true, mode: 0o755 })
+    putFile(this.#path(path), text, 'latin1')
+  }
+
+  #remove(path: string): undefined {
+    rmSync(this.#path(path), { force: true })
+  }
+
+  #putBack(was: ResolvFile): undefined {
+    const path = this.#path(RESOLV_CONF)
+    if (was.kind === 'absent') return this.#remove(RESOLV_CONF)
+    if (was.kind === 'link') {
+      const beside = `${path}.spartan`
+      rmSync(beside, { force: true })
+      symlinkSync(was.target, beside)
+      renameSync(beside, path)
+      return
+    }
+    putFile(path, was.text, 'latin1')
+    // A file that is mounted there is written in place and keeps its owner.
+    if (lstatSync(path).uid !== was.uid || lstatSync(path).gid !== was.gid)
+      chownSync(path, was.uid, was.gid)
+    chmodSync(path, was.mode)
+  }
+
+  /** Ask another program. That it is not there, or not running, is no failure of ours. */
+  #run([command = '', ...args]: readonly string[], input = ''): string | undefined {
+    if (this.#root !== '/') return undefined
+    const { status, error, stderr } = spawnSync(command, args, {
+      input,
+      encoding: 'utf8',
+      timeout: 20_000,
+    })
+    if (status === 0) return undefined
+    const why = error ? messageOf(error) : stderr.trim().split('\n')[0] || `status ${status}`
+    return `${[command, ...args].join(' ')}: ${why}`
+  }
+}

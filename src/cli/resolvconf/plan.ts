@@ -1,0 +1,138 @@
+/**
+ * What to do so that this host's programs ask the forwarder, and what to do to
+ * undo it. Pure: from what the host is like to a list of steps, in order. Each
+ * step leaves a host that resolves names, so the list may end early at any one.
+ */
+import { asksResolved, recognise, textOf, type Manager, type ResolvFile } from './recognise.ts'
+import { isOurs, nameserversIn, resolvConf } from './text.ts'
+
+/** What is kept of the host as it was, until it is put back. */
+export type Kept = {
+  readonly manager: Manager
+  /** /etc/resolv.conf as others left it. */
+  readonly was: ResolvFile
+}
+
+export type HostState = {
+  readonly file: ResolvFile
+  /** Kept by an earlier run. */
+  readonly kept: Kept | undefined
+  /** /etc/nsswitch.conf. */
+  readonly nsswitch: string
+  /** Our files in other programs' configuration that exist: path → text. */
+  readonly dropIns: Readonly<Record<string, string>>
+}
+
+export type Step =
+  | { readonly do: 'keep'; readonly kept: Kept }
+  /** Replace /etc/resolv.conf, also if it is a link: never what the link leads to. */
+  | { readonly do: 'write'; readonly text: string }
+  | { readonly do: 'put back'; readonly was: ResolvFile }
+  | { readonly do: 'drop-in'; readonly path: string; readonly text: string }
+  | { readonly do: 'remove'; readonly path: string }
+  | { readonly do: 'reload'; readonly unit: string }
+  /** Hand our nameservers to resolvconf(8), which writes the file, or take them back from it. */
+  | { readonly do: 'register'; readonly text: string }
+  | { readonly do: 'unregister' }
+  | { readonly do: 'forget' }
+
+/** The name of our record in resolvconf(8); records of `lo` come first. */
+export const RECORD = 'lo.spartan'
+
+export const NETWORK_MANAGER = '/etc/NetworkManager/conf.d/90-spartan-dns.conf'
+export const RESOLVED = '/etc/systemd/resolved.conf.d/90-spartan.conf'
+export const DROP_INS = [NETWORK_MANAGER, RESOLVED] as const
+
+const UNITS: Readonly<Record<string, string>> = {
+  [NETWORK_MANAGER]: 'NetworkManager.service',
+  [RESOLVED]: 'systemd-resolved.service',
+}
+
+const networkManagerText = `# Written by "spartan resolvconf apply": NetworkManager leaves /etc/resolv.conf alone.
+# "spartan resolvconf restore" removes this file.
+[main]
+dns=none
+`
+
+const resolvedText = (nameservers: readonly string[]): string =>
+  `# Written by "spartan resolvconf apply": systemd-resolved asks the forwarder for every name.
+# "spartan resolvconf restore" removes this file.
+[Resolve]
+DNS=${nameservers.join(' ')}
+Domains=~.
+`
+
+/** The program that decides on this host: while our file is in its place, the one that did before. */
+export const managerOf = ({ file, kept }: HostState): Manager =>
+  isOurs(textOf(file)) && file.kind === 'file' ? (kept?.manager ?? 'plain') : recognise(file)
+
+/** Do programs of this host ask exactly these nameservers, or any of ours if none are named? */
+export const isApplied = (state: HostState): boolean =>
+  isOurs(textOf(state.file)) || state.kept?.manager === 'resolvconf'
+
+/**
+ * @param nameservers addresses that answer, one at least
+ * @param search search list of the operator; without one the host's own stays
+ */
+export const planApply = (
+  state: HostState,
+  nameservers: readonly string[],
+  search: readonly string[],
+): Step[] => {
+  const { file, kept } = state
+  const ours = file.kind === 'file' && isOurs(file.text)
+  const manager = managerOf(state)
+  if (manager === 'resolvconf' && !ours) return register(state, nameservers, search)
+  // Whatever others wrote last is what they want back; our own file is no original.
+  const was = ours ? kept?.was : file
+  const text = resolvConf({ nameservers, search, keepFrom: was ? textOf(was) : textOf(file) })
+  const steps: Step[] = []
+  if (was && (!kept || !same(kept.was, was) || kept.manager !== manager))
+    steps.push({ do: 'keep', kept: { manager, was } })
+  if (manager === 'NetworkManager')
+    steps.push(...dropIn(state, NETWORK_MANAGER, networkManagerText))
+  if (!ours || file.text !== text) steps.push({ do: 'write', text })
+  if (manager === 'systemd-resolved' && asksResolved(state.nsswitch))
+    steps.push(...dropIn(state, RESOLVED, resolvedText(nameservers)))
+  return steps
+}
+
+const same = (a: ResolvFile, b: ResolvFile): boolean => JSON.stringify(a) === JSON.stringify(b)
+
+const dropIn = ({ dropIns }: HostState, path: string, text: string): Step[] =>
+  dropIns[path] === text
+    ? []
+    : [
+        { do: 'drop-in', path, text },
+        { do: 'reload', unit: UNITS[path]! },
+      ]
+
+/** resolvconf(8) merges records and writes the file; our record must stand first in the result. */
+const register = (
+  { file, kept }: HostState,
+  nameservers: readonly string[],
+  search: readonly string[],
+): Step[] => {
+  const now = nameserversIn(textOf(file)).slice(0, nameservers.length)
+  if (kept?.manager === 'resolvconf' && now.join() === nameservers.join()) return []
+  const text = resolvConf({ nameservers, search, keepFrom: '' })
+  return [
+    { do: 'keep', kept: { manager: 'resolvconf', was: file } },
+    { do: 'register', text },
+  ]
+}
+
+/** The way back. Empty if nothing of ours is there. */
+export const planRestore = (state: HostState): Step[] => {
+  const { file, kept, dropIns } = state
+  const steps: Step[] = []
+  if (kept?.manager === 'resolvconf') steps.push({ do: 'unregister' })
+  // Somebody else has written the file since: it is theirs now.
+  else if (kept && (file.kind === 'absent' || isOurs(textOf(file))))
+    steps.push({ do: 'put back', was: kept.was })
+  for (const path of DROP_INS) {
+    if (path in dropIns) steps.push({ do: 'remove', path }, { do: 'reload', unit: UNITS[path]! })
+  }
+  if (kept) steps.push({ do: 'forget' })
+  return steps
+}
