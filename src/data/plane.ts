@@ -19,7 +19,8 @@ import { messageOf } from '../base/error.ts'
 import { Allow } from './serve/allow.ts'
 import { countersOver, SLOT } from '../boundary/counters.ts'
 import { POSITIVE } from './cache/entry.ts'
-import { PacketCache, seedHash } from './cache/packet-cache.ts'
+import { setHashKey } from './cache/hash.ts'
+import { PacketCache } from './cache/packet-cache.ts'
 import { Front, type FrontMeans } from './serve/front.ts'
 import { entriesBelow, entryInfo } from './cache/inspect.ts'
 import { createPacketIO } from './io/io.ts'
@@ -117,7 +118,8 @@ export class DataPlane {
     this.#io = io
     const counters = (this.#counters = countersOver(start.counters))
     const random = random16()
-    seedHash(randomBytes(4).readInt32LE())
+    const key = randomBytes(8)
+    setHashKey(key.readInt32LE(), key.readInt32LE(4))
     this.#cache = new PacketCache(start.cache, kind => {
       counters[kind === POSITIVE ? SLOT.evictionsSuccess : SLOT.evictionsDenial]! += 1
     })

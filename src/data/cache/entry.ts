@@ -100,6 +100,7 @@ export class Entry {
   at = NUMBERS
   #ref: Ref = 0
   #generation = 0
+  #cuts = 0
 
   /** Points this view at a block. */
   point(chunk: Chunk, ref: Ref): this {
@@ -122,7 +123,7 @@ export class Entry {
 
   /** Of a view that is held: the cache let go of its entry, and the block may belong to another. */
   get gone(): boolean {
-    return this.#generation !== this.#i32(I32.generation)
+    return this.#cuts !== this.#chunk.cuts || this.#generation !== this.#i32(I32.generation)
   }
 
   get hash(): number {
@@ -270,6 +271,7 @@ export class Entry {
     held.at = this.at
     held.#ref = this.#ref
     held.#generation = this.#i32(I32.generation)
+    held.#cuts = this.#chunk.cuts
     return held
   }
 

@@ -9,37 +9,20 @@ import { LRUCache } from 'lru-cache'
 import { FOLD } from '../../wire/name.ts'
 import { u16, u8 } from '../../wire/octets.ts'
 import { Entry, hashAt, keyBits, NEGATIVE, POSITIVE, room, sizeOf, type Fill } from './entry.ts'
+import { hashQuestion } from './hash.ts'
 import { Slab, type Ref } from './slab.ts'
 
 export type CacheBounds = { readonly maxBytes: number; readonly maxEntries: number }
 
 /**
- * Hash of a question: FNV-1a over the name with bit 0x20 set in every octet
- * (letters fold; the comparison decides), its type and its DO and CD bits.
+ * Places of the table that a look-up goes through at most. Half the table is
+ * free, so hashes that nobody chose come nowhere near it.
  */
-export const hashQuestion = (
-  b: Uint8Array,
-  nameAt: number,
-  nameEnd: number,
-  qtype: number,
-  bits: number,
-): number => {
-  let h = 0x811c9dc5 ^ seed
-  for (let i = nameAt; i < nameEnd; i++) h = Math.imul(h ^ (b[i]! | 0x20), 0x01000193)
-  h = Math.imul(h ^ qtype, 0x01000193)
-  h = Math.imul(h ^ bits, 0x01000193)
-  return h ^ (h >>> 15)
-}
-
-/** Set once at start from the thread's random source, so that nobody outside can choose colliding names. */
-let seed = 0
-export const seedHash = (random: number): void => {
-  seed = random | 0
-}
+const MOST_PROBES = 128
 
 export class PacketCache {
   readonly #lru: LRUCache<Ref, Ref>
-  readonly #slab = new Slab()
+  readonly #slab: Slab
   /** Blocks by hash, plus one; 0 is free. */
   readonly #table: Int32Array
   readonly #mask: number
@@ -56,6 +39,7 @@ export class PacketCache {
   ) {
     this.#evicted = evicted
     this.#maxBytes = bounds.maxBytes
+    this.#slab = new Slab(bounds.maxBytes, ref => this.#makeWay(ref))
     let slots = 1024
     while (slots < bounds.maxEntries * 2) slots *= 2
     this.#table = new Int32Array(slots)
@@ -96,8 +80,8 @@ export class PacketCache {
     const table = this.#table
     const mask = this.#mask
     const length = nameEnd - nameAt
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const ref = table[slot]! - 1
+    for (let probe = 0; probe < MOST_PROBES; probe++) {
+      const ref = table[(hash + probe) & mask]! - 1
       if (ref < 0) return undefined
       const chunk = this.#slab.chunkOf(ref)
       if (hashAt(chunk, ref) !== hash) continue
@@ -109,6 +93,7 @@ export class PacketCache {
       while (i < nameEnd && (b[i] === bytes[from + i] || FOLD[b[i]!] === bytes[from + i])) i++
       if (i === nameEnd) return entry
     }
+    return undefined
   }
 
   /** Says that an entry was used; lru-cache hears of it at most once a second. */
@@ -131,9 +116,7 @@ export class PacketCache {
     const hash = hashQuestion(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
     this.#view(entry, ref).store(fill, hash, now)
     entry.epoch = epoch
-    let slot = hash & this.#mask
-    while (this.#table[slot] !== 0) slot = (slot + 1) & this.#mask
-    this.#table[slot] = ref + 1
+    this.#table[this.#freeSlot(hash)] = ref + 1
     if (entry.kind !== POSITIVE) this.#denials++
     this.#lru.set(ref, ref)
     return entry
@@ -152,6 +135,29 @@ export class PacketCache {
     for (const ref of this.#lru.keys()) yield this.#view(new Entry(), ref)
   }
 
+  /** Octets of memory for responses, in use or not. */
+  get resident(): number {
+    return this.#slab.resident
+  }
+
+  /** A free place in the table for a hash. Where there is none near enough, whoever is at the hash's own place has to go. */
+  #freeSlot(hash: number): number {
+    for (;;) {
+      for (let probe = 0; probe < MOST_PROBES; probe++) {
+        const slot = (hash + probe) & this.#mask
+        if (this.#table[slot] === 0) return slot
+      }
+      this.#makeWay(this.#table[hash & this.#mask]! - 1)
+    }
+  }
+
+  /** An entry has to go although the budget has room for it. */
+  #makeWay(ref: Ref): void {
+    const { kind } = this.#view(this.#leaving, ref)
+    this.#lru.delete(ref)
+    this.#evicted(kind === POSITIVE ? POSITIVE : NEGATIVE)
+  }
+
   #view(entry: Entry, ref: Ref): Entry {
     return entry.point(this.#slab.chunkOf(ref), ref)
   }
@@ -160,7 +166,7 @@ export class PacketCache {
     const entry = this.#view(this.#leaving, ref)
     this.#drop(ref, entry.hash)
     entry.end()
-    this.#slab.give(ref, entry.room)
+    this.#slab.give(ref)
     if (entry.kind !== POSITIVE) this.#denials--
     if (reason === 'evict') this.#evicted(entry.kind === POSITIVE ? POSITIVE : NEGATIVE)
   }

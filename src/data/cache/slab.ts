@@ -4,6 +4,10 @@
  * are a handful of chunks that the garbage collector never has to look into:
  * with an object per entry a third of a miss's processor time went into
  * moving and marking them.
+ *
+ * There are never more chunks than the cache may take. When one more is
+ * needed, the chunk with the fewest octets in use is emptied and cut anew, so
+ * memory follows the sizes that answers have now, whatever they had before.
  */
 
 const CHUNK = 256 * 1024
@@ -12,7 +16,7 @@ const UNIT = 64
 const UNIT_BITS = 6
 const UNITS_BITS = 12
 const UNITS_MASK = (1 << UNITS_BITS) - 1
-/** Block sizes: multiples of 64 to 1 KiB, then doubling to one block a chunk. */
+/** Block sizes: multiples of 64 to 1 KiB, then doubling to two blocks a chunk. */
 const SIZES = [
   ...Array.from({ length: 16 }, (_, i) => UNIT * (i + 1)),
   2048,
@@ -23,6 +27,9 @@ const SIZES = [
   65536,
   131072,
 ]
+/** Chunks beside what the budget fills: most of the sizes that are in use have one that is partly full. */
+const SPARE_CHUNKS = 8
+
 const classOf = (length: number): number =>
   length <= 1024
     ? Math.max(0, ((length + 63) >>> 6) - 1)
@@ -34,6 +41,8 @@ export class Chunk {
   readonly u16: Uint16Array
   readonly i32: Int32Array
   readonly f64: Float64Array
+  /** How often it was cut: whoever holds a view of a block from before holds nothing. */
+  cuts = 0
 
   constructor(length: number) {
     const memory = new ArrayBuffer(length)
@@ -41,6 +50,29 @@ export class Chunk {
     this.u16 = new Uint16Array(memory)
     this.i32 = new Int32Array(memory)
     this.f64 = new Float64Array(memory)
+  }
+}
+
+/** How one chunk is cut, and which of its blocks are free. */
+class Cut {
+  readonly sizeClass: number
+  /** Blocks by number: 1 while in use. */
+  readonly used: Uint8Array
+  /** Numbers of free blocks, the first `freeCount` of them. */
+  readonly free: Uint16Array
+  freeCount: number
+
+  constructor(sizeClass: number) {
+    const blocks = Math.floor(CHUNK / SIZES[sizeClass]!)
+    this.sizeClass = sizeClass
+    this.used = new Uint8Array(blocks)
+    // The lowest is given out first.
+    this.free = Uint16Array.from({ length: blocks }, (_, i) => blocks - 1 - i)
+    this.freeCount = blocks
+  }
+
+  get octetsUsed(): number {
+    return (this.used.length - this.freeCount) * SIZES[this.sizeClass]!
   }
 }
 
@@ -55,7 +87,28 @@ export const blockSize = (length: number): number => SIZES[classOf(length)]!
 
 export class Slab {
   readonly #chunks: Chunk[] = []
-  readonly #free: Ref[][] = SIZES.map(() => [])
+  readonly #cuts: Cut[] = []
+  /** Chunks with free blocks, by size class. */
+  readonly #open: number[][] = SIZES.map(() => [])
+  readonly #most: number
+  readonly #evict: (ref: Ref) => void
+
+  /**
+   * @param maxBytes how much the blocks in use may take at once
+   * @param evict called for each block of a chunk that is emptied; gives it back
+   */
+  constructor(maxBytes: number, evict: (ref: Ref) => void) {
+    this.#most = Math.ceil(maxBytes / CHUNK) + SPARE_CHUNKS
+    this.#evict = evict
+  }
+
+  /** Octets of all chunks. */
+  get resident(): number {
+    return this.#chunks.length * CHUNK
+  }
+  get chunks(): number {
+    return this.#chunks.length
+  }
 
   chunkOf(ref: Ref): Chunk {
     return this.#chunks[ref >>> UNITS_BITS]!
@@ -63,19 +116,61 @@ export class Slab {
 
   /** A block of at least `length` octets (131,072 at most), its content undefined. */
   take(length: number): Ref {
-    const k = classOf(length)
-    const free = this.#free[k]!
-    if (free.length === 0) {
-      const first = this.#chunks.length << UNITS_BITS
-      this.#chunks.push(new Chunk(CHUNK))
-      for (let at = CHUNK - SIZES[k]!; at >= 0; at -= SIZES[k]!)
-        free.push(first | (at >>> UNIT_BITS))
-    }
-    return free.pop()!
+    const sizeClass = classOf(length)
+    const open = this.#open[sizeClass]!
+    const index = open.length > 0 ? open[open.length - 1]! : this.#another(sizeClass)
+    const cut = this.#cuts[index]!
+    const block = cut.free[--cut.freeCount]!
+    cut.used[block] = 1
+    if (cut.freeCount === 0) open.pop()
+    return (index << UNITS_BITS) | ((block * SIZES[sizeClass]!) >>> UNIT_BITS)
   }
 
-  /** Gives back a block that was taken for `length` octets. */
-  give(ref: Ref, length: number): void {
-    this.#free[classOf(length)]!.push(ref)
+  /** Gives back a block that was taken. */
+  give(ref: Ref): void {
+    const index = ref >>> UNITS_BITS
+    const cut = this.#cuts[index]!
+    const block = startOf(ref) / SIZES[cut.sizeClass]!
+    cut.used[block] = 0
+    cut.free[cut.freeCount++] = block
+    if (cut.freeCount === 1) this.#open[cut.sizeClass]!.push(index)
+  }
+
+  /** The blocks of one chunk that are in use. */
+  *used(index: number): Iterable<Ref> {
+    const { used, sizeClass } = this.#cuts[index]!
+    for (let block = 0; block < used.length; block++)
+      if (used[block] === 1)
+        yield (index << UNITS_BITS) | ((block * SIZES[sizeClass]!) >>> UNIT_BITS)
+  }
+
+  /** Whether a block that is in use begins there. */
+  isUsed(ref: Ref): boolean {
+    const cut = this.#cuts[ref >>> UNITS_BITS]
+    return cut !== undefined && cut.used[startOf(ref) / SIZES[cut.sizeClass]!] === 1
+  }
+
+  /** A chunk with free blocks of this class: a new one, or one that is cut anew. */
+  #another(sizeClass: number): number {
+    let index = this.#chunks.length
+    if (index < this.#most && !this.#cuts.some(cut => cut.octetsUsed === 0))
+      this.#chunks.push(new Chunk(CHUNK))
+    else {
+      index = this.#leastUsed()
+      for (const ref of [...this.used(index)]) this.#evict(ref)
+      const open = this.#open[this.#cuts[index]!.sizeClass]!
+      open.splice(open.indexOf(index), 1)
+      this.#chunks[index]!.cuts++
+    }
+    this.#cuts[index] = new Cut(sizeClass)
+    this.#open[sizeClass]!.push(index)
+    return index
+  }
+
+  #leastUsed(): number {
+    let least = 0
+    for (let i = 1; i < this.#cuts.length; i++)
+      if (this.#cuts[i]!.octetsUsed < this.#cuts[least]!.octetsUsed) least = i
+    return least
   }
 }

@@ -7,7 +7,7 @@
  * collections for each that there is now.
  */
 import { keyBits } from '../cache/entry.ts'
-import { hashQuestion } from '../cache/packet-cache.ts'
+import { hashQuestion } from '../cache/hash.ts'
 import { HEADER } from '../../wire/header.ts'
 import type { Route } from '../answer/router.ts'
 import type { Flight } from './flight.ts'

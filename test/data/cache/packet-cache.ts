@@ -11,6 +11,7 @@ import {
   type FillMeta,
 } from '../../../src/data/cache/entry.ts'
 import { hitLength, putHit, shownTtl } from '../../../src/data/cache/hit.ts'
+import { hashQuestion } from '../../../src/data/cache/hash.ts'
 import { PacketCache } from '../../../src/data/cache/packet-cache.ts'
 import { blockSize, Slab, startOf, type Chunk } from '../../../src/data/cache/slab.ts'
 import { prepare } from '../../../src/data/forward/prepare.ts'
@@ -322,7 +323,7 @@ t.test('slab blocks of living owners never overlap', async () => {
     fc.property(
       fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 70_000 })), { maxLength: 120 }),
       ops => {
-        const slab = new Slab()
+        const slab = new Slab(1 << 30, () => {})
         const held: { chunk: Chunk; at: number; ref: number; length: number }[] = []
         for (const [take, length] of ops) {
           if (take || held.length === 0) {
@@ -342,7 +343,7 @@ t.test('slab blocks of living owners never overlap', async () => {
             held.push({ chunk, at, ref, length })
           } else {
             const [gone] = held.splice(length % held.length, 1)
-            slab.give(gone!.ref, gone!.length)
+            slab.give(gone!.ref)
           }
         }
         return true
@@ -430,4 +431,66 @@ t.test('an entry is found with all that it was filled with', async t => {
     1,
   )!
   t.same([long.ede, long.edeText?.length], [0, 255])
+})
+
+t.test('names that meet in the table cost a bounded look-up, and the newest is found', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 22, maxEntries: 512 })
+  // A table of 1,024 places; names whose hash begins at one of them are looked for.
+  const meeting: string[] = []
+  for (let i = 0; meeting.length < 200; i++) {
+    const wire = nameWire(`n${i}.mesos`)!
+    if ((hashQuestion(wire, 0, wire.length, 1, 0) & 1023) === 77) meeting.push(`n${i}.mesos`)
+  }
+  for (const name of meeting) {
+    cache.fill(fillOf(name), 0, 1)
+    t.ok(find(cache, name), name)
+  }
+  const found = meeting.filter(name => find(cache, name))
+  t.equal(found.length, 128)
+  t.equal(cache.entries, 128, 'and what is not found is not kept')
+})
+
+t.test('memory follows the sizes that answers have, round after round', async t => {
+  const maxBytes = 4 << 20
+  const cache = new PacketCache({ maxBytes, maxEntries: 100_000 })
+  const sizes = [20, 100, 200, 300, 500, 900, 1_800, 4_000, 9_000, 20_000]
+  const text = (length: number): Buffer[] => {
+    const strings = []
+    for (let left = length; left > 0; left -= 250)
+      strings.push(Buffer.alloc(Math.min(left, 250), 97))
+    return strings
+  }
+  let n = 0
+  for (const size of sizes) {
+    const data = text(size)
+    for (let octets = 0; octets < 2 * maxBytes; octets += size + 200) {
+      const name = `n${n++}.mesos`
+      const answers = [{ name, type: 'TXT', ttl: 60, class: 'IN', data } as const]
+      const entry = cache.fill(fillOf(name, 'TXT', { answers }), 0, 1)!
+      // One in a hundred stays in use and holds its chunk.
+      if (n % 100 === 0) cache.touch(entry, n * 1000)
+    }
+    t.ok(cache.resident <= 1.3 * maxBytes + (2 << 20), `${size}: ${cache.resident}`)
+    t.ok(cache.bytes <= maxBytes)
+    t.ok(cache.entries * (size + 200) > maxBytes / 4, `${size}: ${cache.entries} entries`)
+  }
+  t.equal([...cache.all()].length, cache.entries)
+})
+
+t.test('a view into memory that was cut anew is gone, whatever lies there now', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100_000 })
+  const held = Array.from({ length: 500 }, (_, i) =>
+    cache.fill(fillOf(`n${i}.mesos`), 0, 1)!.held(),
+  )
+  const big = Buffer.alloc(250, 1)
+  for (let i = 0; i < 400; i++) {
+    const name = `big${i}.mesos`
+    const answers = [
+      { name, type: 'TXT', ttl: 60, class: 'IN', data: Array(60).fill(big) } as const,
+    ]
+    cache.fill(fillOf(name, 'TXT', { answers }), 0, 1)
+  }
+  for (const [i, view] of held.entries())
+    t.equal(view.gone, find(cache, `n${i}.mesos`) === undefined)
+  t.ok(held.some(view => view.gone))
 })

@@ -1,0 +1,83 @@
+/**
+ * The hash of a question: HalfSipHash-1-3 under a secret key, over the name
+ * with its letters A to Z in lower case, its type, and its DO and CD bits. It
+ * folds exactly as the comparison of names does, and nobody who does not know
+ * the key can choose names that collide.
+ */
+
+let key0 = 0
+let key1 = 0
+
+/** Sets the key, once at start, from two random 32-bit numbers. */
+export const setHashKey = (first: number, second: number): void => {
+  key0 = first | 0
+  key1 = second | 0
+}
+
+/** The name is b[nameAt, nameEnd), plain wire octets. */
+export const hashQuestion = (
+  b: Uint8Array,
+  nameAt: number,
+  nameEnd: number,
+  qtype: number,
+  bits: number,
+): number => {
+  let v0 = key0
+  let v1 = key1
+  let v2 = 0x6c796765 ^ key0
+  let v3 = 0x74656462 ^ key1
+  let i = nameAt
+  // Words of the name, then one that ends it, then one for type and bits.
+  for (let rest = 2; rest > 0;) {
+    let word: number
+    if (i + 4 <= nameEnd) {
+      word = folded(b[i]! | (b[i + 1]! << 8) | (b[i + 2]! << 16) | (b[i + 3]! << 24))
+      i += 4
+    } else if (rest === 2) {
+      word = (nameEnd - nameAt) << 24
+      for (let shift = 0; i < nameEnd; i++, shift += 8) word |= b[i]! << shift
+      word = (word & 0xff000000) | (folded(word & 0xffffff) & 0xffffff)
+      rest = 1
+    } else {
+      word = qtype | (bits << 16)
+      rest = 0
+    }
+    v3 ^= word
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
+    v0 ^= word
+  }
+  v2 ^= 0xff
+  for (let round = 0; round < 3; round++) {
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
+  }
+  return v1 ^ v3
+}
+
+/**
+ * Four octets with those from A to Z in lower case. For each octet the high
+ * bit of one sum says 'at least A', that of the other 'past Z'; octets above
+ * 127 are neither. 0x80 moved down two places is the bit that makes a letter lower case.
+ */
+const folded = (word: number): number => {
+  const low = word & 0x7f7f7f7f
+  const letters = (low + 0x3f3f3f3f) & ~(low + 0x25252525) & ~word & 0x80808080
+  return word | (letters >>> 2)
+}
