@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { KEYS } from '../dist/config/schema.js'
 import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
+import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
 
 const cell = text => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')
@@ -25,7 +26,7 @@ export const tables = [
     name: 'metrics',
     text: table(
       ['name', 'type', 'labels', 'meaning'],
-      [...METRICS, ...GOSSIP_METRICS].map(m => [
+      [...METRICS, ...GOSSIP_METRICS, ...BALANCE_METRICS].map(m => [
         `\`${m.name}\``,
         m.type,
         m.labels.map(l => `\`${l}\``).join(' '),

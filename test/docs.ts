@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { KEYS } from '../src/config/schema.ts'
 import { GOSSIP_METRICS } from '../src/control/sharing/gossip-metrics.ts'
+import { BALANCE_METRICS } from '../src/control/vips/balance-metrics.ts'
 import { METRICS as OWN_METRICS } from '../src/ops/metrics.ts'
 
-const METRICS = [...OWN_METRICS, ...GOSSIP_METRICS]
+const METRICS = [...OWN_METRICS, ...GOSSIP_METRICS, ...BALANCE_METRICS]
 
 const root = new URL('..', import.meta.url).pathname
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')

@@ -55,6 +55,12 @@ export type Config = {
   }
   readonly gossip?: Gossip | undefined
   readonly vips?: Vips | undefined
+  /** What `spartan balance` reads. */
+  readonly balance: {
+    readonly engine: 'nftables'
+    readonly prefer: 'none' | 'local'
+    readonly affinity: 'none' | 'client'
+  }
   readonly mesos?: { readonly master: string; readonly leaderOnly: boolean } | undefined
   readonly admin: { readonly listen: Endpoint | undefined; readonly socket: string }
   readonly metrics: { readonly prefix: string }
@@ -90,7 +96,7 @@ export type Gossip = {
 
 export type Vips = {
   readonly agent: string
-  readonly answer: 'vip' | 'backends'
+  readonly answer: 'auto' | 'vip' | 'backends'
   readonly files: readonly string[]
   readonly range: { readonly min: string; readonly max: string }
   readonly range6: { readonly min: string; readonly max: string }

@@ -274,9 +274,9 @@ export const schema = z.strictObject({
       "This host's Mesos agent, whose tasks declare VIPs, for example http://10.0.0.17:5051.",
     ),
     answer: key(
-      word(['vip', 'backends']),
-      'vip',
-      'What a VIP name resolves to: its virtual address, or its healthy backends.',
+      word(['auto', 'vip', 'backends']),
+      'auto',
+      'What a VIP name resolves to: vip its virtual address, backends its healthy backends, auto the former where a balancer runs on this host (spartan balance, or that of DC/OS) and the latter where none does.',
     ),
     files: key(
       listOf('path', somePath),
@@ -302,6 +302,23 @@ export const schema = z.strictObject({
       'How long a VIP that lost its last backend keeps its name and address.',
     ),
   }).optional(),
+  balance: section({
+    engine: key(
+      word(['nftables']),
+      'nftables',
+      'What carries the connections to VIPs, for `spartan balance`.',
+    ),
+    prefer: key(
+      word(['none', 'local']),
+      'none',
+      'local sends connections to healthy backends on this agent while a VIP has any here.',
+    ),
+    affinity: key(
+      word(['none', 'client']),
+      'none',
+      'client sends all connections of one client address to one backend as long as the backends stay the same.',
+    ),
+  }).prefault({}),
   mesos: section({
     master: key(
       of('URL or local', raw => (raw === 'local' ? { value: 'local' } : parseUrl(raw))),

@@ -32,7 +32,12 @@ import { GOSSIP_FAMILIES } from './sharing/gossip-metrics.ts'
 import { gossipRoutes } from './sharing/gossip-routes.ts'
 import { mayShare, Shared } from './sharing/shared.ts'
 import { L4LB_APEX } from '../vip/record.ts'
+import { Balancing, type BalanceStatus } from './vips/balancing.ts'
+import { BALANCE_FAMILIES } from './vips/balance-metrics.ts'
+import { hostBalancers } from './vips/host-balancers.ts'
 import { VipService } from './vips/service.ts'
+import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../vip/hash/vip-address.ts'
+import { ownAddress6 } from './host/own-address.ts'
 import { gossipView, routeViews, sourceTroubles } from './zones/views.ts'
 import { isWildcard } from '../config/address.ts'
 import { defaultAllow } from '../config/host.ts'
@@ -76,6 +81,7 @@ export class ControlPlane {
   #config: Config
   #masters: Masters | undefined
   #vips: VipService | undefined
+  readonly #balancing: Balancing
   #mesos: MesosSource | undefined
   #gossip: Gossip | undefined
   #shared: Shared | undefined
@@ -99,6 +105,14 @@ export class ControlPlane {
     this.#listen = listen
     this.#means = means
     this.#allow = config.allow
+    this.#balancing = new Balancing({
+      log: means.log.child({ part: 'vips' }),
+      host: () => {
+        const { range = DEFAULT_RANGE_V4, range6 = DEFAULT_RANGE_V6 } = this.#config.vips ?? {}
+        return hostBalancers([range, range6])
+      },
+      now: () => performance.now(),
+    })
     this.zones = new ZonePublisher({
       send: means.send,
       now: Date.now,
@@ -176,7 +190,15 @@ export class ControlPlane {
 
   /** Trouble that only the parts know of. */
   notes(): Reason[] {
-    return sourceTroubles(this.#vips?.status, this.#mesos?.status)
+    const { trouble } = this.#balancing
+    return [
+      ...sourceTroubles(this.#vips?.status, this.#mesos?.status),
+      ...(this.#vips && trouble !== '' ? [{ name: 'VIPs', detail: trouble }] : []),
+    ]
+  }
+
+  balanceStatus(): BalanceStatus | undefined {
+    return this.#vips && this.#balancing.status
   }
 
   gossipStatus(): GossipStatus | undefined {
@@ -195,11 +217,13 @@ export class ControlPlane {
     return [
       ...readRoutes({ zones: this.zones, vips: () => this.#vips?.vips ?? [], nodes }),
       ...gossipRoutes(() => this.#gossip),
+      ...this.#balancing.routes(),
     ]
   }
 
   register(metrics: Metrics): void {
     metrics.register(GOSSIP_FAMILIES, () => this.#gossip)
+    metrics.register(BALANCE_FAMILIES, () => this.#balancing)
   }
 
   /** Who fed each local zone, and when. */
@@ -214,6 +238,7 @@ export class ControlPlane {
     this.zones.close()
     this.#host?.close()
     clearInterval(this.#facts)
+    this.#balancing.close()
     this.#forOthers.close()
     this.#shared?.close()
     await Promise.all([
@@ -306,14 +331,16 @@ export class ControlPlane {
     this.#vips = undefined
     const { vips, node, gossip } = this.#config
     if (!vips && !gossip) return
+    this.#balancing.configure(vips?.answer ?? 'auto')
     const service = new VipService({
       http: this.#http,
       log: this.#means.log.child({ part: 'vips' }),
       node,
-      answer: vips?.answer ?? 'vip',
+      balancing: this.#balancing,
       agent: vips?.agent ?? '',
       // Mapped ports of this host's tasks are reached where the other nodes reach us.
       nodeIp: () => this.#ownIp(),
+      nodeIp6: () => ownAddress6(this.#ownIp()),
       files: vips?.files ?? [],
       graceMs: vips?.grace ?? VIP_GRACE_MS,
       ipv6: vips?.enableIpv6 ?? true,

@@ -13,6 +13,8 @@ export type AdminRequest = {
   /** The JSON of the body, undefined when there was none. */
   readonly body: unknown
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** Aborted when the client leaves or the server closes; for responses that go on for long. */
+  readonly gone: AbortSignal
 }
 
 /** What a handler answers with: one of `json`, `text`, `chunks`, or nothing but a status. */

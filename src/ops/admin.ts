@@ -202,7 +202,9 @@ export class AdminServer {
     tcp: Endpoint | undefined,
   ): Promise<void> {
     const head = req.method === 'HEAD'
-    const response = await this.#respond(req, tcp)
+    const gone = new AbortController()
+    res.once('close', () => gone.abort())
+    const response = await this.#respond(req, tcp, gone.signal)
     const { status = 200, json, text, chunks, headers = {} } = response
     // What of the body was not read is not waited for.
     const close = req.complete ? {} : { connection: 'close' }
@@ -226,7 +228,11 @@ export class AdminServer {
     res.end(head || empty ? undefined : body)
   }
 
-  async #respond(req: IncomingMessage, tcp: Endpoint | undefined): Promise<AdminResponse> {
+  async #respond(
+    req: IncomingMessage,
+    tcp: Endpoint | undefined,
+    gone: AbortSignal,
+  ): Promise<AdminResponse> {
     if (tcp && !hostAllowed(req.headers.host, tcp, this.#names)) {
       return refusal(403, 'this server does not answer to that host name')
     }
@@ -247,7 +253,7 @@ export class AdminServer {
     if (body === NOT_JSON) return refusal(400, 'the body is not JSON')
     const { params } = found
     const query = new URLSearchParams(search)
-    return this.#handle(route, { params, query, body, headers: req.headers })
+    return this.#handle(route, { params, query, body, headers: req.headers, gone })
   }
 
   async #handle(route: Route, req: Parameters<Route['handle']>[0]): Promise<AdminResponse> {

@@ -2,8 +2,9 @@
  * All VIPs of the cluster, merged from what every node says about its own
  * backends. Pure: the shares come in with the time, the table comes out.
  *
- * A VIP whose last backend went keeps its name for a grace time: clients hold
- * its address, and the next task of a deployment is usually a second away.
+ * A VIP whose last backend went stays for a grace time: clients hold its
+ * address, which a balancer refuses meanwhile, and the next task of a
+ * deployment is usually a second away.
  */
 import { familyOf } from '../base/ip.ts'
 import { VipCollector, vipKey, type VipRecord } from './record.ts'
@@ -20,6 +21,9 @@ export type ServedVip = VipRecord & {
   readonly v4: boolean
   readonly v6: boolean
 }
+
+/** A VIP for people and balancers: with the addresses its name resolves to ('' where it has none). */
+export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
 
 /** The union of what all nodes say, in the order of the VIPs' keys. */
 export const mergeVips = (owners: Iterable<OwnerVips>): ServedVip[] => {
@@ -46,7 +50,7 @@ const served = (vip: VipRecord): ServedVip => {
 export class VipTable {
   readonly #graceMs: number
   #vips: readonly ServedVip[] = []
-  /** Named VIPs without backends, and until when they stay. */
+  /** VIPs without backends, and until when they stay. */
   #leaving = new Map<string, { readonly vip: ServedVip; readonly until: number }>()
 
   /** `graceMs` 0 lets a VIP go with its last backend. */
@@ -61,7 +65,7 @@ export class VipTable {
     const present = new Set(served.map(vipKey))
     for (const vip of this.#vips) {
       const key = vipKey(vip)
-      if (vip.name === '' || present.has(key) || this.#leaving.has(key)) continue
+      if (present.has(key) || this.#leaving.has(key)) continue
       this.#leaving.set(key, { vip: { ...vip, backends: [] }, until: now + this.#graceMs })
     }
     for (const [key, { until }] of this.#leaving) {

@@ -107,6 +107,31 @@ const declaredPorts = (task: Task, bad: (label: Label, why: string) => void): De
   return declared
 }
 
+/** A mapped host port, and the container's address and port behind it. */
+export type MappedPort = {
+  readonly protocol: Protocol
+  readonly ip: string
+  readonly port: number
+  readonly container: { readonly ip: string; readonly port: number }
+}
+
+/** The tasks' mapped ports with what is behind them: this host itself reaches the containers only there. */
+export const mappedPorts = (state: MesosState, agent: string): MappedPort[] => {
+  const ip = canonicalIp(agent)
+  const ports: MappedPort[] = []
+  for (const task of state.tasks.values()) {
+    if (!isServing(task) || ip === '') continue
+    const addresses = (task.running ?? task.latest)?.addresses ?? []
+    const inside = addresses.find(a => familyOf(a) === familyOf(ip) && a !== ip)
+    if (inside === undefined) continue
+    for (const { protocol, hostPort, containerPort } of task.portMappings) {
+      if (protocol !== 'tcp' && protocol !== 'udp') continue
+      ports.push({ protocol, ip, port: hostPort, container: { ip: inside, port: containerPort } })
+    }
+  }
+  return ports
+}
+
 /** Where a declared port of the task is reached. */
 const endpoints = (
   task: Task,

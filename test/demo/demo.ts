@@ -44,7 +44,7 @@ t.test(
       text,
       /A master is killed: nobody waits for it\.\n +api-shop\.marathon\.mesos → 1\d\d\./,
     )
-    t.match(text, /web\.marathon\.l4lb\.thisdcos\.directory → 11\.\d+\.\d+\.\d+/)
+    t.match(text, /web\.marathon\.l4lb\.thisdcos\.directory → \d+\.\d+\.\d+\.\d+/)
 
     const tried = [...text.matchAll(/dig @(\S+) -p (\d+) (?:\+tcp )?(\S+)(?: SRV)?$/gm)]
     t.equal(tried.length, 5)
@@ -79,9 +79,9 @@ t.test(
       here = await look(vip, agent(4), 5300)
     }
     t.same(
-      here.answers,
-      (await look(vip, agent(1), 5300)).answers,
-      'the same address on every agent',
+      [...here.answers].sort(),
+      [...(await look(vip, agent(1), 5300)).answers].sort(),
+      'the same addresses on every agent',
     )
   },
 )

@@ -14,6 +14,7 @@ import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { createProgram } from '../../src/cli/program.ts'
 import { GOSSIP_METRICS } from '../../src/control/sharing/gossip-metrics.ts'
+import { BALANCE_METRICS } from '../../src/control/vips/balance-metrics.ts'
 import { METRICS } from '../../src/ops/metrics.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -222,7 +223,7 @@ t.test('install.sh puts a built tree in place, and again over itself', async t =
 /** Every metric that an expression names, without labels and functions. */
 const metricsIn = (expr: string): string[] =>
   expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
-const ALL = [...METRICS, ...GOSSIP_METRICS]
+const ALL = [...METRICS, ...GOSSIP_METRICS, ...BALANCE_METRICS]
 const known = new Set(
   ALL.flatMap(({ name, type }) =>
     type === 'histogram'

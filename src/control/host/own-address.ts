@@ -34,3 +34,30 @@ const linkFlags = (name: string): number => {
     return 0
   }
 }
+
+/** Link-local addresses, those of the forwarder's own link and loopback reach nobody. */
+const isGlobal = (address: string): boolean => !/^(?:fe[89ab]|::1$)/i.test(address)
+
+/**
+ * The IPv6 address of the interface that has `ip4`, or of the first that leads
+ * anywhere; '' while there is none.
+ */
+export const ownAddress6 = (
+  ip4: string,
+  interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
+  flagsOf: (name: string) => number = linkFlags,
+): string => {
+  const lists = Object.entries(interfaces).sort(
+    ([, a], [, b]) => Number(has(b, ip4)) - Number(has(a, ip4)),
+  )
+  for (const [name, list] of lists) {
+    const found = list?.find(
+      ({ family, internal, address }) => !internal && family === 'IPv6' && isGlobal(address),
+    )
+    if (found && !leadsNowhere(flagsOf(name))) return found.address
+  }
+  return ''
+}
+
+const has = (list: { readonly address: string }[] | undefined, address: string): boolean =>
+  list?.some(one => one.address === address) ?? false

@@ -16,7 +16,7 @@ import {
   agentTasksFromJson,
 } from '../../mesos/api/operator-api.ts'
 import { sameVips, type VipRecord } from '../../vip/record.ts'
-import { vipsOfState, type BadLabel } from '../../vip/task-vips.ts'
+import { mappedPorts, vipsOfState, type BadLabel, type MappedPort } from '../../vip/task-vips.ts'
 
 /** As the originals polled, and how far they backed off. */
 const POLL_MS = 2_000
@@ -65,6 +65,7 @@ export class AgentVips {
   readonly #failures: Record<string, number> = {}
   #running: Promise<void> | undefined
   #records: readonly VipRecord[] = []
+  #mapped: readonly MappedPort[] = []
   #badLabels: readonly BadLabel[] = []
   #loads = 0
   #tasks = 0
@@ -90,6 +91,11 @@ export class AgentVips {
 
   get records(): readonly VipRecord[] {
     return this.#records
+  }
+
+  /** Where this host's mapped ports lead. */
+  get mapped(): readonly MappedPort[] {
+    return this.#mapped
   }
 
   get status(): AgentVipsStatus {
@@ -132,8 +138,11 @@ export class AgentVips {
       this.#trouble = ''
       this.#tell(labels)
       // the first word counts also if it is that there are none
-      if (this.#loads > 1 && sameVips(records, this.#records)) return true
+      const mapped = mappedPorts(state, agentIp)
+      const moved = JSON.stringify(mapped) !== JSON.stringify(this.#mapped)
+      if (this.#loads > 1 && !moved && sameVips(records, this.#records)) return true
       this.#records = records
+      this.#mapped = mapped
       this.#options.onChange(records)
       return true
     } catch (er) {

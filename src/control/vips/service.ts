@@ -12,19 +12,24 @@ import type { ZoneChange } from '../../boundary/zone.ts'
 import { AgentVips, type AgentVipsStatus } from './agent-source.ts'
 import { VipFiles, type VipFileStatus } from './file-source.ts'
 import { L4LB_APEX, sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
-import { VipTable, type OwnerVips, type ServedVip } from '../../vip/table.ts'
+import { VipTable, type OwnerVips, type ShownVip } from '../../vip/table.ts'
 import { servedVipZone, VipAddresses } from '../../vip/zone.ts'
+import type { Balancing } from './balancing.ts'
+import { localKey, type LocalBackends } from './feed.ts'
 
 export type VipServiceOptions = {
   readonly http: Http
   readonly log: Log
   /** This node's name, the owner of its own records. */
   readonly node: string
-  readonly answer: 'vip' | 'backends'
+  /** What names resolve to, and who programs the kernel. */
+  readonly balancing: Balancing
   /** Base URL of this host's Mesos agent; '' for none. */
   readonly agent: string
   /** This node's address now, for mapped ports; '' takes what the agent says. */
   readonly nodeIp: () => string
+  /** Its IPv6 address, '' for none. */
+  readonly nodeIp6?: () => string
   readonly files: readonly string[]
   readonly graceMs: number
   readonly ipv6: boolean
@@ -60,15 +65,13 @@ export type VipStatus = {
   readonly files: readonly VipFileStatus[]
 }
 
-/** A VIP for people: with the address its name resolves to ('' where it has none). */
-export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
-
 export class VipService {
   readonly #options: VipServiceOptions
   readonly #agent: AgentVips | undefined
   readonly #files: VipFiles | undefined
   readonly #table: VipTable
   readonly #addresses = new VipAddresses()
+  #local: LocalBackends = new Map()
   #own: readonly VipRecord[] = []
   #others: readonly OwnerVips[] = []
   #synced: boolean
@@ -90,11 +93,13 @@ export class VipService {
     this.#table = new VipTable(options.graceMs)
     this.#synced = !options.awaitSync
     this.#heard = options.agent === ''
+    options.balancing.onChange(() => this.#serve())
     const onChange = (): void => this.#gather()
     const { agent, files, pollMs, watchMs } = options
     if (agent !== '') {
       const heard = (): void => {
         this.#heard = true
+        this.#local = localBackends(this.#agent)
         onChange()
       }
       this.#agent = new AgentVips({
@@ -209,7 +214,7 @@ export class VipService {
 
   #serve(): void {
     if (this.#closed) return
-    const { answer, now: clock, onZone } = this.#options
+    const { balancing, now: clock, onZone, nodeIp, nodeIp6 } = this.#options
     const now = clock()
     clearTimeout(this.#timer)
     let next = this.#pace.wait(now)
@@ -217,10 +222,28 @@ export class VipService {
       this.#pace.done(now)
       const vips = this.#table.update(this.#owners(), now)
       this.#shown = undefined
+      const loaded = this.#synced && (this.#heard || this.#late)
+      const number = balancing.offer(() => this.vips, {
+        local: this.#local,
+        loaded,
+        own4: nodeIp(),
+        own6: nodeIp6?.() ?? '',
+      })
+      const { answer } = balancing
       const zone = servedVipZone(vips, { answer, ...this.#ranges }, this.#addresses)
-      onZone(L4LB_APEX, { kind: 'full', zone }, this.#synced && (this.#heard || this.#late))
-      next = this.#table.nextMs(now)
+      onZone(L4LB_APEX, { kind: 'full', zone: balancing.programmed(zone, number, now) }, loaded)
+      next = Math.min(this.#table.nextMs(now), balancing.nextMs(now))
     }
     if (next < Infinity) this.#timer = setTimeout(() => this.#serve(), next)
   }
+}
+
+/** What runs on this host, and where it is reached from here. */
+const localBackends = (agent: AgentVips | undefined): LocalBackends => {
+  const local = new Map<string, { ip: string; port: number }>()
+  for (const { protocol, backends } of agent?.records ?? [])
+    for (const { ip, port } of backends) local.set(localKey(protocol, ip, port), { ip, port })
+  for (const { protocol, ip, port, container } of agent?.mapped ?? [])
+    local.set(localKey(protocol, ip, port), container)
+  return local
 }

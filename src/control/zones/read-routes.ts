@@ -6,7 +6,7 @@
 import type { AdminRequest, Route } from '../../http/route.ts'
 import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson, type Zones } from './rest.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
-import type { ShownVip } from '../vips/service.ts'
+import type { ShownVip } from '../../vip/table.ts'
 
 export type NodeJson = {
   readonly private_ip: string

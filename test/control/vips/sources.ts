@@ -5,6 +5,7 @@ import { Http } from '../../../src/http/client.ts'
 import { AgentVips, type AgentVipsOptions } from '../../../src/control/vips/agent-source.ts'
 import { VipFiles } from '../../../src/control/vips/file-source.ts'
 import type { VipRecord } from '../../../src/vip/record.ts'
+import { Balancing } from '../../../src/control/vips/balancing.ts'
 import { VipService } from '../../../src/control/vips/service.ts'
 import type { Log } from '../../../src/base/log.ts'
 import { silent } from '../../../src/base/log.ts'
@@ -249,6 +250,17 @@ t.test('a single file, one that is missing, and one that is a folder', async t =
   t.pass('followed')
 })
 
+const balancing = (t: { teardown(fn: () => unknown): unknown }, answer: 'vip' | 'backends') => {
+  const made = new Balancing({
+    log: silent,
+    host: () => ({ ipvs: false, minuteman: false, rules: false }),
+    now: () => performance.now(),
+  })
+  made.configure(answer)
+  t.teardown(() => made.close())
+  return made
+}
+
 type Told = { own: string[][]; zones: string[][]; loaded: boolean[] }
 
 const service = (
@@ -261,7 +273,7 @@ const service = (
     http,
     log: silent,
     node: 'me',
-    answer: 'vip',
+    balancing: balancing(t, 'vip'),
     agent: '',
     nodeIp: () => '192.0.2.17',
     files: [],

@@ -1,0 +1,178 @@
+/**
+ * This daemon's side of the balancer: the stream that feeds it, what it has
+ * programmed, and what VIP names resolve to because of it. Lives as long as
+ * the daemon; the VIP service changes with the configuration.
+ */
+import type { Log } from '../../base/log.ts'
+import type { ZoneMap } from '../../boundary/zone.ts'
+import type { AdminRequest, AdminResponse, Route } from '../../http/route.ts'
+import { readAck, type BalanceReport } from '../../vip/feed.ts'
+import { vipKey } from '../../vip/record.ts'
+import { AnswerChoice, type Answer } from './answer-choice.ts'
+import { VipFeed, type Connected, type FeedTable } from './feed.ts'
+import type { HostBalancers } from './host-balancers.ts'
+import { ProgrammedNames } from './programmed-names.ts'
+import type { ShownVip } from '../../vip/table.ts'
+
+export type BalancingOptions = {
+  readonly log: Log
+  readonly host: () => HostBalancers
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** How often the host is looked at; 10 s. */
+  readonly lookMs?: number
+}
+
+export type BalanceStatus = {
+  /** What VIP names resolve to, and why. */
+  readonly answer: Answer
+  readonly configured: Answer | 'auto'
+  readonly reason: string
+  /** Names that wait for their rules. */
+  readonly waiting: number
+  /** The balancer, undefined while none is connected. */
+  readonly balancer:
+    (BalanceReport & { readonly since: number; readonly behind: number }) | undefined
+}
+
+const LOOK_MS = 10_000
+
+export class Balancing {
+  readonly feed = new VipFeed()
+  readonly #options: BalancingOptions
+  readonly #names = new ProgrammedNames()
+  #configured: Answer | 'auto' = 'auto'
+  #choice = new AnswerChoice('auto')
+  #timer: NodeJS.Timeout | undefined
+  #onChange: () => void = () => {}
+
+  constructor(options: BalancingOptions) {
+    this.#options = options
+    this.feed.onBalancer(() => {
+      this.#look()
+      this.#onChange()
+    })
+  }
+
+  /** Takes what is configured, and looks at the host from now on. */
+  configure(answer: Answer | 'auto'): void {
+    if (answer !== this.#configured) {
+      this.#configured = answer
+      this.#choice = new AnswerChoice(answer)
+    }
+    this.#look()
+    this.#timer ??= setInterval(() => this.#look(), this.#options.lookMs ?? LOOK_MS).unref()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#onChange = () => {}
+  }
+
+  /** Called when the table should be served again. One listener: the service that serves now. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener
+  }
+
+  get answer(): Answer {
+    return this.#choice.answer
+  }
+
+  get connected(): Connected | undefined {
+    return this.feed.connected
+  }
+
+  /** The number of the table. */
+  offer(vips: () => readonly ShownVip[], rest: Omit<FeedTable, 'vips'>): number {
+    return this.feed.offer({
+      get vips() {
+        return vips()
+      },
+      ...rest,
+    })
+  }
+
+  /** Of a zone of VIP addresses, what the kernel can already balance. */
+  programmed(zone: ZoneMap, number: number, now: number): ZoneMap {
+    const acked = this.answer === 'vip' ? this.connected?.acked : undefined
+    return this.#names.filter(zone, number, acked, now)
+  }
+
+  nextMs(now: number): number {
+    return this.#names.nextMs(now)
+  }
+
+  /** Whether this VIP's present backends are in the kernel. */
+  isProgrammed(vip: ShownVip): boolean {
+    const { connected } = this
+    const at = this.feed.changedAt(vipKey(vip))
+    return connected !== undefined && at > 0 && connected.acked >= at
+  }
+
+  get status(): BalanceStatus {
+    const { connected } = this
+    return {
+      answer: this.answer,
+      configured: this.#configured,
+      reason: this.#choice.reason,
+      waiting: this.#names.waiting,
+      balancer: connected && {
+        ...connected.report,
+        since: connected.since,
+        behind: this.feed.number - connected.acked,
+      },
+    }
+  }
+
+  /** What an operator should know; '' if all is well. */
+  get trouble(): string {
+    if (this.#choice.leadsNowhere(this.#options.now()))
+      return 'vips.answer is vip, but no balancer runs on this host, so the addresses lead nowhere: start spartan-balance.service, or set vips.answer to auto'
+    const report = this.connected?.report
+    return report && report.trouble !== '' ? `the balancer: ${report.trouble}` : ''
+  }
+
+  routes(): Route[] {
+    return [
+      {
+        method: 'GET',
+        path: '/v1/vips/changes',
+        unixOnly: true,
+        handle: ({ query, gone }: AdminRequest): AdminResponse => ({
+          chunks: this.feed.lines(query.get('since') ?? '', gone),
+          headers: { 'content-type': 'application/x-ndjson' },
+        }),
+      },
+      {
+        method: 'POST',
+        path: '/v1/vips/programmed',
+        handle: ({ body }) => {
+          const ack = readAck(body)
+          if (!ack) return { status: 400, json: { error: 'this is not a report of a balancer' } }
+          return this.feed.acknowledge(ack)
+            ? { status: 204 }
+            : { status: 409, json: { error: 'no stream of that session is open' } }
+        },
+      },
+    ]
+  }
+
+  #look(): void {
+    const facts = { connected: this.#complete(), ...this.#options.host() }
+    const before = this.#choice.reason
+    const changed = this.#choice.update(facts, this.#options.now())
+    if (this.#choice.reason !== before)
+      this.#options.log.info(
+        `VIP names resolve to ${this.answer === 'vip' ? 'their VIP addresses' : 'their backends'}`,
+        {
+          reason: this.#choice.reason,
+        },
+      )
+    if (changed) this.#onChange()
+  }
+
+  /** A balancer is connected and has programmed a whole table, maybe not the newest. */
+  #complete(): boolean {
+    return (this.connected?.acked ?? -1) > 0
+  }
+}

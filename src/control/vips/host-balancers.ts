@@ -1,0 +1,71 @@
+/**
+ * What this host's kernel shows of balancers, to anybody who looks: the IPVS
+ * services and the link of the original one (dcos-net), and the route that
+ * `spartan balance` makes for the VIPs and leaves in place when it dies.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { isIPv4, isIPv6 } from 'node:net'
+import { canonicalIp, familyOf, ipToNumber } from '../../base/ip.ts'
+import type { AddressRange } from '../../vip/hash/vip-address.ts'
+
+export type HostBalancers = {
+  /** IPVS has a service in the range of VIPs. */
+  readonly ipvs: boolean
+  /** The dummy link `minuteman` exists. */
+  readonly minuteman: boolean
+  /** The range of VIPs is routed to the loopback, as `spartan balance` does it. */
+  readonly rules: boolean
+}
+
+/** '0B000001:1F90' or '[fd01:000c:0000:...]:0050' of /proc/net/ip_vs. */
+const ipvsAddress = (text: string): string => {
+  const six = /^\[([0-9a-fA-F:]+)\]:/.exec(text)?.[1] ?? ''
+  if (isIPv6(six)) return canonicalIp(six)
+  const hex = /^([0-9A-Fa-f]{8}):/.exec(text)?.[1]
+  return hex ? hexAddress(hex) : ''
+}
+
+/** '0B000001' → '11.0.0.1' */
+const hexAddress = (hex: string): string =>
+  [0, 2, 4, 6].map(at => parseInt(hex.slice(at, at + 2), 16)).join('.')
+
+const within = (ip: string, ranges: readonly AddressRange[]): boolean =>
+  ranges.some(
+    ({ min, max }) =>
+      familyOf(ip) === familyOf(min) &&
+      ipToNumber(ip) >= ipToNumber(min) &&
+      ipToNumber(ip) <= ipToNumber(max),
+  )
+
+/** Whether a text of /proc/net/ip_vs lists a service in one of the ranges. */
+export const hasIpvsService = (text: string, ranges: readonly AddressRange[]): boolean =>
+  text.split('\n').some(line => {
+    const [protocol = '', address = ''] = line.trim().split(/\s+/)
+    if (protocol !== 'TCP' && protocol !== 'UDP') return false
+    const ip = ipvsAddress(address)
+    return ip !== '' && within(ip, ranges)
+  })
+
+/** Whether a text of /proc/net/route sends part of an IPv4 range to the loopback. Its numbers are in the host's order. */
+export const hasRoute = (text: string, ranges: readonly AddressRange[]): boolean =>
+  text.split('\n').some(line => {
+    const [link, destination = ''] = line.split('\t')
+    if (link !== 'lo' || !/^[0-9A-F]{8}$/.test(destination)) return false
+    const ip = hexAddress(destination).split('.').reverse().join('.')
+    return isIPv4(ip) && within(ip, ranges)
+  })
+
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+/** Looks at this host. */
+export const hostBalancers = (ranges: readonly AddressRange[]): HostBalancers => ({
+  ipvs: hasIpvsService(textOf('/proc/net/ip_vs'), ranges),
+  minuteman: existsSync('/sys/class/net/minuteman'),
+  rules: hasRoute(textOf('/proc/net/route'), ranges),
+})
