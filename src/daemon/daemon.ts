@@ -104,7 +104,10 @@ class Daemon {
   readonly #memory = countersMemory()
   readonly #counters = countersOver(this.#memory)
   readonly #events = new Events()
-  readonly #recent = new Recent(this.#counters, performance.now())
+  readonly #recent = new Recent(this.#counters, performance.now(), {
+    // Only our own queries to ourselves ask in this zone.
+    own: () => this.#control.snapshot?.labels.indexOf('spartan') ?? -1,
+  })
   readonly #notifier: Notifier
   readonly #inherited: readonly Inherited[]
   readonly #readiness: Readiness
@@ -173,6 +176,8 @@ class Daemon {
           metrics: this.#metrics,
           health: () => this.#health(this.#data),
           status: () => this.#status(),
+          history: () =>
+            this.#recent.history(Date.now(), performance.now(), this.#control.upstreams),
         }),
         ...daemonRoutes(this.#thread),
         ...this.#control.routes(),

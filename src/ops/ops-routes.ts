@@ -1,11 +1,14 @@
 /**
- * The five paths every daemon has: metrics for Prometheus, health for whoever
- * starts and balances, status for people and for programs.
+ * The paths every daemon has: metrics for Prometheus, health for whoever
+ * starts and balances, status for people and for programs, and what the status
+ * page loads.
  */
 import type { Health, Reason } from '../boundary/health.ts'
 import type { Metrics } from './metrics.ts'
 import type { AdminResponse, Route } from '../http/route.ts'
-import { PAGE_POLICY, statusPage } from './status-page.ts'
+import { assetRoutes } from './page/assets.ts'
+import { PAGE_POLICY, statusPage } from './page/page.ts'
+import type { History } from './history.ts'
 import type { Status } from './status.ts'
 
 /** What the paths need; the daemon hands it in. */
@@ -13,6 +16,7 @@ export type OpsSources = {
   readonly metrics: Pick<Metrics, 'scrape'>
   readonly health: () => Health
   readonly status: () => Promise<Status>
+  readonly history: () => History
 }
 
 const verdict = (well: boolean, reasons: readonly Reason[]): AdminResponse =>
@@ -21,7 +25,7 @@ const verdict = (well: boolean, reasons: readonly Reason[]): AdminResponse =>
     : { status: 503, text: reasons.map(({ name, detail }) => `${name}: ${detail}\n`).join('') }
 
 /** Routes for the admin server's table. */
-export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
+export const opsRoutes = ({ metrics, health, status, history }: OpsSources): Route[] => [
   {
     method: 'GET',
     path: '/metrics',
@@ -47,6 +51,8 @@ export const opsRoutes = ({ metrics, health, status }: OpsSources): Route[] => [
     },
   },
   { method: 'GET', path: '/v1/status', handle: async () => ({ json: await status() }) },
+  { method: 'GET', path: '/v1/history', handle: () => ({ json: history() }) },
+  ...assetRoutes(),
   {
     method: 'GET',
     path: '/',

@@ -11,11 +11,13 @@ import {
   SLOT,
   TIME_BUCKETS,
   TIME_CELLS,
+  UPSTREAM_ROW,
+  UPSTREAM_SLOT,
+  UPSTREAMS,
   ZONES,
 } from '../boundary/counters.ts'
 import type { Milliseconds } from '../boundary/messages.ts'
-
-const CELLS = SERVERS * ZONES
+import type { History } from './history.ts'
 
 /** The counters summed over listeners and zones. */
 export type Totals = {
@@ -28,33 +30,44 @@ export type Totals = {
   readonly rcodes: readonly number[]
   /** Responses by time, one count a bucket of TIME_BUCKETS and one beyond. */
   readonly durations: readonly number[]
+  /** Races won, by the upstream's slot. */
+  readonly wins: readonly number[]
 }
 
-const sum = (counters: Float64Array, from: number, length: number): number => {
-  let total = 0
-  for (let i = from; i < from + length; i++) total += counters[i]!
+/** Adds up rows of `width` counters, one row for each listener and zone, without the zone `own`. */
+const sums = (counters: Float64Array, block: number, width: number, own: number): number[] => {
+  const total = new Array<number>(width).fill(0)
+  for (let cell = 0; cell < SERVERS * ZONES; cell++) {
+    if (cell % ZONES === own) continue
+    const row = block + cell * width
+    for (let i = 0; i < width; i++) total[i]! += counters[row + i]!
+  }
   return total
 }
 
-/** Sum over all listeners and zones of column `i` of tables `width` wide. */
-const column = (counters: Float64Array, block: number, width: number, i: number): number => {
-  let total = 0
-  for (let cell = 0; cell < CELLS; cell++) total += counters[block + cell * width + i]!
-  return total
-}
+const add = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0)
 
-/** Reads and sums; some 20,000 additions, 30 µs. */
-export const totals = (counters: Float64Array, at: Milliseconds): Totals => ({
-  at,
-  queries: sum(counters, BLOCK.requests, BLOCK.responses - BLOCK.requests),
-  lookups: sum(counters, BLOCK.lookups, CELLS),
-  hits: sum(counters, BLOCK.hits, CELLS * KINDS.length),
-  stale: counters[SLOT.staleServed] ?? 0,
-  rcodes: RCODE_LABELS.map((_, i) => column(counters, BLOCK.responses, RCODE_LABELS.length, i)),
-  durations: Array.from({ length: TIME_CELLS - 1 }, (_, i) =>
-    column(counters, BLOCK.duration, TIME_CELLS, i),
-  ),
-})
+/**
+ * Reads and sums; some 20,000 additions, 30 µs. `own` is the index of the
+ * zone label that only the daemon's own queries carry, -1 for none.
+ */
+export const totals = (counters: Float64Array, at: Milliseconds, own = -1): Totals => {
+  const perCell = (BLOCK.responses - BLOCK.requests) / (SERVERS * ZONES)
+  return {
+    at,
+    queries: add(sums(counters, BLOCK.requests, perCell, own)),
+    lookups: add(sums(counters, BLOCK.lookups, 1, own)),
+    hits: add(sums(counters, BLOCK.hits, KINDS.length, own)),
+    stale: counters[SLOT.staleServed] ?? 0,
+    rcodes: sums(counters, BLOCK.responses, RCODE_LABELS.length, own),
+    // The last cell of a row is the sum of all times, not a count.
+    durations: sums(counters, BLOCK.duration, TIME_CELLS, own).slice(0, TIME_CELLS - 1),
+    wins: Array.from(
+      { length: UPSTREAMS },
+      (_, slot) => counters[BLOCK.upstream + slot * UPSTREAM_ROW + UPSTREAM_SLOT.wins]!,
+    ),
+  }
+}
 
 /**
  * The time in seconds within which a share of all responses left: the upper
@@ -62,7 +75,7 @@ export const totals = (counters: Float64Array, at: Milliseconds): Totals => ({
  * Undefined without responses; Infinity beyond the last bound.
  */
 export const quantile = (durations: readonly number[], share: number): number | undefined => {
-  const count = durations.reduce((a, b) => a + b, 0)
+  const count = add(durations)
   if (count === 0) return undefined
   let left = share * count
   for (const [i, upper] of TIME_BUCKETS.entries()) {
@@ -116,33 +129,99 @@ export const SAMPLE_MS = 5_000
 /** Ten minutes of samples. */
 const SAMPLES = 121
 
+export type RecentOptions = {
+  /** Index of the zone label that only the daemon's own queries carry, -1 while there is none. */
+  readonly own?: () => number
+}
+
 /** Remembers ten minutes of totals, sampled every SAMPLE_MS by its owner. */
 export class Recent {
   readonly #counters: Float64Array
+  readonly #own: () => number
   readonly #ring: Totals[] = []
 
-  constructor(counters: Float64Array, now: Milliseconds) {
+  constructor(counters: Float64Array, now: Milliseconds, { own = () => -1 }: RecentOptions = {}) {
     this.#counters = counters
+    this.#own = own
     this.sample(now)
   }
 
   sample(now: Milliseconds): void {
-    this.#ring.push(totals(this.#counters, now))
+    this.#ring.push(totals(this.#counters, now, this.#own()))
     if (this.#ring.length > SAMPLES) this.#ring.shift()
   }
 
   /** From the oldest sample within `window` (by default a minute) to this moment. */
   rates(now: Milliseconds, window: Milliseconds = 60_000): Rates {
     const from = this.#ring.find(({ at }) => at >= now - window) ?? this.#ring.at(-1)
-    const to = totals(this.#counters, now)
+    const to = totals(this.#counters, now, this.#own())
     return between(from ?? to, to)
   }
 
   /** Queries per second between neighbouring samples, oldest first; at most 120. */
-  history(): number[] {
-    return this.#ring.slice(1).map((to, i) => between(this.#ring[i] ?? to, to).qps)
+  qps(): number[] {
+    return this.#steps().map(({ rates }) => rates.qps)
+  }
+
+  /**
+   * All that the plots show. `now` and `tick` are this moment as Unix
+   * milliseconds and on the clock of `sample`; `upstreams` names the slots.
+   */
+  history(
+    now: number,
+    tick: Milliseconds,
+    upstreams: readonly { readonly slot: number; readonly name: string }[],
+  ): History {
+    const steps = this.#steps()
+    const perSecond = (of: (step: Step) => number): number[] =>
+      steps.map(step => of(step) / Math.max(step.rates.seconds, 0.001))
+    const some = (columns: [string, number[]][]): Record<string, number[]> =>
+      Object.fromEntries(columns.filter(([, values]) => values.some(n => n > 0)))
+    const finite = (n: number | undefined): number | null =>
+      n === undefined ? null : Math.min(n, 2 * TIME_BUCKETS.at(-1)!)
+    return {
+      at: steps.map(({ to }) => Math.round((now - (tick - to.at)) / 1000)),
+      hits: perSecond(({ from, to }) => to.hits - from.hits),
+      misses: perSecond(({ from, to }) => to.lookups - from.lookups - (to.hits - from.hits)),
+      stale: perSecond(({ rates }) => rates.stale),
+      queries: steps.map(({ rates }) => rates.qps),
+      hitRatio: steps.map(({ rates }) => rates.hitRatio ?? null),
+      p50: steps.map(({ rates }) => finite(rates.p50)),
+      p99: steps.map(({ rates }) => finite(rates.p99)),
+      errors: some(
+        RCODE_LABELS.filter(label => label !== 'NOERROR' && label !== 'NXDOMAIN').map(label => [
+          label,
+          perSecond(({ rates }) => rates.rcodes[label] ?? 0),
+        ]),
+      ),
+      wins: some(
+        upstreams.map(({ slot, name }) => [
+          name,
+          perSecond(({ from, to }) => (to.wins[slot] ?? 0) - (from.wins[slot] ?? 0)),
+        ]),
+      ),
+    }
+  }
+
+  /** Since the start: races that the upstream in this slot won, and its replies that contradicted the client's. */
+  upstream(slot: number): { wins: number; disagreements: number } {
+    const row = BLOCK.upstream + slot * UPSTREAM_ROW
+    return {
+      wins: this.#counters[row + UPSTREAM_SLOT.wins]!,
+      disagreements: this.#counters[row + UPSTREAM_SLOT.disagreements]!,
+    }
+  }
+
+  #steps(): Step[] {
+    return this.#ring.slice(1).map((to, i) => {
+      const from = this.#ring[i] ?? to
+      return { from, to, rates: between(from, to) }
+    })
   }
 }
+
+/** Two neighbouring samples and what happened between them. */
+type Step = { readonly from: Totals; readonly to: Totals; readonly rates: Rates }
 
 /** A change of state worth an operator's eye. */
 export type Event = {

@@ -68,7 +68,11 @@ export type Status = {
   readonly snapshot: { readonly number: number; readonly at: number }
   readonly config: { readonly file: string; readonly loadedAt: number; readonly error: string }
   readonly masters: MastersStatus | undefined
-  readonly upstreams: DataStatus['upstreams']
+  readonly upstreams: readonly (DataStatus['upstreams'][number] & {
+    /** Since the start: races won, and replies that contradicted the one the client was given. */
+    readonly wins: number
+    readonly disagreements: number
+  })[]
   readonly routes: readonly RouteStatus[]
   readonly zones: readonly ZoneStatus[]
   readonly cache: DataStatus['cache']
@@ -135,7 +139,7 @@ export const gatherStatus = async (
     snapshot: from.snapshot(),
     config: from.config(),
     masters: from.masters(),
-    upstreams: data?.upstreams ?? [],
+    upstreams: (data?.upstreams ?? []).map(u => ({ ...u, ...from.recent.upstream(u.slot) })),
     routes: from.routes(),
     zones: [
       ...fed.map(zone => {
@@ -150,7 +154,7 @@ export const gatherStatus = async (
     inFlight: data?.inFlight ?? 0,
     tcpConnections: data?.tcpConnections ?? 0,
     lastMinute: from.recent.rates(tick),
-    qps: from.recent.history(),
+    qps: from.recent.qps(),
     top: data?.top ?? [],
     gossip: from.gossip(),
     events: from.events.list(),

@@ -2,8 +2,8 @@
  * What the status page is built of: numbers and times in words, tags, tables,
  * bars and the curve. No sentence about the daemon is here.
  */
-import type { Endpoint } from '../boundary/messages.ts'
-import { html, type Html, type Piece } from './html.ts'
+import type { Endpoint } from '../../boundary/messages.ts'
+import { Html, html, type Piece } from './html.ts'
 
 /** Lines of long tables; the whole is in /v1/status. */
 export const ROWS = 40
@@ -80,11 +80,16 @@ export const bar = (share: number): Html =>
   </svg>`
 
 /** A table, or a sentence in its place when there are no rows; the rows beyond ROWS are only counted. */
-export const table = (heads: readonly Piece[], rows: readonly Html[], none: string): Html => {
+export const table = (
+  heads: readonly Piece[],
+  rows: readonly Html[],
+  none: string,
+  id?: string,
+): Html => {
   if (rows.length === 0) return html`<div class="soft">${none}</div>`
   const more = rows.length - ROWS
   return html`<div class="wide">
-      <table>
+      <table${id !== undefined && new Html(` id="${id}"`)}>
         <thead>
           <tr>
             ${heads}
@@ -100,12 +105,19 @@ export const table = (heads: readonly Piece[], rows: readonly Html[], none: stri
       html`<div class="soft">and ${count(more)} more in <a href="/v1/status">/v1/status</a></div>`
     }`
 }
+/** A field that hides the rows of the table `id` that do not hold its words; shown where scripts run. */
+export const filter = (id: string): Html =>
+  html`<input
+    type="search"
+    id="${id}-filter"
+    data-filter="${id}"
+    placeholder="filter"
+    aria-label="filter ${id}"
+  />`
 /** A column of words. */
 export const th = (text: string): Html => html`<th scope="col">${text}</th>`
 /** A column of numbers. */
 export const thNum = (text: string): Html => html`<th scope="col" class="num">${text}</th>`
-
-/** The one line to read from across the room, and why. */
 
 /** Samples that ten minutes have. */
 const SLOTS = 120

@@ -1,9 +1,11 @@
 /**
  * The status page: one function from Status to HTML. It answers an operator's
  * three questions from the top down: is it answering, from whom did it learn
- * what it knows, what has gone wrong lately. No script, no request of its own;
- * whole without images, in a text browser too.
+ * what it knows, what has gone wrong lately. It is whole without scripts and
+ * in a text browser; with them there are plots, filters and fresh values
+ * (browser/live.ts), which replaces every part that carries `data-live`.
  */
+import { adviceOn } from './advice.ts'
 import { Html, html } from './html.ts'
 import {
   ago,
@@ -13,6 +15,7 @@ import {
   count,
   figure,
   figureOf,
+  filter,
   hostPort,
   mono,
   percentOf,
@@ -26,15 +29,15 @@ import {
   thNum,
   whole,
   type Tone,
-} from './page-parts.ts'
-import { STYLE } from './page-style.ts'
-import type { Status } from './status.ts'
+} from './parts.ts'
+import { STYLE } from './style.ts'
+import type { Status } from '../status.ts'
 
-/** Content-Security-Policy of the page: nothing may be loaded, nothing may run. */
+/** Content-Security-Policy of the page: only the daemon's own files may be loaded, nothing in the page itself may run. */
 export const PAGE_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
+  "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-/** Seconds between the page's own reloads. */
+/** Seconds between reloads where scripts do not run. */
 const REFRESH = 10
 
 /** The one line to read from across the room, and why. */
@@ -55,14 +58,16 @@ const verdict = ({ health, listening }: Status): Html => {
       : degraded
         ? ['warn', `Answering on ${where}, with ${plural(trouble.length, 'thing')} to look at`]
         : ['good', `Answering on ${where}`]
-  return html`<section class="verdict ${tone}">
+  const first = trouble[0]
+  return html`<section class="verdict ${tone}" id="verdict" data-live>
     <h1>${title}</h1>
     ${
-      trouble.length === 0
+      first === undefined
         ? html`<p>Every address answers a real query, and nothing is wrong.</p>`
-        : html`<ul>
-            ${trouble.map(({ name, detail }) => html`<li>${mono(name)} ${detail}</li>`)}
-          </ul>`
+        : html`<p>${adviceOn(first)}</p>
+            <ul>
+              ${trouble.map(({ name, detail }) => html`<li>${mono(name)} ${detail}</li>`)}
+            </ul>`
     }
   </section>`
 }
@@ -90,12 +95,13 @@ const answering = ({
   const percent = hitRatio === undefined ? '–' : (100 * hitRatio).toFixed(hitRatio < 0.9995 ? 1 : 0)
   const rate = lastMinute.qps < 10 ? lastMinute.qps.toFixed(1) : count(lastMinute.qps)
   return html`<h2>Is it answering?</h2>
-    <div class="grid">
+    ${plots()}
+    <div class="grid" id="answering" data-live>
       ${figure('Queries', [rate, '/ s'], html`over the last ${span(lastMinute.seconds)}`)}
       ${figure('From the cache', [percent, hitRatio === undefined ? '' : '%'], [plural(cache.entries, 'entry', 'entries'), stale > 0 && `, ${count(stale)} stale`])}
       ${figure('Half answered within', figureOf(p50), ['99 % within ', figureOf(p99).join(' ')])}
       ${figure('In flight', [count(inFlight), ''], plural(tcpConnections, 'TCP connection'))}
-      <div class="card w8 column">
+      <div class="card w8 column" id="spark">
         <h3>Queries per second, last ten minutes</h3>
         ${
           qps.length < 2
@@ -104,7 +110,7 @@ const answering = ({
                 <div class="soft">peak ${count(Math.max(...qps))} / s</div>`
         }
       </div>
-      <div class="card w4">
+      <div class="card w4" id="responses">
         <h3>Responses, last minute</h3>
         ${table(
           [th('RCODE'), thNum('share'), thNum('count')],
@@ -141,7 +147,7 @@ const answering = ({
           'None configured.',
         )}
       </div>
-      <div class="card w5">
+      <div class="card w5" id="asked">
         <h3>Asked most, a sample</h3>
         ${table(
           [th('name'), th('type'), thNum('times')],
@@ -158,6 +164,26 @@ const answering = ({
       </div>
     </div>`
 }
+
+/** Filled by the script, shown only where it runs. */
+const plots = (): Html =>
+  html`<div class="grid plots">
+    ${PLOTS.map(
+      ([name, title, width]) =>
+        html`<div class="card ${width}">
+          <h3>${title}</h3>
+          <div class="plot" data-plot="${name}"></div>
+        </div>`,
+    )}
+  </div>`
+
+const PLOTS = [
+  ['outcomes', 'Queries a second, by outcome', 'w7'],
+  ['latency', 'Time to an answer', 'w5'],
+  ['hits', 'Answered from the cache', 'w4'],
+  ['wins', 'Races won, by upstream', 'w4'],
+  ['errors', 'Errors a second, by RCODE', 'w4'],
+] as const
 
 const STATE_TONE = { up: 'good', sick: 'warn', dead: 'bad' } as const
 
@@ -192,7 +218,7 @@ const mastersCard = ({ masters, at }: Status): Html => {
 
 const learned = (status: Status): Html =>
   html`<h2>From whom did it learn?</h2>
-    <div class="grid">
+    <div class="grid" id="learned" data-live>
       <div class="stack w5">${mastersCard(status)}${knowledgeCard(status)}</div>
       <div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}</div>
     </div>`
@@ -202,7 +228,14 @@ const upstreamsCard = ({ upstreams }: Status): Html => {
   return html`<div class="card">
     <h3>Upstreams</h3>
     ${table(
-      [th('upstream'), th('state'), th('time to a reply'), th('last failure')],
+      [
+        th('upstream'),
+        th('state'),
+        th('time to a reply'),
+        thNum('won'),
+        thNum('contradicted'),
+        th('last failure'),
+      ],
       upstreams.map(
         u =>
           html`<tr>
@@ -211,6 +244,8 @@ const upstreamsCard = ({ upstreams }: Status): Html => {
             <td>
               ${u.srttMs > 0 ? html`${figureOf(u.srttMs / 1000).join(' ')}${bar(u.srttMs / slowest)}` : '–'}
             </td>
+            <td class="num">${count(u.wins)}</td>
+            <td class="num">${count(u.disagreements)}</td>
             <td>
               ${u.lastFailure === '' ? html`<span class="soft">none</span>` : u.lastFailure}${u.state === 'dead' && html`<div class="soft">next probe in ${span(u.nextProbeInMs / 1000)}</div>`}
             </td>
@@ -223,7 +258,7 @@ const upstreamsCard = ({ upstreams }: Status): Html => {
 
 const zonesCard = ({ zones, at }: Status): Html =>
   html`<div class="card">
-    <h3>Local zones</h3>
+    <h3>Local zones ${filter('zones')}</h3>
     ${table(
       [th('zone'), thNum('names'), th('fed by'), th('changed')],
       zones.map(
@@ -236,6 +271,7 @@ const zonesCard = ({ zones, at }: Status): Html =>
           </tr>`,
       ),
       'None.',
+      'zones',
     )}
   </div>`
 
@@ -283,21 +319,34 @@ const gossipLines = ({
 
 const LEVEL_TONE = { info: 'flat', warn: 'warn', error: 'bad' } as const
 
-const wrong = ({ events, at }: Status): Html =>
-  html`<h2>What has gone wrong lately?</h2>
-    <div class="card">
+const wrong = ({ events, at, uptimeSeconds }: Status): Html => {
+  const bad = events.filter(({ level }) => level !== 'info')
+  return html`<h2>What has gone wrong lately?</h2>
+    <div class="card" id="wrong" data-live>
       ${
-        events.length === 0
-          ? html`<div class="soft">No change of state since the start.</div>`
+        bad.length === 0
+          ? html`<div class="soft">
+              Nothing since the start at ${clock(at - uptimeSeconds * 1000)} UTC,
+              ${span(uptimeSeconds)} ago.
+            </div>`
           : html`<ul class="log">
-              ${events.slice(0, ROWS).map(e => html`<li><span class="soft" title="${clock(e.at)} UTC">${ago(e.at, at)}</span>${tag(LEVEL_TONE[e.level], e.level)}<span>${e.text}${e.count > 1 && html` <span class="soft">${count(e.count)} times</span>`}</span></li>`)}
+              ${bad.slice(0, ROWS).map(
+                e =>
+                  html`<li>
+                    <span class="soft">${clock(e.at)} UTC<br />${ago(e.at, at)}</span
+                    >${tag(LEVEL_TONE[e.level], e.level)}<span
+                      >${e.text}${e.count > 1 && html` <span class="soft">${count(e.count)} times</span>`}</span
+                    >
+                  </li>`,
+              )}
             </ul>`
       }
     </div>`
+}
 
 const decided = ({ routes }: Status): Html =>
   html`<h2>How is a name decided?</h2>
-    <div class="card">
+    <div class="card" id="decided" data-live>
       ${table(
         [th('at or below'), th('what happens'), th('where')],
         routes.map(
@@ -321,14 +370,17 @@ export const statusPage = (status: Status): string => {
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta http-equiv="refresh" content="${REFRESH}" />
+        <noscript><meta http-equiv="refresh" content="${REFRESH}" /></noscript>
+        <link rel="stylesheet" href="/page/uplot.css" />
+        <script src="/page/uplot.js" defer></script>
+        <script src="/page/live.js" type="module"></script>
         <title>${word} · ${node} · spartan</title>
         <style>
           ${new Html(STYLE)}
         </style>
       </head>
       <body>
-        <header>
+        <header id="header" data-live>
           <b>spartan on ${node}</b
           ><span
             >version ${version} · up ${span(uptimeSeconds)}${io !== '' && ` · ${io} i/o`} ·
@@ -339,8 +391,10 @@ export const statusPage = (status: Status): string => {
           ${verdict(status)}${answering(status)}${learned(status)}${wrong(status)}${decided(status)}
         </main>
         <footer>
-          <span>Reloads every ${REFRESH} s.</span><a href="/v1/status">status as JSON</a
-          ><a href="/metrics">metrics</a><a href="/readyz">readiness</a>
+          <noscript><span>Reloads every ${REFRESH} s.</span></noscript>
+          <span class="age">The daemon does not answer: what is shown is old.</span
+          ><a href="/v1/status">status as JSON</a><a href="/metrics">metrics</a
+          ><a href="/readyz">readiness</a>
         </footer>
       </body>
     </html> `.text
