@@ -1,6 +1,7 @@
 // Writes the tables of keys and metrics from the code into the pages beside what they describe.
 // Usage: npm run tables            (with --check: exit 1 if they are not up to date)
 import { readFileSync, writeFileSync } from 'node:fs'
+import { APPLIES } from '../dist/config/applies.js'
 import { KEYS } from '../dist/config/schema.js'
 import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
 import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
@@ -17,8 +18,14 @@ export const tables = [
     page: 'deploy/configuration.md',
     name: 'configuration',
     text: table(
-      ['key', 'type', 'default', 'what it does'],
-      KEYS.map(k => [`\`${k.path}\``, k.type, `\`${k.default}\``, k.description]),
+      ['key', 'type', 'default', 'on reload', 'what it does'],
+      KEYS.map(k => [
+        `\`${k.path}\``,
+        k.type,
+        `\`${k.default}\``,
+        APPLIES.get(k.path)?.applies ?? '',
+        k.description,
+      ]),
     ),
   },
   {

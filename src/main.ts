@@ -51,3 +51,5 @@ const io = {
 }
 
 process.exitCode = await runCli(args, io, threads)
+// The daemon has closed what it has; whatever a part left open must not keep the process.
+if (threads) process.exit()

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { APPLIES } from '../src/config/applies.ts'
 import { KEYS } from '../src/config/schema.ts'
 import { GOSSIP_METRICS } from '../src/control/sharing/gossip-metrics.ts'
 import { BALANCE_METRICS } from '../src/control/vips/balance-metrics.ts'
@@ -29,11 +30,15 @@ t.test(
     KEYS.forEach((key, i) =>
       t.equal(
         plain(rows[i] ?? ''),
-        `| \`${key.path}\` | ${key.type} | \`${key.default}\` | ${key.description} |`,
+        `| \`${key.path}\` | ${key.type} | \`${key.default}\` | ${APPLIES.get(key.path)?.applies} | ${key.description} |`,
       ),
     )
   },
 )
+
+t.test('config/applies.ts says of every key who uses it and when a reload applies it', async t => {
+  t.strictSame([...APPLIES.keys()].sort(), KEYS.map(({ path }) => path).sort())
+})
 
 t.test('the metrics table has every metric of the code and no other', async t => {
   const rows = block('deploy/metrics.md', 'metrics')

@@ -13,11 +13,21 @@ const BURST = 5
 /** Distinct messages remembered; messages are constants, so this is never met. */
 const MESSAGES = 512
 
+/** A log whose level can be changed for it and all its children. */
+export type Journal = Log & { readonly setLevel: (level: Level) => void }
+
+const RANK: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 }
+
 /** A log on standard output (written synchronously: the last line before an exit must arrive). */
-export const createLog = (level: Level, base: Fields = {}, now: () => number = Date.now): Log => {
+export const createLog = (
+  level: Level,
+  base: Fields = {},
+  now: () => number = Date.now,
+): Journal => {
+  let least = RANK[level]
   const out = pino(
     {
-      level,
+      level: 'debug',
       base: null,
       timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
       formatters: { level: label => ({ level: label }) },
@@ -39,7 +49,7 @@ export const createLog = (level: Level, base: Fields = {}, now: () => number = D
     const at =
       (name: Level) =>
       (msg: string, fields: Fields = {}): void => {
-        if (!to.isLevelEnabled(name)) return
+        if (RANK[name] < least) return
         const held = name === 'error' ? 0 : admit(msg)
         if (held < 0) return
         to[name](held ? { ...fields, held } : fields, msg)
@@ -52,5 +62,5 @@ export const createLog = (level: Level, base: Fields = {}, now: () => number = D
       child: fields => wrap(to.child(fields)),
     }
   }
-  return wrap(out)
+  return { ...wrap(out), setLevel: next => void (least = RANK[next]) }
 }

@@ -200,3 +200,13 @@ export const countTime = (c: Float64Array, base: number, seconds: number, n = 1)
   c[base + i]! += n
   c[base + TIME_CELLS - 1]! += seconds * n
 }
+
+/** Sets all counters of an upstream's slot to zero. Nobody may be counting in it any more. */
+export const clearUpstream = (counters: Float64Array, slot: number): void => {
+  for (const [block, width] of [
+    [BLOCK.upstream, UPSTREAM_ROW],
+    [BLOCK.upstreamRcode, RCODE_LABELS.length],
+    [BLOCK.upstreamDuration, TIME_CELLS],
+  ] as const)
+    counters.fill(0, block + slot * width, block + (slot + 1) * width)
+}

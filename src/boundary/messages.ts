@@ -143,6 +143,20 @@ export type Snapshot = {
   readonly allow: readonly string[]
 }
 
+/** What of the data thread's start can be changed while it runs; the fields are those of DataThreadStart. */
+export type Settings = {
+  readonly cache: {
+    readonly serveStale: Seconds
+    readonly minTtl: Seconds
+    readonly maxTtl: Seconds
+    readonly maxNegativeTtl: Seconds
+  }
+  readonly tcp: { readonly maxConnections: number; readonly idle: Milliseconds }
+  readonly race: { readonly grace: Milliseconds; readonly deadline: Milliseconds }
+  readonly maxInFlight: number
+  readonly identity: boolean
+}
+
 /** What the data thread is given at its start, once. */
 export type DataThreadStart = {
   readonly node: string
@@ -158,20 +172,9 @@ export type DataThreadStart = {
   }[]
   /** Memory for `boundary/counters.ts`, shared with the main thread. */
   readonly counters: SharedArrayBuffer
-  readonly cache: {
-    readonly maxBytes: number
-    readonly maxEntries: number
-    readonly serveStale: Seconds
-    readonly minTtl: Seconds
-    readonly maxTtl: Seconds
-    readonly maxNegativeTtl: Seconds
-  }
-  readonly tcp: { readonly maxConnections: number; readonly idle: Milliseconds }
-  readonly race: {
-    readonly grace: Milliseconds
-    readonly deadline: Milliseconds
-    readonly retransmit: readonly Milliseconds[]
-  }
+  readonly cache: Settings['cache'] & { readonly maxBytes: number; readonly maxEntries: number }
+  readonly tcp: Settings['tcp']
+  readonly race: Settings['race'] & { readonly retransmit: readonly Milliseconds[] }
   readonly maxInFlight: number
   /** Answer CH TXT version.bind and id.server with our name. */
   readonly identity: boolean
@@ -231,6 +234,8 @@ export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
 export type Down =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | ZoneMessage
+  /** Go on with other settings. */
+  | { readonly type: 'settings'; readonly settings: Settings }
   /** Answer this query message as if it came from a client on loopback; the reply is an 'answer'. */
   | {
       readonly type: 'ask'

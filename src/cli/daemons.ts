@@ -24,7 +24,7 @@ export const addDaemons = (
     .action(async ({ config }: { config: string }) => {
       const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
-      const { runDaemon } = await import('../daemon/daemon.ts')
+      const { runDaemon } = await import('../daemon/run.ts')
       ended(
         await runDaemon({
           configPath: config,

@@ -45,15 +45,17 @@ const addRest = async (
   io: Io,
   ended: (status: number) => void,
 ): Promise<void> => {
-  const [{ addCheck }, { addQuery }, { addLooks }, { addKeys }, { addResolvconf }] =
+  const [{ addCheck }, { addReload }, { addQuery }, { addLooks }, { addKeys }, { addResolvconf }] =
     await Promise.all([
       import('./check.ts'),
+      import('./reload.ts'),
       import('./query.ts'),
       import('./look.ts'),
       import('./keys.ts'),
       import('./resolvconf/command.ts'),
     ])
   addCheck(program, io, ended)
+  addReload(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
   addKeys(program, io, ended)

@@ -58,7 +58,7 @@ export const showStatus = (status: Status): string => {
       ['up', showDuration(status.uptimeSeconds * 1000)],
       [
         'configuration',
-        `${status.config.file}, loaded ${ago(status, status.config.loadedAt)}${status.config.error ? `; reload refused: ${status.config.error}` : ''}`,
+        `${status.config.file}, loaded ${ago(status, status.config.loadedAt)}${status.config.error ? `; reload refused: ${status.config.error}` : ''}${status.config.needsRestart.length > 0 ? `; waiting for a restart: ${status.config.needsRestart.join(' ')}` : ''}`,
       ],
       ['i/o', status.io],
       [

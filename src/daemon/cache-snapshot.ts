@@ -3,10 +3,14 @@
  * end. A file that is damaged, half written or of another version is passed
  * over with a line in the log; it is only a help.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { codeOf, messageOf } from '../base/error.ts'
+import { constants } from 'node:fs'
+import { codeOf, fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
+import type { Reason } from '../boundary/health.ts'
+import type { Config } from '../config/config.ts'
+import type { Part } from '../control/part.ts'
 
 export interface CacheOwner {
   dump(): Promise<Uint8Array>
@@ -15,42 +19,64 @@ export interface CacheOwner {
 
 const EVERY_MS = 5 * 60_000
 
-export class CacheSnapshot {
-  readonly #path: string
+export class CacheSnapshot implements Part {
+  readonly name = 'cache snapshot'
   readonly #owner: CacheOwner
   readonly #log: Log
+  #path = ''
+  #restored = false
+  #trouble = ''
   #timer: NodeJS.Timeout | undefined
 
-  /** '' as path keeps nothing. */
-  constructor(path: string, owner: CacheOwner, log: Log) {
-    this.#path = path
+  constructor(owner: CacheOwner, log: Log) {
     this.#owner = owner
     this.#log = log
   }
 
-  async restore(): Promise<void> {
-    if (this.#path === '') return
+  wanted(config: Config): boolean {
+    return config.cache.snapshot !== ''
+  }
+
+  /** Rejects when the folder cannot be had. What is in the file is read once in the life of the process. */
+  async start({ cache }: Config): Promise<void> {
+    this.#path = cache.snapshot
+    await mkdir(dirname(this.#path), { recursive: true })
+    if (!this.#restored) {
+      this.#restored = true
+      await this.#restore()
+    }
+    clearInterval(this.#timer)
     this.#timer = setInterval(() => void this.#write(), EVERY_MS).unref()
+  }
+
+  reload(_before: Config, { cache }: Config): Promise<void> {
+    this.#path = cache.snapshot
+    return this.#write()
+  }
+
+  /** Writes once more; then no more. */
+  async close(): Promise<void> {
+    const wasRunning = this.#timer !== undefined
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    if (wasRunning) await this.#write()
+  }
+
+  status(): readonly Reason[] {
+    return this.#trouble === '' ? [] : [{ name: this.name, detail: this.#trouble }]
+  }
+
+  async #restore(): Promise<void> {
     try {
-      const bytes = await readFile(this.#path)
-      const count = await this.#owner.restore(bytes)
+      const count = await this.#owner.restore(await readPlainFile(this.#path))
       this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', {
         path: this.#path,
         entries: count,
       })
     } catch (er) {
-      if (codeOf(er) !== 'ENOENT')
-        this.#log.warn('the cache snapshot cannot be read', {
-          path: this.#path,
-          err: messageOf(er),
-        })
+      if (codeOf(er) === 'ENOENT') return
+      this.#log.warn('the cache snapshot cannot be read', { path: this.#path, err: messageOf(er) })
     }
-  }
-
-  /** The last write; no more follow. */
-  async save(): Promise<void> {
-    clearInterval(this.#timer)
-    if (this.#path !== '') await this.#write()
   }
 
   async #write(): Promise<void> {
@@ -59,11 +85,24 @@ export class CacheSnapshot {
       await mkdir(dirname(this.#path), { recursive: true })
       await writeFile(beside, await this.#owner.dump(), { mode: 0o600 })
       await rename(beside, this.#path)
+      this.#trouble = ''
     } catch (er) {
+      this.#trouble = `cannot be written: ${messageOf(er)}`
       this.#log.warn('the cache snapshot cannot be written, the old one stays', {
         path: this.#path,
         err: messageOf(er),
       })
     }
+  }
+}
+
+/** Opened without waiting: a pipe in the place of the file would hold up this process for ever. */
+const readPlainFile = async (path: string): Promise<Buffer> => {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    if (!(await file.stat()).isFile()) throw fail(`${path} is no plain file`, 'EDATA')
+    return await file.readFile()
+  } finally {
+    await file.close()
   }
 }

@@ -1,282 +1,221 @@
 /**
- * The daemon: starts and stops the planes and the ops servers, in an order
- * that it explains. Up: the data thread first, so that DNS answers although
- * nothing else works yet; then what it should know; then who watches it.
- * Down: the other way, with clients served until the last.
+ * The daemon: the data thread, the parts around it, and readiness, wired
+ * together; started, reloaded by SIGHUP or `spartan reload`, and closed. DNS
+ * begins at once and waits for no part.
  */
-import { closeSync } from 'node:fs'
-import type { DataStatus, DataThreadStart, Endpoint, Up } from '../boundary/messages.ts'
-import { problemsOf, readHost, showEndpoint, showProblem, type Config } from '../config/config.ts'
+import { ALWAYS_RELOADED, ControlPlane } from '../control/control-plane.ts'
 import { readConfigAside } from '../config/aside.ts'
-import { ControlPlane } from '../control/control-plane.ts'
-import { CacheSnapshot } from './cache-snapshot.ts'
+import { readHost, showEndpoint, type Config } from '../config/config.ts'
+import { clearUpstream, countersMemory, countersOver } from '../boundary/counters.ts'
+import type { Endpoint, Up } from '../boundary/messages.ts'
+import { ownAddress } from '../control/host/own-address.ts'
 import { resolveBy } from '../control/feeds/resolve-by.ts'
-import { DataThread } from './data-thread-host.ts'
+import type { Part } from '../control/part.ts'
+import { Parts } from '../control/parts.ts'
+import { within } from '../control/supervised.ts'
 import { messageOf } from '../base/error.ts'
-import { countersMemory, countersOver } from '../boundary/counters.ts'
 import { optimise, relax } from '../base/heap.ts'
-import { createLog } from '../base/journal.ts'
-import type { Log } from '../base/log.ts'
-import { AdminServer, isLoopback } from '../ops/admin.ts'
+import type { Journal } from '../base/journal.ts'
+import { version } from '../base/version.ts'
 import { daemonRoutes } from '../ops/daemon-routes.ts'
-import { judge, type Health } from '../boundary/health.ts'
+import type { Inherited } from '../ops/listen-fds.ts'
 import { createMetrics, serverLabel, type Metrics } from '../ops/metrics.ts'
 import { opsRoutes } from '../ops/ops-routes.ts'
-import { Events, Recent, SAMPLE_MS } from '../ops/recent.ts'
-import { gatherStatus, type Status } from '../ops/status.ts'
-import { inheritedSockets, matchInherited, type Inherited } from '../ops/listen-fds.ts'
-import { Notifier } from '../ops/systemd.ts'
-import { hostAddresses } from '../control/host/host-addresses.ts'
-import { ownAddress } from '../control/host/own-address.ts'
+import type { Notifier } from '../ops/systemd.ts'
+import { AdminPart } from './admin-part.ts'
+import { CacheSnapshot } from './cache-snapshot.ts'
+import { DataThread } from './data-thread-host.ts'
 import { Readiness } from './readiness.ts'
-import { version } from '../base/version.ts'
+import { Reloader, type ReloadOutcome } from './reloader.ts'
+import { SelfView } from './self-view.ts'
+import { dataStart, settingsPart } from './settings.ts'
 
-export type RunOptions = {
+export type DaemonOptions = {
+  readonly config: Config
   readonly configPath: string
-  /** What is in that file, when somebody has begun to read it already. */
-  readonly reading?: Promise<Config>
-  /** Its data thread, when somebody has begun to load that already. */
-  readonly thread?: DataThread
-  /** Resolves when the daemon should stop; default: SIGTERM or SIGINT. */
-  readonly until?: Promise<unknown>
-  /** Its log; default: JSON lines on standard output. */
-  readonly log?: Log
+  readonly thread: DataThread | undefined
+  readonly log: Journal
+  readonly notifier: Notifier
+  readonly listen: readonly Endpoint[]
+  readonly inherited: readonly Inherited[]
 }
 
+/** How the daemon has ended: its exit status, and parts that still hang in a start or a close. */
+export type Ended = { readonly status: number; readonly hanging: readonly string[] }
+
+/** READY does not wait longer than this for parts that begin, the cache of the last run among them. */
+const BEGIN_MS = 1_000
+/** Peers hear that we leave, and stop sending clients here, for so long before we stop answering. */
+const GOODBYE_MS = 300
 /** How long queries may go on after SIGTERM. */
 const DRAIN_MS = 2_000
-const RETRANSMIT_MS = [250, 750]
-const STATUS_MS = 1_000
+/** From the begin of the shutdown until parts that have not closed are left behind. */
+const CLOSE_MS = 2_600
 
-/** Runs until told to stop; the exit status. */
-export const runDaemon = async (options: RunOptions): Promise<number> => {
-  let config: Config
-  try {
-    config = await (options.reading ?? readConfigAside(options.configPath))
-  } catch (er) {
-    process.stderr.write(`${complaint(options.configPath, er)}\n`)
-    return 2
-  }
-  const log = options.log ?? createLog(config.log.level, { node: config.node })
-  const notifier = await Notifier.open(process.env)
-  const listen = config.listen.addresses.flatMap(at => hostAddresses(at))
-  const inherited = await inherit(listen, log)
-  const daemon = new Daemon(config, options, log, notifier, listen, inherited)
-  return daemon.run()
-}
-
-/** The sockets systemd holds for us, as far as they fit the configuration; the rest is reported and closed. */
-const inherit = async (listen: readonly Endpoint[], log: Log): Promise<readonly Inherited[]> => {
-  const { sockets, problems } = await inheritedSockets(process.env)
-  for (const { fd, error } of problems)
-    log.warn('a descriptor that was passed cannot be used', { fd, err: error })
-  if (sockets.length === 0) return []
-  const { use, extra, missing } = matchInherited(sockets, listen)
-  for (const { fd, address, port, transport } of extra) {
-    log.warn('a socket that was passed is not in listen.addresses; it is closed', {
-      address,
-      port,
-      transport,
-    })
-    closeSync(fd)
-  }
-  for (const { address, port, transport } of missing)
-    log.warn('no socket was passed for this address; it is bound here', {
-      address,
-      port,
-      transport,
-    })
-  return use.map(({ fd, address, port, transport }) => ({ fd, address, port, transport }))
-}
-
-/** Every problem of a configuration on a line of its own, as compilers print them. */
-const complaint = (path: string, er: unknown): string =>
-  problemsOf(er)
-    .map(problem => showProblem(path, problem))
-    .join('\n') || `${path}: ${messageOf(er)}`
-
-class Daemon {
-  #config: Config
-  readonly #path: string
-  readonly #log: Log
-  readonly #until: Promise<unknown> | undefined
-  readonly #startedAt = Date.now()
-  readonly #memory = countersMemory()
-  readonly #counters = countersOver(this.#memory)
-  readonly #events = new Events()
-  readonly #recent = new Recent(this.#counters, performance.now(), {
-    // Only our own queries to ourselves ask in this zone.
-    own: () => this.#control.snapshot?.labels.indexOf('spartan') ?? -1,
-  })
+export class Daemon {
+  readonly #options: DaemonOptions
+  readonly #log: Journal
   readonly #notifier: Notifier
-  readonly #inherited: readonly Inherited[]
   readonly #readiness: Readiness
-  readonly #control: ControlPlane
   readonly #thread: DataThread
-  readonly #admin: AdminServer
+  readonly #control: ControlPlane
+  readonly #parts: Parts
+  readonly #reloader: Reloader
   readonly #metrics: Metrics
-  readonly #cacheSnapshot: CacheSnapshot
-  readonly #timers: NodeJS.Timeout[] = []
-  #data: DataStatus | undefined
-  #dataAt = performance.now()
-  #configAt = Date.now()
-  #reloads = 0
-  #reloadsFailed = 0
-  #reloadError = ''
-  #reloading: Promise<void> = Promise.resolve()
-  #stopping = false
-  #stop: () => void = () => {}
+  readonly #view: SelfView
 
-  constructor(
-    config: Config,
-    options: RunOptions,
-    log: Log,
-    notifier: Notifier,
-    listen: Endpoint[],
-    inherited: readonly Inherited[],
-  ) {
-    this.#config = config
-    this.#path = options.configPath
-    this.#until = options.until
+  constructor(options: DaemonOptions) {
+    const { config, log, notifier, listen, inherited } = (this.#options = options)
     this.#log = log
     this.#notifier = notifier
+    const memory = countersMemory()
+    const counters = countersOver(memory)
     this.#readiness = new Readiness(listen, {
       watchdogMs: notifier.watchdogMs,
       onReady: () => void this.#sayReady(),
-      onAnswer: () => void this.#notifier.watchdog(),
+      onAnswer: () => void notifier.watchdog(),
     })
-    this.#inherited = inherited
-    this.#thread = options.thread ?? new DataThread()
-    this.#thread.begin(this.#dataStart(listen), message => this.#receive(message))
-    this.#control = new ControlPlane(config, listen, {
-      log: this.#log,
+    const thread = (this.#thread = options.thread ?? new DataThread())
+    thread.begin(dataStart(config, { listen, inherited, counters: memory }), message =>
+      this.#receive(message),
+    )
+    this.#control = new ControlPlane(() => this.#reloader.config, listen, {
+      log,
       random: Math.random,
-      caughtUp: () => this.#thread.caughtUp(),
-      send: message => this.#thread.send(message),
-      resolve: resolveBy(wire => this.#thread.ask(wire)),
+      caughtUp: () => thread.caughtUp(),
+      send: message => thread.send(message),
+      resolve: resolveBy(wire => thread.ask(wire)),
       ownAddress,
       attached: () => readHost().networks,
+      clearUpstream: slot => clearUpstream(counters, slot),
     })
-    this.#cacheSnapshot = new CacheSnapshot(config.cache.snapshot, this.#thread, this.#log)
+    this.#parts = new Parts({ log, random: Math.random })
+    this.#reloader = new Reloader(config, {
+      file: options.configPath,
+      read: () => readConfigAside(options.configPath),
+      parts: this.#parts,
+      always: ALWAYS_RELOADED,
+      onBegin: () => void notifier.reloading(),
+      onEnd: outcome => this.#reloaded(outcome),
+    })
+    this.#view = new SelfView({
+      node: config.node,
+      journal: log,
+      counters,
+      thread,
+      control: this.#control,
+      parts: this.#parts,
+      reloader: this.#reloader,
+      readiness: this.#readiness,
+    })
     this.#metrics = createMetrics({
       prefix: config.metrics.prefix,
-      counters: this.#counters,
+      counters,
       servers: listen.map(l => serverLabel(l.address, l.port)),
-      zones: () => this.#control.snapshot?.labels ?? [],
-      upstreams: () => this.#control.upstreams,
+      zones: () => this.#control.routing.snapshot?.labels ?? [],
+      upstreams: () => this.#control.routing.upstreams,
       version: version(),
-      extra: () => this.#readings(),
+      extra: () => this.#view.readings(),
     })
-    this.#control.register(this.#metrics)
-    this.#admin = new AdminServer({
-      log: this.#log.child({ part: 'admin' }),
-      names: [config.node],
-      routes: [
-        ...opsRoutes({
-          metrics: this.#metrics,
-          health: () => this.#health(this.#data),
-          status: () => this.#status(),
-          history: () =>
-            this.#recent.history(Date.now(), performance.now(), this.#control.upstreams),
-        }),
-        ...daemonRoutes(this.#thread),
-        ...this.#control.routes(),
-      ],
-    })
+    const journal: Part = {
+      name: 'daemon',
+      start: () => {},
+      reload: (_before, after) => log.setLevel(after.log.level),
+      close: () => {},
+    }
+    this.#parts.add(
+      ...this.#control.parts,
+      settingsPart(message => thread.send(message)),
+      new CacheSnapshot(thread, log),
+      journal,
+      new AdminPart({
+        log: log.child({ part: 'admin' }),
+        node: config.node,
+        routes: () => [
+          ...opsRoutes({
+            metrics: this.#metrics,
+            health: () => this.#view.health(),
+            status: () => this.#view.status(),
+            history: () => this.#view.history(),
+          }),
+          ...daemonRoutes(thread),
+          ...this.#reloader.routes(),
+          ...this.#parts.routes(),
+        ],
+      }),
+    )
+    this.#parts.metrics(this.#metrics)
   }
 
-  async run(): Promise<number> {
-    this.#log.info('starting', { version: version(), config: this.#path, pid: process.pid })
-    const stopped = new Promise<void>(resolve => (this.#stop = resolve))
-    this.#signals(true)
-    void this.#until?.then(() => this.#stop())
-    this.#control.start()
-    await this.#cacheSnapshot.restore()
-    await this.#openAdmin()
-    this.#every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
-    this.#every(STATUS_MS, () => this.#look())
+  /** Runs until `stop` resolves or the data thread ends. Never rejects. */
+  async run(stop: Promise<void>): Promise<Ended> {
+    this.#log.info('starting', {
+      version: version(),
+      config: this.#options.configPath,
+      pid: process.pid,
+    })
+    this.#listenToProcess()
+    void this.#begin().catch(this.#onBug)
+    const died = await Promise.race([stop, this.#thread.ended])
+    return this.#end(typeof died === 'string' ? died : '')
+  }
+
+  async #begin(): Promise<void> {
+    await within(BEGIN_MS, this.#parts.start(this.#reloader.config))
+    this.#view.start()
     this.#readiness.start()
-    const died = await Promise.race([stopped, this.#thread.ended])
-    return typeof died === 'string' ? this.#die(died) : this.#shutDown()
   }
 
-  // Down.
-
-  async #shutDown(): Promise<number> {
-    this.#stopping = true
-    this.#log.info('stopping')
+  /** @param died why the data thread ended, '' if it did not */
+  async #end(died: string): Promise<Ended> {
+    const since = performance.now()
+    const left = (): number => Math.max(0, CLOSE_MS - (performance.now() - since))
+    if (died === '') this.#log.info('stopping')
+    else this.#log.error('the data thread died', { err: died })
+    this.#view.stopping = true
+    this.#reloader.close()
     this.#readiness.close()
     void this.#notifier.stopping('answering the last queries')
-    for (const timer of this.#timers) clearInterval(timer)
-    await this.#cacheSnapshot.save()
-    // Peers are told first, so that they stop sending clients here while we still answer.
-    await this.#control.close()
-    await this.#thread.close(DRAIN_MS)
-    await this.#admin.close()
-    this.#signals(false)
-    this.#log.info('stopped')
+    const closing = this.#parts.close(CLOSE_MS)
+    if (died === '') {
+      await within(GOODBYE_MS, closing)
+      await this.#thread.close(Math.min(DRAIN_MS, left()))
+    }
+    this.#view.close()
+    const hanging = await closing
+    this.#log.info('stopped', hanging.length > 0 ? { hanging } : {})
     this.#notifier.close()
-    return 0
-  }
-
-  async #die(why: string): Promise<number> {
-    this.#log.error('the data thread died', { err: why })
-    for (const timer of this.#timers) clearInterval(timer)
-    await this.#admin.close()
-    this.#signals(false)
-    return 1
+    return { status: died === '' ? 0 : 1, hanging }
   }
 
   // What the data thread says.
 
   #receive(message: Up): void {
+    const { log } = this.#view
     switch (message.type) {
       case 'listening': {
         const { address, port, transport, inherited } = message
         this.#readiness.bound(message)
-        this.#say('info', 'listening', {
-          address,
-          port,
-          transport,
-          ...(inherited ? { inherited } : {}),
-        })
+        const how = inherited ? { inherited } : {}
+        log('info', 'listening', { address, port, transport, ...how })
         break
       }
-      case 'bindFailed':
-        this.#say('warn', 'cannot bind, will try again', {
-          address: message.address,
-          port: message.port,
-          transport: message.transport,
-          err: message.error,
-        })
+      case 'bindFailed': {
+        const { address, port, transport, error } = message
+        log('warn', 'cannot bind, will try again', { address, port, transport, err: error })
         break
+      }
       case 'log':
-        this.#say(message.level, message.msg, message.fields)
+        log(message.level, message.msg, message.fields)
         break
       default:
     }
   }
 
-  /** A change of state: a line in the log and one in the status page's list. */
-  #say(
-    level: 'debug' | 'info' | 'warn' | 'error',
-    msg: string,
-    fields: Record<string, unknown> = {},
-  ): void {
-    this.#log[level](msg, fields)
-    if (level === 'debug') return
-    const words = Object.entries(fields).map(
-      ([k, v]) => `${k} ${typeof v === 'string' ? v : JSON.stringify(v)}`,
-    )
-    this.#events.add(Date.now(), level, [msg, ...words].join(', '))
-  }
-
-  // What is known of ourselves.
-
   async #sayReady(): Promise<void> {
     optimise()
     // /readyz must agree with what is said here.
-    await this.#look()
+    await this.#view.look()
     const took = Math.round(process.uptime() * 1000)
     this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
     await this.#notifier.ready(this.#answering())
@@ -289,182 +228,43 @@ class Daemon {
     return `answering on ${this.#readiness.listen.map(l => l.address).join(' ')}`
   }
 
-  async #look(): Promise<void> {
-    try {
-      this.#data = await this.#thread.status()
-      this.#dataAt = performance.now()
-    } catch {
-      // Its silence is what the health judges by.
-    }
-  }
-
-  #health(data: DataStatus | undefined): Health {
-    const masters = this.#control.mastersStatus()
-    return judge({
-      listen: this.#readiness.listen,
-      data,
-      dataAge: performance.now() - this.#dataAt,
-      selfQueries: this.#readiness.latest,
-      stopping: this.#stopping,
-      reloadError: this.#reloadError,
-      masters: masters && {
-        count: masters.list.length,
-        age: masters.at === 0 ? 0 : Date.now() - masters.at,
-        error: masters.error,
-      },
-      notes: this.#control.notes(),
-    })
-  }
-
-  #status(): Promise<Status> {
-    return gatherStatus(
-      {
-        node: this.#config.node,
-        version: version(),
-        startedAt: this.#startedAt,
-        data: async () => {
-          await this.#look()
-          return this.#data
-        },
-        health: data => this.#health(data),
-        config: () => ({ file: this.#path, loadedAt: this.#configAt, error: this.#reloadError }),
-        snapshot: () => ({
-          number: this.#control.snapshot?.number ?? 0,
-          at: this.#control.snapshot?.at ?? 0,
-        }),
-        listen: () => this.#readiness.addresses(),
-        masters: () => this.#control.mastersStatus(),
-        routes: () => this.#control.routeList(),
-        zones: () => this.#control.zoneSources(),
-        gossip: () => this.#control.gossipStatus(),
-        recent: this.#recent,
-        events: this.#events,
-      },
-      Date.now(),
-      performance.now(),
-    )
-  }
-
-  #readings() {
-    const masters = this.#control.mastersStatus()
-    const snapshot = this.#control.snapshot
-    const health = this.#health(this.#data)
-    return {
-      ready: health.ready,
-      degraded: health.degraded,
-      ...(snapshot ? { snapshot: { number: snapshot.number, at: snapshot.at / 1000 } } : {}),
-      ...(masters ? { masters: { count: masters.list.length, at: masters.at / 1000 } } : {}),
-      reloads: this.#reloads,
-      reloadsFailed: this.#reloadsFailed,
-      selfQueriesFailed: this.#readiness.failed,
-      data: this.#data,
-    }
-  }
-
-  async #openAdmin(): Promise<void> {
-    const { listen, socket } = this.#config.admin
-    if (listen && !isLoopback(listen.address)) {
-      this.#say('warn', 'the admin server can be read from other hosts', {
-        address: listen.address,
+  #reloaded({ outcome, applied, needsRestart, error }: ReloadOutcome): void {
+    const { log } = this.#view
+    if (outcome === 'refused')
+      log('error', 'reload refused, the old configuration stays', { err: error })
+    else
+      log('info', 'reloaded', {
+        applied,
+        ...(needsRestart.length > 0 ? { needsRestart } : {}),
       })
-    }
-    for (const where of [
-      ...(listen ? [listen] : []),
-      ...(socket === '' ? [] : [{ path: socket }]),
-    ]) {
-      try {
-        const at = await this.#admin.listen(where)
-        this.#log.info(
-          'admin',
-          'path' in at ? { socket: at.path } : { address: at.address, port: at.port },
-        )
-      } catch (er) {
-        // DNS does not depend on it.
-        this.#say('error', 'the admin server cannot listen', { err: messageOf(er) })
-      }
-    }
-  }
-
-  // Signals.
-
-  #signals(on: boolean): void {
-    const listen = on ? process.on.bind(process) : process.off.bind(process)
-    listen('SIGTERM', this.#onStop)
-    listen('SIGINT', this.#onStop)
-    listen('SIGHUP', this.#onReload)
-    listen('SIGUSR1', this.#onSummary)
-    listen('SIGUSR2', this.#onFlush)
-  }
-
-  readonly #onStop = (): void => this.#stop()
-
-  /** One after the other: of two reloads the later one's file is what stays. */
-  readonly #onReload = (): void => {
-    this.#reloading = this.#reloading.then(() => this.#reload())
-  }
-
-  async #reload(): Promise<void> {
-    if (this.#stopping) return
-    void this.#notifier.reloading()
-    this.#reloads++
-    try {
-      const config = await readConfigAside(this.#path)
-      if (this.#stopping) return
-      this.#control.reload(config)
-      const fixed =
-        JSON.stringify([
-          this.#config.listen,
-          this.#config.io,
-          this.#config.admin,
-          this.#config.cache,
-        ]) !== JSON.stringify([config.listen, config.io, config.admin, config.cache])
-      this.#config = config
-      this.#configAt = Date.now()
-      this.#reloadError = ''
-      this.#say(
-        'info',
-        'reloaded',
-        fixed ? { note: 'listen, io, admin and cache need a restart' } : {},
-      )
-    } catch (er) {
-      this.#reloadsFailed++
-      this.#reloadError = complaint(this.#path, er)
-      this.#say('error', 'reload refused, the old configuration stays', { err: this.#reloadError })
-    }
     void this.#notifier.ready(this.#answering())
   }
 
-  readonly #onSummary = (): void => {
-    void this.#status().then(status =>
-      this.#log.info('summary', { status: { ...status, events: undefined, qps: undefined } }),
-    )
+  // What the process is told from outside, and what goes wrong in it.
+
+  #listenToProcess(): void {
+    process.on('SIGHUP', () => void this.#reloader.reload())
+    process.on('SIGUSR1', () => void this.#view.summary())
+    process.on('SIGUSR2', () => void this.#flush())
+    process.on('uncaughtException', this.#onBug)
+    process.on('unhandledRejection', this.#onBug)
   }
 
-  readonly #onFlush = (): void => {
-    void this.#thread
-      .flush('')
-      .then(count => this.#say('info', 'cache flushed', { entries: count }))
-      .catch((er: unknown) => this.#say('warn', 'cache not flushed', { err: messageOf(er) }))
+  /** A bug in a part ends that part's work of the moment, not DNS: the other thread answers. */
+  readonly #onBug = (er: unknown): void => {
+    this.#view.bug(er)
+    this.#log.error('internal error of a part, DNS goes on', {
+      err: messageOf(er),
+      stack: er instanceof Error ? er.stack : undefined,
+    })
   }
 
-  #every(ms: number, work: () => void): void {
-    this.#timers.push(setInterval(work, ms).unref())
-  }
-
-  #dataStart(listen: readonly Endpoint[]): DataThreadStart {
-    const { cache, race, limits, io, node, identity } = this.#config
-    return {
-      node,
-      version: version(),
-      io,
-      listen,
-      inherited: this.#inherited,
-      counters: this.#memory,
-      cache,
-      tcp: { maxConnections: limits.tcpConnections, idle: limits.tcpIdle },
-      race: { ...race, retransmit: RETRANSMIT_MS },
-      maxInFlight: limits.inFlight,
-      identity,
+  async #flush(): Promise<void> {
+    const { log } = this.#view
+    try {
+      log('info', 'cache flushed', { entries: await this.#thread.flush('') })
+    } catch (er) {
+      log('warn', 'cache not flushed', { err: messageOf(er) })
     }
   }
 }

@@ -117,7 +117,7 @@ export class DataThread {
       })
     })
     this.send({ type: 'drain', deadline })
-    const late = new Promise<void>(resolve => setTimeout(resolve, deadline + 500).unref())
+    const late = new Promise<void>(resolve => setTimeout(resolve, deadline + 300).unref())
     await Promise.race([drained, late, this.ended])
     await this.#worker.terminate()
   }

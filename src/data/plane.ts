@@ -10,6 +10,7 @@ import type {
   DataThreadStart,
   Down,
   Milliseconds,
+  Settings,
   Snapshot,
   Up,
   ZoneMessage,
@@ -77,7 +78,7 @@ const WORK_MS: Milliseconds = 0.1
 const NOBODY = { finish: () => {}, late: () => {} }
 
 export class DataPlane {
-  readonly #start: DataThreadStart
+  readonly #start: Adjustable
   readonly #means: DataPlaneMeans
   readonly #io: PacketIO
   readonly #counters: Float64Array
@@ -112,8 +113,8 @@ export class DataPlane {
     return plane
   }
 
-  private constructor(start: DataThreadStart, means: DataPlaneMeans, io: PacketIO) {
-    this.#start = start
+  private constructor(given: DataThreadStart, means: DataPlaneMeans, io: PacketIO) {
+    const start = (this.#start = adjustable(given))
     this.#means = means
     this.#io = io
     const counters = (this.#counters = countersOver(start.counters))
@@ -129,7 +130,7 @@ export class DataPlane {
     const paths = (this.#paths = new Paths(
       io,
       random,
-      start.race.deadline,
+      () => start.race.deadline,
       means.overHttps,
       () => void exchanges.open(6),
     ))
@@ -149,7 +150,9 @@ export class DataPlane {
       counters,
       zones: this.#zones,
       clamps: start.cache,
-      maxInFlight: start.maxInFlight,
+      get maxInFlight() {
+        return start.maxInFlight
+      },
     }
     this.#resolver = new Resolver(this.#context)
     const own = ownAddresses(start)
@@ -159,8 +162,12 @@ export class DataPlane {
       counters,
       resolver: this.#resolver,
       node: start.node,
-      identity: start.identity,
-      tcpIdleMs: start.tcp.idle,
+      get identity() {
+        return start.identity
+      },
+      get tcpIdleMs() {
+        return start.tcp.idle
+      },
       isOurs: peer => exchanges.isOwnPort(peer.port) && own.has(peer.address),
       now: () => io.now(),
       clock: () => performance.now(),
@@ -205,6 +212,9 @@ export class DataPlane {
       case 'snapshot':
         this.#take(message.snapshot)
         break
+      case 'settings':
+        this.#adjust(message.settings)
+        break
       case 'ask':
         this.#ask(message.id, Buffer.from(message.wire), message.trace)
         break
@@ -245,6 +255,14 @@ export class DataPlane {
     this.#front.allow = new Allow(snapshot.allow)
     this.#front.otherZone = snapshot.labels.length - 1
     this.#listeners.begin()
+  }
+
+  /** Whoever reads a setting reads it from these objects each time it is used. */
+  #adjust({ cache, tcp, race, ...rest }: Settings): void {
+    Object.assign(this.#start.cache, cache)
+    Object.assign(this.#start.tcp, tcp)
+    Object.assign(this.#start.race, race)
+    Object.assign(this.#start, rest)
   }
 
   #turn(now: number, seen: number): number {
@@ -405,6 +423,17 @@ export class DataPlane {
     }
   }
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+/** The start, with copies of what a `settings` message changes. */
+type Adjustable = Mutable<DataThreadStart>
+
+const adjustable = (start: DataThreadStart): Adjustable => ({
+  ...start,
+  cache: { ...start.cache },
+  tcp: { ...start.tcp },
+  race: { ...start.race },
+})
 
 /** Addresses a query of our own could come back from. */
 const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>

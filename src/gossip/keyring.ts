@@ -135,6 +135,13 @@ export class Keyring {
       : this.#replace([had, ...this.#keys.filter(one => one !== had)])
   }
 
+  /** Takes over the keys of another keyring, as read from the file again, and writes later changes where that one does. */
+  adopt(other: Keyring): void {
+    this.#keys = other.#keys
+    this.#save = other.#save
+    this.#redraw()
+  }
+
   /** Forgets a key; the primary one is refused. Not having it is no error. */
   remove(key: Uint8Array): Refusal {
     if (same(key, this.primary)) return 'removing the primary key is not allowed'

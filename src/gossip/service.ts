@@ -8,7 +8,7 @@ import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
-import { loadKeyring } from './keyring.ts'
+import { loadKeyring, type Keyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
 import { UdpTcpBody } from './net/udp-tcp.ts'
 import { createRecords, type Records } from './records/records.ts'
@@ -56,6 +56,7 @@ export class Gossip {
   readonly ring: Ring
   readonly #options: GossipOptions
   readonly #file: string
+  readonly #keyring: Keyring | undefined
   #timers: NodeJS.Timeout[] = []
   #looking: NodeJS.Timeout | undefined
   #begun = false
@@ -74,6 +75,7 @@ export class Gossip {
     const { stateDir } = config
     this.#options = options
     this.#file = stateDir === '' ? '' : join(stateDir, 'records')
+    this.#keyring = config.keyring === '' ? undefined : loadKeyring(config.keyring)
     if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
     this.records = createRecords({
       self: node,
@@ -94,7 +96,7 @@ export class Gossip {
       ...(ownAddress ? { ownAddress } : {}),
       tags: { role: 'spartan', version },
       seeds: config.seeds,
-      keyring: config.keyring === '' ? undefined : loadKeyring(config.keyring),
+      keyring: this.#keyring,
       insecure: config.insecure,
       label: config.clusterName,
       rider: this.records,
@@ -155,6 +157,12 @@ export class Gossip {
     const had = this.records.withdraw(key)
     this.ring.nudge()
     return had
+  }
+
+  /** Goes over to the keys that are in this file now. Throws EDATA as loadKeyring does; the keys in use then stay. */
+  readKeyring(file: string): void {
+    const read = loadKeyring(file)
+    this.#keyring?.adopt(read)
   }
 
   members(): Member[] {

@@ -37,6 +37,8 @@ export type Route = {
   readonly path: string
   /** Not to be read over TCP either. */
   readonly unixOnly?: boolean
+  /** How long the handler may take, milliseconds; the server's own limit if it says nothing. */
+  readonly timeoutMs?: number
   /** A throw becomes 500 and a log line; the client is not told what it said. */
   readonly handle: (req: AdminRequest) => AdminResponse | Promise<AdminResponse>
 }

@@ -259,7 +259,8 @@ export class AdminServer {
   async #handle(route: Route, req: Parameters<Route['handle']>[0]): Promise<AdminResponse> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<AdminResponse>(resolve => {
-      timer = setTimeout(() => resolve(refusal(504, 'no answer in time')), this.#handlerTimeout)
+      const ms = route.timeoutMs ?? this.#handlerTimeout
+      timer = setTimeout(() => resolve(refusal(504, 'no answer in time')), ms)
     })
     try {
       return await Promise.race([Promise.resolve(route.handle(req)), late])

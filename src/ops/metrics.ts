@@ -54,6 +54,10 @@ export type MainReadings = {
   readonly snapshot?: { readonly number: number; readonly at: number } | undefined
   /** How many masters are known, and the Unix time in seconds of the last successful look. */
   readonly masters?: { readonly count: number; readonly at: number } | undefined
+  /** Parts of the daemon, and whether each runs. */
+  readonly parts: readonly { readonly name: string; readonly up: boolean }[]
+  /** Keys of the configuration whose new values wait for a restart. */
+  readonly needsRestart: number
   readonly reloads: number
   readonly reloadsFailed: number
   /** Queries to ourselves, through a real socket, that were not answered. */
@@ -301,6 +305,10 @@ const TABLE: readonly Family<Source>[] = [
     (s, put) => { for (const z of s.extra().data?.zones ?? []) put(z.names, z.apex) }),
   gauge('zone_loaded', ['zone'], 'Whether the data of a local zone has arrived',
     (s, put) => { for (const z of s.extra().data?.zones ?? []) put(z.loaded ? 1 : 0, z.apex) }),
+  gauge('part_up', ['part'], 'Whether a part of the daemon that the configuration asks for runs; one that does not is tried again, and DNS goes on',
+    (s, put) => { for (const { name, up } of s.extra().parts) put(up ? 1 : 0, name) }),
+  gauge('config_needs_restart', [], 'Keys of the configuration whose new values are used only after a restart',
+    (s, put) => put(s.extra().needsRestart)),
   counter('reloads_total', [], 'Reloads of the configuration, refused ones included', (s, put) => put(s.extra().reloads)),
 ]
 

@@ -68,3 +68,17 @@ export const loadSocketCalls = async (): Promise<SocketCalls> => {
     closeOnExec: fd => void fcntl(fd, F_SETFD, 'int', FD_CLOEXEC),
   }
 }
+
+/**
+ * A function that ends the process at once with this status. `process.exit`
+ * waits for Node's helper threads, and one of them may hang in a system call
+ * on a file for ever. Without koffi the process kills itself instead.
+ */
+export const loadExit = async (): Promise<(status: number) => void> => {
+  try {
+    const { default: koffi } = await import('koffi')
+    return koffi.load(null).func('void _exit(int status)') as (status: number) => void
+  } catch {
+    return () => process.kill(process.pid, 'SIGKILL')
+  }
+}

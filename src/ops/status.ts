@@ -50,6 +50,32 @@ export type GossipStatus = {
   readonly detail: string
 }
 
+/** `off`: the configuration does not ask for it. `failed`: it could not start and is tried again. */
+export type PartState = 'off' | 'starting' | 'running' | 'failed' | 'closed'
+
+/** A part of the daemon that DNS does not depend on. */
+export type PartStatus = {
+  readonly name: string
+  readonly state: PartState
+  /** Why it does not run, '' if it does. */
+  readonly error: string
+  /** Unix milliseconds at which it came into this state. */
+  readonly since: number
+  /** Failed starts in a row. */
+  readonly failures: number
+}
+
+/** The configuration in use, and what came of the last reload. */
+export type ConfigStatus = {
+  readonly file: string
+  /** Unix milliseconds. */
+  readonly loadedAt: number
+  /** Why the last reload was refused, '' if it was not. */
+  readonly error: string
+  /** Keys whose values in the file are used only after a restart. */
+  readonly needsRestart: readonly string[]
+}
+
 /** Everything. Times are Unix milliseconds; durations say their unit. */
 export type Status = {
   readonly at: number
@@ -66,7 +92,8 @@ export type Status = {
     readonly error: string
   })[]
   readonly snapshot: { readonly number: number; readonly at: number }
-  readonly config: { readonly file: string; readonly loadedAt: number; readonly error: string }
+  readonly config: ConfigStatus
+  readonly parts: readonly PartStatus[]
   readonly masters: MastersStatus | undefined
   readonly upstreams: readonly (DataStatus['upstreams'][number] & {
     /** Since the start: races won, and replies that contradicted the one the client was given. */
@@ -96,7 +123,8 @@ export type StatusSources = {
   /** Asks the data thread; resolves undefined when it does not answer in time. */
   readonly data: () => Promise<DataStatus | undefined>
   readonly health: (data: DataStatus | undefined) => Health
-  readonly config: () => Status['config']
+  readonly config: () => ConfigStatus
+  readonly parts: () => readonly PartStatus[]
   readonly snapshot: () => Status['snapshot']
   /** Addresses that are to be served, with what is known of each beside the data thread's word. */
   readonly listen: () => readonly (Endpoint & {
@@ -138,6 +166,7 @@ export const gatherStatus = async (
     }),
     snapshot: from.snapshot(),
     config: from.config(),
+    parts: from.parts(),
     masters: from.masters(),
     upstreams: (data?.upstreams ?? []).map(u => ({ ...u, ...from.recent.upstream(u.slot) })),
     routes: from.routes(),

@@ -1,9 +1,21 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { ControlPlane } from '../../src/control/control-plane.ts'
+import { ControlPlane, type ControlOptions } from '../../src/control/control-plane.ts'
+import { Parts } from '../../src/control/parts.ts'
+import type { Config } from '../../src/config/config.ts'
 import type { Snapshot } from '../../src/boundary/messages.ts'
 import { silent } from '../../src/base/log.ts'
 import { until } from '../fixture/scripted-http.ts'
+
+/** A control plane whose parts run under supervision, as in the daemon. */
+const running = (t: Test, config: Config, options: ControlOptions): ControlPlane => {
+  const control = new ControlPlane(() => config, config.listen.addresses, options)
+  const parts = new Parts({ log: silent, random: Math.random })
+  parts.add(...control.parts)
+  t.teardown(() => parts.close(5_000))
+  void parts.start(config)
+  return control
+}
 
 t.test('this node has a name as soon as it has an address, and under each new one', async t => {
   const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5300] }', {
@@ -11,7 +23,7 @@ t.test('this node has a name as soon as it has an address, and under each new on
     networks: [],
   })
   let address = ''
-  const control = new ControlPlane(config, config.listen.addresses, {
+  const control = running(t, config, {
     log: silent,
     random: Math.random,
     send: () => {},
@@ -20,10 +32,8 @@ t.test('this node has a name as soon as it has an address, and under each new on
     ownAddress: () => address,
     attached: () => [],
   })
-  t.teardown(() => control.close())
   const apex = 'thisnode.thisdcos.directory'
-  const said = (): string => control.zones.zone(apex)?.get(apex)?.[0]?.data.join() ?? ''
-  control.start()
+  const said = (): string => control.zones.publisher.zone(apex)?.get(apex)?.[0]?.data.join() ?? ''
   t.equal(said(), '', 'at boot')
   for (const one of ['192.0.2.7', '192.0.2.8']) {
     address = one
@@ -50,7 +60,7 @@ t.test(
       let networks: string[] = []
       let looks = 0
       const sent: Snapshot[] = []
-      const control = new ControlPlane(config, config.listen.addresses, {
+      running(t, config, {
         log: silent,
         random: Math.random,
         send: message => void (message.type === 'snapshot' && sent.push(message.snapshot)),
@@ -60,8 +70,6 @@ t.test(
         ownAddress: () => (looks++, ''),
         attached: () => networks,
       })
-      t.teardown(() => control.close())
-      control.start()
       t.same(sent.at(-1)?.allow, config.allow)
       networks = ['172.17.0.0/16']
       const before = looks

@@ -62,6 +62,8 @@ const made = (over: Partial<MetricsSource> = {}) => {
       degraded: true,
       snapshot: { number: 7, at: 1_700_000_000 },
       masters: { count: 3, at: 1_700_000_000 },
+      parts: [],
+      needsRestart: 0,
       reloads: 4,
       reloadsFailed: 1,
       selfQueriesFailed: 2,
@@ -190,7 +192,14 @@ t.test('readings of the main thread are shown, and what it does not know is left
   t.equal(value('upstream_up', { to: '192.0.2.6:61053' }), 0)
   t.equal(value('upstream_rtt_seconds', { to: '192.0.2.5:61053' }), 0.002)
   t.equal(value('zone_names', { zone: 'spartan' }), 2)
-  const extra = () => ({ ready: false, reloads: 0, reloadsFailed: 0, selfQueriesFailed: 0 })
+  const extra = () => ({
+    ready: false,
+    parts: [],
+    needsRestart: 0,
+    reloads: 0,
+    reloadsFailed: 0,
+    selfQueriesFailed: 0,
+  })
   const bare = await made({ extra }).read()
   t.equal(valueOf(bare, 'spartan_ready'), 0)
   t.equal(valueOf(bare, 'spartan_degraded'), undefined)
@@ -212,7 +221,15 @@ t.test('two slots of one upstream are one series', async t => {
   const twice = { ...data, upstreams: data.upstreams.map(u => ({ ...u, name: 'same' })) }
   const { counters, read } = made({
     upstreams: () => [...upstreams, { slot: 99, name: 'beyond' }],
-    extra: () => ({ ready: true, reloads: 0, reloadsFailed: 0, selfQueriesFailed: 0, data: twice }),
+    extra: () => ({
+      ready: true,
+      parts: [],
+      needsRestart: 0,
+      reloads: 0,
+      reloadsFailed: 0,
+      selfQueriesFailed: 0,
+      data: twice,
+    }),
   })
   counters[c.BLOCK.upstream] = 2
   counters[c.BLOCK.upstream + 5 * c.UPSTREAM_ROW] = 3

@@ -195,7 +195,8 @@ const sources = (over: Partial<StatusSources> = {}): StatusSources => ({
   startedAt: AT - 61_000,
   data: async () => data,
   health: seen => judge({ ...well, data: seen }),
-  config: () => ({ file: 'spartan.yaml', loadedAt: AT, error: '' }),
+  config: () => ({ file: 'spartan.yaml', loadedAt: AT, error: '', needsRestart: [] }),
+  parts: () => [],
   snapshot: () => ({ number: 3, at: AT }),
   listen: () =>
     [...listen, { address: '127.12.2.9', port: 53 }].map(at => ({

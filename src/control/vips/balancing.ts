@@ -66,6 +66,7 @@ export class Balancing {
 
   close(): void {
     clearInterval(this.#timer)
+    this.#timer = undefined
     this.#onChange = () => {}
   }
 

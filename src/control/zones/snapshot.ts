@@ -1,22 +1,15 @@
 /**
- * Builds the Snapshot the data thread routes by (design, section 3). Pure but
- * for two memories: which slot of the counters an upstream has, and which
- * number a route had when its upstreams were last the same. A number that
- * stays keeps that route's cached answers alive.
+ * Builds the Snapshot the data thread routes by. Pure but for what must stay
+ * the same from one Snapshot to the next: which slot of the counters an
+ * upstream has (upstream-slots.ts), which label a zone has, and which number a
+ * route had when its answers were last the same. A number that stays keeps
+ * that route's cached answers alive.
  */
-import type { RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
-import { UPSTREAMS, ZONES } from '../../boundary/counters.ts'
+import type { RouteSpec, Snapshot } from '../../boundary/messages.ts'
+import { ZONES } from '../../boundary/counters.ts'
+import { showUpstream } from '../../config/address.ts'
 import { APEX, SPECIAL_ZONES } from './local-zones.ts'
-
-/** An upstream before it has a slot. */
-export type UpstreamAddress =
-  | {
-      readonly protocol: 'udp' | 'tls'
-      readonly address: string
-      readonly port: number
-      readonly serverName?: string | undefined
-    }
-  | { readonly protocol: 'https'; readonly url: string }
+import { UpstreamSlots, type UpstreamAddress, type UpstreamSlotsOptions } from './upstream-slots.ts'
 
 export type RoutingFacts = {
   readonly clusterId: string
@@ -30,25 +23,29 @@ export type RoutingFacts = {
 }
 
 export class SnapshotBuilder {
-  readonly #slots = new Map<string, number>()
+  readonly #slots: UpstreamSlots
+  /**
+   * Zone labels in the order in which they were first needed. A label is the
+   * index of a row of shared counters: it is never given to another zone while
+   * the process lives, so that no counter jumps.
+   */
+  readonly #labels: string[] = []
   readonly #numbers = new Map<string, { readonly signature: string; readonly number: number }>()
   #number = 0
   #routeNumber = 0
 
+  constructor(options: UpstreamSlotsOptions) {
+    this.#slots = new UpstreamSlots(options)
+  }
+
   /** Upstreams that have a slot, for the metrics. */
   get upstreams(): { slot: number; name: string }[] {
-    return [...this.#slots].map(([name, slot]) => ({ name, slot }))
+    return this.#slots.list()
   }
 
   build(facts: RoutingFacts): Snapshot {
-    const labels: string[] = []
-    const label = (zone: string): number => {
-      const known = labels.indexOf(zone)
-      if (known >= 0) return known
-      // The last column is for whatever has no place of its own.
-      if (labels.length >= ZONES - 1) return ZONES - 1
-      return labels.push(zone) - 1
-    }
+    this.#slots.begin()
+    const label = (zone: string): number => this.#labelOf(zone)
     const forward = (
       zone: string,
       policy: 'race' | 'hedge',
@@ -56,12 +53,13 @@ export class SnapshotBuilder {
       upstreams: readonly UpstreamAddress[],
       copy?: string,
     ): RouteSpec => {
-      const specs = upstreams.map(u => this.#withSlot(u))
+      const specs = upstreams.map(u => this.#slots.withSlot(u))
       return {
         kind: 'forward',
         zone,
         label: label(zone === '' ? '.' : zone),
-        number: this.#routeNumberOf(zone, JSON.stringify(specs)),
+        // Any master gives the same zone, so another list of them leaves its answers as good as before.
+        number: this.#routeNumberOf(zone, ttl === 'cluster' ? '' : signatureOf(upstreams)),
         policy,
         ttl,
         upstreams: specs,
@@ -110,7 +108,9 @@ export class SnapshotBuilder {
       label: label('special'),
     }))
     const rest = forward('', 'hedge', 'external', facts.upstreams)
+    const labels = [...this.#labels]
     while (labels.length < ZONES - 1) labels.push('')
+    // The last row counts for every zone that has none of its own.
     labels.push('other')
     return Object.freeze({
       number: ++this.#number,
@@ -123,27 +123,10 @@ export class SnapshotBuilder {
     })
   }
 
-  #withSlot(upstream: UpstreamAddress): UpstreamSpec {
-    const name =
-      upstream.protocol === 'https'
-        ? upstream.url
-        : `${upstream.protocol === 'tls' ? 'tls://' : ''}${upstream.address.includes(':') ? `[${upstream.address}]` : upstream.address}:${upstream.port}`
-    let slot = this.#slots.get(name)
-    if (slot === undefined) {
-      // Past the last slot upstreams share it: they work, their counters blur.
-      slot = Math.min(this.#slots.size, UPSTREAMS - 1)
-      this.#slots.set(name, slot)
-    }
-    if (upstream.protocol === 'https') return { protocol: 'https', url: upstream.url, slot }
-    if (upstream.protocol === 'udp')
-      return { protocol: 'udp', address: upstream.address, port: upstream.port, slot }
-    return {
-      protocol: 'tls',
-      address: upstream.address,
-      port: upstream.port,
-      slot,
-      ...(upstream.serverName === undefined ? {} : { serverName: upstream.serverName }),
-    }
+  #labelOf(zone: string): number {
+    const known = this.#labels.indexOf(zone)
+    if (known >= 0) return known
+    return this.#labels.length >= ZONES - 1 ? ZONES - 1 : this.#labels.push(zone) - 1
   }
 
   /** Negative, so that no number of a local zone is ever met. */
@@ -155,3 +138,7 @@ export class SnapshotBuilder {
     return number
   }
 }
+
+/** Who is asked, whatever the order: the best is asked first anyway. */
+const signatureOf = (upstreams: readonly UpstreamAddress[]): string =>
+  JSON.stringify(upstreams.map(showUpstream).sort())

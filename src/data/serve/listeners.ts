@@ -148,13 +148,18 @@ export class Listeners {
 
   #listenTcp(one: Listener): Promise<TcpListener> {
     const { counters, front, io } = this.#means
-    const { maxConnections, idle } = this.#start.tcp
+    const { tcp } = this.#start
     return listenTcp({
       address: one.address,
       port: one.port,
       ...this.#inherited(one, 'tcp'),
-      maxConnections,
-      idleMs: idle,
+      // Read at each use: a reload may change them.
+      get maxConnections() {
+        return tcp.maxConnections
+      },
+      get idleMs() {
+        return tcp.idle
+      },
       halfFrameMs: HALF_FRAME_MS,
       maxWriteBuffer: MAX_WRITE_BUFFER,
       maxInFlightPerConnection: MAX_PER_CONNECTION,

@@ -15,7 +15,7 @@ export type OverHttps = (url: string, question: Buffer, signal: AbortSignal) => 
 export class Paths {
   readonly #io: PacketIO
   readonly #random: Random16
-  readonly #deadline: Milliseconds
+  readonly #deadline: () => Milliseconds
   readonly #overHttps: OverHttps
   readonly #streams = new Map<string, StreamUpstream>()
   readonly #peers = new Map<string, Peer>()
@@ -25,7 +25,7 @@ export class Paths {
   constructor(
     io: PacketIO,
     random: Random16,
-    deadline: Milliseconds,
+    deadline: () => Milliseconds,
     overHttps: OverHttps,
     onIpv6: () => void,
   ) {
@@ -50,7 +50,7 @@ export class Paths {
   /** The response to a question by TCP, TLS or HTTPS, whichever the upstream speaks. Rejects when there is none in time. */
   ask(upstream: Upstream, question: Buffer, signal: AbortSignal): Promise<Buffer> {
     const { spec } = upstream
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(this.#deadline)])
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(this.#deadline())])
     if (spec.protocol === 'https') return this.#overHttps(spec.url, question, limited)
     let stream = this.#streams.get(upstream.name)
     if (!stream) {

@@ -5,6 +5,7 @@
  * A dead upstream is probed with a growing pause and comes back at its first
  * reply. Pure: every call says what time it is.
  */
+import { showUpstream } from '../../config/address.ts'
 import type { Milliseconds, UpstreamSpec, UpstreamStatus } from '../../boundary/messages.ts'
 
 const HALF_LIFE_MS = 10_000
@@ -122,9 +123,5 @@ export class Upstream {
   }
 }
 
-/** 192.0.2.1:53, [2001:db8::1]:53, tls://192.0.2.1:853 or the URL. */
-export const upstreamName = (spec: UpstreamSpec): string => {
-  if (spec.protocol === 'https') return spec.url
-  const host = spec.address.includes(':') ? `[${spec.address}]` : spec.address
-  return `${spec.protocol === 'tls' ? 'tls://' : ''}${host}:${spec.port}`
-}
+/** 192.0.2.1:53, [2001:db8::1]:53, tls://192.0.2.1:853#name or the URL: two that differ in it are two upstreams. */
+export const upstreamName: (spec: UpstreamSpec) => string = showUpstream

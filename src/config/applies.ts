@@ -1,0 +1,61 @@
+/**
+ * For every key of the configuration: which part of the daemon uses it, and
+ * whether a reload applies it at once. config/schema.ts declares the same keys
+ * with their types; it loads the schema library, so this table stands alone.
+ * test/docs.ts checks that both name the same keys.
+ */
+
+/** Parts of the daemon that use keys of the configuration. */
+export type Owner =
+  | 'daemon'
+  | 'data thread'
+  | 'routes'
+  | 'zones'
+  | 'masters'
+  | 'mesos'
+  | 'vips'
+  | 'gossip'
+  | 'admin'
+  | 'cache snapshot'
+  | 'balance'
+
+export type Applies = 'at once' | 'restart'
+
+const rows = (
+  owner: Owner,
+  applies: Applies,
+  ...keys: readonly string[]
+): [string, { readonly owner: Owner; readonly applies: Applies }][] =>
+  keys.map(key => [key, { owner, applies }])
+
+/** By the path of the key, as in the file. */
+export const APPLIES: ReadonlyMap<string, { readonly owner: Owner; readonly applies: Applies }> =
+  new Map([
+    ...rows('daemon', 'restart', 'node', 'metrics.prefix'),
+    ...rows('daemon', 'at once', 'log.level'),
+    // Sockets are bound once: systemd may hold them, and a client must never meet a closed port.
+    ...rows('data thread', 'restart', 'listen.addresses', 'listen.port', 'listen.anyAddress', 'io'),
+    // The memory of the cache is allocated at the start.
+    ...rows('data thread', 'restart', 'cache.maxBytes', 'cache.maxEntries'),
+    ...rows('data thread', 'at once', 'cache.serveStale', 'cache.minTtl', 'cache.maxTtl'),
+    ...rows('data thread', 'at once', 'cache.maxNegativeTtl', 'race.grace', 'race.deadline'),
+    ...rows('data thread', 'at once', 'limits.inFlight', 'limits.tcpConnections'),
+    ...rows('data thread', 'at once', 'limits.tcpIdle', 'identity'),
+    ...rows('routes', 'at once', 'clusterId', 'allow', 'upstreams', 'forwardZones'),
+    ...rows('zones', 'at once', 'zones'),
+    ...rows('masters', 'at once', 'masters.source', 'masters.addresses', 'masters.file'),
+    ...rows('masters', 'at once', 'masters.url', 'masters.exhibitor', 'masters.name'),
+    ...rows('masters', 'at once', 'masters.port', 'masters.refresh', 'masters.retry', 'stateDir'),
+    ...rows('mesos', 'at once', 'mesos.master', 'mesos.leaderOnly'),
+    ...rows('vips', 'at once', 'vips.agent', 'vips.answer', 'vips.files', 'vips.range.min'),
+    ...rows('vips', 'at once', 'vips.range.max', 'vips.range6.min', 'vips.range6.max'),
+    ...rows('vips', 'at once', 'vips.enableIpv6', 'vips.grace'),
+    // Another process, `spartan balance`, reads them when it starts.
+    ...rows('balance', 'restart', 'balance.engine', 'balance.prefer', 'balance.affinity'),
+    // The name, the address and the records of a member must not change while others know them.
+    ...rows('gossip', 'restart', 'gossip.bind', 'gossip.advertise', 'gossip.insecure'),
+    ...rows('gossip', 'restart', 'gossip.clusterName', 'gossip.stateDir'),
+    ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.keyring'),
+    ...rows('cache snapshot', 'at once', 'cache.snapshot'),
+    ...rows('admin', 'restart', 'admin.listen', 'admin.socket'),
+  ])

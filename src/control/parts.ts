@@ -1,0 +1,83 @@
+/** All parts of the daemon, as one: started, reloaded, shown and closed together. */
+import type { Log } from '../base/log.ts'
+import type { Reason } from '../boundary/health.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import type { Config } from '../config/config.ts'
+import { planReload, type ReloadPlan } from '../config/reload-plan.ts'
+import type { Route } from '../http/route.ts'
+import type { Metrics } from '../ops/metrics.ts'
+import type { PartStatus } from '../ops/status.ts'
+import type { Part } from './part.ts'
+import { Supervised } from './supervised.ts'
+
+export type PartsOptions = { readonly log: Log; readonly random: () => number }
+
+export class Parts {
+  readonly #options: PartsOptions
+  readonly #all: Supervised[] = []
+
+  constructor(options: PartsOptions) {
+    this.#options = options
+  }
+
+  /** Before `start`; they are started and shown in this order. */
+  add(...parts: readonly Part[]): void {
+    for (const part of parts)
+      this.#all.push(new Supervised({ ...this.#options, part, now: Date.now }))
+  }
+
+  /** Begins to start all of them. Resolves when each has been tried once; nobody needs to wait for that. */
+  async start(config: Config): Promise<void> {
+    await Promise.all(this.#all.map(one => one.start(config)))
+  }
+
+  /**
+   * Brings every part whose keys have changed over to the new configuration,
+   * one after the other. Never rejects: a part that cannot follow is tried
+   * again, and shown as failed until it runs.
+   * @param always names of parts that follow although none of their keys has changed
+   * @param use takes the new configuration before the first part follows
+   */
+  async reload(
+    running: Config,
+    wanted: Config,
+    always: readonly string[] = [],
+    use: (next: Config) => void = () => {},
+  ): Promise<ReloadPlan> {
+    const first = planReload(running, wanted)
+    const refused = this.#all.flatMap(({ part }) =>
+      (part.needsRestart?.(running, wanted, keysOf(first, part.name)) ?? []).slice(),
+    )
+    const plan = planReload(running, wanted, refused)
+    use(plan.next)
+    for (const one of this.#all)
+      if (keysOf(plan, one.part.name).length > 0 || always.includes(one.part.name))
+        await one.reload(running, plan.next)
+    return plan
+  }
+
+  status(): PartStatus[] {
+    return this.#all.map(one => one.status)
+  }
+
+  trouble(): Reason[] {
+    return this.#all.flatMap(one => one.trouble())
+  }
+
+  routes(): Route[] {
+    return this.#all.flatMap(({ part }) => part.routes?.() ?? [])
+  }
+
+  metrics(to: Metrics): void {
+    for (const { part } of this.#all) part.metrics?.(to)
+  }
+
+  /** Ends all of them at the same time; after `ms` at the latest. Resolves to the names of those that hang. */
+  async close(ms: Milliseconds): Promise<string[]> {
+    const closed = await Promise.all(this.#all.map(one => one.close(ms)))
+    return this.#all.filter((_, i) => !closed[i]).map(one => one.part.name)
+  }
+}
+
+const keysOf = (plan: ReloadPlan, owner: string): string[] =>
+  [...plan.applied].filter(([, of]) => of === owner).map(([key]) => key)

@@ -1,0 +1,181 @@
+/**
+ * One part under supervision: what it throws ends here. A start that fails is
+ * reported once, tried again with growing pauses, and shown meanwhile; a
+ * start or a close that hangs holds up nobody.
+ */
+import { messageOf } from '../base/error.ts'
+import { Backoff } from '../base/backoff.ts'
+import type { Log } from '../base/log.ts'
+import type { Reason } from '../boundary/health.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import type { Config } from '../config/config.ts'
+import type { PartState, PartStatus } from '../ops/status.ts'
+import type { Part } from './part.ts'
+
+/** Pauses between failed starts. */
+const RETRY_FIRST_MS = 500
+const RETRY_MOST_MS = 15_000
+/** A start that takes longer than this is shown as trouble, and a reload does not wait longer for one. */
+const START_MS = 5_000
+/** How long a reload waits for a part to close. */
+const CLOSE_MS = 2_000
+
+export type SupervisedOptions = {
+  readonly part: Part
+  readonly log: Log
+  readonly random: () => number
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+export class Supervised {
+  readonly part: Part
+  readonly #options: SupervisedOptions
+  readonly #backoff: Backoff
+  #config: Config | undefined
+  #state: PartState = 'off'
+  #error = ''
+  #since: number
+  #failures = 0
+  /** Counts starts, so that the end of one that was overtaken changes nothing. */
+  #run = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: SupervisedOptions) {
+    this.part = options.part
+    this.#options = options
+    this.#since = options.now()
+    this.#backoff = new Backoff({
+      minMs: RETRY_FIRST_MS,
+      maxMs: RETRY_MOST_MS,
+      random: options.random,
+    })
+  }
+
+  /** Starts the part if the configuration asks for it. Resolves when the first attempt has ended; never rejects. */
+  async start(config: Config): Promise<void> {
+    this.#config = config
+    if (this.part.wanted?.(config) ?? true) await this.#attempt()
+    else this.#become('off')
+  }
+
+  /** Goes over to another configuration. Never rejects; takes bounded time. */
+  async reload(before: Config, after: Config): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#config = after
+    const wanted = this.part.wanted?.(after) ?? true
+    if (this.#state === 'running' && wanted && this.part.reload) {
+      try {
+        await within(START_MS, this.part.reload(before, after))
+        return
+      } catch (er) {
+        this.#fail(er)
+      }
+    }
+    await this.#stop(CLOSE_MS)
+    this.#failures = 0
+    this.#backoff.reset()
+    if (wanted) await within(START_MS, this.#attempt())
+    else this.#become('off')
+  }
+
+  /** Ends the part. Resolves after `ms` at the latest, with whether it has closed. */
+  async close(ms: Milliseconds): Promise<boolean> {
+    const closed = this.#stop(ms)
+    this.#become('closed')
+    return closed
+  }
+
+  get status(): PartStatus {
+    return {
+      name: this.part.name,
+      state: this.#state,
+      error: this.#error,
+      since: this.#since,
+      failures: this.#failures,
+    }
+  }
+
+  /** Why an operator should look at it. */
+  trouble(): readonly Reason[] {
+    const { name } = this.part
+    if (this.#state === 'failed')
+      return [{ name, detail: `cannot start, is tried again: ${this.#error}` }]
+    const waits = this.#options.now() - this.#since
+    if (this.#state === 'starting' && waits > START_MS)
+      return [{ name, detail: `has been starting for ${Math.round(waits / 1000)} s` }]
+    try {
+      return this.#state === 'running' ? (this.part.status?.() ?? []) : []
+    } catch (er) {
+      return [{ name, detail: messageOf(er) }]
+    }
+  }
+
+  async #attempt(): Promise<void> {
+    const run = ++this.#run
+    if (this.#state !== 'failed') this.#become('starting')
+    try {
+      await this.part.start(this.#config!)
+    } catch (er) {
+      if (run === this.#run) this.#fail(er)
+      return
+    }
+    if (run !== this.#run) return
+    if (this.#failures > 0)
+      this.#options.log.info('a part that could not start runs now', { part: this.part.name })
+    this.#failures = 0
+    this.#backoff.reset()
+    this.#become('running')
+  }
+
+  #fail(er: unknown): void {
+    const why = messageOf(er)
+    if (this.#state !== 'failed' || why !== this.#error)
+      this.#options.log.error('a part cannot start, DNS goes on without it; it is tried again', {
+        part: this.part.name,
+        err: why,
+      })
+    this.#failures++
+    this.#become('failed', why)
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#attempt(), this.#backoff.next()).unref()
+  }
+
+  async #stop(ms: Milliseconds): Promise<boolean> {
+    this.#run++
+    clearTimeout(this.#timer)
+    const hung = this.#state === 'starting'
+    let closed = false
+    try {
+      closed = await within(ms, (async () => this.part.close())())
+    } catch (er) {
+      this.#options.log.warn('a part did not close well', {
+        part: this.part.name,
+        err: messageOf(er),
+      })
+      return true
+    }
+    if (!closed)
+      this.#options.log.warn('a part did not close in time', { part: this.part.name, ms })
+    return closed && !hung
+  }
+
+  #become(state: PartState, error = ''): void {
+    if (state !== this.#state || error !== this.#error) this.#since = this.#options.now()
+    this.#state = state
+    this.#error = error
+  }
+}
+
+/** Whether the work is done within `ms`; rejects with what it throws. */
+export const within = async (ms: Milliseconds, work: Promise<unknown> | void): Promise<boolean> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>(resolve => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  try {
+    return await Promise.race([Promise.resolve(work).then(() => true), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

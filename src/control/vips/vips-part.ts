@@ -1,0 +1,135 @@
+/** The VIPs as a part: this host's agent and files, and what the gossip brings of the other nodes. */
+import type { Config } from '../../config/config.ts'
+import type { Reason } from '../../boundary/health.ts'
+import type { ZoneChange } from '../../boundary/zone.ts'
+import type { VipRecord } from '../../vip/record.ts'
+import type { OwnerVips, ShownVip } from '../../vip/table.ts'
+import type { Environment } from '../environment.ts'
+import type { Part } from '../part.ts'
+import type { Route } from '../../http/route.ts'
+import type { Metrics } from '../../ops/metrics.ts'
+import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../../vip/hash/vip-address.ts'
+import { ownAddress6 } from '../host/own-address.ts'
+import { BALANCE_FAMILIES } from './balance-metrics.ts'
+import { Balancing, type BalanceStatus } from './balancing.ts'
+import { hostBalancers } from './host-balancers.ts'
+import { VipService } from './service.ts'
+
+/** The default of vips.grace, for nodes that only hear of VIPs. */
+const GRACE_MS = 30_000
+/** More bad labels than this are in the log. */
+const MOST_LABELS = 10
+
+export type VipsPartOptions = Environment & {
+  /** This node's own VIPs, for the others. */
+  readonly onOwn: (records: readonly VipRecord[]) => void
+  readonly onZone: (apex: string, change: ZoneChange, loaded: boolean, source: string) => void
+  /** It serves: what the gossip knows is wanted. */
+  readonly onServing: () => void
+  /** Resolves when the gossip has brought what the others know; undefined while there is no gossip. */
+  readonly synced: () => Promise<void> | undefined
+}
+
+export class VipsPart implements Part {
+  readonly name = 'vips'
+  readonly #options: VipsPartOptions
+  readonly #balancing: Balancing
+  #ranges: Pick<NonNullable<Config['vips']>, 'range' | 'range6'> | undefined
+  #service: VipService | undefined
+  #remembered: readonly VipRecord[] | undefined
+
+  constructor(options: VipsPartOptions) {
+    this.#options = options
+    this.#balancing = new Balancing({
+      log: options.log.child({ part: 'vips' }),
+      host: () => {
+        const { range = DEFAULT_RANGE_V4, range6 = DEFAULT_RANGE_V6 } = this.#ranges ?? {}
+        return hostBalancers([range, range6])
+      },
+      now: () => performance.now(),
+    })
+  }
+
+  get vips(): readonly ShownVip[] {
+    return this.#service?.vips ?? []
+  }
+
+  wanted(config: Config): boolean {
+    return config.vips !== undefined || config.gossip !== undefined
+  }
+
+  async start({ vips, node, gossip }: Config): Promise<void> {
+    const { http, log, ownIp, random, onOwn, onZone, onServing } = this.#options
+    this.#ranges = vips
+    this.#balancing.configure(vips?.answer ?? 'auto')
+    const service = new VipService({
+      http,
+      log: log.child({ part: 'vips' }),
+      node,
+      balancing: this.#balancing,
+      agent: vips?.agent ?? '',
+      // Mapped ports of this host's tasks are reached where the other nodes reach us.
+      nodeIp: ownIp,
+      nodeIp6: () => ownAddress6(ownIp()),
+      files: vips?.files ?? [],
+      graceMs: vips?.grace ?? GRACE_MS,
+      ipv6: vips?.enableIpv6 ?? true,
+      ...(vips ? { range4: vips.range, range6: vips.range6 } : {}),
+      ...(this.#remembered ? { remembered: this.#remembered } : {}),
+      onOwn,
+      onZone: (apex, change, loaded) => onZone(apex, change, loaded, gossip ? 'gossip' : 'agent'),
+      awaitSync: gossip !== undefined,
+      now: () => performance.now(),
+      random,
+    })
+    this.#service = service
+    this.gossipBegan()
+    await service.start()
+    if (this.#service === service) onServing()
+  }
+
+  /** The gossip runs now: its first exchange is waited for. */
+  gossipBegan(): void {
+    const service = this.#service
+    void this.#options.synced()?.then(() => service?.markSynced())
+  }
+
+  setOthers(owners: readonly OwnerVips[]): void {
+    this.#service?.setOthers(owners)
+  }
+
+  /** Who carries connections to VIPs on this host; undefined while there are no VIPs. */
+  balanceView(): BalanceStatus | undefined {
+    return this.#service && this.#balancing.status
+  }
+
+  routes(): readonly Route[] {
+    return this.#balancing.routes()
+  }
+
+  metrics(to: Metrics): void {
+    to.register(BALANCE_FAMILIES, () => this.#balancing)
+  }
+
+  async close(): Promise<void> {
+    const old = this.#service
+    this.#remembered = old?.own ?? this.#remembered
+    this.#service = undefined
+    this.#balancing.close()
+    await old?.close()
+  }
+
+  status(): readonly Reason[] {
+    const status = this.#service?.status
+    const troubles: Reason[] = []
+    for (const { taskId, label, why } of status?.agent?.badLabels.slice(0, MOST_LABELS) ?? [])
+      troubles.push({ name: `task ${taskId}`, detail: `VIP label ${label}: ${why}` })
+    if (status?.agent && status.agent.trouble !== '')
+      troubles.push({ name: 'Mesos agent', detail: status.agent.trouble })
+    const { trouble } = this.#balancing
+    if (status && trouble !== '') troubles.push({ name: 'VIPs', detail: trouble })
+    for (const file of status?.files ?? [])
+      if (file.problem !== '') troubles.push({ name: file.path, detail: file.problem })
+    return troubles
+  }
+}

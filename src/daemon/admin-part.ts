@@ -1,0 +1,65 @@
+/** The admin server as a part: its address and its Unix socket, each tried again while it is taken. */
+import { showEndpoint, type Config } from '../config/config.ts'
+import { fail, messageOf } from '../base/error.ts'
+import type { Log } from '../base/log.ts'
+import type { Part } from '../control/part.ts'
+import type { Route } from '../http/route.ts'
+import { AdminServer, isLoopback, type AdminAddress } from '../ops/admin.ts'
+
+export type AdminPartOptions = {
+  readonly log: Log
+  readonly node: string
+  /** All that can be asked for. Called once, when the server is first needed. */
+  readonly routes: () => readonly Route[]
+}
+
+export class AdminPart implements Part {
+  readonly name = 'admin'
+  readonly #options: AdminPartOptions
+  #server: AdminServer | undefined
+  readonly #open = new Set<string>()
+
+  constructor(options: AdminPartOptions) {
+    this.#options = options
+  }
+
+  wanted({ admin }: Config): boolean {
+    return admin.listen !== undefined || admin.socket !== ''
+  }
+
+  /** Opens whatever is not open yet. Rejects with what cannot be opened; the rest serves. */
+  async start({ admin }: Config): Promise<void> {
+    const { log, node, routes } = this.#options
+    this.#server ??= new AdminServer({ log, names: [node], routes: routes() })
+    const problems: string[] = []
+    for (const where of placesOf(admin)) {
+      const key = 'path' in where ? where.path : showEndpoint(where)
+      if (this.#open.has(key)) continue
+      if (!('path' in where) && !isLoopback(where.address))
+        log.warn('the admin server can be read from other hosts', { address: where.address })
+      try {
+        const at = await this.#server.listen(where)
+        this.#open.add(key)
+        log.info(
+          'admin',
+          'path' in at ? { socket: at.path } : { address: at.address, port: at.port },
+        )
+      } catch (er) {
+        problems.push(messageOf(er))
+      }
+    }
+    if (problems.length > 0) throw fail(problems.join('; '), 'EBIND')
+  }
+
+  async close(): Promise<void> {
+    this.#open.clear()
+    const server = this.#server
+    this.#server = undefined
+    await server?.close()
+  }
+}
+
+const placesOf = ({ listen, socket }: Config['admin']): AdminAddress[] => [
+  ...(listen ? [listen] : []),
+  ...(socket === '' ? [] : [{ path: socket }]),
+]

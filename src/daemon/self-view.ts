@@ -1,0 +1,175 @@
+/** What the daemon knows of itself: health, status, metrics' readings, the list of what happened lately. */
+import type { DataStatus } from '../boundary/messages.ts'
+import { judge, type Health, type Reason } from '../boundary/health.ts'
+import { messageOf } from '../base/error.ts'
+import type { Level, Log } from '../base/log.ts'
+import { version } from '../base/version.ts'
+import type { ControlPlane } from '../control/control-plane.ts'
+import type { Parts } from '../control/parts.ts'
+import type { MainReadings } from '../ops/metrics.ts'
+import { Events, Recent, SAMPLE_MS } from '../ops/recent.ts'
+import { gatherStatus, type Status } from '../ops/status.ts'
+import type { DataThread } from './data-thread-host.ts'
+import type { Readiness } from './readiness.ts'
+import type { Reloader } from './reloader.ts'
+
+const STATUS_MS = 1_000
+/** A bug is shown as trouble for so long after it was met. */
+const BUG_MS = 15 * 60_000
+
+export type SelfViewOptions = {
+  readonly node: string
+  readonly journal: Log
+  readonly counters: Float64Array
+  readonly thread: DataThread
+  readonly control: ControlPlane
+  readonly parts: Parts
+  readonly reloader: Reloader
+  readonly readiness: Readiness
+}
+
+export class SelfView {
+  /** SIGTERM has come. */
+  stopping = false
+  readonly #options: SelfViewOptions
+  readonly #startedAt = Date.now()
+  readonly #events = new Events()
+  readonly #recent: Recent
+  readonly #timers: NodeJS.Timeout[] = []
+  #data: DataStatus | undefined
+  #dataAt = performance.now()
+  #bug: { readonly at: number; readonly why: string } | undefined
+
+  constructor(options: SelfViewOptions) {
+    this.#options = options
+    this.#recent = new Recent(options.counters, performance.now(), {
+      // Only our own queries to ourselves ask in this zone.
+      own: () => options.control.routing.snapshot?.labels.indexOf('spartan') ?? -1,
+    })
+  }
+
+  start(): void {
+    const every = (ms: number, work: () => void): void =>
+      void this.#timers.push(setInterval(work, ms).unref())
+    every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
+    every(STATUS_MS, () => void this.look())
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+  }
+
+  /** A change of state: a line in the log and one in the status page's list. */
+  readonly log = (level: Level, msg: string, fields: Record<string, unknown> = {}): void => {
+    this.#options.journal[level](msg, fields)
+    if (level === 'debug') return
+    const words = Object.entries(fields).map(
+      ([k, v]) => `${k} ${typeof v === 'string' ? v : JSON.stringify(v)}`,
+    )
+    this.#events.add(Date.now(), level, [msg, ...words].join(', '))
+  }
+
+  /** Something threw that nobody caught. */
+  bug(er: unknown): void {
+    this.#bug = { at: Date.now(), why: messageOf(er) }
+  }
+
+  /** Asks the data thread how it is. */
+  async look(): Promise<void> {
+    try {
+      this.#data = await this.#options.thread.status()
+      this.#dataAt = performance.now()
+    } catch {
+      // Its silence is what the health judges by.
+    }
+  }
+
+  health(): Health {
+    const { control, parts, readiness, reloader } = this.#options
+    const masters = control.masters.view()
+    const notes: Reason[] = parts.trouble()
+    if (this.#bug && Date.now() - this.#bug.at < BUG_MS)
+      notes.push({ name: 'internal error', detail: this.#bug.why })
+    return judge({
+      listen: readiness.listen,
+      data: this.#data,
+      dataAge: performance.now() - this.#dataAt,
+      selfQueries: readiness.latest,
+      stopping: this.stopping,
+      reloadError: reloader.status.error,
+      masters: masters && {
+        count: masters.list.length,
+        age: masters.at === 0 ? 0 : Date.now() - masters.at,
+        error: masters.error,
+      },
+      notes,
+    })
+  }
+
+  status(): Promise<Status> {
+    const { node, control, parts, readiness, reloader } = this.#options
+    return gatherStatus(
+      {
+        node,
+        version: version(),
+        startedAt: this.#startedAt,
+        data: async () => {
+          await this.look()
+          return this.#data
+        },
+        health: () => this.health(),
+        config: () => reloader.status,
+        parts: () => parts.status(),
+        snapshot: () => ({
+          number: control.routing.snapshot?.number ?? 0,
+          at: control.routing.at,
+        }),
+        listen: () => readiness.addresses(),
+        masters: () => control.masters.view(),
+        routes: () => control.routeList(),
+        zones: () => control.zones.sources(),
+        gossip: () => control.gossip.view(),
+        recent: this.#recent,
+        events: this.#events,
+      },
+      Date.now(),
+      performance.now(),
+    )
+  }
+
+  /** The last minutes, for the plots of the page. */
+  history(): ReturnType<Recent['history']> {
+    const { upstreams } = this.#options.control.routing
+    return this.#recent.history(Date.now(), performance.now(), upstreams)
+  }
+
+  /** The status in the log. */
+  async summary(): Promise<void> {
+    const status = await this.status()
+    this.#options.journal.info('summary', {
+      status: { ...status, events: undefined, qps: undefined },
+    })
+  }
+
+  readings(): MainReadings {
+    const { control, parts, readiness, reloader } = this.#options
+    const masters = control.masters.view()
+    const { snapshot, at } = control.routing
+    const health = this.health()
+    return {
+      ready: health.ready,
+      degraded: health.degraded,
+      ...(snapshot ? { snapshot: { number: snapshot.number, at: at / 1000 } } : {}),
+      ...(masters ? { masters: { count: masters.list.length, at: masters.at / 1000 } } : {}),
+      parts: parts
+        .status()
+        .filter(({ state }) => state !== 'off')
+        .map(({ name, state }) => ({ name, up: state === 'running' })),
+      needsRestart: reloader.status.needsRestart.length,
+      reloads: reloader.reloads,
+      reloadsFailed: reloader.refused,
+      selfQueriesFailed: readiness.failed,
+      data: this.#data,
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** What of the configuration the data thread is given: at its start, and when a reload changes it. */
+import type { DataThreadStart, Settings } from '../boundary/messages.ts'
+import type { Config } from '../config/config.ts'
+import type { Part } from '../control/part.ts'
+import { version } from '../base/version.ts'
+
+const RETRANSMIT_MS = [250, 750]
+
+/** What can change while it runs. */
+export const settingsOf = ({ cache, limits, race, identity }: Config): Settings => ({
+  cache: {
+    serveStale: cache.serveStale,
+    minTtl: cache.minTtl,
+    maxTtl: cache.maxTtl,
+    maxNegativeTtl: cache.maxNegativeTtl,
+  },
+  tcp: { maxConnections: limits.tcpConnections, idle: limits.tcpIdle },
+  race: { grace: race.grace, deadline: race.deadline },
+  maxInFlight: limits.inFlight,
+  identity,
+})
+
+/** All that it begins with. */
+export const dataStart = (
+  config: Config,
+  rest: Pick<DataThreadStart, 'listen' | 'inherited' | 'counters'>,
+): DataThreadStart => {
+  const settings = settingsOf(config)
+  const { maxBytes, maxEntries } = config.cache
+  return {
+    ...rest,
+    ...settings,
+    node: config.node,
+    version: version(),
+    io: config.io,
+    cache: { ...settings.cache, maxBytes, maxEntries },
+    race: { ...settings.race, retransmit: RETRANSMIT_MS },
+  }
+}
+
+/** The data thread's settings as a part: a reload sends the new ones. */
+export const settingsPart = (
+  send: (message: { type: 'settings'; settings: Settings }) => void,
+): Part => ({
+  name: 'data thread',
+  start: () => {},
+  reload: (_before, after) => send({ type: 'settings', settings: settingsOf(after) }),
+  close: () => {},
+})
