@@ -9,13 +9,10 @@ import type {
   DataStatus,
   DataThreadStart,
   Down,
-  Milliseconds,
   Settings,
   Snapshot,
   Up,
-  ZoneMessage,
 } from '../boundary/messages.ts'
-import { dumpCache, restoreCache } from './cache/cache-file.ts'
 import { messageOf } from '../base/error.ts'
 import { Allow } from './serve/allow.ts'
 import { countersOver, SLOT } from '../boundary/counters.ts'
@@ -23,10 +20,10 @@ import { POSITIVE } from './cache/entry.ts'
 import { setHashKey } from './cache/hash.ts'
 import { PacketCache } from './cache/packet-cache.ts'
 import { Front, type FrontMeans } from './serve/front.ts'
-import { entriesBelow, entryInfo } from './cache/inspect.ts'
 import { createPacketIO } from './io/io.ts'
 import type { PacketIO } from './io/packet-io.ts'
 import { Listeners } from './serve/listeners.ts'
+import { Orders, type AtOnce } from './orders.ts'
 import { silent } from '../base/log.ts'
 import { RealTime, schedulingOf } from './priority.ts'
 import { compatReply } from './answer/compat-wire.ts'
@@ -45,7 +42,10 @@ import { typeName } from '../wire/codes.ts'
 import { nameWire } from '../wire/name.ts'
 
 /** What the thread's rim hands in. */
-export type DataPlaneMeans = { readonly post: (message: Up) => void; readonly overHttps: OverHttps }
+export type DataPlaneMeans = {
+  readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
+  readonly overHttps: OverHttps
+}
 
 const HOUSEKEEPING_MS = 250
 /** What is sent when all is answered gets this long to leave. */
@@ -69,11 +69,6 @@ const PROBES = {
   external: plainQuery(Buffer.of(0), 2),
 }
 
-/**
- * Longest stretch of a turn that zones may take. By the clock and not by the
- * number of names: code that V8 has not optimised yet takes ten times as long.
- */
-const WORK_MS: Milliseconds = 0.1
 /** Of a probe only what it teaches about the upstream matters. */
 const NOBODY = { finish: () => {}, late: () => {} }
 
@@ -95,10 +90,7 @@ export class DataPlane {
   #realTime: RealTime | undefined
   #toldRealTime = false
   #draining = false
-  /** What the main thread said and is not done yet. */
-  readonly #said: Down[] = []
-  /** The first of it under way. */
-  #applying: Generator<void, boolean> | undefined
+  readonly #orders: Orders
 
   static async create(start: DataThreadStart, means: DataPlaneMeans): Promise<DataPlane> {
     const log = {
@@ -175,38 +167,31 @@ export class DataPlane {
       bypass: this.#compat(),
     })
     this.#listeners = new Listeners(start, { io, front: this.#front, counters, post: means.post })
+    this.#orders = new Orders({
+      cache: this.#cache,
+      zones: this.#zones,
+      validity: this.#validity,
+      clamps: start.cache,
+      now: () => io.now(),
+      originOf: name => {
+        const { spec } = this.#resolver.router.match(name)
+        return spec.kind === 'forward' ? { source: spec.number, zone: spec.label } : undefined
+      },
+      labels: () => this.#resolver.router.snapshot.labels,
+      post: means.post,
+      atOnce: message => this.#atOnce(message),
+    })
     io.start((now, seen) => this.#turn(now, seen))
     this.#every(HOUSEKEEPING_MS, now => this.#housekeeping(now))
   }
 
   /** Will do what the main thread says, in the turns that follow and in order. */
   handle(message: Down): void {
-    this.#said.push(message)
+    this.#orders.add(message)
     this.#io.wake()
   }
 
-  /**
-   * Does what was said, for `WORK_MS` where it takes long. Never from the
-   * port itself: the answer to an echo brings the next piece of a zone, and a
-   * port that is being read is read until nothing comes any more.
-   */
-  #work(): void {
-    if (this.#said.length === 0) return
-    const until = performance.now() + WORK_MS
-    for (let message = this.#said[0]; message !== undefined; message = this.#said[0]) {
-      if (message.type === 'zone') {
-        const applying = (this.#applying ??= this.#zones.apply(message))
-        let step = applying.next()
-        while (!step.done && performance.now() < until) step = applying.next()
-        if (!step.done) return
-        this.#applying = undefined
-        if (step.value) this.#validity.epoch++
-      } else this.#do(message)
-      this.#said.shift()
-    }
-  }
-
-  #do(message: Exclude<Down, ZoneMessage>): void {
+  #atOnce(message: AtOnce): void {
     const { post } = this.#means
     switch (message.type) {
       case 'snapshot':
@@ -223,25 +208,6 @@ export class DataPlane {
         break
       case 'echo':
         post({ type: 'echo', id: message.id })
-        break
-      case 'flush': {
-        const gone = [...entriesBelow(this.#cache, message.name)]
-        for (const entry of gone) this.#cache.delete(entry)
-        post({ type: 'flushed', id: message.id, count: gone.length })
-        break
-      }
-      case 'entries':
-        this.#entries(message.id, message.name, message.limit)
-        break
-      case 'dump':
-        post({
-          type: 'dumped',
-          id: message.id,
-          bytes: dumpCache(this.#cache, this.#io.now(), Date.now()),
-        })
-        break
-      case 'restore':
-        post({ type: 'restored', id: message.id, count: this.#restore(message.bytes) })
         break
       case 'drain':
         void this.#drain(message.deadline)
@@ -266,9 +232,9 @@ export class DataPlane {
   }
 
   #turn(now: number, seen: number): number {
-    this.#work()
-    if (this.#said.length > 0) this.#io.wake()
     try {
+      this.#orders.work()
+      if (this.#orders.pending) this.#io.wake()
       return this.#timers.run(seen) + seen - now
     } catch (er) {
       this.#bug(er)
@@ -370,32 +336,6 @@ export class DataPlane {
     const respond = (response: Uint8Array): void =>
       this.#means.post({ type: 'answer', id, wire: Uint8Array.from(response), trace: steps })
     this.#front.single(wire, undefined, 0, respond, watch)
-  }
-
-  #entries(id: number, name: string, limit: number): void {
-    const now = this.#io.now()
-    const { labels } = this.#resolver.router.snapshot
-    const entries = []
-    for (const entry of entriesBelow(this.#cache, name)) {
-      if (entries.length >= limit) break
-      entries.push(entryInfo(entry, labels, now))
-    }
-    this.#means.post({ type: 'entries', id, entries })
-  }
-
-  #restore(bytes: Uint8Array): number {
-    return restoreCache(
-      bytes,
-      this.#cache,
-      this.#start.cache,
-      this.#io.now(),
-      Date.now(),
-      this.#validity.epoch,
-      name => {
-        const { spec } = this.#resolver.router.match(name)
-        return spec.kind === 'forward' ? { source: spec.number, zone: spec.label } : undefined
-      },
-    )
   }
 
   #status(): DataStatus {

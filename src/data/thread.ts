@@ -14,8 +14,8 @@ if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 /** Loaded when the first upstream speaks HTTPS: undici takes 8 MB of this thread. */
 let http: Promise<Http> | undefined
 const means: DataPlaneMeans = {
-  post: (message: Up) => {
-    port.postMessage(message)
+  post: (message: Up, transfer = []) => {
+    port.postMessage(message, transfer)
     if (message.type === 'drained') {
       void http?.then(h => h.close())
       port.close()

@@ -71,8 +71,14 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#flights = new Flights(context.maxInFlight)
   }
 
+  /** Questions in flight. */
   get inFlight(): number {
     return this.#flights.size
+  }
+
+  /** Askers who wait for them. */
+  get waiting(): number {
+    return this.#waiting.size
   }
 
   answer(question: Question, asker: Asker, route: Route): void {

@@ -11,11 +11,12 @@
  */
 import { createHash } from 'node:crypto'
 import type { Seconds } from '../../boundary/messages.ts'
-import { FAILURE, NEGATIVE, POSITIVE } from './entry.ts'
+import { Entry, FAILURE, NEGATIVE, POSITIVE } from './entry.ts'
 import type { PacketCache } from './packet-cache.ts'
+import { recentFirst } from './scan.ts'
 import { prepare } from '../forward/prepare.ts'
 import { CLUSTER_STALE_TTL } from '../forward/ttl-policy.ts'
-import { HEADER, setRcode, rcode } from '../../wire/header.ts'
+import { HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
 import { Records, scan } from '../../wire/scan.ts'
 
@@ -25,61 +26,76 @@ const DIGEST = 32
 /** The snapshot never grows past this, most recently used first. */
 const MOST_BYTES = 64 * 1024 * 1024
 
-/** All positive and negative answers, most recently used first. Times: the thread's clock and Unix milliseconds. */
-export const dumpCache = (cache: PacketCache, now: number, unixMs: number): Uint8Array => {
-  const parts: Buffer[] = [Buffer.from(MAGIC)]
-  let total = MAGIC.length
-  for (const entry of cache.all()) {
-    if (entry.kind === FAILURE || entry.staleUntil <= entry.expiresAt || now >= entry.staleUntil)
-      continue
-    const { bytes, at } = entry
-    if (total + ENTRY + entry.length > MOST_BYTES) break
-    const head = Buffer.alloc(ENTRY)
-    head.writeUInt32BE(entry.length, 0)
-    head.writeUInt32BE(Math.max(0, Math.trunc((unixMs - (now - entry.storedAt)) / 1000)), 4)
-    head.writeUInt16BE(Math.min(entry.ttl, 65_535), 8)
-    head[10] = entry.kind
-    head[11] = entry.bits
-    parts.push(head, Buffer.from(bytes.subarray(at, at + entry.length)))
-    total += ENTRY + entry.length
-  }
-  const body = Buffer.concat(parts)
-  return Buffer.concat([body, createHash('sha256').update(body).digest()])
-}
-
-/** Whether these bytes are a whole snapshot of a version we read. */
-export const isCacheFile = (bytes: Uint8Array): boolean => {
-  if (bytes.length < MAGIC.length + DIGEST) return false
-  const body = bytes.subarray(0, bytes.length - DIGEST)
-  if (Buffer.from(body.subarray(0, MAGIC.length)).toString('latin1') !== MAGIC) return false
-  return createHash('sha256').update(body).digest().equals(bytes.subarray(body.length))
-}
+/** Octets that are hashed in one step: some tens of microseconds. */
+const HASH_STEP = 32 * 1024
+/** Entries read or written in one step. */
+const STEP = 16
 
 /**
- * Puts a snapshot's answers into the cache as stale ones; how many. Damaged
- * or foreign bytes put nothing. `originOf` says which route would answer a
- * name now; names that are not forwarded are left out.
+ * All positive and negative answers that may still be given, stale or not,
+ * those used lately first; in memory of their own, which may be handed on.
+ * Times: the thread's clock and Unix milliseconds.
  */
-export const restoreCache = (
-  bytes: Uint8Array,
+export function* dumpCache(
   cache: PacketCache,
-  clamps: { readonly serveStale: Seconds; readonly maxBytes: number },
   now: number,
   unixMs: number,
-  epoch: number,
-  originOf: (name: string) => { source: number; zone: number } | undefined,
-): number => {
-  if (!isCacheFile(bytes)) return 0
+): Generator<void, Uint8Array> {
+  const lasting = (entry: Entry): boolean =>
+    entry.kind !== FAILURE && entry.staleUntil > entry.expiresAt && now < entry.staleUntil
+  const refs = yield* recentFirst(cache, now, lasting)
+  // What an entry takes of the budget is more than what is written of it.
+  const room = Math.min(MOST_BYTES, cache.bytes + MAGIC.length)
+  const out = Buffer.allocUnsafeSlow(room + DIGEST)
+  const hash = createHash('sha256')
+  let end = out.write(MAGIC, 'latin1')
+  let hashed = 0
+  const view = new Entry()
+  for (const [n, ref] of refs.entries()) {
+    const entry = cache.at(ref, view)
+    if (entry && lasting(entry)) {
+      const { bytes, at, length } = entry
+      if (end + ENTRY + length > room) break
+      out.writeUInt32BE(length, end)
+      out.writeUInt32BE(Math.max(0, Math.trunc((unixMs - (now - entry.storedAt)) / 1000)), end + 4)
+      out.writeUInt16BE(Math.min(entry.ttl, 65_535), end + 8)
+      out[end + 10] = entry.kind
+      out[end + 11] = entry.bits
+      bytes.copy(out, end + ENTRY, at, at + length)
+      end += ENTRY + length
+    }
+    if (end - hashed >= HASH_STEP) {
+      hash.update(out.subarray(hashed, end))
+      hashed = end
+    }
+    if (n % STEP === 0) yield
+  }
+  hash.update(out.subarray(hashed, end)).digest().copy(out, end)
+  return out.subarray(0, end + DIGEST)
+}
+
+/** What of a snapshot is one entry. */
+type Stored = {
+  readonly at: number
+  readonly length: number
+  readonly storedAt: number
+  readonly ttl: number
+  readonly kind: number
+  readonly bits: number
+}
+
+/** The entries of a whole snapshot of a version we read; none of any other. */
+export function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[]> {
+  if (bytes.length < MAGIC.length + DIGEST) return []
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length - DIGEST)
-  const records = new Records()
-  const found: {
-    at: number
-    length: number
-    storedAt: number
-    ttl: number
-    kind: number
-    bits: number
-  }[] = []
+  if (b.toString('latin1', 0, MAGIC.length) !== MAGIC) return []
+  const hash = createHash('sha256')
+  for (let at = 0; at < b.length; at += HASH_STEP) {
+    hash.update(b.subarray(at, at + HASH_STEP))
+    yield
+  }
+  if (!hash.digest().equals(bytes.subarray(b.length))) return []
+  const found: Stored[] = []
   for (let at = MAGIC.length; at + ENTRY <= b.length;) {
     const length = b.readUInt32BE(at)
     if (length > 65_535 || at + ENTRY + length > b.length) break
@@ -92,39 +108,72 @@ export const restoreCache = (
       bits: b[at + 11]!,
     })
     at += ENTRY + length
+    if (found.length % 1024 === 0) yield
   }
+  return found
+}
+
+export type RestoreContext = {
+  readonly cache: PacketCache
+  readonly clamps: { readonly serveStale: Seconds }
+  /** The thread's clock. */
+  readonly now: () => number
+  readonly unixMs: number
+  readonly epoch: () => number
+  /** Which route would answer a name now; undefined for names that are not forwarded. */
+  readonly originOf: (name: string) => { source: number; zone: number } | undefined
+}
+
+/**
+ * Puts a snapshot's answers into the cache as stale ones; how many. Damaged
+ * or foreign bytes put nothing. What was asked meanwhile is newer and stays.
+ */
+export function* restoreCache(bytes: Uint8Array, context: RestoreContext): Generator<void, number> {
+  const found = yield* readCacheFile(bytes)
   let count = 0
   // The least recently used goes in first, so that the order survives.
-  for (const one of found.reverse()) {
-    const wire = Buffer.from(b.subarray(one.at, one.at + one.length))
-    // A clock that was set back would make an entry immortal: age is never negative.
-    const age = Math.max(0, Math.trunc(unixMs / 1000) - one.storedAt)
-    const left = clamps.serveStale - Math.max(0, age - one.ttl)
-    if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) continue
-    const origin = originOf(foldedText(wire, HEADER))
-    if (!origin) continue
-    setRcode(wire, rcode(wire))
-    const all = Array.from({ length: records.count }, (_, i) => i)
-    const fill = prepare(wire, records, all, true, {
-      kind: one.kind === POSITIVE ? POSITIVE : NEGATIVE,
-      ttl: 1,
-      stale: left,
-      staleTtl: CLUSTER_STALE_TTL,
-      ede: -1,
-      edeText: '',
-      zone: origin.zone,
-      source: origin.source,
-      several: false,
-      failures: 0,
-      dnssecOk: (one.bits & 1) !== 0,
-      checkingDisabled: (one.bits & 2) !== 0,
-      authoritative: false,
-    })
-    const entry = fill && cache.fill(fill, now - 1000, epoch)
-    if (entry) {
-      entry.expiresAt = Math.round(now)
-      count++
-    }
+  for (const [n, stored] of found.reverse().entries()) {
+    if (restoreOne(bytes, stored, context)) count++
+    if (n % STEP === 0) yield
   }
   return count
+}
+
+const records = new Records()
+const there = new Entry()
+
+const restoreOne = (
+  bytes: Uint8Array,
+  { at, length, storedAt, ttl, kind, bits }: Stored,
+  { cache, clamps, now, unixMs, epoch, originOf }: RestoreContext,
+): boolean => {
+  const wire = Buffer.from(bytes.subarray(at, at + length))
+  // A clock that was set back would make an entry immortal: age is never negative.
+  const age = Math.max(0, Math.trunc(unixMs / 1000) - storedAt)
+  const left = clamps.serveStale - Math.max(0, age - ttl)
+  if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) return false
+  if (cache.find(wire, HEADER, records.qnameEnd, records.qtype, bits & 3, there)) return false
+  const origin = originOf(foldedText(wire, HEADER))
+  if (!origin) return false
+  const all = Array.from({ length: records.count }, (_, i) => i)
+  const fill = prepare(wire, records, all, true, {
+    kind: kind === POSITIVE ? POSITIVE : NEGATIVE,
+    ttl: 1,
+    stale: left,
+    staleTtl: CLUSTER_STALE_TTL,
+    ede: -1,
+    edeText: '',
+    zone: origin.zone,
+    source: origin.source,
+    several: false,
+    failures: 0,
+    dnssecOk: (bits & 1) !== 0,
+    checkingDisabled: (bits & 2) !== 0,
+    authoritative: false,
+  })
+  const t = now()
+  const entry = fill && cache.fill(fill, t - 1000, epoch())
+  if (!entry) return false
+  entry.expiresAt = Math.round(t)
+  return true
 }

@@ -312,7 +312,7 @@ export class Entry {
     halves[h + U16.rotateFrom] = fill.rotateFrom
     halves[h + U16.rotateCount] = fill.rotateCount
     halves[h + U16.turn] = 0
-    halves[h + U16.touched] = 0
+    halves[h + U16.touched] = Math.trunc(now / 1000) & 0xffff
     halves[h + U16.hits] = 0
     this.#putU8(U8.kind, meta.kind | (meta.several ? SEVERAL : 0))
     this.#putU8(U8.bits, keyBits(meta.dnssecOk, meta.checkingDisabled))

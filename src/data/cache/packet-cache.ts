@@ -158,6 +158,20 @@ export class PacketCache {
     this.#evicted(kind === POSITIVE ? POSITIVE : NEGATIVE)
   }
 
+  /**
+   * Every entry, chunk by chunk, with `into` pointed at it. Between two of them
+   * entries may come and go: those that come may be missed.
+   */
+  *scan(into: Entry): Iterable<Entry> {
+    for (let chunk = 0; chunk < this.#slab.chunks; chunk++)
+      for (const ref of this.#slab.used(chunk)) yield this.#view(into, ref)
+  }
+
+  /** The entry in a block; undefined if there is none any more. */
+  at(ref: Ref, into: Entry): Entry | undefined {
+    return this.#slab.isUsed(ref) ? this.#view(into, ref) : undefined
+  }
+
   #view(entry: Entry, ref: Ref): Entry {
     return entry.point(this.#slab.chunkOf(ref), ref)
   }

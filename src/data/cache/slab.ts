@@ -136,10 +136,11 @@ export class Slab {
     if (cut.freeCount === 1) this.#open[cut.sizeClass]!.push(index)
   }
 
-  /** The blocks of one chunk that are in use. */
+  /** The blocks of one chunk that are in use; none any more once it is cut anew. */
   *used(index: number): Iterable<Ref> {
-    const { used, sizeClass } = this.#cuts[index]!
-    for (let block = 0; block < used.length; block++)
+    const cut = this.#cuts[index]!
+    const { used, sizeClass } = cut
+    for (let block = 0; block < used.length && this.#cuts[index] === cut; block++)
       if (used[block] === 1)
         yield (index << UNITS_BITS) | ((block * SIZES[sizeClass]!) >>> UNIT_BITS)
   }

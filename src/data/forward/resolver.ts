@@ -61,6 +61,11 @@ export class Resolver {
     return this.#forward.inFlight
   }
 
+  /** Askers who wait for them. */
+  get waiting(): number {
+    return this.#forward.waiting
+  }
+
   /** Finds the answer and gives it to the asker, now or later, exactly once. */
   resolve(question: Question, asker: Asker): void {
     const route = this.router.match(question.name)

@@ -1,0 +1,142 @@
+/**
+ * What the main thread says, done in the turns of the data thread: in the
+ * order in which it was said, a short while each turn. What goes through the
+ * whole cache is done beside the rest, in slices of its own, so that a query
+ * from the main thread never waits for it.
+ */
+import type { Down, Milliseconds, Up, ZoneMessage } from '../boundary/messages.ts'
+import { dumpCache, restoreCache, type RestoreContext } from './cache/cache-file.ts'
+import { Entry } from './cache/entry.ts'
+import { entryInfo } from './cache/inspect.ts'
+import { below, flush, recentFirst } from './cache/scan.ts'
+import type { Validity } from './cache/validity.ts'
+import type { Zones } from './zones/zones.ts'
+
+/** Messages that go through the whole cache. */
+type ScanMessage = Extract<Down, { type: 'flush' | 'entries' | 'dump' | 'restore' }>
+/** What is done at once, by whoever wires the data plane. */
+export type AtOnce = Exclude<Down, ZoneMessage | ScanMessage>
+
+export type OrdersContext = Omit<RestoreContext, 'unixMs' | 'epoch'> & {
+  readonly zones: Zones
+  readonly validity: Validity
+  /** Zone labels, for people. */
+  readonly labels: () => readonly string[]
+  readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
+  readonly atOnce: (message: AtOnce) => void
+}
+
+/**
+ * Longest stretch of a turn. By the clock and not by the number of names: code
+ * that V8 has not optimised yet takes ten times as long.
+ */
+const WORK_MS: Milliseconds = 0.1
+
+export class Orders {
+  readonly #context: OrdersContext
+  /** What is not done yet, and the zone message among it that is under way. */
+  readonly #waiting: Exclude<Down, ScanMessage>[] = []
+  #applying: Generator<void, boolean> | undefined
+  /** Scans that are not done yet; the first is under way. */
+  readonly #scans: Generator<void, void>[] = []
+
+  constructor(context: OrdersContext) {
+    this.#context = context
+  }
+
+  /** Whether something is left to do. */
+  get pending(): boolean {
+    return this.#waiting.length > 0 || this.#scans.length > 0
+  }
+
+  add(message: Down): void {
+    switch (message.type) {
+      case 'flush':
+      case 'entries':
+      case 'dump':
+      case 'restore':
+        this.#scans.push(this.#scan(message))
+        break
+      default:
+        this.#waiting.push(message)
+    }
+  }
+
+  /** Does some of it. A message or a scan that throws is given up. */
+  work(): void {
+    if (!this.pending) return
+    const until = performance.now() + WORK_MS
+    while (this.#waiting.length > 0) if (!this.#next(until)) return
+    while (this.#scans.length > 0 && performance.now() < until) {
+      let done: boolean | undefined = true
+      try {
+        done = this.#scans[0]!.next().done
+      } finally {
+        if (done) this.#scans.shift()
+      }
+    }
+  }
+
+  /** Does the first message; false if it is not done yet. */
+  #next(until: number): boolean {
+    const message = this.#waiting[0]!
+    if (message.type !== 'zone') {
+      this.#waiting.shift()
+      this.#context.atOnce(message)
+      return true
+    }
+    const { zones, validity } = this.#context
+    let failed = true
+    try {
+      const applying = (this.#applying ??= zones.apply(message))
+      let step = applying.next()
+      while (!step.done && performance.now() < until) step = applying.next()
+      failed = false
+      if (!step.done) return false
+      if (step.value) validity.epoch++
+    } finally {
+      if (failed) this.#end()
+    }
+    this.#end()
+    return true
+  }
+
+  #end(): void {
+    this.#applying = undefined
+    this.#waiting.shift()
+  }
+
+  *#scan(message: ScanMessage): Generator<void, void> {
+    const { cache, now, post, validity } = this.#context
+    const { id } = message
+    switch (message.type) {
+      case 'flush':
+        return post({ type: 'flushed', id, count: yield* flush(cache, message.name) })
+      case 'entries': {
+        const refs = yield* recentFirst(cache, now(), below(message.name))
+        const labels = this.#context.labels()
+        const entries = []
+        for (const ref of refs) {
+          if (entries.length >= message.limit) break
+          const entry = cache.at(ref, new Entry())
+          if (entry) entries.push(entryInfo(entry, labels, now()))
+          if (entries.length % 16 === 0) yield
+        }
+        return post({ type: 'entries', id, entries })
+      }
+      case 'dump': {
+        const bytes = yield* dumpCache(cache, now(), Date.now())
+        return post({ type: 'dumped', id, bytes }, [bytes.buffer as ArrayBuffer])
+      }
+      case 'restore': {
+        const epoch = (): number => validity.epoch
+        const context = { ...this.#context, epoch, unixMs: Date.now() }
+        return post({
+          type: 'restored',
+          id,
+          count: yield* restoreCache(message.bytes, context),
+        })
+      }
+    }
+  }
+}

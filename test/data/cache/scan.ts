@@ -1,0 +1,90 @@
+import t from 'tap'
+import { dumpCache, restoreCache } from '../../../src/data/cache/cache-file.ts'
+import { Entry } from '../../../src/data/cache/entry.ts'
+import { PacketCache } from '../../../src/data/cache/packet-cache.ts'
+import { flush, recentFirst } from '../../../src/data/cache/scan.ts'
+import { nameOf } from '../../../src/data/cache/inspect.ts'
+import { nameWire } from '../../../src/wire/name.ts'
+import { fillOf } from '../../fixture/fill.ts'
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `n${i}.mesos`)
+const cacheOf = (count: number): PacketCache => {
+  const cache = new PacketCache({ maxBytes: 1 << 24, maxEntries: 10_000 })
+  for (const name of names(count)) cache.fill(fillOf(name, { stale: 1000 }), 0, 1)
+  return cache
+}
+const find = (cache: PacketCache, name: string): Entry | undefined => {
+  const wire = nameWire(name)!
+  return cache.find(wire, 0, wire.length, 1, 0, new Entry())
+}
+/** Runs to its end and counts the steps; `between` is done after each. */
+const run = <T>(job: Generator<void, T>, between: () => void = () => {}): [T, number] => {
+  for (let steps = 1; ; steps++) {
+    const step = job.next()
+    if (step.done) return [step.value, steps]
+    between()
+  }
+}
+const context = (cache: PacketCache) => ({
+  cache,
+  clamps: { serveStale: 500 },
+  now: () => 5_000,
+  unixMs: 2_000_000,
+  epoch: () => 7,
+  originOf: (name: string) => (name === 'n3.mesos' ? undefined : { source: -3, zone: 2 }),
+})
+
+t.test('a flush takes what lies below a name, a little at a time', async t => {
+  const cache = cacheOf(3000)
+  cache.fill(fillOf('a.example.org'), 0, 1)
+  let stored = 0
+  // Answers go on being stored and going away meanwhile.
+  const [count, steps] = run(flush(cache, 'Mesos.'), () => {
+    cache.fill(fillOf(`x${stored++}.example.org`), 0, 1)
+    const other = find(cache, `x${stored - 5}.example.org`)
+    if (other) cache.delete(other)
+  })
+  t.equal(count, 3000)
+  t.ok(steps > 40)
+  t.ok(find(cache, 'a.example.org'))
+  t.equal(find(cache, 'n77.mesos'), undefined)
+})
+
+t.test('what was used lately comes first', async t => {
+  const cache = cacheOf(300)
+  cache.touch(find(cache, 'n250.mesos')!, 90_000)
+  cache.touch(find(cache, 'n10.mesos')!, 99_000)
+  const [refs] = run(recentFirst(cache, 100_000, () => true))
+  t.equal(refs.length, 300)
+  t.same(
+    refs.slice(0, 2).map(ref => nameOf(cache.at(ref, new Entry())!)),
+    ['n10.mesos', 'n250.mesos'],
+  )
+})
+
+t.test('a dump holds what was there all along, and comes back as stale', async t => {
+  const cache = cacheOf(1000)
+  let gone = 0
+  const [bytes, steps] = run(dumpCache(cache, 1_000, 1_990_000), () => {
+    const entry = find(cache, `n${gone++}.mesos`)
+    if (entry && gone < 5) cache.delete(entry)
+  })
+  t.ok(steps > 60)
+  const other = new PacketCache({ maxBytes: 1 << 24, maxEntries: 10_000 })
+  other.fill(fillOf('n9.mesos', { ttl: 33 }), 4_000, 7)
+  const [count, restoreSteps] = run(restoreCache(bytes, context(other)))
+  t.ok(count >= 990 && count < 1000, `${count}`)
+  t.ok(restoreSteps > 60)
+  const back = find(other, 'n500.mesos')!
+  t.match(back, { source: -3, zone: 2, expiresAt: 5_000, staleUntil: 505_000, epoch: 7 })
+  t.equal(find(other, 'n3.mesos'), undefined, 'what is not forwarded stays out')
+  t.equal(find(other, 'n9.mesos')!.ttl, 33, 'and what is there already stays')
+
+  for (const at of [0, 5, 300, bytes.length - 1]) {
+    const damaged = Buffer.from(bytes)
+    damaged[at]! ^= 1
+    t.equal(run(restoreCache(damaged, context(cacheOf(0))))[0], 0, `damaged at ${at}`)
+  }
+  for (const length of [0, 3, 20, bytes.length - 1])
+    t.equal(run(restoreCache(bytes.subarray(0, length), context(cacheOf(0))))[0], 0)
+})
