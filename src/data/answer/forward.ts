@@ -6,6 +6,7 @@
  *     in flight over this route? ──▶ wait for it        flights, waiting
  *     a refresh failed lately? ────▶ stand-in           stale
  *     ask upstreams ─┬ answer ─────▶ store, give        launch, prepare
+ *                    ├ alias only ─▶ ask for its target, give both   unfinished, chain
  *                    ├ too late ───▶ stand-in           stale
  *                    └ failure ────▶ copy of the zone, stand-in, or say why and remember it   failures
  *
@@ -13,7 +14,7 @@
  * the answer comes, those who wait get it and nothing is stored.
  */
 import { SLOT } from '../../boundary/counters.ts'
-import { Entry, FAILURE, keyBits, type FillMeta } from '../cache/entry.ts'
+import { Entry, FAILURE, keyBits, POSITIVE, type FillMeta } from '../cache/entry.ts'
 import { FRESH, STALE } from '../cache/validity.ts'
 import { failureEntry, keep, metaOf } from '../forward/entries.ts'
 import { keepFailure, type Reason } from '../forward/failures.ts'
@@ -38,9 +39,11 @@ import { HEADER } from '../../wire/header.ts'
 import { upstreamQuery } from '../../wire/question.ts'
 import { answerAny } from './any.ts'
 import { follow, type AnswerContext, type Answerer, type Asker, type Resolve } from './answerer.ts'
+import { chained, questionFor } from './chain.ts'
 import { renamedEntry } from './rename.ts'
 import type { Route } from './router.ts'
 import { renamed } from './suffix.ts'
+import { MOST_ALIASES, unfinished, type Unfinished } from './unfinished.ts'
 
 export type ForwardContext = AnswerContext &
   RaceMeans & {
@@ -56,6 +59,14 @@ const OVERDUE_SILENT_MS = 80
 /** Askers that may wait for each flight, on average. */
 const WAITERS_PER_FLIGHT = 2
 
+/** Who asks when a refresh does. */
+const REFRESH: Asker = {
+  client: '',
+  recursionDesired: true,
+  links: 0,
+  watch: undefined,
+  answer: () => {},
+}
 const SHED: Reason = { rcode: RCODE.SERVFAIL, ede: EDE.OTHER, why: 'too many questions in flight' }
 
 export class ForwardAnswerer implements Answerer, FlightOwner {
@@ -174,6 +185,8 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
       route.repliedAt = this.#context.now()
     } else if (outcome.why === 'silence') route.silent = !(route.repliedAt! > flight.launchedAt)
     if (outcome.kind === 'failed') return this.#failed(flight, reasonOf(outcome))
+    const left = unfinished(outcome)
+    if (left) return this.#finish(flight, outcome, left)
     const entry = this.#fill(flight, outcome)
     if (!entry) {
       const why = `${outcome.upstream.name} sent a response that cannot be used`
@@ -181,6 +194,44 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     }
     this.#end(flight)
     this.#give(entry, this.#waiting.takeAll(flight))
+  }
+
+  /** Asks for the name that the upstream's aliases lead to, and gives both as one answer. */
+  #finish(
+    flight: Flight,
+    { wire, records }: Extract<Outcome, { kind: 'response' }>,
+    { target, aliases, ttl, loops }: Unfinished,
+  ): void {
+    const { question, route } = flight
+    const { clamps } = this.#context
+    const { spec } = route
+    const first = flight.waiters[0]?.asker ?? REFRESH
+    const links = first.links + aliases.length
+    const next = questionFor(question, target)
+    const meta = metaOf(question, POSITIVE, 0, spec.label, 0, false)
+    const fill = prepare(wire, records, aliases, false, meta)
+    if (spec.kind !== 'forward' || loops || links > MOST_ALIASES || !next || !fill) {
+      const why = 'the aliases lead nowhere'
+      return this.#failed(flight, { rcode: RCODE.SERVFAIL, ede: EDE.OTHER, why })
+    }
+    const part = Buffer.from(fill.wire.subarray(0, fill.length))
+    const lives = positiveTtl(spec.ttl, question.name, ttl, clamps)
+    this.#end(flight)
+    const askers = this.#waiting.takeAll(flight)
+    const answer = (entry: Entry, ede: number): void => {
+      if (entry.kind === FAILURE && stands(flight.standIn, this.#context))
+        return giveStandIn(flight.standIn, question, askers, this.#context)
+      const keepable = this.#isCurrent(flight)
+      const options = { label: spec.label, ttl: lives, keepable, context: this.#context }
+      const whole = chained(question, part, entry, options)
+      if (whole) return this.#give(whole, askers, ede)
+      const reason = { rcode: RCODE.SERVFAIL, ede: EDE.OTHER, why: 'the answer is too large' }
+      for (const asker of askers) this.#say(question, asker, route, reason)
+    }
+    this.#resolve(
+      next,
+      follow({ ...REFRESH, client: first.client, watch: first.watch }, answer, links),
+    )
   }
 
   /** A positive answer that came after a negative one was given: whoever asks next gets it. */
@@ -283,9 +334,9 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
   }
 
   /** Gives an entry to all; what one of them stores meanwhile may take its place in the cache. */
-  #give(entry: Entry, askers: readonly Asker[]): void {
+  #give(entry: Entry, askers: readonly Asker[], ede = 0): void {
     const lasting = askers.length > 1 ? entry.copy() : entry
-    for (const asker of askers) asker.answer(lasting, 0)
+    for (const asker of askers) asker.answer(lasting, ede)
   }
 
   #say(question: Question, asker: Asker, { spec }: Route, { rcode, ede, why }: Reason): void {

@@ -524,6 +524,51 @@ t.test(
   },
 )
 
+t.test('an alias that the upstream did not follow is followed', async t => {
+  const cname = (name: string, data: string): Answer => ({
+    name,
+    type: 'CNAME',
+    ttl: 20,
+    class: 'IN',
+    data,
+  })
+  const upstream = '192.0.2.53'
+  const p = await Plane.create(one())
+  const given = [p.ask('www.example.org'), p.ask('www.example.org')]
+  await p.answer(upstream, response({ answers: [cname('www.example.org', 'w.example.net')] }))
+  t.equal(given[0]!.length, 0)
+  await p.answer(upstream, positive('w.example.net', '203.0.113.4'))
+  for (const [one] of given)
+    t.same(lines(shown(one!.entry, 'www.example.org', p.io.time).answers), [
+      'www.example.org 20 CNAME w.example.net',
+      'w.example.net 20 A 203.0.113.4',
+    ])
+  const sent = p.io.sent.length
+  t.equal(p.ask('www.example.org').length, 1)
+  t.equal(p.io.sent.length, sent, 'and the whole is kept')
+
+  const gone = p.ask('gone.example.org')
+  await p.answer(upstream, response({ answers: [cname('gone.example.org', 'no.example.net')] }))
+  await p.answer(upstream, nxdomain('example.net'))
+  t.equal(rcodeOf(gone[0]!.entry), 3, 'the rcode is that of the last name')
+
+  const loop = p.ask('loop.example.org')
+  await p.answer(upstream, response({ answers: [cname('loop.example.org', 'loop.example.org')] }))
+  for (let i = 0; i < 9; i++) {
+    p.io.advance(250)
+    await new Promise(setImmediate)
+  }
+  t.equal(rcodeOf(loop[0]!.entry), 2)
+
+  const far = p.ask('c0.example.org')
+  for (let i = 0; i <= 16 && far.length === 0; i++)
+    await p.answer(
+      upstream,
+      response({ answers: [cname(`c${i}.example.org`, `c${i + 1}.example.org`)] }),
+    )
+  t.equal(rcodeOf(far[0]!.entry), 2, 'more than 16 are no answer')
+})
+
 t.test('a CNAME chain that loops is a failure', async t => {
   const p = await Plane.create(one())
   const cname = (name: string, data: string): Answer => ({

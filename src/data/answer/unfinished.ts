@@ -1,0 +1,47 @@
+/**
+ * Aliases that an upstream did not follow: NOERROR with CNAMEs, and nothing
+ * about the name they lead to. A resolver asks for that name itself (RFC 1034
+ * §4.3.1, §5.3.3).
+ */
+import type { Outcome } from '../forward/race.ts'
+import { TYPE } from '../../wire/codes.ts'
+import { HEADER } from '../../wire/header.ts'
+import { expandName, foldedText, MAX_NAME } from '../../wire/name.ts'
+import { ANSWER, ttlOf } from '../../wire/scan.ts'
+
+/** Aliases that are followed for one question; a longer chain is a loop. */
+export const MOST_ALIASES = 16
+
+export type Unfinished = {
+  /** The name that is left to ask for, as folded text. */
+  readonly target: string
+  /** The CNAMEs that lead there, by record number. */
+  readonly aliases: readonly number[]
+  /** Their least TTL, in seconds. */
+  readonly ttl: number
+  /** They lead back to where they began. */
+  readonly loops: boolean
+}
+
+const name = Buffer.alloc(MAX_NAME + 1)
+
+/** What a response leaves to ask for; undefined if it is an answer of its own. */
+export const unfinished = (
+  outcome: Extract<Outcome, { kind: 'response' }>,
+): Unfinished | undefined => {
+  const { is, wire, records } = outcome
+  if (is.kind !== 'nodata' || is.ttl !== undefined || !is.keep) return undefined
+  const aliases = is.keep.filter(
+    i => records.section[i] === ANSWER && records.type[i] === TYPE.CNAME,
+  )
+  const textAt = (at: number): string | undefined =>
+    expandName(wire, at, records.end, name) < 0 ? undefined : foldedText(name)
+  // Each alias leads to the next, in whichever order the records came.
+  const next = new Map(aliases.map(i => [textAt(records.at[i]!), textAt(records.rdataAt[i]!)]))
+  let target: string | undefined = foldedText(wire, HEADER)
+  let links = 0
+  for (; next.has(target) && links <= aliases.length; links++) target = next.get(target)
+  if (aliases.length === 0 || target === undefined) return undefined
+  const ttl = Math.min(...aliases.map(i => ttlOf(wire, records, i)))
+  return { target, aliases, ttl, loops: links > aliases.length }
+}
