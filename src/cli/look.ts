@@ -190,8 +190,17 @@ export const addLooks = (program: Command, io: Io): void => {
     .description('virtual IPs and their backends, as gossiped between the agents')
     .addHelpText('after', examples('spartan vips', 'spartan vips --json'))
     .action(async (options: DaemonOptions) => {
-      const answer = await daemon(options, { path: '/v1/vips' })
-      say(io, options, answer, json => table(rowsOf(json, 'vips'), VIPS) || 'no VIPs\n')
+      const answer = await daemon(options, { path: '/v1/balance' }).catch((er: unknown) => {
+        // A daemon of an earlier version knows only the list.
+        if ((er as { status?: number }).status !== 404) throw er
+        return daemon(options, { path: '/v1/vips' })
+      })
+      say(
+        io,
+        options,
+        answer,
+        json => balanceText(json) + (table(rowsOf(json, 'vips'), VIPS) || 'no VIPs\n'),
+      )
     })
 
   withDaemon(program.command('members'))
@@ -207,19 +216,54 @@ export const addLooks = (program: Command, io: Io): void => {
     })
 }
 
-const backend = (one: unknown): string => {
-  const { ip, port } = one as { ip?: string; port?: number }
-  return ip?.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+type ShownBackend = {
+  readonly ip?: string
+  readonly port?: number
+  readonly weight?: number
+  readonly state?: string
+  readonly node?: string
 }
+
+const backend = (one: unknown): string => {
+  const { ip, port, weight, state, node } = one as ShownBackend
+  const facts = [
+    weight === 1 || weight === undefined ? '' : `weight ${weight}`,
+    state === 'up' ? '' : state,
+    node,
+  ]
+  const said = facts.filter(Boolean).join(', ')
+  const place = ip?.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+  return said ? `${place} (${said})` : place
+}
+
+const listed = (value: unknown): unknown => (Array.isArray(value) ? value.map(backend) : value)
 
 const VIPS: Column[] = [
   ['VIP', row => row['vip']],
   ['PROTOCOL', row => row['protocol']],
+  ['ADDRESS', row => row['addresses']],
   [
-    'BACKENDS',
-    row => (Array.isArray(row['backend']) ? row['backend'].map(backend) : row['backend']),
+    'IN THE KERNEL',
+    row =>
+      typeof row['programmed'] === 'boolean' ? (row['programmed'] ? 'yes' : 'no') : undefined,
   ],
+  ['BACKENDS', row => listed(row['backends'] ?? row['backend'])],
 ]
+
+/** What VIP names resolve to and who balances, above the list. */
+const balanceText = (json: unknown): string => {
+  const { answer, reason, balancer } = json as {
+    answer?: string
+    reason?: string
+    balancer?: { slots?: number; trouble?: string; notes?: string[] }
+  }
+  if (answer === undefined) return ''
+  const to = answer === 'vip' ? 'their VIP addresses' : 'their backends'
+  const lines = [`names resolve to ${to}: ${reason}`]
+  if (balancer?.trouble) lines.push(`the balancer: ${balancer.trouble}`)
+  for (const note of balancer?.notes ?? []) lines.push(`note: ${note}`)
+  return `${lines.join('\n')}\n\n`
+}
 
 const list = async (
   io: Io,

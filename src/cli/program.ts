@@ -45,15 +45,24 @@ const addRest = async (
   io: Io,
   ended: (status: number) => void,
 ): Promise<void> => {
-  const [{ addCheck }, { addReload }, { addQuery }, { addLooks }, { addKeys }, { addResolvconf }] =
-    await Promise.all([
-      import('./check.ts'),
-      import('./reload.ts'),
-      import('./query.ts'),
-      import('./look.ts'),
-      import('./keys.ts'),
-      import('./resolvconf/command.ts'),
-    ])
+  const [
+    { addBalance },
+    { addCheck },
+    { addReload },
+    { addQuery },
+    { addLooks },
+    { addKeys },
+    { addResolvconf },
+  ] = await Promise.all([
+    import('./balance.ts'),
+    import('./check.ts'),
+    import('./reload.ts'),
+    import('./query.ts'),
+    import('./look.ts'),
+    import('./keys.ts'),
+    import('./resolvconf/command.ts'),
+  ])
+  addBalance(program, ended)
   addCheck(program, io, ended)
   addReload(program, io, ended)
   addQuery(program, io, ended)

@@ -75,6 +75,7 @@ export class ControlPlane {
       onZone: (apex, change, loaded, source) => zones.fed(apex, change, loaded, source),
       onServing: () => gossip.refresh(),
       synced: () => gossip.synced,
+      nodes: () => new Map(gossip.nodes().map(node => [node.ip, node.hostname])),
     })
     const mesos = new MesosPart({
       ...env,

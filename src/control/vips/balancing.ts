@@ -7,7 +7,8 @@ import type { Log } from '../../base/log.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
 import type { AdminRequest, AdminResponse, Route } from '../../http/route.ts'
 import { readAck, type BalanceReport } from '../../vip/feed.ts'
-import { vipKey } from '../../vip/record.ts'
+import { hostPort } from '../../base/ip.ts'
+import { L4LB_APEX, vipKey } from '../../vip/record.ts'
 import { AnswerChoice, type Answer } from './answer-choice.ts'
 import { VipFeed, type Connected, type FeedTable } from './feed.ts'
 import type { HostBalancers } from './host-balancers.ts'
@@ -133,8 +134,17 @@ export class Balancing {
     return report && report.trouble !== '' ? `the balancer: ${report.trouble}` : ''
   }
 
-  routes(): Route[] {
+  /** `vips` as served now; `nodes` by their addresses, for where a backend runs. */
+  routes(vips: () => readonly ShownVip[], nodes: () => ReadonlyMap<string, string>): Route[] {
     return [
+      {
+        method: 'GET',
+        path: '/v1/balance',
+        handle: () => {
+          const names = nodes()
+          return { json: { ...this.status, vips: vips().map(vip => this.#view(vip, names)) } }
+        },
+      },
       {
         method: 'GET',
         path: '/v1/vips/changes',
@@ -156,6 +166,25 @@ export class Balancing {
         },
       },
     ]
+  }
+
+  /** A VIP for people. */
+  #view(vip: ShownVip, nodes: ReadonlyMap<string, string>): object {
+    const { name, ip, port, protocol, address4, address6, backends } = vip
+    const healthy = backends.some(({ weight }) => weight > 0)
+    return {
+      vip: name === '' ? hostPort(ip, port) : `${name}.${L4LB_APEX}:${port}`,
+      protocol,
+      addresses: [address4, address6].filter(Boolean),
+      programmed: this.isProgrammed(vip),
+      backends: backends.map(backend => ({
+        ip: backend.ip,
+        port: backend.port,
+        weight: backend.weight,
+        state: backend.weight > 0 ? 'up' : healthy ? 'drained' : 'ill, used because all are',
+        node: nodes.get(backend.ip) ?? '',
+      })),
+    }
   }
 
   #look(): void {

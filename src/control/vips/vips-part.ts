@@ -28,6 +28,8 @@ export type VipsPartOptions = Environment & {
   readonly onServing: () => void
   /** Resolves when the gossip has brought what the others know; undefined while there is no gossip. */
   readonly synced: () => Promise<void> | undefined
+  /** Names of the nodes by their addresses. */
+  readonly nodes: () => ReadonlyMap<string, string>
 }
 
 export class VipsPart implements Part {
@@ -104,7 +106,7 @@ export class VipsPart implements Part {
   }
 
   routes(): readonly Route[] {
-    return this.#balancing.routes()
+    return this.#balancing.routes(() => this.vips, this.#options.nodes)
   }
 
   metrics(to: Metrics): void {

@@ -1,0 +1,266 @@
+/**
+ * Keeps the kernel at the VIP table: one transaction at a time, of the
+ * difference between what was programmed and what is wanted now. The state of
+ * the kernel is remembered, because reading it is dear. Whenever that memory
+ * may be wrong (at the start, after an error, after a change by somebody else)
+ * everything is replaced in one transaction.
+ */
+import type { Log } from '../base/log.ts'
+import { SYNC_BOUNDS, type BalanceReport } from '../vip/feed.ts'
+import type { ForeignChange, Kernel } from './kernel.ts'
+import type { ReceivedTable } from './received.ts'
+import {
+  change,
+  expectedElements,
+  FAMILIES,
+  listedElements,
+  MAPS,
+  replaceAll,
+  type Layout,
+  type Programmed,
+} from './ruleset.ts'
+import { Planner, staleFlows, type Planned, type Rules } from './services.ts'
+
+export type BalancerOptions = {
+  readonly kernel: Kernel
+  readonly layout: Layout
+  readonly prefer: 'none' | 'local'
+  readonly log: Log
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Links whose members may meet through them. */
+  readonly links: () => readonly string[]
+  /** Told after each attempt: what is in the kernel, or why it is not. */
+  readonly onSync: (version: string | undefined) => void
+  readonly retryMs?: number
+}
+
+const RETRY_MS = 1_000
+/** A look at the kernel's maps may cost this share of the time. */
+const LISTING_SHARE = 10
+
+export class Balancer {
+  readonly #options: BalancerOptions
+  #table: ReceivedTable | undefined
+  #programmed: Programmed | undefined
+  /** Times that what was programmed turned out to be gone. */
+  #losses = 0
+  readonly #planner: Planner
+  #planned: Planned | undefined
+  #running: Promise<void> | undefined
+  #again = false
+  #closed = false
+  #retry: NodeJS.Timeout | undefined
+  /** Something changed in nftables that was not shown. */
+  #doubtful = false
+  #listedAt = -Infinity
+  #listingMs = 0
+  #trouble = ''
+  #counts = { syncs: 0, replaced: 0, failures: 0, mended: 0, forgotten: 0 }
+  readonly #durations = new Array<number>(SYNC_BOUNDS.length + 2).fill(0)
+
+  constructor(options: BalancerOptions) {
+    this.#options = options
+    this.#planner = new Planner({ prefer: options.prefer, ipv6: options.layout.ipv6 })
+  }
+
+  /** Takes the table as it shall be. */
+  take(table: ReceivedTable): void {
+    this.#table = table
+    this.#wake()
+  }
+
+  /** Somebody else changed nftables. */
+  foreign(seen: ForeignChange): void {
+    if (seen.kind === 'unseen') {
+      this.#doubtful = true
+      return
+    }
+    if (!this.#table) return
+    this.#options.log.warn('somebody else changed our rules; they are put back', {
+      by: seen.by,
+      what: seen.what,
+    })
+    this.#lost()
+  }
+
+  /** To be called every 25 s: finds what no event told, and links that came or went. */
+  async check(): Promise<void> {
+    const { kernel, layout, log } = this.#options
+    await this.#running
+    if (!this.#programmed || this.#closed) return
+    const tables = await kernel.tables()
+    const wanted = layout.ipv6 ? [4, 6] : [4]
+    if (this.#programmed && wanted.some(family => !tables.includes(family as 4 | 6))) {
+      log.warn('our rules are gone; they are put back', {})
+      this.#lost()
+    } else if (this.#doubtful && (await this.#differs())) {
+      log.warn('somebody else changed elements of our rules; they are put back', {})
+      this.#lost()
+    }
+    this.#wake()
+    await this.#running
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    await this.#running
+  }
+
+  report(notes: readonly string[]): BalanceReport {
+    const { vips = 0, backends = 0, slots = 0, rejecting = 0, capped = [] } = this.#planned ?? {}
+    return {
+      engine: 'nftables',
+      ...{ vips, backends, slots, rejecting, capped: capped.length },
+      ...this.#counts,
+      durations: [...this.#durations],
+      trouble: this.#trouble,
+      notes: notes.slice(0, 20),
+    }
+  }
+
+  #lost(): void {
+    this.#counts.mended++
+    this.#losses++
+    this.#programmed = undefined
+    this.#wake()
+  }
+
+  /** Whether elements in the kernel are not those that we put there. */
+  async #differs(): Promise<boolean> {
+    const { kernel, layout, now } = this.#options
+    const began = now()
+    if (began - this.#listedAt < LISTING_SHARE * this.#listingMs) return false
+    const { rules } = this.#programmed!
+    this.#doubtful = false
+    let differs = false
+    for (const family of FAMILIES) {
+      if (family === 6 && !layout.ipv6) continue
+      for (const map of MAPS) {
+        const listing = await kernel.list(family, map)
+        // Meanwhile we changed it ourselves: the next look will tell.
+        if (this.#programmed?.rules !== rules) {
+          this.#doubtful = true
+          return false
+        }
+        const [there, wanted] = [
+          listedElements(listing ?? ''),
+          expectedElements(family, map, rules),
+        ]
+        differs ||= there.length !== wanted.length || there.some((one, i) => one !== wanted[i])
+      }
+    }
+    this.#listedAt = now()
+    this.#listingMs = this.#listedAt - began
+    return differs
+  }
+
+  #wake(): void {
+    if (this.#closed || !this.#table) return
+    this.#again = true
+    this.#running ??= Promise.resolve()
+      .then(() => this.#run())
+      .finally(() => {
+        this.#running = undefined
+        if (this.#again) this.#wake()
+      })
+  }
+
+  async #run(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false
+      if (this.#table && !(await this.#sync(this.#table))) return
+    }
+  }
+
+  /** False if it failed; it is tried again after a while. */
+  async #sync(table: ReceivedTable): Promise<boolean> {
+    const { kernel, layout, log, now, links, onSync, retryMs = RETRY_MS } = this.#options
+    const planned = this.#planner.plan(table.vips, [table.own4, table.own6])
+    const losses = this.#losses
+    const before = this.#programmed
+    const rules: Rules = {
+      services: kept(before?.rules.services, planned.services),
+      self: planned.self,
+      links: new Set(links()),
+    }
+    const { text, after } = before ? change(layout, before, rules) : replaceAll(layout, rules)
+    if (text !== '') {
+      const began = now()
+      const wrong = await kernel.apply(text)
+      if (wrong !== '') {
+        this.#counts.failures++
+        if (this.#trouble !== wrong) log.error('nft refuses the rules', { err: wrong })
+        this.#trouble = wrong
+        this.#programmed = undefined
+        // What was assumed of the kernel may be wrong: everything anew, at once the first time.
+        if (before) this.#again = true
+        else {
+          clearTimeout(this.#retry)
+          this.#retry = setTimeout(() => this.#wake(), retryMs)
+        }
+        onSync(undefined)
+        return before !== undefined
+      }
+      this.#count(now() - began, before === undefined)
+      if (!before || this.#trouble !== '')
+        log.info('the kernel has the VIPs', {
+          vips: planned.vips,
+          backends: planned.backends,
+          ms: Math.round(now() - began),
+        })
+    }
+    this.#trouble = ''
+    this.#tellCapped(planned)
+    this.#planned = planned
+    // A flush that was noticed while the transaction ran is not forgotten.
+    if (losses === this.#losses) this.#programmed = after
+    const flows = staleFlows(before?.rules.services ?? this.#last, rules.services)
+    this.#last = rules.services
+    if (flows.length > 0) this.#counts.forgotten += await kernel.forget(flows)
+    onSync(table.version)
+    return true
+  }
+
+  /** Services of the last transaction that succeeded, also when the rules were lost since. */
+  #last: Rules['services'] = new Map()
+
+  #count(ms: number, replaced: boolean): void {
+    this.#counts.syncs++
+    if (replaced) this.#counts.replaced++
+    const seconds = ms / 1000
+    const at = SYNC_BOUNDS.findIndex(bound => seconds <= bound)
+    this.#durations[at < 0 ? SYNC_BOUNDS.length : at]!++
+    this.#durations[SYNC_BOUNDS.length + 1]! += seconds
+  }
+
+  #tellCapped({ capped }: Planned): void {
+    const known = new Set(this.#planned?.capped)
+    const fresh = capped.filter(key => !known.has(key))
+    if (fresh.length > 0)
+      this.#options.log.warn('weights or backends were reduced to fit into the slots', {
+        vips: fresh.slice(0, 10),
+        more: Math.max(0, fresh.length - 10),
+      })
+  }
+}
+
+/** The services with those that say the same as before being the same objects, so that nothing is compared twice. */
+const kept = (
+  before: Rules['services'] | undefined,
+  services: Rules['services'],
+): Rules['services'] => {
+  if (!before) return services
+  const same = new Map(services)
+  for (const [key, now] of services) {
+    const was = before.get(key)
+    if (
+      was &&
+      was.slots.length === now.slots.length &&
+      was.slots.every((s, i) => s === now.slots[i])
+    )
+      same.set(key, was)
+  }
+  return same
+}

@@ -1,0 +1,111 @@
+/**
+ * Routes for the addresses of VIPs: without one a connection fails before any
+ * rule sees it, and the route decides which source address it has. They lead
+ * to the loopback with this agent's own address as the source, so that a
+ * backend elsewhere can reply. Marked with a protocol number of our own, so
+ * that no route of anybody else is touched.
+ */
+import { readdirSync } from 'node:fs'
+import { runTool } from './run-tool.ts'
+
+/** rtm_protocol of our routes; free in /etc/iproute2/rt_protos. */
+const PROTOCOL = '178'
+
+export type WantedRoutes = {
+  readonly prefixes: readonly string[]
+  /** Addresses of numeric VIPs, which need a route only where nothing else leads there. */
+  readonly single: readonly string[]
+  /** Source addresses; '' for none. */
+  readonly own4: string
+  readonly own6: string
+}
+
+const familyFlag = (prefix: string): string => (prefix.includes(':') ? '-6' : '-4')
+
+export class Routes {
+  readonly #made = new Map<string, string>()
+
+  /** Makes what is missing; what is wrong, as sentences. */
+  async ensure({ prefixes, single, own4, own6 }: WantedRoutes): Promise<string[]> {
+    const notes: string[] = []
+    for (const prefix of prefixes) {
+      const own = prefix.includes(':') ? own6 : own4
+      if (own === '') {
+        if (!prefix.includes(':'))
+          notes.push(`this host has no address to use as the source of connections to ${prefix}`)
+        continue
+      }
+      const note = await this.#ensure(prefix, own)
+      if (note) notes.push(note)
+    }
+    for (const address of single) {
+      const own = address.includes(':') ? own6 : own4
+      if (own === '') continue
+      const led = await runTool('ip', [familyFlag(address), 'route', 'get', address])
+      if (led.status !== 0 || this.#made.has(address)) {
+        const note = await this.#ensure(address, own)
+        if (note) notes.push(note)
+      }
+    }
+    for (const prefix of [...this.#made.keys()]) {
+      if (prefixes.includes(prefix) || single.includes(prefix)) continue
+      await this.#drop(prefix)
+    }
+    return notes
+  }
+
+  async #ensure(prefix: string, own: string): Promise<string> {
+    const flag = familyFlag(prefix)
+    const { out } = await runTool('ip', [flag, 'route', 'show', 'exact', prefix])
+    const there = out.trim()
+    const ours = new RegExp(`proto ${PROTOCOL}\\b`).test(there)
+    if (there !== '' && !ours)
+      return `${prefix} is routed by somebody else (${there.split('\n')[0]}); it is left alone`
+    this.#made.set(prefix, own)
+    if (ours && there.includes(`src ${own} `)) return ''
+    const made = await runTool('ip', [
+      ...[flag, 'route', 'replace', prefix, 'dev', 'lo', 'src', own, 'proto', PROTOCOL],
+    ])
+    return made.status === 0 ? '' : `no route for ${prefix}: ${made.error}`
+  }
+
+  async #drop(prefix: string): Promise<void> {
+    this.#made.delete(prefix)
+    await runTool('ip', [
+      familyFlag(prefix),
+      'route',
+      'del',
+      prefix,
+      'dev',
+      'lo',
+      'proto',
+      PROTOCOL,
+    ])
+  }
+}
+
+/** Takes all routes of ours away. */
+export const removeRoutes = async (): Promise<void> => {
+  for (const flag of ['-4', '-6']) {
+    const { out } = await runTool('ip', [flag, 'route', 'show', 'proto', PROTOCOL])
+    for (const route of out.split('\n')) {
+      const [prefix = ''] = route.trim().split(' ')
+      if (prefix !== '') await runTool('ip', [flag, 'route', 'del', prefix, 'proto', PROTOCOL])
+    }
+  }
+}
+
+/** Links of this host whose members can meet through it: bridges. */
+export const bridges = (root = '/sys/class/net'): string[] => {
+  try {
+    return readdirSync(root).filter(name => {
+      try {
+        return readdirSync(`${root}/${name}`).includes('bridge') && /^[\w.@:-]{1,15}$/.test(name)
+      } catch {
+        return false
+      }
+    })
+  } catch {
+    return []
+  }
+}
