@@ -88,7 +88,7 @@ class Balance {
   /** Rules of an earlier run are in the kernel: only a whole table may replace them. */
   #adopting = false
   #version = ''
-  #reporting: Promise<void> | undefined
+  #reporting = false
   #reportAgain = false
 
   constructor(config: Config, layout: Layout, missing: readonly string[], log: Log) {
@@ -193,19 +193,20 @@ class Balance {
   /** Tells the daemon what is in the kernel. One report at a time; the last one counts. */
   #report(): void {
     this.#reportAgain = true
-    this.#reporting ??= this.#send().finally(() => (this.#reporting = undefined))
+    if (!this.#reporting) void this.#send()
   }
 
   async #send(): Promise<void> {
-    while (this.#reportAgain) {
+    this.#reporting = true
+    while (this.#reportAgain && this.#received.session !== '') {
       this.#reportAgain = false
       const { session } = this.#received
-      if (session === '') return
       const body = { session, version: this.#version, report: this.#balancer.report(this.#notes) }
       const target = { socket: this.#socket, listen: undefined }
       await askDaemon(target, { method: 'POST', path: '/v1/vips/programmed', body }).catch(
         (er: unknown) => this.#log.debug('the daemon took no report', { err: messageOf(er) }),
       )
     }
+    this.#reporting = false
   }
 }
