@@ -1,11 +1,12 @@
 /**
  * `spartan check`: is this configuration usable, and what would be in effect?
- * It binds nothing, asks nobody, and changes nothing.
+ * It opens what the daemon would open, as the user who runs it; it binds
+ * nothing, asks nobody, and changes nothing.
  */
 import type { Command } from 'commander'
 import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config/config.ts'
 import { codeOf } from '../base/error.ts'
-import { DONE, WRONG, type Io } from './io.ts'
+import { DONE, FAILED, WRONG, type Io } from './io.ts'
 import { examples } from './options.ts'
 
 type Options = { readonly config: string; readonly json?: boolean; readonly quiet?: boolean }
@@ -28,6 +29,10 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
     .action(async (options: Options) => ended(await check(io, options)))
 }
 
+/** The keys that name what cannot be opened, each once. */
+const listOf = (problems: readonly { readonly key: string }[]): string =>
+  [...new Set(problems.map(({ key }) => key))].join(', ')
+
 const check = async (io: Io, { config: file, json, quiet }: Options): Promise<number> => {
   const { loadConfigFile } = await import('../config/load.ts')
   const { effective, showEffective } = await import('../config/effective.ts')
@@ -46,7 +51,16 @@ const check = async (io: Io, { config: file, json, quiet }: Options): Promise<nu
     }
     return WRONG
   }
-  if (json) io.out(`${JSON.stringify({ file, ok: true, values: effective(loaded) }, null, 2)}\n`)
-  else if (!quiet) io.out(showEffective(loaded, file))
-  return DONE
+  const { obstacles } = await import('../control/openings.ts')
+  const problems = await obstacles(loaded.config)
+  const ok = problems.length === 0
+  if (json)
+    io.out(`${JSON.stringify({ file, ok, problems, values: effective(loaded) }, null, 2)}\n`)
+  else {
+    if (!quiet) io.out(showEffective(loaded, file))
+    for (const { key, message } of problems) io.err(`${file}: ${key}: ${message}\n`)
+    if (!ok) io.err(`${file}: the daemon would start, without what needs ${listOf(problems)}\n`)
+  }
+  // Not WRONG: the daemon starts, and DNS with it.
+  return ok ? DONE : FAILED
 }

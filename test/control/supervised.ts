@@ -1,0 +1,76 @@
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { silent, type Log } from '../../src/base/log.ts'
+import type { Part } from '../../src/control/part.ts'
+import { Supervised } from '../../src/control/supervised.ts'
+import { until } from '../fixture/scripted-http.ts'
+
+const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5300] }', {
+  hostname: 'here',
+  networks: [],
+})
+
+const supervised = (part: Partial<Part>) => {
+  const said: string[] = []
+  const note = (msg: string): void => void said.push(msg)
+  const log: Log = { ...silent, error: note, warn: note, info: note }
+  const one = new Supervised({
+    part: { name: 'x', start: () => {}, close: () => {}, ...part },
+    log,
+    random: () => 0,
+    now: Date.now,
+  })
+  return { one, said }
+}
+
+t.test('a part that cannot start is reported once, shown, and tried until it runs', async t => {
+  let tries = 0
+  const { one, said } = supervised({
+    start: () => {
+      if (++tries < 3) throw new Error('the port is taken')
+    },
+  })
+  await one.start(config)
+  t.match(one.status, { state: 'failed', error: 'the port is taken', failures: 1 })
+  t.match(one.trouble(), [{ name: 'x', detail: /the port is taken/ }])
+  await until(() => one.status.state === 'running')
+  t.strictSame(one.trouble(), [])
+  t.strictSame(said, [
+    'a part cannot start, DNS goes on without it; it is tried again',
+    'a part that could not start runs now',
+  ])
+  await one.close(1_000)
+})
+
+t.test('a part that hangs holds up neither a reload nor the end', async t => {
+  const { one, said } = supervised({
+    start: () => new Promise(() => {}),
+    close: () => new Promise(() => {}),
+  })
+  void one.start(config)
+  t.equal(one.status.state, 'starting')
+  t.equal(await one.close(20), false, 'it has not closed')
+  t.strictSame(said, ['a part did not close in time'])
+})
+
+t.test('a reload that throws starts the part anew', async t => {
+  let starts = 0
+  const { one } = supervised({
+    start: () => void starts++,
+    reload: () => {
+      throw new Error('no')
+    },
+  })
+  await one.start(config)
+  await one.reload(config, config)
+  t.equal(starts, 2)
+  t.equal(one.status.state, 'running')
+  await one.close(1_000)
+})
+
+t.test('a part that the configuration does not ask for is off', async t => {
+  const { one } = supervised({ wanted: () => false, start: () => void t.fail('not asked for') })
+  await one.start(config)
+  t.equal(one.status.state, 'off')
+  t.strictSame(one.trouble(), [])
+})
