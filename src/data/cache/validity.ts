@@ -50,12 +50,11 @@ export class Validity {
   }
 
   of(entry: Entry, now: number): Verdict {
-    return verdict(
-      now,
-      entry.expiresAt,
-      entry.staleUntil,
-      entry.epoch === this.epoch || this.#check(entry),
-    )
+    const same = entry.epoch === this.epoch || this.#check(entry)
+    const { expiresAt } = entry
+    // Nearly always fresh: then nobody needs to know how long it may be stale.
+    const staleUntil = now < expiresAt ? expiresAt : entry.staleUntil
+    return verdict(now, expiresAt, staleUntil, same)
   }
 
   /** Whether an answer that is put together out of this entry may be stored. */
