@@ -1,7 +1,8 @@
-// Writes the tables of keys and metrics from the code into the pages beside what they describe.
+// Writes the tables of keys and metrics, and the schema of the file, from the code into deploy/.
 // Usage: npm run tables            (with --check: exit 1 if they are not up to date)
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { APPLIES } from '../dist/config/applies.js'
+import { jsonSchema } from '../dist/config/json-schema.js'
 import { KEYS } from '../dist/config/schema.js'
 import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
 import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
@@ -43,6 +44,9 @@ export const tables = [
   },
 ]
 
+/** What editors check spartan.yaml by. */
+export const schema = `${JSON.stringify(jsonSchema(), null, 2)}\n`
+
 const between = (page, name, text) => {
   const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const from = page.indexOf(open)
@@ -51,14 +55,21 @@ const between = (page, name, text) => {
   return `${page.slice(0, from + open.length)}\n${text}\n${page.slice(to)}`
 }
 
+/** Each page whole: where it is, and what it shall be. */
+const pages = () => [
+  ...tables.map(({ page, name, text }) => [page, before => between(before, name, text)]),
+  ['deploy/spartan.schema.json', () => schema],
+]
+
 if (process.argv[1] && import.meta.url.endsWith(process.argv[1].split('/').pop())) {
-  for (const { page, name, text } of tables) {
+  const check = process.argv.includes('--check')
+  for (const [page, made] of pages()) {
     const path = new URL(`../${page}`, import.meta.url)
-    const before = readFileSync(path, 'utf8')
-    const after = between(before, name, text)
-    if (!process.argv.includes('--check')) writeFileSync(path, after)
+    const before = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    const after = made(before)
+    if (!check) writeFileSync(path, after)
     else if (before !== after) {
-      console.error(`${page}: its table differs from the code; run npm run tables`)
+      console.error(`${page} differs from the code; run npm run tables`)
       process.exitCode = 1
     }
   }

@@ -53,6 +53,8 @@ const addRest = async (
     { addLooks },
     { addKeys },
     { addResolvconf },
+    { addVersion },
+    { addCompletion },
   ] = await Promise.all([
     import('./balance.ts'),
     import('./check.ts'),
@@ -61,6 +63,8 @@ const addRest = async (
     import('./look.ts'),
     import('./keys.ts'),
     import('./resolvconf/command.ts'),
+    import('./version.ts'),
+    import('./completion.ts'),
   ])
   addBalance(program, ended)
   addCheck(program, io, ended)
@@ -69,6 +73,8 @@ const addRest = async (
   addLooks(program, io)
   addKeys(program, io, ended)
   addResolvconf(program, io, ended)
+  addVersion(program, io)
+  addCompletion(program, io)
 }
 
 /** Run one command line (without the interpreter's own words). Never throws; resolves to the exit status. */

@@ -770,6 +770,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
   t.strictSame(program.commands.map(command => command.name()).sort(), [
     'cache',
     'check',
+    'completion',
     'demo',
     'keys',
     'members',
@@ -781,6 +782,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
     'status',
     'top',
     'upstreams',
+    'version',
     'vips',
   ])
   t.strictSame(statuses, [])
