@@ -1,6 +1,7 @@
 /** Completion as the shells do it, and what the version tells. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { version } from '../../src/base/version.ts'
 import { runCli } from '../../src/cli/program.ts'
@@ -53,10 +54,8 @@ for (const shell of ['zsh', 'fish'] as const) {
     for (const word of ['flush', 'limit', 'mesos-dns', 'keys']) t.match(out, word)
     const program = `/usr/bin/${shell}`
     if (!existsSync(program)) return t.comment(`SKIPPED the syntax: no ${shell} here`)
-    const { status, stderr } = spawnSync(program, ['-n', '/dev/stdin'], {
-      input: out,
-      encoding: 'utf8',
-    })
+    const file = join(t.testdir({ script: out }), 'script')
+    const { status, stderr } = spawnSync(program, ['-n', file], { encoding: 'utf8' })
     t.match({ status, stderr }, { status: 0, stderr: '' })
   })
 }
