@@ -34,14 +34,17 @@ export class CacheSnapshot implements Part {
   }
 
   wanted(config: Config): boolean {
+    // A cache that was in use without a file is newer than whatever a file holds.
+    if (config.cache.snapshot === '') this.#restored = true
     return config.cache.snapshot !== ''
   }
 
-  /** Rejects when the folder cannot be had. What is in the file is read once in the life of the process. */
+  /** Rejects when the folder cannot be had. The file is read when the process starts; one that is named later is written. */
   async start({ cache }: Config): Promise<void> {
     this.#path = cache.snapshot
     await mkdir(dirname(this.#path), { recursive: true })
-    if (!this.#restored) {
+    if (this.#restored) await this.#write()
+    else {
       this.#restored = true
       await this.#restore()
     }
