@@ -16,7 +16,6 @@ import { MesosPart } from './mesos/mesos-part.ts'
 import type { Part } from './part.ts'
 import { GossipPart } from './sharing/gossip-part.ts'
 import { VipsPart } from './vips/vips-part.ts'
-import { SHARED_APEXES } from './zones/apexes.ts'
 import { zkZone } from './zones/local-zones.ts'
 import { readRoutes } from './zones/read-routes.ts'
 import { RoutesPart } from './zones/routes-part.ts'
@@ -56,9 +55,11 @@ export class ControlPlane {
       onOpen: () => vips.gossipBegan(),
       onVips: owners => vips.setOthers(owners),
       onZone: (apex, change, loaded) => zones.fed(apex, change, loaded, 'gossip'),
-      onSynced: () => {
-        for (const apex of SHARED_APEXES)
-          zones.publisher.publish(apex, { kind: 'patch', set: [], drop: [] }, true)
+      onSynced: apexes => {
+        for (const apex of apexes) {
+          const of = zones.publisher.zone(apex) ?? new Map()
+          zones.publisher.publish(apex, { kind: 'patch', set: [], drop: [], of }, true)
+        }
       },
     })
     const masters = new MastersPart({

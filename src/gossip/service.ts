@@ -12,7 +12,7 @@ import { loadKeyring, type Keyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
 import { UdpTcpBody } from './net/udp-tcp.ts'
 import { createRecords, type Records } from './records/records.ts'
-import type { Cap, Key, Limits } from './records/types.ts'
+import { type Cap, defaultLimits, type Key, type Limits } from './records/types.ts'
 import type { Member } from './rider.ts'
 import { createRing, type Ring, type RingStatus } from './ring.ts'
 
@@ -163,6 +163,11 @@ export class Gossip {
   readKeyring(file: string): void {
     const read = loadKeyring(file)
     this.#keyring?.adopt(read)
+  }
+
+  /** Octets of zones that one node may publish. */
+  get zoneBytes(): number {
+    return this.#options.limits?.zoneBytes ?? defaultLimits.zoneBytes
   }
 
   members(): Member[] {

@@ -31,8 +31,8 @@ export type GossipPartOptions = Environment & {
   readonly onOpen: () => void
   readonly onVips: (owners: readonly OwnerVips[]) => void
   readonly onZone: (apex: string, change: ZoneChange, loaded: boolean) => void
-  /** What nobody has published by now does not exist. */
-  readonly onSynced: () => void
+  /** What nobody has published by now in these zones does not exist. */
+  readonly onSynced: (apexes: readonly string[]) => void
   /** A zone as it is served here now. */
   readonly zone: (apex: string) => ZoneMap | undefined
 }
@@ -90,7 +90,8 @@ export class GossipPart implements Part {
       log,
       onVips,
       onZone: (apex, change) => onZone(apex, change, gossip.records.synced),
-      now: Date.now,
+      zoneBytes: gossip.zoneBytes,
+      now: () => performance.now(),
     })
     this.#gathering = new ZoneGathering({
       publish: (apex, change) => this.#share(apex, change),
@@ -99,7 +100,12 @@ export class GossipPart implements Part {
     this.#shared.refresh()
     this.publishFacts()
     if (this.#vips) this.#shared.publishVips(this.#vips)
-    void gossip.synced.then(onSynced)
+    void gossip.synced.then(() => {
+      this.#shared?.refresh()
+      const zones = this.#shared?.zones() ?? []
+      // Names of a zone that nobody publishes do not exist; one that is not whole is awaited.
+      onSynced(zones.filter(({ from, whole }) => from === '' || whole).map(({ apex }) => apex))
+    })
     onOpen()
     return gossip
   }
@@ -199,7 +205,14 @@ export class GossipPart implements Part {
   }
 
   status(): readonly Reason[] {
-    return this.#keyringTrouble === '' ? [] : [{ name: 'keyring', detail: this.#keyringTrouble }]
+    const reasons: Reason[] = []
+    if (this.#keyringTrouble !== '') reasons.push({ name: 'keyring', detail: this.#keyringTrouble })
+    for (const { apex, over, octets, missing, from, whole } of this.#shared?.zones() ?? []) {
+      if (over) reasons.push({ name: apex, detail: `${octets} octets have no room in the gossip` })
+      if (missing > 0 && !whole)
+        reasons.push({ name: apex, detail: `${missing} pieces of the zone of ${from} are missing` })
+    }
+    return reasons
   }
 
   routes(): readonly Route[] {

@@ -1,20 +1,13 @@
 /**
- * What travels in the gossip's values: VIP records, pieces of zones, facts of
- * a node. JSON, the zones deflated; a reader takes what it knows and leaves
- * the rest, so that newer nodes may say more. Decoding never throws: a value
- * that is none gives undefined.
+ * VIP records and facts of a node as values of the gossip, in JSON. A reader
+ * takes what it knows and leaves the rest, so that newer nodes may say more.
+ * Decoding never throws: octets that are no such value give undefined.
  */
-import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import type { Owner, RRset } from '../../boundary/messages.ts'
 import { canonicalIp } from '../../base/ip.ts'
 import { MAX_WEIGHT, VipCollector, type VipRecord } from '../../vip/record.ts'
 import { isName } from '../../boundary/zone.ts'
 
-/** A piece of a zone inflated; 256 of them hold 100,000 names. */
-const MOST_INFLATED = 1024 * 1024
 const MOST_BACKENDS = 4_096
-const MOST_DATA = 1_024
-const ZONE_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'SRV'])
 
 /** Facts of a node, as `/v1/nodes` shows them. */
 export type NodeFacts = {
@@ -81,66 +74,6 @@ export const decodeVip = (bytes: Uint8Array): VipRecord | undefined => {
   const collector = new VipCollector()
   collector.add({ protocol: p, name: n, ip: i, port: o }, backends)
   return collector.records()[0]
-}
-
-export const encodeOwners = (owners: Iterable<Owner>): Uint8Array =>
-  deflateRawSync(
-    JSON.stringify(
-      Array.from(owners, ([name, rrsets]) => [name, rrsets.map(r => [r.type, r.ttl, ...r.data])]),
-    ),
-    { level: 1 },
-  )
-
-/** Owners below `apex` with the records that a zone in the gossip may have. */
-export const decodeOwners = (bytes: Uint8Array, apex: string): Owner[] | undefined => {
-  let text: Buffer
-  try {
-    text = inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED })
-  } catch {
-    return undefined
-  }
-  const value = parsed(text)
-  if (!Array.isArray(value)) return undefined
-  return value.flatMap((one: unknown) => {
-    if (!Array.isArray(one)) return []
-    const [name, sets] = one as unknown[]
-    if (
-      typeof name !== 'string' ||
-      !Array.isArray(sets) ||
-      (name !== apex && !name.endsWith(`.${apex}`)) ||
-      !isName(name)
-    )
-      return []
-    const rrsets = sets.flatMap(decodeSet)
-    return rrsets.length > 0 ? [[name, rrsets] as const] : []
-  })
-}
-
-const decodeSet = (set: unknown): RRset[] => {
-  if (!Array.isArray(set) || set.length > MOST_DATA + 2) return []
-  const [type, ttl, ...data] = set as unknown[]
-  if (
-    typeof type !== 'string' ||
-    !ZONE_TYPES.has(type) ||
-    typeof ttl !== 'number' ||
-    !(ttl >= 0 && ttl < 2 ** 31)
-  )
-    return []
-  const good = data.filter(
-    (datum): datum is string => typeof datum === 'string' && isRdata(type, datum),
-  )
-  return good.length > 0 ? [{ type, ttl: Math.trunc(ttl), data: good }] : []
-}
-
-const isRdata = (type: string, datum: string): boolean => {
-  if (type === 'A') return canonicalIp(datum) === datum && !datum.includes(':') && datum !== ''
-  if (type === 'AAAA') return canonicalIp(datum) === datum && datum.includes(':')
-  const [priority, weight, port, target, more] = datum.split(' ')
-  return (
-    more === undefined &&
-    [priority, weight, port].every(n => /^\d{1,5}$/.test(n ?? '') && Number(n) < 65_536) &&
-    isName(target ?? '')
-  )
 }
 
 export const encodeNode = (facts: NodeFacts): Uint8Array => Buffer.from(JSON.stringify(facts))

@@ -1,30 +1,21 @@
 /**
- * Between the control plane and the gossip's records: our VIPs, the zones the
- * leading master's node makes, and facts of this node go out; everybody's
- * come back as owners and zones.
- *
- * A zone travels in pieces, names sorted into them by hash, so that a change
- * sends one piece. Its `head` says since when its owner has been making it:
- * after a failover two nodes may claim one zone, and the later one counts.
- * The head goes out after the pieces, so that nobody follows a maker who has
- * said nothing yet; and pieces are made and read a few a turn.
+ * Between the control plane and the gossip's records: the VIPs and the facts
+ * of this node go out, and so do the zones while its master leads; what all
+ * nodes say comes back as owners of VIPs and as zones. How a zone is cut into
+ * pieces is in zone-piece.ts, who publishes it in zone-head.ts.
  */
-import type { Owner, RRset } from '../../boundary/messages.ts'
 import type { Log } from '../../base/log.ts'
-import type { Entry, Key } from '../../gossip/records/types.ts'
 import { Pace } from '../../base/pace.ts'
-import {
-  decodeNode,
-  decodeOwners,
-  encodeNode,
-  encodeOwners,
-  encodeVip,
-  type NodeFacts,
-} from './shared-codec.ts'
-import { SharedVips } from './shared-vips.ts'
-import type { OwnerVips } from '../../vip/table.ts'
+import type { ZoneChange } from '../../boundary/zone.ts'
+import type { Entry, Key } from '../../gossip/records/types.ts'
 import { vipKey, type VipRecord } from '../../vip/record.ts'
-import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
+import type { OwnerVips } from '../../vip/table.ts'
+import { decodeNode, encodeNode, encodeVip, type NodeFacts } from './shared-codec.ts'
+import { SharedVips } from './shared-vips.ts'
+import { claimOf, ZoneReader } from './zone-reader.ts'
+import { type Claim } from './zone-head.ts'
+import { pieceIn } from './zone-piece.ts'
+import { ZoneWriter } from './zone-writer.ts'
 
 /** The records of the gossip, as far as they are needed here. */
 export interface SharedRecords {
@@ -40,51 +31,60 @@ export type SharedOptions = {
   readonly node: string
   /** Zones that may come from the gossip. */
   readonly apexes: readonly string[]
+  /** Octets that the zones of one node may take in the records. */
+  readonly zoneBytes: number
   readonly log: Log
   readonly onVips: (owners: readonly OwnerVips[]) => void
-  /** A zone as another node makes it. */
+  /** A zone as another node publishes it; only ever a whole one. */
   readonly onZone: (apex: string, change: ZoneChange) => void
-  /** Unix milliseconds. */
+  /** Whether this node's own master leads now, so that it insists on publishing a zone. Default: never. */
+  readonly leads?: () => boolean
+  /** Milliseconds, monotonic. */
   readonly now: () => number
 }
 
-const PIECES = 256
-/** VIPs are merged at once, and at most this often while changes come in. */
-const PACE_MS = 50
-
-/** Pieces made or read in one turn: 240 names each of 10,000 tasks' zone, a millisecond apiece. */
-const PIECES_A_TURN = 4
-
-type OwnZone = {
-  readonly pieces: Map<number, Map<string, readonly RRset[]>>
-  readonly since: number
-  /** Pieces that changed and were not published since. */
-  readonly dirty: Set<number>
-  /** Whether the others know that we make it. */
-  headed: boolean
-  turn: NodeJS.Immediate | undefined
+/** A zone of the gossip as this node sees it. */
+export type SharedZone = {
+  readonly apex: string
+  /** The node that publishes it, '' while none does; its term; and whether that is this node. */
+  readonly from: string
+  readonly term: number
+  readonly ours: boolean
+  /** Pieces that its head names, and those that have not come. */
+  readonly pieces: number
+  readonly missing: number
+  /** Whether a whole zone is served. */
+  readonly whole: boolean
+  /** Octets of the zone in the records. */
+  readonly octets: number
+  /** It does not fit its budget, so that it is not published. */
+  readonly over: boolean
+  /** Zones of others that could not be read. */
+  readonly refused: number
 }
 
-/** What is being read of a zone that another makes. */
-type Reading = {
-  /** It was somebody else's before: all of it is new. */
-  readonly whole: boolean
-  readonly maker: string
-  readonly pieces: Set<number>
-  readonly set: Map<string, readonly RRset[]>
-  readonly drop: Set<string>
-  turn: NodeJS.Immediate | undefined
+/** VIPs are merged at once, and at most this often while changes come in. */
+const PACE_MS = 50
+/** Two masters that both believe they lead outbid each other at this pace, then half as often each time. */
+const RECLAIM_MS = 1_000
+const RECLAIM_MOST_MS = 64_000
+
+type Zone = {
+  readonly apex: string
+  readonly reader: ZoneReader
+  writer: ZoneWriter | undefined
+  claim: Claim | undefined
+  reclaimMs: number
+  reclaim: NodeJS.Timeout | undefined
+  /** It was said that the zone does not fit. */
+  saidOver: boolean
 }
 
 export class Shared {
   readonly #options: SharedOptions
   readonly #vips: SharedVips
   readonly #ownVips = new Map<string, string>()
-  readonly #ownZones = new Map<string, OwnZone>()
-  /** Who makes each zone, as last served. */
-  readonly #makers = new Map<string, string>()
-  readonly #served = new Map<string, Map<number, readonly Owner[]>>()
-  readonly #reading = new Map<string, Reading>()
+  readonly #zones: readonly Zone[]
   readonly #stop: () => void
   readonly #pace = new Pace(PACE_MS)
   #timer: NodeJS.Timeout | undefined
@@ -93,14 +93,31 @@ export class Shared {
   constructor(options: SharedOptions) {
     this.#options = options
     this.#vips = new SharedVips(options.records)
+    this.#zones = options.apexes.map(apex => ({
+      apex,
+      reader: new ZoneReader({
+        apex,
+        lookup: key => options.records.lookup(key),
+        onZone: change => options.onZone(apex, change),
+        log: options.log,
+      }),
+      writer: undefined,
+      claim: undefined,
+      reclaimMs: RECLAIM_MS,
+      reclaim: undefined,
+      saidOver: false,
+    }))
     this.#stop = options.records.onChange(keys => this.#changed(keys))
   }
 
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
-    for (const { turn } of [...this.#ownZones.values(), ...this.#reading.values()])
-      clearImmediate(turn)
+    for (const { reader, writer, reclaim } of this.#zones) {
+      reader.close()
+      writer?.close()
+      clearTimeout(reclaim)
+    }
     this.#stop()
   }
 
@@ -108,7 +125,33 @@ export class Shared {
   refresh(): void {
     this.#vips.allChanged()
     this.#timer ??= setTimeout(() => this.#mergeVips(), 0)
-    for (const apex of this.#options.apexes) this.#follow(apex, [])
+    for (const zone of this.#zones) this.#follow(zone, [])
+  }
+
+  /** Every zone as this node sees it. */
+  zones(): SharedZone[] {
+    const { node } = this.#options
+    return this.#zones.map(({ apex, reader, writer, claim }) => {
+      const ours = writer !== undefined && claim?.owner === node
+      const { from, term, ...status } = reader.status
+      return {
+        apex,
+        from: claim?.owner ?? from,
+        term: claim?.head.term ?? term,
+        ours,
+        pieces: claim?.head.hashes.size ?? 0,
+        missing: ours ? 0 : status.missing,
+        whole: ours || status.whole,
+        octets: writer ? writer.octets : status.octets,
+        over: writer?.over ?? false,
+        refused: reader.refused,
+      }
+    })
+  }
+
+  /** Octets that the zones of one node may take. */
+  get zoneBytes(): number {
+    return this.#options.zoneBytes
   }
 
   /** This node's own VIPs, all of them. */
@@ -130,47 +173,52 @@ export class Shared {
     }
   }
 
-  /** What this node makes of the leading master's state. It is the zone's maker until another is, later. */
+  /** What this node's master says of a zone. This node publishes it until another claims it later. */
   publishZone(apex: string, change: ZoneChange): void {
-    const zone = this.#own(apex)
-    const put = (name: string, rrsets: readonly RRset[] | undefined): void => {
-      const piece = pieceOf(name)
-      const names = zone.pieces.get(piece) ?? new Map<string, readonly RRset[]>()
-      if (rrsets) names.set(name, rrsets)
-      else names.delete(name)
-      zone.pieces.set(piece, names)
-      zone.dirty.add(piece)
-    }
-    if (change.kind === 'full') {
-      for (const names of zone.pieces.values())
-        for (const name of names.keys()) if (!change.zone.has(name)) put(name, undefined)
-      for (const [name, rrsets] of change.zone) put(name, rrsets)
-    } else {
-      for (const [name, rrsets] of change.set) put(name, rrsets)
-      for (const name of change.drop) put(name, undefined)
-    }
-    if (!zone.turn) this.#publishPieces(apex, zone)
+    const zone = this.#zones.find(one => one.apex === apex)
+    if (!zone) return
+    zone.writer ??= this.#newWriter(zone)
+    zone.writer.change(change)
   }
 
-  /** Some of what changed now, the rest in the next turns; then that we make it. */
-  #publishPieces(apex: string, zone: OwnZone): void {
-    let left = PIECES_A_TURN
-    for (const piece of zone.dirty) {
-      if (left-- === 0) {
-        zone.turn = setImmediate(() => {
-          zone.turn = undefined
-          this.#publishPieces(apex, zone)
-        })
-        return
-      }
-      zone.dirty.delete(piece)
-      const names = zone.pieces.get(piece)!
-      if (names.size > 0) this.#publish(pieceKey(apex, piece), encodeOwners(names))
-      else this.#options.records.withdraw(pieceKey(apex, piece))
-    }
-    if (zone.headed) return
-    zone.headed = true
-    this.#publish(headKey(apex), Buffer.from(String(zone.since)))
+  #newWriter(zone: Zone): ZoneWriter {
+    const { records, zoneBytes } = this.#options
+    return new ZoneWriter({
+      apex: zone.apex,
+      publish: (key, value) => this.#publish(key, value),
+      withdraw: key => void records.withdraw(key),
+      fits: octets => {
+        const others = this.#zones.filter(one => one !== zone)
+        return (
+          others.reduce((sum, { writer }) => sum + (writer?.publishedOctets ?? 0), octets) <=
+          zoneBytes
+        )
+      },
+      nextTerm: () => this.#nextTerm(zone),
+      onPublished: () => this.#published(zone),
+    })
+  }
+
+  /** The term that is best now if it is ours, else one above it. */
+  #nextTerm({ apex, writer }: Zone): number {
+    const best = claimOf(apex, key => this.#options.records.lookup(key))
+    if (!best) return (writer?.term ?? 0) || 1
+    return best.owner === this.#options.node ? best.head.term : best.head.term + 1
+  }
+
+  #published(zone: Zone): void {
+    const { log, zoneBytes } = this.#options
+    const { apex, writer } = zone
+    if (!writer) return
+    if (writer.over && !zone.saidOver)
+      log.warn('a zone has no room in the gossip: other nodes keep the last one that had', {
+        zone: apex,
+        octets: writer.octets,
+        most: zoneBytes,
+      })
+    if (!writer.over && zone.saidOver)
+      log.info('the zone has room in the gossip again', { zone: apex })
+    zone.saidOver = writer.over
   }
 
   publishNode(facts: NodeFacts): void {
@@ -184,23 +232,9 @@ export class Shared {
     ).filter(facts => facts !== undefined)
   }
 
-  /** Whether this node is the one that makes a zone now. */
+  /** Whether this node is the one that publishes a zone now. */
   makes(apex: string): boolean {
-    return this.#ownZones.has(apex)
-  }
-
-  #own(apex: string): OwnZone {
-    const had = this.#ownZones.get(apex)
-    if (had) return had
-    const zone: OwnZone = {
-      pieces: new Map(),
-      since: this.#options.now(),
-      dirty: new Set(),
-      headed: false,
-      turn: undefined,
-    }
-    this.#ownZones.set(apex, zone)
-    return zone
+    return this.#zones.some(zone => zone.apex === apex && zone.writer !== undefined)
   }
 
   #publish(key: Key, value: Uint8Array): void {
@@ -217,15 +251,14 @@ export class Shared {
     for (const { kind, name } of keys) {
       if (kind !== 'vip') continue
       this.#vips.changed(name)
-      // a wall clock that goes back must not hold it up
-      const wait = Math.min(PACE_MS, this.#pace.wait(this.#options.now()))
-      this.#timer ??= setTimeout(() => this.#mergeVips(), wait)
+      this.#timer ??= setTimeout(() => this.#mergeVips(), this.#pace.wait(this.#options.now()))
     }
-    for (const apex of this.#options.apexes) {
-      const touched = keys
-        .flatMap(key => (key.kind === 'zone' ? [pieceIn(key.name, apex)] : []))
-        .filter(piece => piece !== undefined)
-      if (touched.length > 0) this.#follow(apex, touched)
+    for (const zone of this.#zones) {
+      const touched = keys.flatMap(key =>
+        key.kind === 'zone' ? [pieceIn(key.name, zone.apex)] : [],
+      )
+      const pieces = touched.filter(piece => typeof piece === 'number')
+      if (pieces.length > 0 || touched.includes('head')) this.#follow(zone, pieces)
     }
   }
 
@@ -236,116 +269,42 @@ export class Shared {
     this.#options.onVips(this.#vips.owners())
   }
 
-  /** Serves what the zone's maker says; -1 among the pieces is its head. */
-  #follow(apex: string, pieces: readonly number[]): void {
-    const { node } = this.#options
-    // About to be ours: the others hear of it when they can have all of it.
-    if (this.#ownZones.get(apex)?.headed === false) return
-    const maker = this.#makerOf(apex)
-    if (maker === undefined) return
-    let reading = this.#reading.get(apex)
-    if (reading && reading.maker !== maker) {
-      // Half of it is read already: whoever makes it now is read from the start.
-      clearImmediate(reading.turn)
-      this.#reading.delete(apex)
-      this.#makers.delete(apex)
-      reading = undefined
+  /** Serves what the node with the best claim says; these pieces have changed. */
+  #follow(zone: Zone, pieces: readonly number[]): void {
+    const { node, records, leads } = this.#options
+    const { reader, writer } = zone
+    const claim = (zone.claim = claimOf(zone.apex, key => records.lookup(key)))
+    // We are about to claim it: the others hear of that when they can have all of it.
+    if (writer && writer.term === 0) return
+    if (writer && (!claim || claim.owner === node)) {
+      // It is served from its source, not by way of the gossip.
+      zone.reclaimMs = claim ? RECLAIM_MS : zone.reclaimMs
+      return reader.rest()
     }
-    if (maker === node) {
-      // We serve it from its source, not by way of the gossip.
-      this.#makers.set(apex, maker)
-      return
-    }
-    this.#yield(apex)
-    if (!reading) {
-      const whole = this.#makers.get(apex) !== maker
-      if (whole) this.#served.set(apex, new Map())
-      const all = whole ? Array.from({ length: PIECES }, (_, i) => i) : []
-      reading = {
-        whole,
-        maker,
-        pieces: new Set(all),
-        set: new Map(),
-        drop: new Set(),
-        turn: undefined,
-      }
-      this.#reading.set(apex, reading)
-    }
-    for (const piece of pieces) if (piece >= 0) reading.pieces.add(piece)
-    if (!reading.turn) this.#read(apex, reading)
+    if (writer && leads?.()) return this.#reclaim(zone)
+    if (writer) this.#yield(zone)
+    reader.take(claim, pieces)
   }
 
-  /** Some of what is to be read now, the rest in the next turns; then it is served. */
-  #read(apex: string, reading: Reading): void {
-    const { records, onZone } = this.#options
-    const served = this.#served.get(apex) ?? new Map<number, readonly Owner[]>()
-    this.#served.set(apex, served)
-    let left = PIECES_A_TURN
-    for (const piece of reading.pieces) {
-      const entry = records.lookup(pieceKey(apex, piece)).find(e => e.owner === reading.maker)
-      if (entry && left-- === 0) {
-        reading.turn = setImmediate(() => {
-          reading.turn = undefined
-          this.#read(apex, reading)
-        })
-        return
-      }
-      reading.pieces.delete(piece)
-      const owners = (entry && decodeOwners(entry.value, apex)) ?? []
-      for (const [name] of served.get(piece) ?? []) {
-        reading.set.delete(name)
-        reading.drop.add(name)
-      }
-      for (const [name, rrsets] of owners) {
-        reading.drop.delete(name)
-        reading.set.set(name, rrsets)
-      }
-      if (owners.length > 0) served.set(piece, owners)
-      else served.delete(piece)
-    }
-    this.#reading.delete(apex)
-    this.#makers.set(apex, reading.maker)
-    if (reading.whole) onZone(apex, { kind: 'full', zone: wholeOf(served) })
-    else onZone(apex, { kind: 'patch', set: [...reading.set], drop: [...reading.drop] })
+  /** Somebody has a claim above ours although our master leads: go above it, ever more seldom. */
+  #reclaim(zone: Zone): void {
+    if (zone.reclaim) return
+    zone.reclaim = setTimeout(() => {
+      zone.reclaim = undefined
+      const claim = claimOf(zone.apex, key => this.#options.records.lookup(key))
+      if (claim && claim.owner !== this.#options.node && this.#options.leads?.())
+        zone.writer?.reclaim()
+      else this.#follow(zone, [])
+    }, zone.reclaimMs)
+    zone.reclaimMs = Math.min(RECLAIM_MOST_MS, zone.reclaimMs * 2)
   }
 
-  /** The owner of the latest head; by name between equals, so that all nodes agree. */
-  #makerOf(apex: string): string | undefined {
-    let best: { owner: string; since: number } | undefined
-    for (const { owner, value } of this.#options.records.lookup(headKey(apex))) {
-      const since = Number(Buffer.from(value).toString())
-      if (!Number.isFinite(since)) continue
-      if (!best || since > best.since || (since === best.since && owner > best.owner))
-        best = { owner, since }
-    }
-    return best?.owner
+  /** Another publishes it now: what we said of it goes. */
+  #yield(zone: Zone): void {
+    zone.writer?.withdraw()
+    zone.writer = undefined
+    zone.saidOver = false
   }
-
-  /** Another makes it now: what we said of it goes. */
-  #yield(apex: string): void {
-    const zone = this.#ownZones.get(apex)
-    if (!zone) return
-    this.#ownZones.delete(apex)
-    clearImmediate(zone.turn)
-    const { records } = this.#options
-    for (const piece of zone.pieces.keys()) records.withdraw(pieceKey(apex, piece))
-    records.withdraw(headKey(apex))
-  }
-}
-
-const wholeOf = (served: ReadonlyMap<number, readonly Owner[]>): ZoneMap =>
-  new Map([...served.values()].flat())
-
-const headKey = (apex: string): Key => ({ kind: 'zone', name: `${apex} head` })
-const pieceKey = (apex: string, piece: number): Key => ({ kind: 'zone', name: `${apex} ${piece}` })
-
-/** The piece of `apex` that a key is, -1 for its head, undefined for another's. */
-const pieceIn = (name: string, apex: string): number | undefined => {
-  if (!name.startsWith(`${apex} `)) return undefined
-  const rest = name.slice(apex.length + 1)
-  if (rest === 'head') return -1
-  const piece = Number(rest)
-  return Number.isInteger(piece) && piece >= 0 && piece < PIECES ? piece : undefined
 }
 
 /** Whether gossip may fill a key: VIPs and nodes, and pieces of the zones named. */
@@ -353,9 +312,3 @@ export const mayShare =
   (apexes: readonly string[]) =>
   (key: Key): boolean =>
     key.kind !== 'zone' || apexes.some(apex => pieceIn(key.name, apex) !== undefined)
-
-const pieceOf = (name: string): number => {
-  let h = 0x811c9dc5
-  for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193)
-  return (h ^ (h >>> 16)) & (PIECES - 1)
-}

@@ -5,7 +5,7 @@
  */
 import type { RRset } from '../../boundary/messages.ts'
 import { Pace } from '../../base/pace.ts'
-import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
+import type { ZoneChange } from '../../boundary/zone.ts'
 
 export type ZoneGatheringOptions = {
   readonly publish: (apex: string, change: ZoneChange) => void
@@ -19,7 +19,7 @@ const EVERY_MS = 1_000
 
 type Waiting = {
   readonly pace: Pace
-  full: ZoneMap | undefined
+  full: Extract<ZoneChange, { kind: 'full' }> | undefined
   /** What each name holds since then; undefined is gone. */
   readonly names: Map<string, readonly RRset[] | undefined>
   timer: NodeJS.Timeout | undefined
@@ -37,7 +37,7 @@ export class ZoneGathering {
   take(apex: string, change: ZoneChange): void {
     const zone = this.#zone(apex)
     if (change.kind === 'full') {
-      zone.full = change.zone
+      zone.full = change
       zone.names.clear()
     } else {
       for (const [name, rrsets] of change.set) zone.names.set(name, rrsets)
@@ -71,7 +71,7 @@ export class ZoneGathering {
     const names = [...zone.names]
     zone.full = undefined
     zone.names.clear()
-    if (full) publish(apex, { kind: 'full', zone: full })
+    if (full) publish(apex, full)
     if (names.length === 0) return
     const set = names.flatMap(([name, rrsets]) => (rrsets ? [[name, rrsets] as const] : []))
     const drop = names.flatMap(([name, rrsets]) => (rrsets ? [] : [name]))

@@ -30,7 +30,7 @@ const PACKET_ANSWER = 8_192
 /** Octets of deltas after which a stream's answer ends; what is left is asked for again. 1 ms to make, 1 to take. */
 const PAGE = 65_536
 /** One owner's whole state at its caps, with what the ops add to it. */
-const WHOLE_MOST = 524_288
+export const WHOLE_MOST = 10 * 1024 * 1024
 /** Owners told of in one answer on a stream, about: 1 ms to list, 1 to compare. */
 const LIST_MOST = 2_000
 /** Type, version, mask, tags and lengths. */

@@ -10,10 +10,12 @@ import { VERSION } from './message.ts'
 
 const ENVELOPE = 0x9e
 const DEFLATED = 1
-/** Octets of an envelope, inflated: the list of all owners (400 kB) or a page of deltas with room to spare. */
-export const MAX_ENVELOPE = 1_048_576
+/** Octets of an envelope, inflated: one owner's whole state at its caps, with room to spare. */
+export const MAX_ENVELOPE = 12 * 1024 * 1024
 /** Below this deflating saves nothing worth its time. */
 const SMALL = 512
+/** Above it, too: that much is pieces of zones, which are deflated already. */
+const LARGE = 512 * 1024
 
 /** Messages as one envelope. */
 export const seal = (messages: readonly Uint8Array[]): Buffer => {
@@ -24,24 +26,23 @@ export const seal = (messages: readonly Uint8Array[]): Buffer => {
   }
   const plain = w.bytes.subarray(0, w.at)
   // Level 1: 1 ms for a page of 128 kB, and already a third of its size.
-  const body = plain.length < SMALL ? plain : deflateRawSync(plain, { level: 1 })
+  const body =
+    plain.length < SMALL || plain.length > LARGE ? plain : deflateRawSync(plain, { level: 1 })
   return Buffer.concat([Buffer.of(ENVELOPE, VERSION, body === plain ? 0 : DEFLATED), body])
 }
 
-/** The messages of an envelope; undefined if it is none, or larger than one may be. */
-export const unseal = (octets: Uint8Array): Buffer[] | undefined => {
+/** Octets of a question, inflated: the list of all owners takes 400 kB. */
+export const MAX_QUESTION = 1_048_576
+
+/** The messages of an envelope; undefined if it is none, or inflates to more than `most` octets. */
+export const unseal = (octets: Uint8Array, most = MAX_ENVELOPE): Buffer[] | undefined => {
   const bytes = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
-  if (
-    bytes.length < 3 ||
-    bytes.length > MAX_ENVELOPE ||
-    bytes[0] !== ENVELOPE ||
-    bytes[1] !== VERSION
-  )
+  if (bytes.length < 3 || bytes.length > most || bytes[0] !== ENVELOPE || bytes[1] !== VERSION)
     return undefined
   let body = bytes.subarray(3)
   if ((bytes[2] as number) & DEFLATED) {
     try {
-      body = inflateRawSync(body, { maxOutputLength: MAX_ENVELOPE })
+      body = inflateRawSync(body, { maxOutputLength: most })
     } catch {
       return undefined // zlib says by throwing that these octets are not deflated, or too many
     }

@@ -3,6 +3,7 @@
  * delta that is old does nothing, one that leaves a gap does nothing but say
  * so. An owner's newer epoch replaces its older one whole.
  */
+import { capOf, type Held, ZONE_KIND } from './caps.ts'
 import { type Delta, NOTICE, Ops, WHOLE } from './delta.ts'
 import { ownerHash } from './hash.ts'
 import { isNewer, type Owner } from './owner.ts'
@@ -62,7 +63,7 @@ export class Merger {
       if (owner.epoch !== delta.epoch || owner.busy || this.#replica.byId(owner.id) !== owner)
         return undefined
       if (ops.version <= owner.version) continue
-      const cap = this.#put(owner, ops, now, 0, owner.count, owner.bytes, 0)
+      const cap = this.#put(owner, ops, now, 0, owner, 0)
       if (cap) return cap
       this.#replica.advance(owner, delta.epoch, ops.version)
       yield
@@ -121,23 +122,19 @@ export class Merger {
     owner.busy = true
     const table = this.#table
     let reached = delta.to
-    let count = 0
-    let bytes = 0
+    const held: Held = { count: 0, bytes: 0, zoneCount: 0, zoneBytes: 0 }
     let leftovers = owner.count + owner.tombs
     let stuck: Cap | undefined
     const ops = new Ops(delta)
     while (ops.next()) {
       const rows = table.rows
-      stuck = this.#put(owner, ops, now, MARKED, count, bytes, leftovers)
+      stuck = this.#put(owner, ops, now, MARKED, held, leftovers)
       if (stuck) {
         reached = ops.version - 1
         break
       }
       if (table.rows === rows) leftovers--
-      if (ops.valueLength >= 0) {
-        count++
-        bytes += ops.keyLength + ops.valueLength
-      }
+      if (ops.valueLength >= 0) grow(held, ops)
       yield
     }
     for (let e = owner.head, next = 0; e !== 0; e = next) {
@@ -156,26 +153,39 @@ export class Merger {
     return stuck ? this.#block(owner, stuck, now) : 'applied'
   }
 
-  /** One op; the cap that forbids it, if one does. `count`, `bytes` and `leftovers` are what the caps are judged by. */
+  /**
+   * One op; the cap that forbids it, if one does. `held` and `leftovers` are what the caps are
+   * judged by. A delta may tell of a value that grew and only later of the one that shrank for
+   * it, so new values may make an owner twice as large; it keeps to its caps itself.
+   */
   #put(
     owner: Owner,
     ops: Ops,
     now: number,
     mark: number,
-    count: number,
-    bytes: number,
+    held: Held,
     leftovers: number,
   ): Cap | undefined {
     const octets = ops.reader.bytes
     const k = this.#table.keys.find(octets, ops.keyAt, ops.keyLength)
-    if (ops.valueLength >= 0 && (k === 0 || this.#table.find(k, owner.id) === 0)) {
+    if (ops.valueLength >= 0) {
+      const table = this.#table
       const limits = this.#limits
-      if (
-        count >= limits.ownerEntries ||
-        bytes + ops.keyLength + ops.valueLength > limits.ownerBytes
+      const e = k === 0 ? 0 : table.find(k, owner.id)
+      const known = held === owner && e !== 0
+      const had = e === 0 ? 0 : ops.keyLength + (table.length[e] as number)
+      const size = ops.keyLength + ops.valueLength
+      const cap = capOf(
+        limits,
+        held,
+        octets[ops.keyAt] as number,
+        known ? 0 : 1,
+        known ? size - had : size,
+        held === owner ? 2 : 1,
       )
-        return 'owner-cap'
-      if (this.#table.rows - leftovers >= limits.entries) return 'total-cap'
+      if (cap) return cap
+      if (e === 0 && table.rows - leftovers >= limits.entries) return 'total-cap'
+      if (size > had && table.bytes + size - had > limits.bytes) return 'total-cap'
     }
     this.#counts.opsIn++
     this.#replica.write(
@@ -191,4 +201,14 @@ export class Merger {
     )
     return undefined
   }
+}
+
+/** One entry more of a state that is put in the place of another. */
+const grow = (held: Held, ops: Ops): void => {
+  const octets = ops.keyLength + ops.valueLength
+  held.count++
+  held.bytes += octets
+  if (ops.reader.bytes[ops.keyAt] !== ZONE_KIND) return
+  held.zoneCount++
+  held.zoneBytes += octets
 }

@@ -10,6 +10,7 @@
  *
  * What the caps keep out waits: whatever we change or withdraw may make room.
  */
+import { capOf } from './caps.ts'
 import { MAX_EPOCH } from './delta.ts'
 import { isNewer, type Owner } from './owner.ts'
 import type { Replica } from './replica.ts'
@@ -149,6 +150,8 @@ export class Own {
       if (!this.#kinds.has(kind)) fresh.add(kind)
     }
     this.#writeAll(owner, wanted, now)
+    // One that grew may have met a cap before another shrank.
+    if (this.#waiting.size > 0) this.#writeAll(owner, this.#waiting, now)
     for (const kind of fresh) {
       this.#kinds.add(kind)
       this.#withdrawInherited(owner, kind, now)
@@ -183,12 +186,12 @@ export class Own {
 
   /** Say which caps keep out something of these keys. */
   #tellRefused(ids: Iterable<string>): void {
-    const refused: Record<Cap, number> = { 'owner-cap': 0, 'total-cap': 0 }
+    const refused: Record<Cap, number> = { 'owner-cap': 0, 'zone-cap': 0, 'total-cap': 0 }
     for (const id of ids) {
       const cap = this.#waiting.get(id)?.cap
       if (cap) refused[cap]++
     }
-    for (const cap of ['owner-cap', 'total-cap'] as const) {
+    for (const cap of ['owner-cap', 'zone-cap', 'total-cap'] as const) {
       if (refused[cap] === 0) continue
       this.#counts.refused[cap] += refused[cap]
       this.#onRefused(cap)
@@ -216,11 +219,11 @@ export class Own {
     }
     const had = live ? (table.length[e] as number) + octets.length : 0
     const limits = this.#limits
-    const overOwner =
-      (!live && owner.count >= limits.ownerEntries) ||
-      owner.bytes - had + octets.length + value.length > limits.ownerBytes
-    if (overOwner) return 'owner-cap'
+    const more = octets.length + value.length - had
+    const cap = capOf(limits, owner, octets[0] as number, live ? 0 : 1, more)
+    if (cap) return cap
     if (!live && table.rows >= limits.entries) return 'total-cap'
+    if (more > 0 && table.bytes + more > limits.bytes) return 'total-cap'
     const both = Buffer.concat([octets, value])
     this.#replica.write(
       owner,

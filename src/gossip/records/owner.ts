@@ -43,6 +43,8 @@ export const newOwner = (id: number, name: string, now: number): Owner => ({
   count: 0,
   tombs: 0,
   bytes: 0,
+  zoneCount: 0,
+  zoneBytes: 0,
   epoch: 0,
   version: 0,
   gc: 0,

@@ -42,6 +42,8 @@ const PATIENCE_MS = 1_000
 /** At most one exchange in this time; longer, up to the second number, while exchanges change nothing. */
 const INTERVAL_MS = 1_000
 const INTERVAL_MOST_MS = 16_000
+/** The same after an owner announced what takes a stream: that is news, not repair. */
+const NOTICE_INTERVAL_MS = 100
 /** No answer to a packet after this: ask again, and after so many times by stream. */
 const PACKET_WAIT_MS = 150
 const PACKET_TRIES = 3
@@ -362,7 +364,8 @@ export class Repair {
   #startBehind(now: number): void {
     const due = this.#behind.due(this.#o.replica)
     if (!due) return
-    const at = Math.max(due.at, this.#startedAt + INTERVAL_MS)
+    const interval = due.notice ? NOTICE_INTERVAL_MS : INTERVAL_MS
+    const at = Math.max(due.at, this.#startedAt + interval)
     if (now < at) {
       this.#wakeAt = Math.min(this.#wakeAt, at)
       return

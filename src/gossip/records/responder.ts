@@ -4,7 +4,7 @@
  * start at once cannot keep one of them from its own work.
  */
 import { type Answer, answerBuckets, answerWant, largeMessage, type Road } from './answers.ts'
-import { seal, unseal } from './envelope.ts'
+import { MAX_QUESTION, seal, unseal } from './envelope.ts'
 import { BUCKETS, type Message, readMessage, WANT } from './message.ts'
 import type { Owner } from './owner.ts'
 import type { Presence } from './presence.ts'
@@ -14,6 +14,8 @@ import type { Counts, Limits } from './types.ts'
 /** Octets of packets a second, and streams a second, that we answer others with; a joiner of 200,000 entries takes 200. */
 const PACKET_RATE = 65_536
 const STREAM_RATE = 300
+/** Octets a second that we answer with on streams: eight joiners that take the zones of a large cluster. */
+const STREAM_OCTETS = 32 * 1024 * 1024
 
 type Options = {
   replica: Replica
@@ -27,6 +29,7 @@ export class Responder {
   readonly #o: Options
   #octets = PACKET_RATE
   #streams = STREAM_RATE
+  #streamOctets = STREAM_OCTETS
   #filledAt = 0
 
   constructor(options: Options) {
@@ -50,20 +53,23 @@ export class Responder {
   /** The envelope that answers one; undefined if it is none, or if we answered enough for now. */
   stream(envelope: Uint8Array, now: number): Uint8Array | undefined {
     const { counts, limits } = this.#o
-    const octets = unseal(envelope)?.[0]
+    const octets = unseal(envelope, MAX_QUESTION)?.[0]
     const message = octets ? readMessage(octets, limits.valueBytes) : 'malformed'
     if (typeof message === 'string') {
       counts.refused[message]++
       return undefined
     }
     this.#fill(now)
-    if (this.#streams < 1) {
+    if (this.#streams < 1 || this.#streamOctets <= 0) {
       counts.refused.busy++
       return undefined
     }
     this.#streams--
     const answer = this.#answer(message, 'stream', now)
-    return answer === 'large' || answer.length === 0 ? undefined : seal(answer)
+    if (answer === 'large' || answer.length === 0) return undefined
+    const sealed = seal(answer)
+    this.#streamOctets -= sealed.length
+    return sealed
   }
 
   #fill(now: number): void {
@@ -71,6 +77,7 @@ export class Responder {
     this.#filledAt = now
     this.#octets = Math.min(PACKET_RATE, this.#octets + seconds * PACKET_RATE)
     this.#streams = Math.min(STREAM_RATE, this.#streams + seconds * STREAM_RATE)
+    this.#streamOctets = Math.min(STREAM_OCTETS, this.#streamOctets + seconds * STREAM_OCTETS)
   }
 
   #answer(message: Message, road: Road, now: number): Answer {

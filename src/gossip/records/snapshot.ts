@@ -8,7 +8,7 @@
  *   the messages are deltas with all owners, then one `want` that lists the gone
  */
 import { crc32 } from 'node:zlib'
-import { type Gone, listed, wantMessage } from './answers.ts'
+import { type Gone, listed, wantMessage, WHOLE_MOST } from './answers.ts'
 import { type Delta, writeDelta } from './delta.ts'
 import { begin, DELTAS, type Listed, readMessage, WANT, writeField } from './message.ts'
 import { Reader, Writer } from './octets.ts'
@@ -18,7 +18,6 @@ import type { Replica } from './replica.ts'
 const MAGIC = Buffer.from('SPGR\x01', 'latin1')
 /** Octets of a piece, about: half a millisecond to make. */
 const PIECE = 32_768
-const WHOLE_MOST = 1 << 20
 
 const frame = (message: Buffer): Buffer => {
   const w = new Writer(message.length + 8)

@@ -6,6 +6,7 @@
  *
  *   key owner version address length flags | owner's list: before after | chain: before after | slot next
  */
+import { type Held, ZONE_KIND } from './caps.ts'
 import { pairHash } from './hash.ts'
 import { Keys } from './keys.ts'
 import { grown, slotCount, unslot } from './rows.ts'
@@ -20,16 +21,12 @@ export const MARKED = 4
 /** Ours from before a restart, until its kind is published again. */
 export const INHERITED = 8
 
-/** An owner's ends of its list and what it holds; kept up by the table. */
-export type Chain = {
+/** An owner's ends of its list and what it holds; kept up by the table. Tombstones are no entries. */
+export type Chain = Held & {
   readonly id: number
   head: number
   tail: number
-  /** Entries that are not tombstones, and tombstones. */
-  count: number
   tombs: number
-  /** Octets of keys and values. */
-  bytes: number
 }
 
 export class Table {
@@ -150,10 +147,16 @@ export class Table {
 
   /** What an entry counts for in its owner's octets. */
   #account(chain: Chain, e: number, sign: 1 | -1): void {
-    if ((this.flags[e] as number) & DELETED) chain.tombs += sign
-    else chain.count += sign
-    const octets = (this.length[e] as number) + (this.keys.length[this.key[e] as number] as number)
+    const k = this.key[e] as number
+    const entries = (this.flags[e] as number) & DELETED ? 0 : sign
+    const octets = (this.length[e] as number) + (this.keys.length[k] as number)
+    if (entries === 0) chain.tombs += sign
+    chain.count += entries
     chain.bytes += sign * octets
+    if (this.keys.octet(k, 0) === ZONE_KIND) {
+      chain.zoneCount += entries
+      chain.zoneBytes += sign * octets
+    }
     this.bytes += sign * octets
   }
 

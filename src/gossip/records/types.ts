@@ -25,10 +25,16 @@ export type Entry = Key & {
 export type Limits = {
   /** Entries in all; default 250,000. At 60 octets each that is 15 MB on the wire for a joiner. */
   readonly entries: number
-  /** Entries of one owner; default 4,096. */
+  /** Octets of keys and values in all; default 64 MiB. */
+  readonly bytes: number
+  /** Entries of one owner but for pieces of zones; default 4,096. */
   readonly ownerEntries: number
-  /** Octets of keys and values of one owner; default 256 KiB. */
+  /** Octets of their keys and values; default 256 KiB. */
   readonly ownerBytes: number
+  /** Pieces of zones of one owner; default 4,096. */
+  readonly zoneEntries: number
+  /** Octets of their keys and values; default 8 MiB. Zones of 10,000 tasks take about half of it. */
+  readonly zoneBytes: number
   /** Octets of one value; default 60,000: it must fit one block of storage and one stream message. */
   readonly valueBytes: number
   /** Owners, live and gone; default 16,384. */
@@ -51,8 +57,11 @@ export type Limits = {
 
 export const defaultLimits: Limits = {
   entries: 250_000,
+  bytes: 64 * 1024 * 1024,
   ownerEntries: 4_096,
   ownerBytes: 262_144,
+  zoneEntries: 4_096,
+  zoneBytes: 8 * 1024 * 1024,
   valueBytes: 60_000,
   owners: 16_384,
   deadMs: 24 * 3_600_000,
@@ -70,6 +79,7 @@ export type Refusal =
   | 'version' // a message of a protocol version we do not speak
   | 'zone' // a key that gossip may not fill; kept, never shown
   | 'owner-cap' // more than one owner may have
+  | 'zone-cap' // more of zones than one owner may have
   | 'total-cap' // more than all may have
   | 'epoch' // our own namespace, claimed by another
   | 'dropped' // an owner dropped not long ago, offered again
@@ -77,13 +87,14 @@ export type Refusal =
   | 'value' // published here, too long or of an unknown kind
 
 /** Which cap keeps an entry out. */
-export type Cap = Extract<Refusal, 'owner-cap' | 'total-cap'>
+export type Cap = Extract<Refusal, 'owner-cap' | 'zone-cap' | 'total-cap'>
 
 export const refusals: readonly Refusal[] = [
   'malformed',
   'version',
   'zone',
   'owner-cap',
+  'zone-cap',
   'total-cap',
   'epoch',
   'dropped',

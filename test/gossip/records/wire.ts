@@ -233,7 +233,7 @@ t.test('an envelope gives back its messages, and nothing larger than one may be'
     Buffer.from('9e0101', 'hex'),
     deflateRawSync(Buffer.alloc(MAX_ENVELOPE + 1)),
   ])
-  t.ok(bomb.length < 10_000)
+  t.ok(bomb.length < 20_000)
   for (const [octets, why] of [
     [bomb, 'a bomb'],
     [Buffer.from('9e0101deadbeef', 'hex'), 'not deflated'],
@@ -301,6 +301,8 @@ t.test('the table does what a map of maps would', async t => {
     count: 0,
     tombs: 0,
     bytes: 0,
+    zoneCount: 0,
+    zoneBytes: 0,
   }))
   const model = new Map<string, { value: string | undefined; version: number }>()
   let version = 0

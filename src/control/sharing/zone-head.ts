@@ -1,0 +1,66 @@
+/**
+ * The head of a zone in the gossip: who publishes it, under which term, and
+ * the hash of every piece. Several nodes may claim one zone after a failover;
+ * the highest term counts, and of equal terms the greater node name. A term
+ * is one more than the best its node knew, so no clock has a part in it.
+ *
+ *   head  version(1) term(6) bitmap(64)  hash(8) of each piece in the bitmap
+ */
+import type { Entry } from '../../gossip/records/types.ts'
+import { PIECES } from './zone-piece.ts'
+
+const VERSION = 2
+const BITMAP = PIECES / 8
+const FIXED = 7 + BITMAP
+const HASH = 8
+/** Beyond this a term is not believed: there must be one above it. */
+const TERM_MOST = 2 ** 47
+
+export type Head = {
+  readonly term: number
+  /** By piece; those that are not there are empty. */
+  readonly hashes: ReadonlyMap<number, string>
+}
+
+export const encodeHead = ({ term, hashes }: Head): Buffer => {
+  const bytes = Buffer.alloc(FIXED + hashes.size * HASH)
+  bytes[0] = VERSION
+  bytes.writeUIntBE(term, 1, 6)
+  let at = FIXED
+  for (const piece of [...hashes.keys()].sort((a, b) => a - b)) {
+    bytes[7 + (piece >> 3)] = (bytes[7 + (piece >> 3)] as number) | (1 << (piece & 7))
+    at += bytes.write(hashes.get(piece) as string, at, 'latin1')
+  }
+  return bytes
+}
+
+/** Undefined for octets that are no head: one that is too short, or that names more than it holds. */
+export const decodeHead = (value: Uint8Array): Head | undefined => {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+  if (bytes.length < FIXED || bytes[0] !== VERSION) return undefined
+  const term = bytes.readUIntBE(1, 6)
+  const hashes = new Map<number, string>()
+  let at = FIXED
+  for (let piece = 0; piece < PIECES; piece++) {
+    if (((bytes[7 + (piece >> 3)] as number) & (1 << (piece & 7))) === 0) continue
+    if (at + HASH > bytes.length) return undefined
+    hashes.set(piece, bytes.toString('latin1', at, (at += HASH)))
+  }
+  return at === bytes.length && term > 0 && term <= TERM_MOST ? { term, hashes } : undefined
+}
+
+/** A head and whose it is. */
+export type Claim = { readonly owner: string; readonly head: Head }
+
+/** The claim that counts among the entries under a head's key. */
+export const bestClaim = (entries: readonly Entry[]): Claim | undefined => {
+  let best: Claim | undefined
+  for (const { owner, value } of entries) {
+    const head = decodeHead(value)
+    if (!head) continue
+    const better =
+      !best || head.term > best.head.term || (head.term === best.head.term && owner > best.owner)
+    if (better) best = { owner, head }
+  }
+  return best
+}

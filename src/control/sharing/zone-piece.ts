@@ -1,0 +1,199 @@
+/**
+ * A zone in the gossip travels in pieces. A name's piece follows from the
+ * label that its task's names have in common, so that one task touches few
+ * pieces and its names compress together.
+ *
+ *   piece   deflated text of the owners in it (boundary/zone-text.ts), sorted, names relative to the apex
+ *   values  the piece cut into chunks; the first begins with their number in one octet
+ *   keys    `<apex> <piece>`, `<apex> <piece>.<chunk>` from the second chunk on, `<apex> head`
+ */
+import { createHash } from 'node:crypto'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import type { Owner, RRset } from '../../boundary/messages.ts'
+import { ownersToText, rrsetsOfText } from '../../boundary/zone-text.ts'
+import { isName } from '../../boundary/zone.ts'
+import { canonicalIp } from '../../base/ip.ts'
+import type { Key } from '../../gossip/records/types.ts'
+
+/** Pieces of a zone. At 10,000 tasks each holds 270 names or 400, in 4 to 6 kB. */
+export const PIECES = 512
+/** Octets of a value: it must fit one block of storage. */
+const CHUNK = 48 * 1024
+const CHUNKS_MOST = 64
+/** Octets of a piece inflated; a task name with 10,000 instances takes 3 MB. */
+const TEXT_MOST = 8 * 1024 * 1024
+/** Above this compressing well takes longer than a turn may last. */
+const LARGE_TEXT = 256 * 1024
+/** Records of one name and type. */
+const DATA_MOST = 65_536
+const UNIT = '\x1f'
+const ZONE_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'SRV'])
+
+export const headKey = (apex: string): Key => ({ kind: 'zone', name: `${apex} head` })
+const chunkKey = (apex: string, piece: number, chunk: number): Key => ({
+  kind: 'zone',
+  name: chunk === 0 ? `${apex} ${piece}` : `${apex} ${piece}.${chunk}`,
+})
+
+/** The piece of `apex` that a key is of, 'head', or undefined for another's. */
+export const pieceIn = (name: string, apex: string): number | 'head' | undefined => {
+  if (!name.startsWith(`${apex} `)) return undefined
+  const rest = name.slice(apex.length + 1)
+  if (rest === 'head') return rest
+  const match = /^(0|[1-9]\d{0,2})(?:\.([1-9]\d?))?$/.exec(rest)
+  const piece = Number(match?.[1] ?? PIECES)
+  return piece < PIECES && Number(match?.[2] ?? 0) < CHUNKS_MOST ? piece : undefined
+}
+
+/** A name without the apex, '@' for the apex itself, undefined if it is not below it. */
+export const relative = (name: string, apex: string): string | undefined =>
+  name === apex ? '@' : name.endsWith(`.${apex}`) ? name.slice(0, -apex.length - 1) : undefined
+
+/**
+ * The label that decides on the piece: of `_http._web._tcp.marathon`, of
+ * `web.marathon` and of `_web._tcp.marathon` it is `web`.
+ */
+const placing = (rel: string): string => {
+  let found = rel.split('.', 1)[0] as string
+  for (const label of rel.split('.')) {
+    if (!label.startsWith('_')) break
+    if (label !== '_tcp' && label !== '_udp') found = label
+  }
+  return found.startsWith('_') ? found.slice(1) : found
+}
+
+export const pieceOf = (rel: string): number => {
+  const label = placing(rel)
+  let h = 0x811c9dc5
+  for (let i = 0; i < label.length; i++) h = Math.imul(h ^ label.charCodeAt(i), 0x01000193)
+  return (h ^ (h >>> 16)) & (PIECES - 1)
+}
+
+/** Targets of SRV records within the zone are written without it, others with a final dot. */
+const writtenSet = ({ type, ttl, data }: RRset, apex: string): RRset => {
+  if (type !== 'SRV') return { type, ttl, data }
+  const short = data.map(datum =>
+    datum.endsWith(`.${apex}`) ? datum.slice(0, -apex.length - 1) : `${datum}.`,
+  )
+  return { type, ttl, data: short }
+}
+
+export type Piece = {
+  readonly bytes: Buffer
+  /** Eight octets, as latin1. */
+  readonly hash: string
+}
+
+export const hashOf = (bytes: Uint8Array): string =>
+  createHash('sha256').update(bytes).digest().toString('latin1', 0, 8)
+
+/** @param owners names relative to the apex, of one piece */
+export const encodePiece = (owners: readonly Owner[], apex: string): Piece => {
+  const sorted = [...owners].sort(([a], [b]) => (a < b ? -1 : 1))
+  const text = ownersToText(
+    sorted.map(([rel, rrsets]) => [rel, rrsets.map(set => writtenSet(set, apex))]),
+  )
+  const bytes = deflateRawSync(text, { level: text.length > LARGE_TEXT ? 1 : 6 })
+  return { bytes, hash: hashOf(bytes) }
+}
+
+/** The values that carry a piece, undefined if it is too large to travel. */
+export const chunksOf = (
+  { bytes }: Piece,
+  apex: string,
+  piece: number,
+): [Key, Buffer][] | undefined => {
+  const count = Math.ceil(bytes.length / CHUNK)
+  if (count > CHUNKS_MOST) return undefined
+  return Array.from({ length: count }, (_, i) => {
+    const part = bytes.subarray(i * CHUNK, (i + 1) * CHUNK)
+    return [chunkKey(apex, piece, i), i === 0 ? Buffer.concat([Buffer.of(count), part]) : part]
+  })
+}
+
+/** The keys of chunks from one on: those that a smaller piece no longer has. */
+export const chunkKeys = (apex: string, piece: number, from: number, to: number): Key[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, i) => chunkKey(apex, piece, from + i))
+
+/** A piece put together from its values; undefined while one of them is not there. */
+export const joined = (
+  valueOf: (key: Key) => Uint8Array | undefined,
+  apex: string,
+  piece: number,
+): Piece | undefined => {
+  const first = valueOf(chunkKey(apex, piece, 0))
+  const count = first?.[0] ?? 0
+  if (!first || count === 0 || count > CHUNKS_MOST) return undefined
+  const parts = [first.subarray(1)]
+  for (let i = 1; i < count; i++) {
+    const part = valueOf(chunkKey(apex, piece, i))
+    if (!part) return undefined
+    parts.push(part)
+  }
+  const bytes = parts.length === 1 ? Buffer.from(first.subarray(1)) : Buffer.concat(parts)
+  return { bytes, hash: hashOf(bytes) }
+}
+
+/** The text of a piece; undefined if it does not inflate, or to too much. */
+export const textOf = (bytes: Uint8Array, most = TEXT_MOST): string | undefined => {
+  try {
+    return inflateRawSync(bytes, { maxOutputLength: Math.min(most, TEXT_MOST) }).toString('latin1')
+  } catch {
+    return undefined
+  }
+}
+
+/** The lines of a text by the relative name each begins with. */
+export const linesOf = (text: string): Map<string, string> => {
+  const lines = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const end = line.indexOf(UNIT)
+    if (end > 0) lines.set(line.slice(0, end), line.slice(end + 1))
+  }
+  return lines
+}
+
+/** How many lines a text has. */
+export const countLines = (text: string): number => {
+  let count = 0
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++
+  return count
+}
+
+/** What a name has in a text, undefined if it is not there. */
+export const lineOf = (text: string, rel: string): string | undefined => {
+  const key = rel + UNIT
+  const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1
+  if (at === 0 && !text.startsWith(key)) return undefined
+  const end = text.indexOf('\n', at)
+  return text.slice(at + key.length, end < 0 ? undefined : end)
+}
+
+/** An owner as its line says it; undefined if that is no name with records that a zone in the gossip may have. */
+export const ownerOf = (rel: string, line: string, apex: string): Owner | undefined => {
+  const name = rel === '@' ? apex : `${rel}.${apex}`
+  if (!isName(name)) return undefined
+  const rrsets = rrsetsOfText(line).flatMap(set => readSet(set, apex))
+  return rrsets.length > 0 ? [name, rrsets] : undefined
+}
+
+const readSet = ({ type, ttl, data }: RRset, apex: string): RRset[] => {
+  if (!ZONE_TYPES.has(type) || data.length > DATA_MOST || !(ttl >= 0 && ttl < 2 ** 31)) return []
+  const good = data.map(datum => readData(type, datum, apex)).filter(datum => datum !== undefined)
+  return good.length > 0 ? [{ type, ttl: Math.trunc(ttl), data: good }] : []
+}
+
+const readData = (type: string, datum: string, apex: string): string | undefined => {
+  if (type !== 'SRV') {
+    const is =
+      canonicalIp(datum) === datum && datum !== '' && datum.includes(':') === (type !== 'A')
+    return is ? datum : undefined
+  }
+  const [priority, weight, port, target = '', more] = datum.split(' ')
+  const whole = target.endsWith('.') ? target.slice(0, -1) : `${target}.${apex}`
+  const is =
+    more === undefined &&
+    [priority, weight, port].every(n => /^\d{1,5}$/.test(n ?? '') && Number(n) < 65_536) &&
+    isName(whole)
+  return is ? `${priority} ${weight} ${port} ${whole}` : undefined
+}
