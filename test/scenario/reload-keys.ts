@@ -1,0 +1,555 @@
+/**
+ * Every key of the configuration, changed by a reload in one running daemon:
+ * either the new value acts, shown by what the daemon does, or the reload says
+ * that it needs a restart. Meanwhile a stream of queries loses none and gets
+ * no wrong answer.
+ */
+import t from 'tap'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { KEYS } from '../../src/config/schema.ts'
+import type { ReloadOutcome } from '../../src/daemon/reloader.ts'
+import { askDaemon } from '../../src/http/admin-client.ts'
+import { ownAddress } from '../fixture/address.ts'
+import { ask, openTcp, type Reply } from '../fixture/client.ts'
+import { daemon, type Settings } from '../fixture/daemon.ts'
+import { A, data, SOA } from '../fixture/rr.ts'
+import { upstream } from '../fixture/upstream.ts'
+import { framed } from '../fixture/wire.ts'
+import { query } from '../fixture/client.ts'
+
+t.setTimeout(900_000)
+
+const dir = mkdtempSync(join(tmpdir(), 'spartan-test-'))
+t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+const file = (name: string, content: unknown): string => {
+  const path = join(dir, name)
+  writeFileSync(path, JSON.stringify(content), { mode: 0o600 })
+  return path
+}
+
+/** Looks until it is so. */
+const until = async (so: () => Promise<boolean> | boolean): Promise<void> => {
+  for (let n = 0; n < 200 && !(await so()); n++) await sleep(50)
+}
+
+const COLD = Array.from({ length: 4_000 }, (_, i) => A(`n${i}.steady.example. 60 203.0.113.9`))
+const steady = await upstream(t, [
+  ...COLD,
+  A('hit.steady.example. 3600 203.0.113.8'),
+  A('masters.steady.example. 3600 127.9.9.4'),
+])
+const one = await upstream(t, [A('who.example.org. 1 203.0.113.1')])
+const two = await upstream(t, [
+  A('who.example.org. 1 203.0.113.2'),
+  A('short.example.org. 1 203.0.113.2'),
+  A('long.example.org. 3600 203.0.113.2'),
+  A('old.example.org. 1 203.0.113.2'),
+  SOA('example.org. 60 ns.example.org. root.example.org. 1 60 600 86400 60'),
+  A('www.corp.example. 60 203.0.113.3'),
+])
+const slow = await upstream(t, [
+  A('a.slow.example. 60 203.0.113.4'),
+  A('b.slow.example. 60 203.0.113.4'),
+  { delay: 3_000 },
+])
+
+/** Everything that is fetched over HTTP, by the path that was asked. */
+const asked: string[] = []
+const web = createServer((req, res) => {
+  asked.push(req.url ?? '')
+  const list = {
+    '/list': ['127.9.9.2'],
+    '/exhibitor/v1/cluster/status': [{ hostname: '127.9.9.3' }],
+  }
+  const body = (list as Record<string, unknown>)[(req.url ?? '').split('?')[0] ?? '']
+  res.writeHead(body === undefined ? 503 : 200, { 'content-type': 'application/json' })
+  res.end(JSON.stringify(body ?? { error: 'not here' }))
+}).listen(0, ownAddress())
+await once(web, 'listening')
+t.teardown(() => web.close())
+const { address: webHost, port: webPort } = web.address() as { address: string; port: number }
+const base = `http://${webHost}:${webPort}`
+const fetched = async (part: string): Promise<boolean> => {
+  const before = asked.length
+  await until(() => asked.slice(before).some(path => path.includes(part)))
+  return asked.slice(before).some(path => path.includes(part))
+}
+
+const seed = createTcpServer(socket => socket.destroy()).listen(0, ownAddress())
+await once(seed, 'listening')
+const seedCalled = once(seed, 'connection')
+t.teardown(() => seed.close())
+const key = (octet: number): string => Buffer.alloc(32, octet).toString('base64')
+
+const VIPS = {
+  vips: [
+    {
+      vip: '/web:80',
+      framework: 'marathon',
+      protocol: 'tcp',
+      backends: ['192.0.2.7:31000', '[2001:db8::7]:31000'],
+    },
+  ],
+}
+const VIP_NAME = 'web.marathon.l4lb.thisdcos.directory'
+const gossip = { bind: `${ownAddress()}:7946`, seeds: [], keyring: file('keyring', [key(1)]) }
+const start: Settings = {
+  forwardZones: { 'steady.example': [steady.name], 'slow.example': [slow.name] },
+  upstreams: [one.name],
+  masters: { addresses: ['127.9.9.1'] },
+  vips: { files: [file('vips.json', VIPS)], answer: 'vip' },
+  mesos: { master: `${base}/mesos-a` },
+  gossip,
+}
+const d = await daemon(t, start)
+const at = d.at
+
+let settings = start
+/** What the file says from now on, the sections given in place of the old ones, and what came of its reload. */
+const reload = async (over: Settings): Promise<ReloadOutcome> => {
+  settings = { ...settings, ...over }
+  d.configure(settings)
+  const { json } = await askDaemon(
+    { socket: d.socket, listen: undefined },
+    { method: 'POST', path: '/v1/reload', deadlineMs: 60_000 },
+  )
+  return json as ReloadOutcome
+}
+const first = async (name: string, type = 'A'): Promise<string> =>
+  (await ask(at, name, type, { timeout: 30_000 })).answers.at(-1)?.data ?? ''
+const zk = (address: string) => async (): Promise<boolean> => {
+  await until(async () => (await first('zk-1.zk')) === address)
+  return (await first('zk-1.zk')) === address
+}
+const becomes = (name: string, type: string, like: RegExp) => async (): Promise<boolean> => {
+  await until(async () => like.test(await first(name, type)))
+  return like.test(await first(name, type))
+}
+const replied = async (name: string, is: (reply: Reply) => boolean): Promise<boolean> =>
+  is(await ask(at, name, 'A', { timeout: 30_000 }))
+
+// The stream.
+
+let queries = 0
+const wrong: string[] = []
+let misses = true
+let streaming = true
+const stream = (async () => {
+  const waiting = new Set<Promise<unknown>>()
+  for (let n = 0; streaming; n++) {
+    const cold = misses && n % 4 === 0
+    const name = cold ? `n${(n / 4) % COLD.length}.steady.example` : 'hit.steady.example'
+    const expected = cold ? '203.0.113.9' : '203.0.113.8'
+    queries++
+    const asking = ask(at, name, 'A', { timeout: 30_000 })
+      .then(
+        reply => {
+          if (data(reply.answers).join() !== expected) wrong.push(`${name}: ${reply.status}`)
+        },
+        (er: unknown) => wrong.push(String(er)),
+      )
+      .finally(() => waiting.delete(asking))
+    waiting.add(asking)
+    await sleep(10)
+  }
+  await Promise.all(waiting)
+})()
+
+/** A key that applies at once: what the file says, and whether it acts. Later rows build on earlier ones. */
+type Row = readonly [key: string, over: () => Settings, acts: () => Promise<boolean> | boolean]
+
+const cache: Record<string, unknown> = {}
+const race: Record<string, unknown> = {}
+const limits: Record<string, unknown> = {}
+const vips: Record<string, unknown> = { ...(start['vips'] as object) }
+const add = (to: Record<string, unknown>, name: string, section: string, value: unknown) => () => {
+  to[name] = value
+  return { [section]: { ...to } }
+}
+
+const ROWS: readonly Row[] = [
+  [
+    'identity',
+    () => ({ identity: false }),
+    async () => (await ask(at, 'version.bind', 'TXT', { class: 'CH' })).status === 'REFUSED',
+  ],
+  [
+    'upstreams',
+    () => ({ upstreams: [two.name] }),
+    async () => (await first('who.example.org')) === '203.0.113.2',
+  ],
+  [
+    'forwardZones',
+    () => ({ forwardZones: { ...(start['forwardZones'] as object), 'corp.example': [two.name] } }),
+    async () => (await first('www.corp.example')) === '203.0.113.3',
+  ],
+  [
+    'zones',
+    () => ({ zones: { st: { a: 'hit.steady.example' } } }),
+    becomes('a.st.thisdcos.directory', 'A', /^203\.0\.113\.8$/),
+  ],
+  [
+    'clusterId',
+    () => ({ clusterId: 'abc' }),
+    becomes('a.st.abc.dcos.directory', 'A', /^203\.0\.113\.8$/),
+  ],
+  [
+    'allow',
+    () => ({ allow: ['127.0.0.1/32'] }),
+    async () => (await ask(at, 'ready.spartan', 'A', { from: ownAddress() })).status === 'REFUSED',
+  ],
+  [
+    'cache.minTtl',
+    add(cache, 'minTtl', 'cache', '100s'),
+    () => replied('short.example.org', r => (r.answers[0]?.ttl ?? 0) > 50),
+  ],
+  [
+    'cache.maxTtl',
+    add(cache, 'maxTtl', 'cache', '200s'),
+    () => replied('long.example.org', r => (r.answers[0]?.ttl ?? 999) <= 200),
+  ],
+  [
+    'cache.maxNegativeTtl',
+    () => {
+      cache['minTtl'] = '0s'
+      return add(cache, 'maxNegativeTtl', 'cache', '3s')()
+    },
+    () =>
+      replied(
+        'nothing.example.org',
+        r => r.status === 'NXDOMAIN' && (r.authority[0]?.ttl ?? 999) <= 3,
+      ),
+  ],
+  [
+    'cache.serveStale',
+    add(cache, 'serveStale', 'cache', '0s'),
+    async () => {
+      await first('old.example.org')
+      two.silence()
+      await sleep(2_500)
+      const gone = await replied('old.example.org', r => r.status === 'SERVFAIL')
+      await two.resume()
+      return gone
+    },
+  ],
+  [
+    'cache.snapshot',
+    add(cache, 'snapshot', 'cache', join(dir, 'cache')),
+    () => existsSync(join(dir, 'cache')),
+  ],
+  [
+    'race.deadline',
+    add(race, 'deadline', 'race', '20s'),
+    async () => (await first('a.slow.example')) === '203.0.113.4',
+  ],
+  [
+    'limits.tcpIdle',
+    add(limits, 'tcpIdle', 'limits', '300ms'),
+    async () => {
+      const { closed } = await openTcp(at)
+      await closed
+      return true
+    },
+  ],
+  [
+    'limits.tcpConnections',
+    () => {
+      limits['tcpIdle'] = '60s'
+      return add(limits, 'tcpConnections', 'limits', 1)()
+    },
+    async () => {
+      const held = await openTcp(at)
+      held.socket.write(framed(query('ready.spartan')))
+      await held.next()
+      const { closed } = await openTcp(at)
+      await closed
+      held.socket.destroy()
+      return true
+    },
+  ],
+  [
+    'limits.inFlight',
+    () => {
+      misses = false
+      limits['tcpConnections'] = 100
+      return add(limits, 'inFlight', 'limits', 1)()
+    },
+    async () => {
+      slow.set([{ delay: 3_000, rcode: 'NXDOMAIN' }])
+      const both = await Promise.all(
+        ['c', 'd'].map(n => ask(at, `${n}.slow.example`, 'A', { timeout: 30_000 })),
+      )
+      return both.some(r => r.status === 'SERVFAIL')
+    },
+  ],
+  [
+    'masters.addresses',
+    () => {
+      misses = true
+      limits['inFlight'] = 4096
+      return { limits, masters: { addresses: ['127.9.9.9'] } }
+    },
+    zk('127.9.9.9'),
+  ],
+  [
+    'masters.source',
+    () => ({ masters: { source: 'file', file: file('masters.json', ['127.9.9.5']) } }),
+    zk('127.9.9.5'),
+  ],
+  [
+    'masters.file',
+    () => ({ masters: { source: 'file', file: file('others.json', ['127.9.9.6']) } }),
+    zk('127.9.9.6'),
+  ],
+  ['masters.url', () => ({ masters: { source: 'url', url: `${base}/list` } }), zk('127.9.9.2')],
+  [
+    'stateDir',
+    () => ({ stateDir: join(dir, 'state') }),
+    async () => {
+      await until(() => existsSync(join(dir, 'state', 'masters.json')))
+      return existsSync(join(dir, 'state', 'masters.json'))
+    },
+  ],
+  [
+    'masters.refresh',
+    () => ({ masters: { source: 'url', url: `${base}/list`, refresh: '1s' } }),
+    async () => (await fetched('/list')) && (await fetched('/list')),
+  ],
+  [
+    'masters.exhibitor',
+    () => ({ masters: { source: 'exhibitor', exhibitor: base } }),
+    zk('127.9.9.3'),
+  ],
+  [
+    'masters.retry',
+    () => ({ masters: { source: 'url', url: `${base}/missing`, retry: '200ms' } }),
+    async () => (await fetched('/missing')) && (await fetched('/missing')),
+  ],
+  [
+    'masters.name',
+    () => ({ masters: { source: 'dns', name: 'masters.steady.example' } }),
+    zk('127.9.9.4'),
+  ],
+  [
+    'masters.port',
+    () => ({ masters: { addresses: [two.address], port: two.port } }),
+    async () => {
+      two.set([A('web.mesos. 60 192.0.2.1')])
+      return (await first('web.mesos')) === '192.0.2.1'
+    },
+  ],
+  [
+    'race.grace',
+    () => {
+      one.set([{ name: 'late.mesos', rcode: 'NXDOMAIN' }])
+      two.set([A('late.mesos. 60 192.0.2.2'), { name: 'late.mesos', delay: 1_500 }])
+      steady.set([
+        ...COLD,
+        A('hit.steady.example. 3600 203.0.113.8'),
+        A('late.mesos. 60 192.0.2.2'),
+        { name: 'late.mesos', delay: 1_500 },
+      ])
+      race['grace'] = '10s'
+      return { race: { ...race }, masters: { addresses: [one, two, steady].map(u => u.name) } }
+    },
+    async () => (await first('late.mesos')) === '192.0.2.2',
+  ],
+  [
+    'vips.answer',
+    add(vips, 'answer', 'vips', 'backends'),
+    becomes(VIP_NAME, 'A', /^192\.0\.2\.7$/),
+  ],
+  [
+    'vips.enableIpv6',
+    add(vips, 'enableIpv6', 'vips', false),
+    async () => {
+      await until(async () => (await first(VIP_NAME, 'AAAA')) === '')
+      return (await first(VIP_NAME, 'AAAA')) === ''
+    },
+  ],
+  [
+    'vips.range.min',
+    () => {
+      vips['answer'] = 'vip'
+      vips['enableIpv6'] = true
+      return add(vips, 'range', 'vips', { min: '11.255.0.0' })()
+    },
+    becomes(VIP_NAME, 'A', /^11\.255\./),
+  ],
+  [
+    'vips.range.max',
+    add(vips, 'range', 'vips', { min: '11.0.0.0', max: '11.0.0.255' }),
+    becomes(VIP_NAME, 'A', /^11\.0\.0\./),
+  ],
+  [
+    'vips.range6.min',
+    add(vips, 'range6', 'vips', { min: 'fd01:c::ffff:ffff:ffff:0' }),
+    becomes(VIP_NAME, 'AAAA', /^fd01:c::ffff:ffff:ffff:/),
+  ],
+  [
+    'vips.range6.max',
+    add(vips, 'range6', 'vips', { min: 'fd01:c::', max: 'fd01:c::ff' }),
+    becomes(VIP_NAME, 'AAAA', /^fd01:c::[0-9a-f]{1,2}$/),
+  ],
+  [
+    'vips.grace',
+    add(vips, 'grace', 'vips', '0s'),
+    async () => {
+      file('vips.json', { vips: [] })
+      await until(() => replied(VIP_NAME, r => r.status === 'NXDOMAIN'))
+      return replied(VIP_NAME, r => r.status === 'NXDOMAIN')
+    },
+  ],
+  [
+    'vips.files',
+    () => add(vips, 'files', 'vips', [file('more.json', VIPS)])(),
+    becomes(VIP_NAME, 'A', /^11\./),
+  ],
+  ['vips.agent', add(vips, 'agent', 'vips', `${base}/agent`), () => fetched('/agent')],
+  ['mesos.master', () => ({ mesos: { master: `${base}/mesos-b` } }), () => fetched('/mesos-b')],
+  [
+    'mesos.leaderOnly',
+    () => ({ mesos: { master: `${base}/mesos-b`, leaderOnly: false } }),
+    () => fetched('/mesos-b'),
+  ],
+  [
+    'gossip.seeds',
+    () => ({
+      gossip: {
+        ...gossip,
+        seeds: [
+          `${(seed.address() as { address: string }).address}:${(seed.address() as { port: number }).port}`,
+        ],
+      },
+    }),
+    async () => {
+      await seedCalled
+      return true
+    },
+  ],
+  [
+    'gossip.keyring',
+    () => ({ gossip: { ...(settings['gossip'] as object), keyring: file('keyring-2', [key(2)]) } }),
+    async () => {
+      const { text } = await askDaemon(
+        { socket: d.socket, listen: undefined },
+        { method: 'POST', path: '/v1/keys/list', body: {}, deadlineMs: 30_000 },
+      )
+      return text.includes(key(2)) && !text.includes(key(1))
+    },
+  ],
+  [
+    'log.level',
+    () => ({ log: { level: 'error' } }),
+    async () => {
+      const before = d.lines('reloaded').length
+      await reload({ log: { level: 'warn' } })
+      return d.lines('reloaded').length === before
+    },
+  ],
+]
+
+/** Keys whose new values a running daemon does not use. */
+const RESTART: readonly (readonly [key: string, over: () => Settings])[] = [
+  ['node', () => ({ node: 'another' })],
+  ['listen.addresses', () => ({ listen: { addresses: [ownAddress()], port: at.port } })],
+  [
+    'listen.port',
+    () => ({ listen: { addresses: d.addresses.map(a => a.address), port: at.port + 1 } }),
+  ],
+  [
+    'listen.anyAddress',
+    () => ({
+      listen: { addresses: d.addresses.map(a => a.address), port: at.port, anyAddress: true },
+    }),
+  ],
+  ['io', () => ({ io: 'dgram' })],
+  ['cache.maxBytes', () => ({ cache: { ...cache, maxBytes: '16MiB' } })],
+  ['cache.maxEntries', () => ({ cache: { ...cache, maxEntries: 1000 } })],
+  [
+    'gossip.bind',
+    () => ({ gossip: { ...(settings['gossip'] as object), bind: `${ownAddress()}:7946` } }),
+  ],
+  [
+    'gossip.advertise',
+    () => ({ gossip: { ...(settings['gossip'] as object), advertise: '192.0.2.1' } }),
+  ],
+  ['gossip.insecure', () => ({ gossip: { ...(settings['gossip'] as object), insecure: true } })],
+  [
+    'gossip.clusterName',
+    () => ({ gossip: { ...(settings['gossip'] as object), clusterName: 'other' } }),
+  ],
+  [
+    'gossip.stateDir',
+    () => ({ gossip: { ...(settings['gossip'] as object), stateDir: join(dir, 'gossip') } }),
+  ],
+  ['admin.listen', () => ({ admin: { listen: `${ownAddress()}:62080`, socket: d.socket } })],
+  [
+    'admin.socket',
+    () => ({ admin: { listen: d.admin.slice('http://'.length), socket: join(dir, 'other.sock') } }),
+  ],
+  ['metrics.prefix', () => ({ metrics: { prefix: 'coredns_' } })],
+  ['balance.engine', () => ({})],
+  ['balance.prefer', () => ({ balance: { prefer: 'local' } })],
+  ['balance.affinity', () => ({ balance: { affinity: 'client' } })],
+]
+/** Keys with one legal value. */
+const FIXED = ['balance.engine']
+
+t.test('every key is in one of the tables', async t => {
+  t.strictSame(
+    [...ROWS, ...RESTART].map(([name]) => name).sort(),
+    KEYS.map(({ path }) => path).sort(),
+  )
+})
+
+for (const [name, over, acts] of ROWS)
+  t.test(`${name} applies at once`, async t => {
+    const said = await reload(over())
+    t.equal(said.error, '')
+    t.ok(said.applied.includes(name), `the reload says so: ${JSON.stringify(said)}`)
+    t.ok(await acts(), 'and it acts')
+  })
+
+t.test(
+  'the other keys wait for a restart, and the status says so until the old value is back',
+  async t => {
+    const before = settings
+    for (const [name, over] of RESTART) {
+      if (FIXED.includes(name)) continue
+      const said = await reload({ ...over() })
+      t.ok(said.needsRestart.includes(name), `${name}: ${JSON.stringify(said)}`)
+      t.ok(
+        ((await d.status())['config'] as { needsRestart: string[] }).needsRestart.includes(name),
+        `${name} in the status`,
+      )
+      settings = { balance: {}, io: 'auto', metrics: {}, node: 'agent-under-test', ...before }
+      settings = {
+        ...settings,
+        listen: { addresses: d.addresses.map(a => a.address), port: at.port },
+      }
+      settings = {
+        ...settings,
+        cache,
+        admin: { listen: d.admin.slice('http://'.length), socket: d.socket },
+      }
+    }
+    t.strictSame(
+      (await reload({})).needsRestart.filter(name => !name.startsWith('gossip.stateDir')),
+      [],
+    )
+  },
+)
+
+t.test('the stream lost no query and got no wrong answer', async t => {
+  streaming = false
+  await stream
+  t.ok(queries > 500)
+  t.strictSame(wrong, [])
+})
