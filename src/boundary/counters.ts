@@ -101,12 +101,12 @@ export type Scalar = keyof typeof SCALARS
 export const UPSTREAM_SCALARS = {
   requests: 'Exchanges begun',
   retransmits: 'Questions sent again',
-  timeouts: 'Exchanges without a reply in time',
+  timeouts: 'Exchanges without a reply in time, also when another upstream had answered',
   unreachable: 'Exchanges ended by an ICMP error or a refused connection',
   wins: 'Races this upstream won',
   disagreements: 'Replies that contradicted the one the client was given',
   tcpRetries: 'Truncated replies asked again over TCP',
-  probes: 'Probes sent while held for dead',
+  probes: 'Probes sent because it was silent, or not asked for a while',
 } as const
 export type UpstreamScalar = keyof typeof UPSTREAM_SCALARS
 

@@ -88,9 +88,11 @@ export const judge = (input: HealthInput): Health => {
     const detail = `list is ${Math.round(masters.age / 60_000)} min old: ${masters.error}`
     trouble.push({ name: 'masters', detail })
   }
-  for (const { name, state, lastFailure } of data?.upstreams ?? []) {
-    if (state === 'dead')
-      trouble.push({ name, detail: `does not answer: ${lastFailure || 'no reply'}` })
+  for (const { name, state, lastFailure, lastReplyAt } of data?.upstreams ?? []) {
+    if (state !== 'dead') continue
+    const since =
+      lastReplyAt === 0 ? 'has never answered' : `last reply ${new Date(lastReplyAt).toISOString()}`
+    trouble.push({ name, detail: `does not answer: ${lastFailure || 'no reply'}, ${since}` })
   }
   for (const { apex, loaded } of data?.zones ?? []) {
     if (!loaded) trouble.push({ name: apex, detail: 'zone data has not arrived' })

@@ -192,10 +192,16 @@ export type DataThreadStart = {
 export type UpstreamStatus = {
   readonly slot: number
   readonly name: string
-  readonly state: 'up' | 'sick' | 'dead'
+  /** unknown: it has never replied, and was not silent for long enough to be dead. */
+  readonly state: 'unknown' | 'up' | 'sick' | 'dead'
+  /** 0 when it has never replied. */
   readonly srttMs: number
   readonly failureScore: number
+  /** timeout, unreachable, servfail, refused or other; '' when nothing has failed. */
   readonly lastFailure: string
+  /** Unix time of the last failure and of the last reply; 0 when there was none. */
+  readonly lastFailureAt: number
+  readonly lastReplyAt: number
   readonly nextProbeInMs: number
 }
 

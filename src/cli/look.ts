@@ -43,6 +43,10 @@ const statusOf = (json: unknown): Status => {
   return status as Status
 }
 
+/** How long ago a Unix time in milliseconds was; 0 stands for never. */
+const since = (at: unknown): string =>
+  Number(at) > 0 ? `${showDuration(Math.max(0, Date.now() - Number(at)))} ago` : 'never'
+
 const UPSTREAMS: Column[] = [
   ['UPSTREAM', row => row['name']],
   ['STATE', row => row['state']],
@@ -52,7 +56,14 @@ const UPSTREAMS: Column[] = [
     'NEXT PROBE',
     row => (row['nextProbeInMs'] ? showDuration(Number(row['nextProbeInMs'])) : undefined),
   ],
-  ['LAST FAILURE', row => row['lastFailure']],
+  [
+    'LAST FAILURE',
+    row =>
+      row['lastFailure']
+        ? `${cell(row['lastFailure'])}, ${since(row['lastFailureAt'])}`
+        : undefined,
+  ],
+  ['LAST REPLY', row => since(row['lastReplyAt'])],
 ]
 
 const ENTRIES: Column[] = [

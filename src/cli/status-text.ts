@@ -101,7 +101,13 @@ export const showStatus = (status: Status): string => {
       ['UPSTREAM', row => row['name']],
       ['STATE', row => row['state']],
       ['LATENCY', row => (row['srttMs'] ? `${cell(row['srttMs'])} ms` : undefined)],
-      ['LAST FAILURE', row => row['lastFailure']],
+      [
+        'LAST FAILURE',
+        row =>
+          row['lastFailure']
+            ? `${cell(row['lastFailure'])}, ${ago(status, Number(row['lastFailureAt']))}`
+            : undefined,
+      ],
     ]),
     table(status.zones, [
       ['ZONE', row => row['apex']],

@@ -29,8 +29,8 @@ import { RealTime, schedulingOf } from './priority.ts'
 import { compatReply } from './answer/compat-wire.ts'
 import { Exchanges } from './upstream/exchange.ts'
 import { Paths, random16, type OverHttps } from './upstream/paths.ts'
-import { plainQuery } from '../wire/question.ts'
-import { Race, type Watch } from './forward/race.ts'
+import { probe } from './forward/probes.ts'
+import type { Watch } from './forward/race.ts'
 import { Resolver, type ResolverContext } from './forward/resolver.ts'
 import { Router } from './answer/router.ts'
 import { Sources } from './answer/sources.ts'
@@ -39,7 +39,6 @@ import { Timers, type Timed } from './timers.ts'
 import { upstreamCounts } from './upstream/upstream-counts.ts'
 import { Zones } from './zones/zones.ts'
 import { typeName } from '../wire/codes.ts'
-import { nameWire } from '../wire/name.ts'
 
 /** What the thread's rim hands in. */
 export type DataPlaneMeans = {
@@ -62,15 +61,6 @@ const EMPTY: Snapshot = {
   labels: ['other'],
   allow: [],
 }
-
-/** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
-const PROBES = {
-  cluster: plainQuery(nameWire('leader.mesos')!, 1),
-  external: plainQuery(Buffer.of(0), 2),
-}
-
-/** Of a probe only what it teaches about the upstream matters. */
-const NOBODY = { finish: () => {}, late: () => {} }
 
 export class DataPlane {
   readonly #start: Adjustable
@@ -122,7 +112,6 @@ export class DataPlane {
     const paths = (this.#paths = new Paths(
       io,
       random,
-      () => start.race.deadline,
       means.overHttps,
       () => void exchanges.open(6),
     ))
@@ -130,7 +119,9 @@ export class DataPlane {
       exchanges,
       timers: this.#timers,
       rules: start.race,
-      overStream: (upstream, question, signal) => paths.ask(upstream, question, signal),
+      overStream: (upstream, question, signal, fresh) =>
+        paths.ask(upstream, question, signal, fresh),
+      lingering: { count: 0 },
       peerOf: upstream => paths.peerOf(upstream),
       counts: upstreamCounts(counters, (level, msg, fields) =>
         means.post({ type: 'log', level, msg, fields }),
@@ -279,18 +270,6 @@ export class DataPlane {
     }
   }
 
-  /** Probes the dead, so that they come back although nobody asks for their names. */
-  #probe(now: number): void {
-    for (const { spec, upstreams } of this.#resolver.router.forwards()) {
-      if (spec.kind !== 'forward') continue
-      for (const upstream of upstreams) {
-        if (upstream.spec.protocol !== 'udp' || !upstream.takeProbe(now)) continue
-        this.#context.counts.add(upstream.slot, 'probes')
-        new Race(Buffer.from(PROBES[spec.ttl]), [upstream], 1, this.#context, NOBODY).start()
-      }
-    }
-  }
-
   #housekeeping(now: number): void {
     if (this.#realTime?.look(now) && !this.#toldRealTime) {
       this.#toldRealTime = true
@@ -298,7 +277,7 @@ export class DataPlane {
       this.#means.post({ type: 'log', level: 'info', msg, fields: {} })
     }
     this.#exchanges.sweep(now)
-    this.#probe(now)
+    probe(this.#resolver.router.forwards(), this.#context, now)
     const c = this.#counters
     const { stats } = this.#io
     c[SLOT.cacheEntries] = this.#cache.entries
@@ -352,7 +331,7 @@ export class DataPlane {
       },
       inFlight,
       tcpConnections: this.#listeners.tcpConnections,
-      upstreams: router.upstreams().map(u => u.status(now)),
+      upstreams: router.upstreams().map(u => u.status(now, Date.now())),
       zones: [...this.#zones.all()].map(({ apex, names, number, loaded }) => ({
         apex,
         names,

@@ -33,7 +33,9 @@ const means: DataPlaneMeans = {
       signal,
     })
     if (response.status !== 200) throw fail(`${url} answered ${response.status}`, 'EHTTP')
-    return response.body
+    // Absent or no number: it comes from the resolver itself.
+    const age = Number.parseInt(response.headers['age'] ?? '', 10)
+    return { body: response.body, age: age > 0 ? age : 0 }
   },
 }
 

@@ -285,8 +285,8 @@ const TABLE: readonly Family<Source>[] = [
   counter('upstream_retransmits_total', ['to'], UPSTREAM_SCALARS.retransmits, perUpstream(['retransmits'])),
   counter('upstream_tcp_retries_total', ['to'], UPSTREAM_SCALARS.tcpRetries, perUpstream(['tcpRetries'])),
   counter('upstream_probes_total', ['to'], UPSTREAM_SCALARS.probes, perUpstream(['probes'])),
-  gauge('upstream_up', ['to'], 'Whether the upstream is asked: 1 when up or sick, 0 when held for dead',
-    (s, put) => { for (const u of unique(s.extra().data?.upstreams)) put(u.state === 'dead' ? 0 : 1, u.name) }),
+  gauge('upstream_up', ['to'], 'Whether the upstream answers: 1 when up or sick, 0 when dead; absent until it has answered or was found dead',
+    (s, put) => { for (const u of unique(s.extra().data?.upstreams)) if (u.state !== 'unknown') put(u.state === 'dead' ? 0 : 1, u.name) }),
   gauge('upstream_rtt_seconds', ['to'], 'Smoothed time to a reply',
     (s, put) => { for (const u of unique(s.extra().data?.upstreams)) put(u.srttMs / 1000, u.name) }),
 

@@ -36,6 +36,7 @@ export const RCODE = {
   NXDOMAIN: 3,
   NOTIMP: 4,
   REFUSED: 5,
+  YXDOMAIN: 6,
   /** Extended (RFC 6891 §6.1.3): its upper bits travel in the OPT record. */
   BADVERS: 16,
 } as const

@@ -39,6 +39,10 @@ export const withoutEdns = (query: Buffer): Buffer => {
 /** Whether a query made by upstreamQuery carries an OPT. */
 export const hasEdns = (query: Buffer): boolean => query[11] === 1
 
+/** Whether a query made by upstreamQuery asks for DNSSEC records (DO=1). */
+export const wantsDnssec = (query: Buffer): boolean =>
+  hasEdns(query) && (query[query.length - 4]! & 0x80) !== 0
+
 /** A whole query of our own, for probes: a name as wire octets and a type. */
 export const plainQuery = (name: Uint8Array, qtype: number): Buffer => {
   const wire = Buffer.alloc(HEADER + name.length + 4)

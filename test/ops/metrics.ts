@@ -29,6 +29,8 @@ const data: DataStatus = {
       srttMs: 2,
       failureScore: 0,
       lastFailure: '',
+      lastFailureAt: 0,
+      lastReplyAt: 1_000_000 - 1_000,
       nextProbeInMs: 0,
     },
     {
@@ -38,6 +40,8 @@ const data: DataStatus = {
       srttMs: 2,
       failureScore: 9,
       lastFailure: 'timeout',
+      lastFailureAt: 1_000_000 - 90_000,
+      lastReplyAt: 1_000_000 - 1_000,
       nextProbeInMs: 5,
     },
   ],

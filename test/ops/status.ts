@@ -39,6 +39,8 @@ const data: DataStatus = {
       srttMs: 1,
       failureScore: 0,
       lastFailure: '',
+      lastFailureAt: 0,
+      lastReplyAt: 1_000_000 - 1_000,
       nextProbeInMs: 0,
     },
   ],

@@ -24,7 +24,8 @@ import { launch } from '../forward/launch.ts'
 import { questionOf } from '../forward/prefetch.ts'
 import { kindOf, prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
-import type { Outcome, RaceMeans } from '../forward/race.ts'
+import type { Outcome, RaceContext } from '../forward/race.ts'
+import { rcodeForClient } from '../forward/client-rcode.ts'
 import { giveStandIn, refreshFailed, standInFor, stands } from '../forward/stale.ts'
 import {
   CLUSTER_STALE_TTL,
@@ -46,7 +47,7 @@ import { renamed } from './suffix.ts'
 import { MOST_ALIASES, unfinished, type Unfinished } from './unfinished.ts'
 
 export type ForwardContext = AnswerContext &
-  RaceMeans & {
+  RaceContext & {
     readonly clamps: TtlClamps
     /** Questions in flight at once. */
     readonly maxInFlight: number
@@ -184,7 +185,8 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
       route.silent = false
       route.repliedAt = this.#context.now()
     } else if (outcome.why === 'silence') route.silent = !(route.repliedAt! > flight.launchedAt)
-    if (outcome.kind === 'failed') return this.#failed(flight, reasonOf(outcome))
+    if (outcome.kind === 'failed')
+      return this.#failed(flight, reasonOf(outcome, flight.question.qtype))
     const left = unfinished(outcome)
     if (left) return this.#finish(flight, outcome, left)
     const entry = this.#fill(flight, outcome)
@@ -391,13 +393,19 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
   }
 }
 
-const reasonOf = (outcome: Extract<Outcome, { kind: 'failed' }>): Reason => {
+const reasonOf = (outcome: Extract<Outcome, { kind: 'failed' }>, qtype: number): Reason => {
   switch (outcome.why) {
     case 'silence':
       return {
         rcode: RCODE.SERVFAIL,
         ede: EDE.NO_REACHABLE_AUTHORITY,
         why: 'no upstream answered in time',
+      }
+    case 'dead':
+      return {
+        rcode: RCODE.SERVFAIL,
+        ede: EDE.NO_REACHABLE_AUTHORITY,
+        why: 'every upstream is known to be dead',
       }
     case 'unreachable':
       return {
@@ -407,9 +415,9 @@ const reasonOf = (outcome: Extract<Outcome, { kind: 'failed' }>): Reason => {
       }
     case 'soft':
       return {
-        rcode: outcome.rcode,
+        rcode: rcodeForClient(outcome.rcode, qtype),
         ede: EDE.NO_REACHABLE_AUTHORITY,
-        why: `${outcome.upstream?.name ?? 'upstream'} said ${rcodeName(outcome.rcode)}`,
+        why: `${outcome.upstream?.name ?? 'upstream'} ${outcome.because ?? `said ${rcodeName(outcome.rcode)}`}`,
       }
   }
 }

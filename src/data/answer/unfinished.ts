@@ -30,7 +30,7 @@ export const unfinished = (
   outcome: Extract<Outcome, { kind: 'response' }>,
 ): Unfinished | undefined => {
   const { is, wire, records } = outcome
-  if (is.kind !== 'nodata' || is.ttl !== undefined || !is.keep) return undefined
+  if (is.kind !== 'alias' || !is.keep) return undefined
   const aliases = is.keep.filter(
     i => records.section[i] === ANSWER && records.type[i] === TYPE.CNAME,
   )

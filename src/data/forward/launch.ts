@@ -2,62 +2,46 @@
 import type { Route } from '../answer/router.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { RCODE } from '../../wire/codes.ts'
-import { Records, scan } from '../../wire/scan.ts'
-import { hedge } from './hedge.ts'
-import { Race, type Outcome, type RaceMeans, type RaceOwner, type Watch } from './race.ts'
-
-const records = new Records()
+import { askingOrder } from './head-start.ts'
+import { Race, type RaceContext, type RaceOwner, type Watch } from './race.ts'
 
 /**
  * Asks the upstreams of a forward route. The owner is called once, before this
  * returns when every upstream is dead. The race that was begun, to be
- * cancelled when nobody waits any more; undefined when there is none.
+ * cancelled when nobody waits any more; undefined when nobody was asked.
  */
 export const launch = (
   question: Buffer,
   route: Route,
-  context: RaceMeans,
+  context: RaceContext,
   owner: RaceOwner,
   watch?: Watch,
 ): Race | undefined => {
   const { spec, upstreams } = route
   if (spec.kind !== 'forward') throw new Error('not a forward route')
-  if (spec.policy === 'race') {
-    const dead = upstreams.some(u => u.dead)
-    const lanes = dead ? lanesOf(upstreams, context.now()) : upstreams
-    const voters = dead ? Math.max(1, lanes.filter(u => !u.dead).length) : upstreams.length
-    watch?.('race', lanes.map(u => u.name).join(' '))
-    if (lanes.length === 0) {
-      owner.finish({ kind: 'failed', why: 'silence', rcode: RCODE.SERVFAIL, upstream: undefined })
-      return undefined
-    }
-    const peers = dead ? undefined : (route.peers ??= upstreams.map(context.peerOf))
-    const race = new Race(question, lanes, voters, context, owner, watch, peers)
-    race.start()
-    return race
+  const { policy } = spec
+  const asked =
+    policy === 'hedge' && upstreams.length > 1
+      ? askingOrder(upstreams, context.now())
+      : upstreams.some(isDead)
+        ? upstreams.filter(isAlive)
+        : upstreams
+  watch?.(policy, asked.map(u => u.name).join(' '))
+  if (asked.length === 0) {
+    // Probes go on; until one is answered nobody needs to wait for a deadline.
+    owner.finish({ kind: 'failed', why: 'dead', rcode: RCODE.SERVFAIL, upstream: undefined })
+    return undefined
   }
-  watch?.('hedge', upstreams.map(u => u.name).join(' '))
-  if (upstreams.length === 1 && upstreams[0]!.spec.protocol === 'udp') {
-    const peers = (route.peers ??= upstreams.map(context.peerOf))
-    const race = new Race(question, upstreams, 1, context, owner, watch, peers)
-    race.start()
-    return race
-  }
-  void hedge(question, upstreams, context, watch).then(outcome => owner.finish(scanned(outcome)))
-  return undefined
+  const peers =
+    asked === upstreams && upstreams.every(isUdp)
+      ? (route.peers ??= upstreams.map(context.peerOf))
+      : undefined
+  const maybeSigned = spec.ttl === 'external'
+  const race = new Race(question, asked, context, owner, { policy, maybeSigned, watch, peers })
+  race.start()
+  return race
 }
 
-/** Who is asked in a race: the living, and of the dead those whose probe is due, last. */
-const lanesOf = (upstreams: readonly Upstream[], now: number): readonly Upstream[] => [
-  ...upstreams.filter(u => !u.dead),
-  ...upstreams.filter(u => u.dead && u.takeProbe(now)),
-]
-
-/** An outcome that has waited, its records read again. */
-const scanned = (outcome: Outcome): Outcome => {
-  if (outcome.kind === 'failed') return outcome
-  const { upstream, wire } = outcome
-  return scan(wire, wire.length, records)
-    ? { ...outcome, records }
-    : { kind: 'failed', why: 'soft', rcode: RCODE.SERVFAIL, upstream }
-}
+const isDead = (upstream: Upstream): boolean => upstream.dead
+const isAlive = (upstream: Upstream): boolean => !upstream.dead
+const isUdp = ({ spec }: Upstream): boolean => spec.protocol === 'udp'

@@ -142,7 +142,7 @@ export const bareFill = (
   work.fill(0, 0, HEADER)
   copy(question, HEADER, questionEnd, work, HEADER)
   work[2] = QR | (meta.authoritative ? AA : 0)
-  work[3] = RA | rcode
+  work[3] = RA | (rcode & RCODE_MASK)
   work[5] = 1
   return {
     meta,
@@ -158,5 +158,5 @@ export const bareFill = (
 }
 
 export const kindOf = (
-  kind: 'positive' | 'nxdomain' | 'nodata',
+  kind: 'positive' | 'alias' | 'nxdomain' | 'nodata',
 ): typeof POSITIVE | typeof NEGATIVE => (kind === 'positive' ? POSITIVE : NEGATIVE)

@@ -1,27 +1,37 @@
 /**
- * The judged race: one question to several upstreams at once, their replies
- * ranked and not merely timed (design, section 2.2).
+ * One question to one or several upstreams: a state machine over five events
+ * (a reply, a cut reply, a refusal, a response over a stream, a timer) whose
+ * effects are datagrams, attempts over streams, and one outcome.
+ *
+ * Masters are all asked at once and their replies are ranked. External
+ * upstreams are asked one after another, each with a head start, and the
+ * first usable reply wins (`head-start.ts`). That is the only difference.
  *
  *     NOERROR with an answer      wins at once
- *     NXDOMAIN, NODATA            held; wins when a majority says the same,
- *                                 when all have answered, or after the grace
- *     SERVFAIL, REFUSED, ...      kept; given only if nothing better came
- *     TC                          the same upstream is asked over TCP
+ *     NXDOMAIN, NODATA            ranked (`verdict.ts`)
+ *     SERVFAIL, REFUSED, ...      the next upstream is asked; given only if nothing better came
+ *     TC, or cut on its way       the same upstream is asked over TCP
  *
- * A race is a state machine over three events: a reply, a refusal, a timer.
- * It makes no promise per lane: p-any's cost 15 µs a race (design, 2.1), so
- * p-any races what is a promise anyway (hedge.ts). Losers that answer later
- * still teach us their latency and whether they disagree.
+ * A decided race waits for its losers for a while. Silence well past an
+ * upstream's usual time is a failure, whoever won; an earlier reply teaches
+ * its latency, and whether it disagrees.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Peer } from '../io/packet-io.ts'
 import { RCODE } from '../../wire/codes.ts'
+import { isTruncated } from '../../wire/header.ts'
 import { Records, scan } from '../../wire/scan.ts'
-import { classify, type Classified, type ResponseKind } from './classify.ts'
+import { classify, lacksDnssec, soft, type Classified, type ResponseKind } from './classify.ts'
+import { headStart } from './head-start.ts'
+import { ASKED, FAILED, Lane, NODATA, NXDOMAIN, POSITIVE, SOFT } from './lane.ts'
+import { StreamAttempts } from './stream-attempts.ts'
+import { Verdict } from './verdict.ts'
 import { answers, type Exchange, type Exchanges, type Ticket } from '../upstream/exchange.ts'
-import { hasEdns, withoutEdns } from '../../wire/question.ts'
+import { refusesEdns } from '../upstream/edns-support.ts'
+import type { Failure } from '../upstream/liveness.ts'
+import { hasEdns, wantsDnssec, withoutEdns } from '../../wire/question.ts'
 import type { Timed, Timers } from '../timers.ts'
-import type { Failure, Upstream } from '../upstream/upstream.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamCounts } from '../upstream/upstream-counts.ts'
 
 /** What became of a question: a response to use, or why there is none. */
@@ -35,9 +45,13 @@ export type Outcome =
     }
   | {
       readonly kind: 'failed'
-      readonly why: 'silence' | 'unreachable' | 'soft'
+      /** dead: nobody was asked, because every upstream is known to be dead. soft: the best reply was of no use. */
+      readonly why: 'silence' | 'unreachable' | 'soft' | 'dead'
+      /** What the upstream said; SERVFAIL where nobody said anything. */
       readonly rcode: number
       readonly upstream: Upstream | undefined
+      /** Our judgement of a reply whose RCODE does not say it, for a person. */
+      readonly because?: string | undefined
     }
 
 export type RaceRules = {
@@ -46,19 +60,23 @@ export type RaceRules = {
   readonly retransmit: readonly Milliseconds[]
 }
 
-export type RaceMeans = {
+/** What all races share. */
+export type RaceContext = {
   readonly exchanges: Exchanges
   readonly timers: Timers
   readonly rules: RaceRules
-  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. */
+  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. `fresh`: not on a connection that is silent. */
   readonly overStream: (
     upstream: Upstream,
     question: Buffer,
     signal: AbortSignal,
+    fresh: boolean,
   ) => Promise<Buffer>
   readonly peerOf: (upstream: Upstream) => Peer
   readonly counts: UpstreamCounts
   readonly now: () => Milliseconds
+  /** Decided races that still wait for losers. */
+  readonly lingering: { count: number }
 }
 
 /** Who started a race. */
@@ -69,331 +87,451 @@ export interface RaceOwner {
   late(outcome: Outcome): void
 }
 
-/** Told of each step when somebody watches (query --trace). */
+/** Called at each step when somebody watches (query --trace). */
 export type Watch = (step: string, detail: string) => void
 
-const PENDING = 0
-const TCP = 1
-const POSITIVE = 2
-const NXDOMAIN = 3
-const NODATA = 4
-const SOFT = 5
-const FAILED = 6
+export type RaceOptions = {
+  /** race: all at once, negatives need a majority. hedge: one after another, the first usable reply wins. */
+  readonly policy: 'race' | 'hedge'
+  /** Whether a signed zone may be behind the question. If so, a reply without OPT cannot answer DO=1. */
+  readonly maybeSigned: boolean
+  readonly rules?: RaceRules
+  readonly watch?: Watch | undefined
+  /** Where the upstreams are, when the caller has it at hand. */
+  readonly peers?: readonly Peer[] | undefined
+}
 
-/** How long a decided race waits for its losers, to learn from them. */
-const LINGER_MS = 400
+/** More decided races than this do not wait for their losers: by then enough is learnt. */
+const MOST_LINGERING = 1_024
+/** A slow question takes its time everywhere: a loser has this many times what the winner took. */
+const SLOW_QUESTION = 2
+/** Lanes are bits of a number in a ticket. */
+export const MOST_LANES = 30
 
+const NO_PEER: Peer = { family: 4, address: '', port: 0 }
 const mine = new Records()
-const pending = (): number => PENDING
 
 export class Race implements Exchange, Timed {
   due = 0
   place = -1
   readonly peers: readonly Peer[]
-  readonly #lanes: readonly Upstream[]
-  readonly #state: number[]
-  readonly #means: RaceMeans
-  /** Let go of when nothing that may still come would interest it: losers can be slow, and it holds much. */
-  #owner: RaceOwner | undefined
+  readonly #lanes: readonly Lane[]
+  readonly #context: RaceContext
+  readonly #options: RaceOptions
+  readonly #rules: RaceRules
   readonly #watch: Watch | undefined
+  /** Dropped when nothing that may still come would interest it: losers can be slow, and it holds much. */
+  #owner: RaceOwner | undefined
   readonly #question: Buffer
-  #stop: AbortController | undefined
-  /** Lanes that count for a majority: those not known dead. */
-  readonly #voters: number
-  #ticket: Ticket | undefined
+  readonly #dnssecOk: boolean
+  #tickets: Ticket | undefined
   #startedAt = 0
-  #sends = 1
-  #pending: number
-  #done = false
-  #outcomeKind: ResponseKind | 'failed' = 'failed'
-  #held: Buffer | undefined
-  #heldLane = 0
+  /** The lane that is asked next, and when. */
+  #next = 0
+  #nextAt = Infinity
+  /** Lanes that are asked and may still answer. */
+  #pending = 0
+  #verdict: Verdict | undefined
   #graceEndsAt = Infinity
-  #softRcode = -1
-  #softLane = 0
-  /** Lanes that were asked without OPT, a bit each. */
-  #plain = 0
+  /** When it was decided; Infinity before. */
+  #decidedAt = Infinity
+  #lingers = false
+  #outcomeKind: ResponseKind | 'failed' = 'failed'
 
-  /**
-   * @param lanes who is asked; probes of dead upstreams last
-   * @param voters how many of them are not known dead
-   * @param peers where the lanes are, when the caller has them at hand
-   */
+  /** @param upstreams who is asked, in this order */
   constructor(
     question: Buffer,
-    lanes: readonly Upstream[],
-    voters: number,
-    means: RaceMeans,
+    upstreams: readonly Upstream[],
+    context: RaceContext,
     owner: RaceOwner,
-    watch?: Watch,
-    peers: readonly Peer[] = lanes.map(means.peerOf),
+    options: RaceOptions,
   ) {
     this.#question = question
-    this.#lanes = lanes
-    this.#voters = voters
-    this.#state = lanes.map(pending)
-    this.#pending = lanes.length
-    this.#means = means
+    this.#dnssecOk = wantsDnssec(question)
+    this.#context = context
     this.#owner = owner
-    this.#watch = watch
-    this.peers = peers
+    this.#options = options
+    this.#rules = options.rules ?? context.rules
+    this.#watch = options.watch
+    const lanes = new Array<Lane>(Math.min(upstreams.length, MOST_LANES))
+    for (let i = 0; i < lanes.length; i++) lanes[i] = new Lane(upstreams[i]!)
+    this.#lanes = lanes
+    this.peers =
+      options.peers ??
+      lanes.map(({ upstream }) =>
+        upstream.spec.protocol === 'udp' ? context.peerOf(upstream) : NO_PEER,
+      )
   }
 
   start(): void {
-    const { exchanges, counts, now } = this.#means
-    this.#startedAt = now()
-    for (const upstream of this.#lanes) counts.add(upstream.slot, 'requests')
-    this.#ticket = exchanges.ask(this.#question, this)
-    if (!this.#ticket) return this.#fail('unreachable')
-    const edns = hasEdns(this.#question)
-    for (let lane = 0; lane < this.#lanes.length; lane++) {
-      if (edns && !this.#lanes[lane]!.wantsEdns(this.#startedAt)) this.#sendPlain(lane)
-      else exchanges.send(this.#ticket, lane, this.#question)
-    }
+    const now = this.#context.now()
+    this.#startedAt = this.#nextAt = now
+    this.#askNext(now)
+    if (this.#decidedAt === Infinity) this.#schedule()
+  }
+
+  /** Ends it without an outcome: nobody wants one any more. */
+  cancel(): void {
+    this.#owner = undefined
+    if (this.#decidedAt === Infinity) this.#decidedAt = this.#context.now()
+    this.#close()
+  }
+
+  // Events.
+
+  onReply(lane: number, b: Buffer, r: Records, now: number, ticket: Ticket): void {
+    const to = this.#lanes[lane]!
+    if (to.state !== ASKED) return
+    // A second copy of what sent us to TCP.
+    if (to.stream && isTruncated(b)) return
+    this.#heard(lane, b, r, now, now - ticket.sentAt)
+  }
+
+  onCut(lane: number, now: number): void {
+    const to = this.#lanes[lane]!
+    if (to.state !== ASKED || to.stream) return
+    this.#watch?.('cut', to.upstream.name)
+    this.#overTcp(lane, now)
+  }
+
+  onRefused(lane: number, code: string, now: number): void {
+    const to = this.#lanes[lane]!
+    // An ICMP error may also be forged; a TCP attempt under way finds out for itself.
+    if (to.state !== ASKED || to.stream) return
+    this.#watch?.('refused', `${to.upstream.name}: ${code}`)
+    this.#lost(lane, 'unreachable', now)
+  }
+
+  fire(now: number): void {
+    if (this.#decidedAt < Infinity) return this.#judgeSilence(now)
+    if (now >= this.#graceEndsAt || now - this.#startedAt >= this.#rules.deadline)
+      return this.#decide(now)
+    if (now >= this.#nextAt) this.#askNext(now)
+    this.#sendAgain(now)
     this.#schedule()
   }
 
-  /** Gives up without an outcome; used when somebody else has won. */
-  cancel(): void {
-    if (!this.#done) this.#close()
-    this.#done = true
+  // Asking.
+
+  /** Asks the lane whose turn it is; in a race, all of them. */
+  #askNext(now: number): void {
+    const lanes = this.#lanes
+    const until = this.#options.policy === 'race' ? lanes.length : this.#next + 1
+    let ticket: Ticket | undefined
+    for (; this.#next < until; this.#next++) {
+      const lane = lanes[this.#next]!
+      lane.state = ASKED
+      lane.askedAt = now
+      this.#pending++
+      this.#context.counts.add(lane.upstream.slot, 'requests')
+      lane.plain = !lane.upstream.edns.wanted(now)
+      ticket = this.#send(this.#next, now, ticket)
+    }
+    this.#nextAt =
+      this.#next < lanes.length ? now + headStart(lanes[this.#next - 1]!.upstream) : Infinity
   }
 
-  onReply(lane: number, b: Buffer, r: Records, now: number): void {
-    if (this.#state[lane] !== PENDING) return
-    const upstream = this.#lanes[lane]!
-    const is = classify(b, r)
-    const { counts } = this.#means
-    const tookMs = now - this.#startedAt
+  /** Sends the question to one lane; the ticket, which further lanes of its family may share. */
+  #send(at: number, now: number, shared: Ticket | undefined): Ticket | undefined {
+    const lane = this.#lanes[at]!
+    lane.sends++
+    if (lane.upstream.spec.protocol !== 'udp') {
+      this.#overStream(at)
+      return shared
+    }
+    const { exchanges } = this.#context
+    const { family } = this.peers[at]!
+    let ticket = shared
+    if (ticket?.family !== family) {
+      ticket = exchanges.ask(this.#question, this, family, now)
+      ticket.sibling = this.#tickets
+      this.#tickets = ticket
+    }
+    exchanges.send(ticket, at, this.#wireFor(lane))
+    return ticket
+  }
+
+  #wireFor(lane: Lane): Buffer {
+    return lane.plain && hasEdns(this.#question) ? withoutEdns(this.#question) : this.#question
+  }
+
+  /** Asks those again who are late, each by its own clock. */
+  #sendAgain(now: number): void {
+    const { retransmit } = this.#rules
+    let ticket: Ticket | undefined
+    for (let i = 0; i < this.#next; i++) {
+      const lane = this.#lanes[i]!
+      const due = retransmit[lane.sends - 1]
+      if (lane.state !== ASKED || due === undefined || now - lane.askedAt < due) continue
+      lane.upstream.liveness.suspected(now, lane.askedAt)
+      const last = lane.sends === retransmit.length
+      if (lane.stream) {
+        lane.sends++
+        // A stream sends again by itself; a new connection is for one that swallows questions.
+        if (last) lane.stream.again()
+        continue
+      }
+      this.#context.counts.add(lane.upstream.slot, 'retransmits')
+      this.#watch?.(
+        'retransmit',
+        `${lane.upstream.name}, after ${(now - lane.askedAt).toFixed(0)} ms`,
+      )
+      // Some old servers stay silent to any OPT, so the last try goes without (RFC 6891 §6.2.2).
+      // DNSSEC needs the OPT, and an answer without teaches nothing: packets get lost.
+      if (last && !this.#dnssecOk) lane.plain = true
+      ticket = this.#send(i, now, ticket)
+    }
+  }
+
+  /** Asks a lane over its stream: TCP after a truncated reply, else TLS or HTTPS. */
+  #overStream(at: number): void {
+    const lane = this.#lanes[at]!
+    const { overStream, now } = this.#context
+    const question = this.#wireFor(lane)
+    let sentAt = now()
+    const attempts = new StreamAttempts((signal, fresh) => {
+      sentAt = now()
+      return overStream(lane.upstream, question, signal, fresh)
+    })
+    lane.stream = attempts
+    attempts.response.then(
+      wire => {
+        if (lane.state !== ASKED || lane.stream !== attempts) return
+        const t = now()
+        if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
+          return this.#lost(at, 'other', t)
+        this.#heard(at, wire, mine, t, t - sentAt)
+      },
+      () => {
+        if (lane.state === ASKED && lane.stream === attempts) this.#lost(at, 'unreachable', now())
+      },
+    )
+  }
+
+  /** A reply that cannot be used as it is. Over a stream it promises nothing more. */
+  #overTcp(at: number, now: number): void {
+    const lane = this.#lanes[at]!
+    if (this.#decidedAt < Infinity || lane.stream) return this.#settle(at, SOFT, now)
+    this.#context.counts.add(lane.upstream.slot, 'tcpRetries')
+    this.#overStream(at)
+  }
+
+  // Judging.
+
+  /** A checked response of one lane, `tookMs` after the send it answers. */
+  #heard(at: number, b: Buffer, r: Records, now: number, tookMs: number): void {
+    const lane = this.#lanes[at]!
+    const { upstream } = lane
+    const { counts } = this.#context
+    let is = classify(b, r, this.#dnssecOk)
     counts.reply(upstream.slot, is.rcode, tookMs)
+    if (upstream.replied(now, tookMs)) counts.back(upstream)
     this.#watch?.(
       'reply',
       `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${tookMs.toFixed(1)} ms`,
     )
     if (
       is.kind === 'soft' &&
-      (is.rcode === RCODE.FORMERR || is.rcode === RCODE.NOTIMP) &&
+      refusesEdns(is.rcode) &&
+      !lane.plain &&
       hasEdns(this.#question) &&
-      (this.#plain & (1 << lane)) === 0
+      this.#decidedAt === Infinity
     ) {
-      upstream.dropEdns(now)
-      this.#sendPlain(lane)
+      lane.plain = lane.refusedEdns = true
+      if (lane.stream) this.#overStream(at)
+      else {
+        // The refusal was quick, so this does not count as a retransmission.
+        lane.sends--
+        this.#send(at, now, undefined)
+      }
       return
     }
-    // A sample after a retransmit may belong to either send (Karn); it is left out.
-    const back = upstream.replied(now, this.#sends === 1 ? tookMs : upstream.srttMs || tookMs)
-    if (back) counts.back(upstream)
     if (is.kind === 'truncated') {
-      if (this.#done) this.#settle(lane, SOFT, now)
-      else this.#askTcp(lane)
+      if (lane.stream === undefined) return this.#overTcp(at, now)
+      is = soft(RCODE.SERVFAIL)
+    }
+    if (lane.refusedEdns && is.kind !== 'soft') upstream.edns.lacking(now)
+    if (this.#dnssecOk && this.#options.maybeSigned && is.kind !== 'soft' && r.opt < 0)
+      is = lacksDnssec()
+    if (is.kind === 'soft') return this.#heardSoft(at, is, now)
+    const state = is.kind === 'nxdomain' ? NXDOMAIN : is.kind === 'nodata' ? NODATA : POSITIVE
+    if (this.#decidedAt < Infinity) this.#heardLate(at, state, b, r, is, now)
+    else if (state === POSITIVE) {
+      lane.state = POSITIVE
+      this.#pending--
+      this.#win(at, b, r, is, now)
+    } else {
+      this.#verdictNow.negative(at, state, b, r.end)
+      if (this.#graceEndsAt === Infinity) this.#graceEndsAt = now + this.#rules.grace
+      this.#settle(at, state, now)
+    }
+  }
+
+  #heardSoft(at: number, is: Classified, now: number): void {
+    this.#blame(
+      at,
+      is.rcode === RCODE.SERVFAIL ? 'servfail' : is.rcode === RCODE.REFUSED ? 'refused' : 'other',
+      now,
+    )
+    if (this.#decidedAt === Infinity) this.#verdictNow.soft(at, is)
+    this.#settle(at, SOFT, now)
+  }
+
+  /** A loser's reply: it contradicts the one that was given, or it does not. */
+  #heardLate(
+    at: number,
+    state: typeof POSITIVE | typeof NXDOMAIN | typeof NODATA,
+    wire: Buffer,
+    records: Records,
+    is: Classified,
+    now: number,
+  ): void {
+    const { upstream } = this.#lanes[at]!
+    const given = this.#outcomeKind
+    // External upstreams may differ for good reasons: filters, views, servers near them.
+    if (this.#options.policy === 'race' && given !== 'failed') {
+      const givenPositive = given === 'positive' || given === 'alias'
+      if ((state === POSITIVE) !== givenPositive)
+        this.#context.counts.disagree(upstream, given, is.kind)
+      if (state === POSITIVE && !givenPositive)
+        this.#owner?.late({ kind: 'response', upstream, wire, records, is })
+    }
+    this.#settle(at, state, now)
+  }
+
+  get #verdictNow(): Verdict {
+    const { policy } = this.#options
+    return (this.#verdict ??= new Verdict(policy === 'race' ? this.#lanes.length : 1))
+  }
+
+  /** A lane has come to its end: decides if nothing better can come. */
+  #settle(
+    at: number,
+    state: typeof NXDOMAIN | typeof NODATA | typeof POSITIVE | typeof SOFT | typeof FAILED,
+    now: number,
+  ): void {
+    const lane = this.#lanes[at]!
+    lane.state = state
+    this.#pending--
+    if (this.#decidedAt < Infinity) {
+      if (this.#pending === 0) this.#close()
       return
     }
-    this.#judge(lane, b, r, is, now)
-  }
-
-  onRefused(lane: number, code: string, now: number): void {
-    if (this.#state[lane] !== PENDING) return
-    const upstream = this.#lanes[lane]!
-    this.#watch?.('refused', `${upstream.name}: ${code}`)
-    this.#lost(lane, 'unreachable', now)
-  }
-
-  fire(now: number): void {
-    if (this.#done) return this.#endLinger(now)
-    const elapsed = now - this.#startedAt
-    if (elapsed >= this.#means.rules.deadline || now >= this.#graceEndsAt) return this.#decide(now)
-    const next = this.#means.rules.retransmit[this.#sends - 1]
-    if (next !== undefined && elapsed >= next) {
-      this.#sends++
-      for (let lane = 0; lane < this.#lanes.length; lane++) {
-        if (this.#state[lane] !== PENDING || !this.#ticket) continue
-        this.#means.counts.add(this.#lanes[lane]!.slot, 'retransmits')
-        // Some old servers stay silent to any OPT; the last try goes without (RFC 6891 §6.2.2).
-        if (
-          (this.#sends > this.#means.rules.retransmit.length || this.#plain & (1 << lane)) &&
-          hasEdns(this.#question)
-        )
-          this.#sendPlain(lane)
-        else this.#means.exchanges.send(this.#ticket, lane, this.#question)
-      }
-      this.#watch?.('retransmit', `after ${elapsed.toFixed(0)} ms`)
-    }
-    this.#schedule()
-  }
-
-  #judge(lane: number, b: Buffer, r: Records, is: Classified, now: number): void {
-    const upstream = this.#lanes[lane]!
-    if (is.kind === 'soft') {
-      const failure: Failure =
-        is.rcode === RCODE.SERVFAIL ? 'servfail' : is.rcode === RCODE.REFUSED ? 'refused' : 'other'
-      if (upstream.failed(now, failure)) this.#means.counts.dead(upstream)
-      if (
-        this.#softRcode !== RCODE.SERVFAIL &&
-        (this.#softRcode < 0 || is.rcode === RCODE.SERVFAIL)
-      ) {
-        this.#softRcode = is.rcode
-        this.#softLane = lane
-      }
-      return this.#settle(lane, SOFT, now)
-    }
-    const state = is.kind === 'positive' ? POSITIVE : is.kind === 'nxdomain' ? NXDOMAIN : NODATA
-    if (this.#done) {
-      const contradicts =
-        (is.kind === 'positive') !== (this.#outcomeKind === 'positive') &&
-        this.#outcomeKind !== 'failed'
-      if (contradicts) this.#means.counts.disagree(upstream, this.#outcomeKind, is.kind)
-      if (is.kind === 'positive' && this.#outcomeKind !== 'positive') {
-        this.#owner?.late({ kind: 'response', upstream, wire: b, records: r, is })
-      }
-      return this.#settle(lane, state, now)
-    }
-    if (is.kind === 'positive') {
-      this.#state[lane] = POSITIVE
-      this.#pending--
-      return this.#win(lane, b, r, is, now)
-    }
-    // Of two kinds of no, NODATA says less and so harms less when it is wrong.
-    if (
-      !this.#held ||
-      (state === NODATA && this.#state[this.#heldLane] === NXDOMAIN && !this.#agreed(NXDOMAIN))
-    ) {
-      this.#held = Buffer.from(b.subarray(0, r.end))
-      this.#heldLane = lane
-    }
-    if (this.#graceEndsAt === Infinity) this.#graceEndsAt = now + this.#means.rules.grace
-    this.#settle(lane, state, now)
-  }
-
-  /** A lane has its end; decide if nothing better can come. */
-  #settle(lane: number, state: number, now: number): void {
-    if (this.#state[lane] === PENDING || this.#state[lane] === TCP) this.#pending--
-    this.#state[lane] = state
-    if (this.#done) {
-      if (this.#pending === 0) this.#close()
-    } else if (this.#pending === 0 || this.#agreed(NXDOMAIN) || this.#agreed(NODATA))
-      this.#decide(now)
-    else this.#schedule()
-  }
-
-  /** A majority of the voters says the same no. */
-  #agreed(state: number): boolean {
-    let n = 0
-    for (const s of this.#state) if (s === state) n++
-    return n > 0 && n >= Math.floor(this.#voters / 2) + 1
+    if (this.#verdict?.agreed) return this.#decide(now)
+    // Who failed gives its head start away.
+    if (this.#next < this.#lanes.length) this.#askNext(now)
+    else if (this.#pending === 0) return this.#decide(now)
+    // Asking may have decided it: whoever cannot be reached may say so at once.
+    if (this.#decidedAt === Infinity) this.#schedule()
   }
 
   #decide(now: number): void {
-    if (this.#held) {
-      const wire = this.#held
+    const verdict = this.#verdict
+    if (verdict?.held) {
+      const wire = verdict.held
       scan(wire, wire.length, mine)
-      return this.#win(this.#heldLane, wire, mine, classify(wire, mine), now)
+      return this.#win(verdict.heldLane, wire, mine, classify(wire, mine, this.#dnssecOk), now)
     }
-    if (this.#softRcode >= 0) {
-      return this.#end({
-        kind: 'failed',
-        why: 'soft',
-        rcode: this.#softRcode,
-        upstream: this.#lanes[this.#softLane],
-      })
+    if (verdict && verdict.softRcode >= 0) {
+      const { upstream } = this.#lanes[verdict.softLane]!
+      const { softRcode: rcode, softBecause: because } = verdict
+      return this.#end({ kind: 'failed', why: 'soft', rcode, upstream, because }, now)
     }
-    this.#fail(this.#pending === 0 ? 'unreachable' : 'silence')
+    const why = this.#pending === 0 ? 'unreachable' : 'silence'
+    this.#watch?.('failed', why)
+    this.#end({ kind: 'failed', why, rcode: RCODE.SERVFAIL, upstream: undefined }, now)
   }
 
-  #win(lane: number, wire: Buffer, records: Records, is: Classified, now: number): void {
-    const upstream = this.#lanes[lane]!
-    const { counts } = this.#means
+  #win(at: number, wire: Buffer, records: Records, is: Classified, now: number): void {
+    const winner = this.#lanes[at]!
+    const { upstream } = winner
+    const { counts } = this.#context
     counts.add(upstream.slot, 'wins')
     this.#outcomeKind = is.kind
     this.#watch?.(
       'winner',
       `${upstream.name}: ${is.kind} after ${(now - this.#startedAt).toFixed(1)} ms`,
     )
-    for (let i = 0; i < this.#lanes.length; i++) {
-      const said = this.#state[i]!
-      if (is.kind === 'positive' && (said === NXDOMAIN || said === NODATA)) {
-        counts.disagree(this.#lanes[i]!, 'positive', said === NXDOMAIN ? 'nxdomain' : 'nodata')
-      }
+    const positive = winner.state === POSITIVE
+    for (const lane of this.#lanes) {
+      if (positive && (lane.state === NXDOMAIN || lane.state === NODATA))
+        counts.disagree(lane.upstream, 'positive', lane.state === NXDOMAIN ? 'nxdomain' : 'nodata')
+      else if (lane.state === ASKED && lane.askedAt < winner.askedAt)
+        lane.upstream.latency.overtaken(now - lane.askedAt)
     }
-    this.#end({ kind: 'response', upstream, wire, records, is })
+    this.#end({ kind: 'response', upstream, wire, records, is }, now)
   }
 
-  #fail(why: 'silence' | 'unreachable'): void {
-    this.#watch?.('failed', why)
-    this.#end({ kind: 'failed', why, rcode: RCODE.SERVFAIL, upstream: undefined })
-  }
-
-  #end(outcome: Outcome): void {
-    this.#done = true
-    this.#stop?.abort()
-    this.#held = undefined
-    if (this.#pending === 0) this.#close()
-    else this.#means.timers.schedule(this, this.#means.now() + LINGER_MS)
+  /** Tells the owner, and goes on listening to the losers. */
+  #end(outcome: Outcome, now: number): void {
+    this.#decidedAt = now
+    this.#verdict = undefined
     const owner = this.#owner
-    if (this.#outcomeKind === 'positive') this.#owner = undefined
+    if (this.#outcomeKind === 'positive' || this.#outcomeKind === 'alias') this.#owner = undefined
+    for (let i = this.#next; i < this.#lanes.length; i++)
+      this.#lanes[i]!.upstream.liveness.wanted(now)
+    if (this.#pending > 0 && this.#context.lingering.count < MOST_LINGERING) {
+      this.#lingers = true
+      this.#context.lingering.count++
+      this.#judgeSilence(now)
+    } else this.#close()
     owner?.finish(outcome)
   }
 
-  /** Those still silent at the end have failed. */
-  #endLinger(now: number): void {
-    for (let lane = 0; lane < this.#lanes.length; lane++) {
-      if (this.#state[lane] === PENDING) this.#blame(lane, 'timeout', now)
+  /** The one rule for silence: a loser that is well past its usual time has failed. */
+  #judgeSilence(now: number): void {
+    let next = Infinity
+    for (let i = 0; i < this.#next && this.#pending > 0; i++) {
+      const lane = this.#lanes[i]!
+      if (lane.state !== ASKED) continue
+      const judgedAt = lane.askedAt + this.#patience(lane)
+      if (judgedAt > now) next = Math.min(next, judgedAt)
+      else this.#lost(i, 'timeout', now)
     }
-    this.#close()
+    if (this.#pending > 0) this.#context.timers.schedule(this, next)
   }
 
-  #lost(lane: number, failure: Failure, now: number): void {
-    this.#blame(lane, failure, now)
-    this.#settle(lane, FAILED, now)
+  #patience({ upstream }: Lane): Milliseconds {
+    const question =
+      this.#outcomeKind === 'failed' ? 0 : SLOW_QUESTION * (this.#decidedAt - this.#startedAt)
+    return Math.min(this.#rules.deadline, Math.max(upstream.latency.patienceMs, question))
   }
 
-  #blame(lane: number, failure: Failure, now: number): void {
-    const upstream = this.#lanes[lane]!
-    this.#means.counts.add(upstream.slot, failure === 'timeout' ? 'timeouts' : 'unreachable')
-    if (upstream.failed(now, failure)) this.#means.counts.dead(upstream)
+  #lost(at: number, failure: Failure, now: number): void {
+    this.#blame(at, failure, now)
+    this.#settle(at, FAILED, now)
   }
 
+  #blame(at: number, failure: Failure, now: number): void {
+    const lane = this.#lanes[at]!
+    const { upstream } = lane
+    const { counts } = this.#context
+    if (failure === 'timeout') counts.add(upstream.slot, 'timeouts')
+    else if (failure === 'unreachable') counts.add(upstream.slot, 'unreachable')
+    if (upstream.failed(now, lane.askedAt, failure)) counts.dead(upstream, failure)
+  }
+
+  /** Nothing that may still come is of interest. */
   #close(): void {
-    if (this.#ticket) this.#means.exchanges.end(this.#ticket)
-    this.#ticket = undefined
-    this.#means.timers.cancel(this)
-    this.#stop?.abort()
+    if (this.#lingers) this.#context.lingering.count--
+    this.#lingers = false
+    for (let ticket = this.#tickets; ticket; ticket = ticket.sibling)
+      this.#context.exchanges.end(ticket)
+    this.#tickets = undefined
+    this.#context.timers.cancel(this)
+    for (const { stream } of this.#lanes) stream?.stop()
+    this.#pending = 0
+    this.#owner = undefined
   }
 
   #schedule(): void {
-    const { rules, timers } = this.#means
-    const retransmit = rules.retransmit[this.#sends - 1] ?? Infinity
-    timers.schedule(
-      this,
-      Math.min(this.#startedAt + Math.min(retransmit, rules.deadline), this.#graceEndsAt),
-    )
-  }
-
-  #sendPlain(lane: number): void {
-    this.#plain |= 1 << lane
-    if (this.#ticket) this.#means.exchanges.send(this.#ticket, lane, withoutEdns(this.#question))
-  }
-
-  #askTcp(lane: number): void {
-    const upstream = this.#lanes[lane]!
-    this.#state[lane] = TCP
-    this.#means.counts.add(upstream.slot, 'tcpRetries')
-    this.#means
-      .overStream(upstream, this.#question, (this.#stop ??= new AbortController()).signal)
-      .then(
-        wire => {
-          const now = this.#means.now()
-          if (this.#state[lane] !== TCP || this.#done) return
-          if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
-            return this.#lost(lane, 'other', now)
-          const is = classify(wire, mine)
-          // TC over TCP promises nothing more.
-          if (is.kind === 'truncated') this.#lost(lane, 'other', now)
-          else this.#judge(lane, wire, mine, is, now)
-        },
-        () => {
-          if (this.#state[lane] === TCP && !this.#done)
-            this.#lost(lane, 'unreachable', this.#means.now())
-        },
-      )
+    const { deadline, retransmit } = this.#rules
+    let at = Math.min(this.#startedAt + deadline, this.#graceEndsAt, this.#nextAt)
+    for (let i = 0; i < this.#next; i++) {
+      const lane = this.#lanes[i]!
+      const due = lane.state === ASKED ? retransmit[lane.sends - 1] : undefined
+      if (due !== undefined) at = Math.min(at, lane.askedAt + due)
+    }
+    this.#context.timers.schedule(this, at)
   }
 }

@@ -5,11 +5,12 @@
  * a reply counts only if address, port, ID and question are those we asked.
  * Anything else is counted and the wait goes on.
  */
+import { codeOf } from '../../base/error.ts'
 import { RX_SLOT, type Batch, type PacketIO, type Peer, type UdpSocket } from '../io/packet-io.ts'
 import { SLOT } from '../../boundary/counters.ts'
 import { HEADER, isResponse, qdcount, rcode } from '../../wire/header.ts'
 import { RCODE } from '../../wire/codes.ts'
-import { sameName } from '../../wire/name.ts'
+import { sameName, skipPlainName } from '../../wire/name.ts'
 import { copy, put16, u16 } from '../../wire/octets.ts'
 import { Records, scan } from '../../wire/scan.ts'
 import { Pending } from './pending.ts'
@@ -23,27 +24,38 @@ import { Pending } from './pending.ts'
 const POOL = 64
 /** Questions a socket sends before a new one, on another port, takes its place. */
 const USES = 64
-/** How long a retired socket is kept for replies under way; past any race's end. */
-const RETIRE_MS = 3_000
+/** How long a retired socket is kept for replies under way; past the longest wait for a loser (two deadlines). */
+const RETIRE_MS = 4_000
 
 /** One question under way to one or several upstreams. */
 export interface Exchange {
   readonly peers: readonly Peer[]
   /** A checked reply from peers[lane], b[0, r.end); `b` and `r` are valid during the call only. */
-  onReply(lane: number, b: Buffer, r: Records, now: number): void
+  onReply(lane: number, b: Buffer, r: Records, now: number, ticket: Ticket): void
+  /** A reply from peers[lane] to this question that is not whole: cut by its sender, on its way, or by our buffer. */
+  onCut(lane: number, now: number): void
   /** The network refused peers[lane] (an errno name). */
   onRefused(lane: number, code: string, now: number): void
 }
 
-/** Where an exchange's replies come in, until it is ended. */
+/**
+ * One sending of a question: its own socket and ID, so that a reply tells
+ * which sending it answers. Replies come in until it is ended.
+ */
 export type Ticket = {
-  readonly socket: PoolSocket
-  readonly id: number
+  /** Undefined while a socket is being opened. */
+  socket: PoolSocket | undefined
+  id: number
   readonly exchange: Exchange
   readonly question: Buffer
   readonly family: 4 | 6
-  /** For the peers of the other family, once one was asked. */
-  other: Ticket | undefined
+  readonly sentAt: number
+  /** The lanes it was sent to, a bit each: nobody else may answer it. */
+  lanes: number
+  /** What is sent when there is a socket. */
+  queued: { readonly lane: number; readonly question: Buffer }[] | undefined
+  /** The next ticket of the same exchange; the exchange's own. */
+  sibling: Ticket | undefined
   /** Pending's own. */
   next: Ticket | undefined
 }
@@ -69,6 +81,8 @@ export class Exchanges {
   readonly #pools: Record<4 | 6, PoolSocket[]> = { 4: [], 6: [] }
   readonly #retired: PoolSocket[] = []
   readonly #opening: Record<4 | 6, number> = { 4: 0, 6: 0 }
+  /** Tickets that wait for a socket, the oldest first. */
+  readonly #waiting: Record<4 | 6, Ticket[]> = { 4: [], 6: [] }
   readonly #ports = new Set<number>()
   readonly #drawnAt: Record<4 | 6, number> = { 4: -1, 6: -1 }
   readonly #drawnIndex: Record<4 | 6, number> = { 4: 0, 6: 0 }
@@ -80,51 +94,73 @@ export class Exchanges {
     this.#counters = counters
   }
 
-  /** Opens the first sockets; without it the first questions would wait for them. */
+  /** Opens the first sockets, so that the first questions need not wait for them. */
   async open(family: 4 | 6): Promise<void> {
     await Promise.all(Array.from({ length: 8 }, () => this.#grow(family)))
   }
 
-  /**
-   * Makes ready to ask the peers of `exchange`: a socket and an ID. Nothing is
-   * sent yet. Undefined if no socket of that family can be had.
-   */
-  ask(
-    question: Buffer,
-    exchange: Exchange,
-    family = exchange.peers[0]!.family,
-  ): Ticket | undefined {
-    const pool = this.#pools[family]
-    if (pool.length + this.#opening[family] < POOL) void this.#grow(family)
-    if (pool.length === 0) return undefined
-    const index = this.#drawn(family)
-    const socket = pool[index]!
-    let id = this.#random()
-    while (socket.pending.get(id)) id = (id + 1) & 0xffff
+  /** Makes ready to ask peers of `exchange` that are of one family. Nothing is sent yet. */
+  ask(question: Buffer, exchange: Exchange, family: 4 | 6, now: number): Ticket {
     const ticket: Ticket = {
-      socket,
-      id,
+      socket: undefined,
+      id: 0,
       exchange,
       question,
       family,
-      other: undefined,
+      sentAt: now,
+      lanes: 0,
+      queued: undefined,
+      sibling: undefined,
       next: undefined,
     }
+    if (!this.#seat(ticket, now)) {
+      ticket.queued = []
+      this.#waiting[family].push(ticket)
+      if (this.#opening[family] === 0) void this.#grow(family)
+    }
+    return ticket
+  }
+
+  /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
+  send(ticket: Ticket, lane: number, question: Buffer): void {
+    ticket.lanes |= 1 << lane
+    if (!ticket.socket) return void ticket.queued?.push({ lane, question })
+    put16(question, 0, ticket.id)
+    ticket.socket.udp.send(question, 0, question.length, ticket.exchange.peers[lane]!)
+  }
+
+  /** Replies to it are strangers from now on. */
+  end(ticket: Ticket): void {
+    ticket.socket?.pending.delete(ticket)
+    ticket.queued = undefined
+  }
+
+  /** Gives a ticket a socket and an ID. False if there is no socket. */
+  #seat(ticket: Ticket, now: number): boolean {
+    const { family } = ticket
+    const pool = this.#pools[family]
+    if (pool.length + this.#opening[family] < POOL) void this.#grow(family)
+    if (pool.length === 0) return false
+    const index = this.#drawn(family, now)
+    const socket = pool[index]!
+    let id = this.#random()
+    while (socket.pending.get(id)) id = (id + 1) & 0xffff
+    ticket.socket = socket
+    ticket.id = id
     socket.pending.add(ticket)
     if (++socket.uses >= USES) {
       pool[index] = pool[pool.length - 1]!
       pool.pop()
       this.#drawnAt[family] = -1
-      socket.retireAt = this.#io.now() + RETIRE_MS
+      socket.retireAt = now + RETIRE_MS
       this.#retired.push(socket)
       void this.#grow(family)
     }
-    return ticket
+    return true
   }
 
   /** The socket of this turn: drawn at random, and again when its time is over. */
-  #drawn(family: 4 | 6): number {
-    const now = this.#io.now()
+  #drawn(family: 4 | 6, now: number): number {
     if (now !== this.#drawnAt[family]) {
       this.#drawnAt[family] = now
       this.#drawnIndex[family] = this.#random() % this.#pools[family].length
@@ -132,24 +168,26 @@ export class Exchanges {
     return this.#drawnIndex[family]
   }
 
-  /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
-  send(ticket: Ticket, lane: number, question: Buffer): void {
-    const { exchange, family } = ticket
-    const peer = exchange.peers[lane]!
-    const via =
-      peer.family === family
-        ? ticket
-        : (ticket.other ??= this.ask(ticket.question, exchange, peer.family))
-    // Without a socket of its family the peer seems silent; sockets are being opened.
-    if (!via) return
-    put16(question, 0, via.id)
-    via.socket.udp.send(question, 0, question.length, peer)
+  /** Sends what has waited for a socket. */
+  #sendWaiting(family: 4 | 6): void {
+    const waiting = this.#waiting[family]
+    while (waiting.length > 0 && this.#pools[family].length > 0) {
+      const ticket = waiting.shift()!
+      const { queued } = ticket
+      // Ended while it waited.
+      if (!queued) continue
+      this.#seat(ticket, this.#io.now())
+      ticket.queued = undefined
+      for (const { lane, question } of queued) this.send(ticket, lane, question)
+    }
+    if (waiting.length > 0 && this.#opening[family] === 0) void this.#grow(family)
   }
 
-  /** Replies to it are strangers from now on. */
-  end(ticket: Ticket): void {
-    ticket.socket.pending.delete(ticket)
-    ticket.other?.socket.pending.delete(ticket.other)
+  /** No socket of this family can be had: its peers cannot be reached. */
+  #refuseWaiting(family: 4 | 6, code: string): void {
+    const now = this.#io.now()
+    for (const { queued, exchange } of this.#waiting[family].splice(0))
+      for (const { lane } of queued ?? []) exchange.onRefused(lane, code, now)
   }
 
   /** Whether a local port is one we ask from: a query from it is our own, come back. */
@@ -176,6 +214,7 @@ export class Exchanges {
     if (this.#closed) return
     this.#opening[family]++
     const socket: PoolSocket = { udp: NONE, uses: 0, pending: new Pending(), retireAt: 0 }
+    let failure = ''
     try {
       socket.udp = await this.#io.open({
         address: family === 4 ? '0.0.0.0' : '::',
@@ -185,16 +224,18 @@ export class Exchanges {
         onBatch: batch => this.#receive(socket, batch),
         onError: (code, peer) => this.#refused(socket, code, peer),
       })
-      if (this.#closed) socket.udp.close()
-      else {
-        this.#pools[family].push(socket)
-        this.#ports.add(socket.udp.port)
-      }
-    } catch {
-      // Out of descriptors, or no such family here: the sockets there are keep serving.
-    } finally {
-      this.#opening[family]--
+    } catch (er) {
+      // Out of descriptors, or no such family here: the sockets that are open keep serving.
+      failure = codeOf(er) || 'ENETUNREACH'
     }
+    this.#opening[family]--
+    if (this.#closed) return socket.udp.close()
+    if (failure === '') {
+      this.#pools[family].push(socket)
+      this.#ports.add(socket.udp.port)
+      this.#sendWaiting(family)
+    } else if (this.#pools[family].length === 0 && this.#opening[family] === 0)
+      this.#refuseWaiting(family, failure)
   }
 
   #receive(socket: PoolSocket, batch: Batch): void {
@@ -202,7 +243,7 @@ export class Exchanges {
     const now = this.#io.now()
     for (let i = 0; i < batch.count; i++) {
       const at = batch.rxAt[i]!
-      const length = batch.rxLen[i]!
+      const length = Math.min(batch.rxLen[i]!, RX_SLOT)
       const ticket = length < HEADER ? undefined : socket.pending.get(u16(batch.rx, at))
       if (ticket === undefined) {
         c[length < HEADER ? SLOT.repliesMalformed : SLOT.repliesWrongId]! += 1
@@ -210,17 +251,23 @@ export class Exchanges {
       }
       const { peers } = ticket.exchange
       let lane = 0
-      while (lane < peers.length && !batch.isFrom(i, peers[lane]!)) lane++
+      while (lane < peers.length && !(ticket.lanes & (1 << lane) && batch.isFrom(i, peers[lane]!)))
+        lane++
       if (lane === peers.length) {
         c[SLOT.repliesWrongSource]! += 1
         continue
       }
       const b = reply
       copy(batch.rx, at, at + length, b, 0)
-      if (batch.rxCut[i] || !isResponse(b) || !scan(b, length, records))
+      const whole = batch.rxCut[i] === 0 && scan(b, length, records)
+      if (!isResponse(b)) c[SLOT.repliesMalformed]! += 1
+      else if (whole && answers(ticket.question, b, records))
+        ticket.exchange.onReply(lane, b, records, now, ticket)
+      else if (whole) c[SLOT.repliesWrongQuestion]! += 1
+      else {
         c[SLOT.repliesMalformed]! += 1
-      else if (!answers(ticket.question, b, records)) c[SLOT.repliesWrongQuestion]! += 1
-      else ticket.exchange.onReply(lane, b, records, now)
+        if (asksTheSame(ticket.question, b, length)) ticket.exchange.onCut(lane, now)
+      }
     }
   }
 
@@ -231,7 +278,7 @@ export class Exchanges {
       const lane = ticket.exchange.peers.findIndex(
         p => p.port === peer.port && p.address === peer.address,
       )
-      if (lane >= 0) ticket.exchange.onRefused(lane, code, now)
+      if (lane >= 0 && ticket.lanes & (1 << lane)) ticket.exchange.onRefused(lane, code, now)
     }
   }
 }
@@ -256,6 +303,19 @@ export const answers = (question: Buffer, b: Uint8Array, r: Records): boolean =>
     sameName(question, HEADER, b, HEADER) &&
     u16(question, nameEnd) === r.qtype &&
     u16(question, nameEnd + 2) === r.qclass
+  )
+}
+
+/** Whether a message whose records may be cut off still carries our question whole. */
+const asksTheSame = (question: Buffer, b: Buffer, length: number): boolean => {
+  if (length < HEADER || qdcount(b) !== 1) return false
+  const nameEnd = skipPlainName(b, HEADER, length)
+  return (
+    nameEnd > 0 &&
+    nameEnd + 4 <= length &&
+    sameName(question, HEADER, b, HEADER) &&
+    u16(question, nameEnd) === u16(b, nameEnd) &&
+    u16(question, nameEnd + 2) === u16(b, nameEnd + 2)
   )
 }
 

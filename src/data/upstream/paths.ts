@@ -3,35 +3,33 @@
  * TLS, its URL for HTTPS. Made when first used and kept while it is asked.
  */
 import { randomFillSync } from 'node:crypto'
-import type { Milliseconds } from '../../boundary/messages.ts'
+import type { Seconds } from '../../boundary/messages.ts'
 import type { PacketIO, Peer } from '../io/packet-io.ts'
+import { put32 } from '../../wire/octets.ts'
+import { Records, scan, ttlOf } from '../../wire/scan.ts'
 import type { Random16 } from './exchange.ts'
 import { StreamUpstream } from './stream.ts'
 import type { Upstream } from './upstream.ts'
 
-/** DNS over HTTPS: one POST of a message, its response. */
-export type OverHttps = (url: string, question: Buffer, signal: AbortSignal) => Promise<Buffer>
+/** DNS over HTTPS: one POST of a message. The response, and the seconds it has spent in HTTP caches (the Age header). */
+export type OverHttps = (
+  url: string,
+  question: Buffer,
+  signal: AbortSignal,
+) => Promise<{ readonly body: Buffer; readonly age: Seconds }>
 
 export class Paths {
   readonly #io: PacketIO
   readonly #random: Random16
-  readonly #deadline: () => Milliseconds
   readonly #overHttps: OverHttps
   readonly #streams = new Map<string, StreamUpstream>()
   readonly #peers = new Map<string, Peer>()
   /** Told when the first upstream of IPv6 is met: its sockets have to be opened. */
   readonly #onIpv6: () => void
 
-  constructor(
-    io: PacketIO,
-    random: Random16,
-    deadline: () => Milliseconds,
-    overHttps: OverHttps,
-    onIpv6: () => void,
-  ) {
+  constructor(io: PacketIO, random: Random16, overHttps: OverHttps, onIpv6: () => void) {
     this.#io = io
     this.#random = random
-    this.#deadline = deadline
     this.#overHttps = overHttps
     this.#onIpv6 = onIpv6
   }
@@ -47,11 +45,22 @@ export class Paths {
     return peer
   }
 
-  /** The response to a question by TCP, TLS or HTTPS, whichever the upstream speaks. Rejects when there is none in time. */
-  ask(upstream: Upstream, question: Buffer, signal: AbortSignal): Promise<Buffer> {
+  /**
+   * The response to a question by TCP, TLS or HTTPS, whichever the upstream
+   * speaks. Rejects when there is none, or when `signal` says that nobody
+   * waits; whoever asks sets the deadline. `fresh`: not over a connection that is silent.
+   */
+  async ask(
+    upstream: Upstream,
+    question: Buffer,
+    signal: AbortSignal,
+    fresh: boolean,
+  ): Promise<Buffer> {
     const { spec } = upstream
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(this.#deadline())])
-    if (spec.protocol === 'https') return this.#overHttps(spec.url, question, limited)
+    if (spec.protocol === 'https') {
+      const { body, age } = await this.#overHttps(spec.url, question, signal)
+      return age > 0 ? aged(body, age) : body
+    }
     let stream = this.#streams.get(upstream.name)
     if (!stream) {
       const { address, port, protocol } = spec
@@ -59,15 +68,27 @@ export class Paths {
       stream = new StreamUpstream(
         { address, port, tls: protocol === 'tls', serverName },
         this.#random,
+        () => this.#io.now(),
       )
       this.#streams.set(upstream.name, stream)
     }
-    return stream.ask(question, limited)
+    return stream.ask(question, signal, fresh)
   }
 
   close(): void {
     for (const stream of this.#streams.values()) stream.close()
   }
+}
+
+const records = new Records()
+
+/** The message with each TTL less by `seconds`, not below 0 (RFC 8484 §5.1); as it is if it is no message. */
+export const aged = (wire: Buffer, seconds: Seconds): Buffer => {
+  if (!scan(wire, wire.length, records)) return wire
+  for (let i = 0; i < records.count; i++)
+    if (i !== records.opt)
+      put32(wire, records.ttlAt[i]!, Math.max(0, ttlOf(wire, records, i) - seconds))
+  return wire
 }
 
 /** IDs from the system's random source, drawn 2,048 at a time: one call costs 2 µs. */

@@ -9,6 +9,7 @@ import {
   UPSTREAM_SLOT,
   type UpstreamScalar,
 } from '../../boundary/counters.ts'
+import type { Failure } from './liveness.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface UpstreamCounts {
@@ -16,7 +17,7 @@ export interface UpstreamCounts {
   reply(slot: number, rcode: number, tookMs: number): void
   /** A reply contradicted the answer that was given; `given` and `said` are kinds of response. */
   disagree(upstream: Upstream, given: string, said: string): void
-  dead(upstream: Upstream): void
+  dead(upstream: Upstream, reason: Failure): void
   back(upstream: Upstream): void
 }
 
@@ -37,7 +38,7 @@ export const upstreamCounts = (c: Float64Array, tell: Tell): UpstreamCounts => {
       add(upstream.slot, 'disagreements')
       tell('warn', 'upstream disagrees', { upstream: upstream.name, given, said })
     },
-    dead: upstream => tell('warn', 'upstream lost', { upstream: upstream.name }),
+    dead: (upstream, reason) => tell('warn', 'upstream lost', { upstream: upstream.name, reason }),
     back: upstream => tell('info', 'upstream back', { upstream: upstream.name }),
   }
 }

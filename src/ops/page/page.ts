@@ -185,7 +185,7 @@ const PLOTS = [
   ['errors', 'Errors a second, by RCODE', 'w4'],
 ] as const
 
-const STATE_TONE = { up: 'good', sick: 'warn', dead: 'bad' } as const
+const STATE_TONE = { up: 'good', unknown: 'flat', sick: 'warn', dead: 'bad' } as const
 
 const mastersCard = ({ masters, at }: Status): Html => {
   if (!masters)
@@ -223,7 +223,7 @@ const learned = (status: Status): Html =>
       <div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}</div>
     </div>`
 
-const upstreamsCard = ({ upstreams }: Status): Html => {
+const upstreamsCard = ({ upstreams, at }: Status): Html => {
   const slowest = Math.max(1, ...upstreams.map(u => u.srttMs))
   return html`<div class="card">
     <h3>Upstreams</h3>
@@ -240,14 +240,21 @@ const upstreamsCard = ({ upstreams }: Status): Html => {
         u =>
           html`<tr>
             <td>${u.name.length > 30 ? mono(u.name) : whole(u.name)}</td>
-            <td>${tag(STATE_TONE[u.state], u.state)}</td>
+            <td>
+              ${tag(STATE_TONE[u.state], u.state)}${u.lastReplyAt === 0 && html`<div class="soft">has never answered</div>`}
+            </td>
             <td>
               ${u.srttMs > 0 ? html`${figureOf(u.srttMs / 1000).join(' ')}${bar(u.srttMs / slowest)}` : '–'}
             </td>
             <td class="num">${count(u.wins)}</td>
             <td class="num">${count(u.disagreements)}</td>
             <td>
-              ${u.lastFailure === '' ? html`<span class="soft">none</span>` : u.lastFailure}${u.state === 'dead' && html`<div class="soft">next probe in ${span(u.nextProbeInMs / 1000)}</div>`}
+              ${
+                u.lastFailure === ''
+                  ? html`<span class="soft">none</span>`
+                  : html`${u.lastFailure}
+                      <div class="soft">${ago(u.lastFailureAt, at)}</div>`
+              }${u.state === 'dead' && html`<div class="soft">next probe in ${span(u.nextProbeInMs / 1000)}</div>`}
             </td>
           </tr>`,
       ),

@@ -47,7 +47,7 @@ const fillOf = (
 ): Fill => {
   const wire = response(packet)(Buffer.from(questionOf(name, type).wire))
   scan(wire, wire.length, records)
-  const is = classify(wire, records)
+  const is = classify(wire, records, true)
   return prepare(wire, records, is.keep, is.whole, { ...META, ...meta })!
 }
 const find = (cache: PacketCache, name: string, type = 1, bits = 0): Entry | undefined => {

@@ -78,7 +78,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
     const b = Buffer.from(bytes)
     // What the exchange checks before: a response to one question.
     if ((b[2]! & 0xf8) !== 0x80 || !scan(b, b.length, r) || r.questionEnd === 12) continue
-    const is = classify(b, r)
+    const is = classify(b, r, true)
     if (is.kind === 'soft' || is.kind === 'truncated') continue
     const fill = prepare(b, r, is.keep, is.whole, meta)
     if (!fill) continue

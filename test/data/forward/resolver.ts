@@ -266,6 +266,18 @@ t.test('names that must not leak are answered and never stored', async t => {
   t.equal(p.cache.entries, 0)
 })
 
+/** An upstream that answers without it cannot tell signed from unsigned. */
+const OPT: Answer = {
+  name: '.',
+  type: 'OPT',
+  udpPayloadSize: 1232,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0x8000,
+  flag_do: true,
+  options: [],
+}
+
 t.test('a stale answer serves other DO and CD bits where it may', async t => {
   const signature: Answer = {
     name: 'www.example.org',
@@ -291,7 +303,7 @@ t.test('a stale answer serves other DO and CD bits where it may', async t => {
       const p = await Plane.create(one())
       p.ask(name, 'A', flags(stored))
       const answers = [a(name, '203.0.113.1'), ...(stored & 1 ? [signature] : [])]
-      await p.answer('192.0.2.53', response({ answers }))
+      await p.answer('192.0.2.53', response({ answers, additionals: [OPT] }))
       p.io.advance(61_000)
       const given = p.ask(name, 'A', flags(asked))
       for (let i = 0; i < 10; i++) {

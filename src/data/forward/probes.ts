@@ -1,0 +1,35 @@
+/**
+ * Small questions of our own to upstreams that may be silent, over whatever
+ * they speak, so that the silent are known and those that answer again come
+ * back although no client's question goes to them.
+ */
+import type { Milliseconds } from '../../boundary/messages.ts'
+import type { Route } from '../answer/router.ts'
+import { nameWire } from '../../wire/name.ts'
+import { TYPE } from '../../wire/codes.ts'
+import { plainQuery } from '../../wire/question.ts'
+import { Race, type RaceContext, type RaceOwner, type RaceRules } from './race.ts'
+
+/** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
+const QUESTIONS = {
+  cluster: plainQuery(nameWire('leader.mesos')!, TYPE.A),
+  external: plainQuery(Buffer.of(0), TYPE.NS),
+}
+/** One datagram, or one connection with its handshakes; the next probe is the retry. */
+const RULES: RaceRules = { grace: 0, deadline: 1_000, retransmit: [] }
+/** Only what a probe teaches about its upstream matters. */
+const NOBODY: RaceOwner = { finish: () => {}, late: () => {} }
+
+/** Starts the probes that are due. Call a few times a second. */
+export const probe = (routes: readonly Route[], context: RaceContext, now: Milliseconds): void => {
+  for (const { spec, upstreams } of routes) {
+    if (spec.kind !== 'forward') continue
+    for (const upstream of upstreams) {
+      if (!upstream.liveness.takeProbe(now)) continue
+      context.counts.add(upstream.slot, 'probes')
+      const question = Buffer.from(QUESTIONS[spec.ttl])
+      const options = { policy: 'hedge', maybeSigned: false, rules: RULES } as const
+      new Race(question, [upstream], context, NOBODY, options).start()
+    }
+  }
+}

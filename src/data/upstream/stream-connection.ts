@@ -1,0 +1,147 @@
+/** One TCP or TLS connection to an upstream and the questions under way on it. */
+import { connect as connectTcp, type Socket } from 'node:net'
+import { fail } from '../../base/error.ts'
+import { put16, u16 } from '../../wire/octets.ts'
+import type { Random16 } from './exchange.ts'
+
+/** Closed by us before most servers close it themselves (BIND 30 s, unbound 30 s, CoreDNS 10 s). */
+const IDLE_MS = 8_000
+/** Questions under way on one connection; more fail at once. */
+const MAX_PENDING = 1_000
+/** Longest wait for a connection. */
+const CONNECT_MS = 1_500
+/** A question without any sign of life for this long: the connection swallows questions. */
+const SILENT_MS = 400
+
+export type StreamTarget = {
+  readonly address: string
+  readonly port: number
+  readonly tls: boolean
+  readonly serverName?: string | undefined
+}
+
+type Waiting = {
+  readonly sentAt: number
+  readonly resolve: (wire: Buffer) => void
+  readonly reject: (er: Error) => void
+}
+
+export class StreamConnection {
+  readonly #socket: Socket
+  readonly #random: Random16
+  readonly #clock: () => number
+  readonly #waiting = new Map<number, Waiting>()
+  /** When the first question was sent since anything was heard; Infinity if none was. */
+  #unheardSince = Infinity
+  #chunks: Buffer = Buffer.alloc(0)
+  #retired = false
+  /** No question can be sent any more. */
+  isOver = false
+  /** It has brought a reply. */
+  hasAnswered = false
+
+  constructor(target: StreamTarget, random: Random16, clock: () => number) {
+    this.#random = random
+    this.#clock = clock
+    const { address, port, tls, serverName } = target
+    const options = { host: address, port, noDelay: true, keepAlive: false }
+    // Loaded with the first connection that needs it: 10 ms of every start otherwise.
+    const socket = (this.#socket = tls
+      ? process
+          .getBuiltinModule('node:tls')
+          .connect({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
+      : connectTcp(options))
+    socket.setTimeout(CONNECT_MS, () =>
+      socket.destroy(fail('upstream connection timed out', 'ESTATE')),
+    )
+    socket.once(tls ? 'secureConnect' : 'connect', () => socket.setTimeout(IDLE_MS))
+    socket.on('data', chunk => this.#read(chunk))
+    socket.on('error', () => {}) // 'close' follows and tells the waiting
+    socket.once('end', () => (this.isOver = true))
+    socket.once('close', () => this.#lost())
+  }
+
+  /** Questions were sent, and nothing at all has come since. */
+  get isSilent(): boolean {
+    return this.#clock() - this.#unheardSince >= SILENT_MS
+  }
+
+  /** The reply to a question. Rejects when the connection ends first. */
+  ask(question: Buffer, signal: AbortSignal): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(gaveUp())
+      if (this.#waiting.size >= MAX_PENDING)
+        return reject(fail('too many questions on one upstream connection', 'ESTATE'))
+      let id = this.#random()
+      while (this.#waiting.has(id)) id = (id + 1) & 0xffff
+      const sentAt = this.#clock()
+      this.#unheardSince = Math.min(this.#unheardSince, sentAt)
+      const stop = (): void => {
+        this.#forget(id)
+        reject(gaveUp())
+      }
+      const done = (): void => signal.removeEventListener('abort', stop)
+      this.#waiting.set(id, {
+        sentAt,
+        resolve: wire => {
+          done()
+          resolve(wire)
+        },
+        reject: er => {
+          done()
+          reject(er)
+        },
+      })
+      signal.addEventListener('abort', stop, { once: true })
+      const frame = Buffer.allocUnsafe(question.length + 2)
+      put16(frame, 0, question.length)
+      question.copy(frame, 2)
+      put16(frame, 2, id)
+      this.#socket.write(frame)
+    })
+  }
+
+  /** No more questions; it is closed when those under way have come to an end. */
+  retire(): void {
+    this.#retired = this.isOver = true
+    if (this.#waiting.size === 0) this.close()
+  }
+
+  close(): void {
+    this.isOver = true
+    this.#socket.destroy()
+  }
+
+  #read(chunk: Buffer): void {
+    this.#unheardSince = Infinity
+    let data = this.#chunks.length === 0 ? chunk : Buffer.concat([this.#chunks, chunk])
+    while (data.length >= 2) {
+      const length = u16(data, 0)
+      if (data.length < length + 2) break
+      const wire = data.subarray(2, length + 2)
+      data = data.subarray(length + 2)
+      if (length < 12) continue
+      const id = u16(wire, 0)
+      const waiting = this.#waiting.get(id)
+      if (!waiting) continue
+      this.hasAnswered = true
+      this.#forget(id)
+      waiting.resolve(Buffer.from(wire))
+    }
+    this.#chunks = data
+  }
+
+  #forget(id: number): void {
+    this.#waiting.delete(id)
+    if (this.#retired && this.#waiting.size === 0) this.close()
+  }
+
+  #lost(): void {
+    this.isOver = true
+    const waiting = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { reject } of waiting) reject(fail('upstream connection lost', 'ESTATE'))
+  }
+}
+
+const gaveUp = (): Error => fail('no longer wanted', 'ESTATE')
