@@ -53,6 +53,21 @@ export const canonicalIp = (text: string): string => {
   return writtenV6(groupsOf(text))
 }
 
+/**
+ * The one spelling of an address as a person or the system gives it, '' if it
+ * is none: an IPv4-mapped IPv6 address is IPv4, and a scope (fe80::1%eth0) stays.
+ */
+export const canonicalAddress = (text: string): string => {
+  if (!isIPv4(text) && !isIPv6(text)) return ''
+  const [bare = '', scope] = text.split('%')
+  const plain = canonicalIp(bare)
+  if (plain.includes(':')) {
+    const value = ipToNumber(plain)
+    if (value >> 32n === 0xffffn) return numberToIp(value & 0xffffffffn, 4)
+  }
+  return scope === undefined ? plain : `${plain}%${scope}`
+}
+
 /** 4, 6, or 0 of a string that `canonicalIp` gave. */
 export const familyOf = (ip: string): 4 | 6 | 0 => (ip === '' ? 0 : ip.includes(':') ? 6 : 4)
 

@@ -3,6 +3,7 @@
  * process be left running? Ready: may clients be sent here? Degraded: it
  * answers, but somebody should look. Pure; the caller gathers what is known.
  */
+import { hostPort } from '../base/ip.ts'
 import type { DataStatus, Endpoint, Milliseconds } from './messages.ts'
 
 /** The outcome of asking ourselves a real query on one address. */
@@ -49,8 +50,7 @@ export const DATA_SILENT_MS = 10_000
 export const MASTERS_OLD_MS = 6 * 60_000
 
 const same = (a: Endpoint) => (b: Endpoint) => a.address === b.address && a.port === b.port
-const named = ({ address, port }: Endpoint): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+const named = ({ address, port }: Endpoint): string => hostPort(address, port)
 
 /** Why one address does not answer, undefined if it does. */
 const addressTrouble = (at: Endpoint, { data, selfQueries }: HealthInput): Reason | undefined => {

@@ -2,13 +2,13 @@
  * The daemon's status in a terminal: is it answering, from whom did it learn
  * what it knows, what has gone wrong lately; in the order of the status page.
  */
+import { hostPort } from '../base/ip.ts'
 import type { Endpoint } from '../boundary/messages.ts'
 import type { Reason } from '../boundary/health.ts'
 import type { Status } from '../ops/status.ts'
 import { cell, counted, pairs, showBytes, showDuration, table } from './table.ts'
 
-const at = ({ address, port }: Endpoint): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+const at = ({ address, port }: Endpoint): string => hostPort(address, port)
 
 const verdict = ({ live, ready, degraded }: Status['health']): string =>
   !live ? 'not live' : !ready ? 'not ready' : degraded ? 'answering, with trouble' : 'answering'

@@ -3,9 +3,9 @@
  * configuration and on the command line. Reading never throws; addresses come
  * back in their one canonical spelling, so that comparing text compares them.
  */
-import { isIP, SocketAddress } from 'node:net'
+import { isIP } from 'node:net'
 import type { Endpoint, UpstreamSpec } from '../boundary/messages.ts'
-import { ipToNumber, numberToIp } from '../base/ip.ts'
+import { canonicalAddress, ipToNumber, numberToIp, hostPort } from '../base/ip.ts'
 import { bad, shown, type Parsed } from './units.ts'
 
 /** An address whose port may have been left out. */
@@ -18,18 +18,6 @@ export type Upstream = WithoutSlot<UpstreamSpec>
 const DNS_PORT = 53
 /** RFC 7858 section 3.1. */
 const DOT_PORT = 853
-
-/** The one spelling of an IP address: IPv6 compressed in lower case, IPv4-mapped IPv6 as IPv4; '' if it is none. */
-export const canonicalAddress = (text: string): string => {
-  const family = isIP(text)
-  if (family === 4) return text
-  if (family !== 6) return ''
-  const [base = '', zone] = text.split('%')
-  const address = new SocketAddress({ address: base, family: 'ipv6' }).address.toLowerCase()
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)
-  if (mapped) return mapped[1]!
-  return zone ? `${address}%${zone}` : address
-}
 
 /** Is this the address that means every address of the host? */
 export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
@@ -129,8 +117,7 @@ export const showUpstream = (upstream: Upstream): string => {
 }
 
 /** 'ip:port' or '[v6]:port'. */
-export const showEndpoint = ({ address, port }: Endpoint): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+export const showEndpoint = ({ address, port }: Endpoint): string => hostPort(address, port)
 
 /** The network that `address` with `bits` of prefix lies in, as CIDR without host bits: 10.0.0.17 and 24 give 10.0.0.0/24. */
 export const networkOf = (address: string, bits: number): string => {

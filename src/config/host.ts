@@ -3,7 +3,8 @@
  * at each reload, and the networks again while it runs.
  */
 import { hostname, networkInterfaces } from 'node:os'
-import { canonicalAddress, networkOf } from './address.ts'
+import { canonicalAddress } from '../base/ip.ts'
+import { networkOf } from './address.ts'
 
 /** The host as the configuration sees it. */
 export type Host = {

@@ -7,10 +7,9 @@ import { ALWAYS_RELOADED, ControlPlane } from '../control/control-plane.ts'
 import { readConfigAside } from '../config/aside.ts'
 import { readHost, showEndpoint, type Config } from '../config/config.ts'
 import { clearUpstream, countersMemory, countersOver } from '../boundary/counters.ts'
-import type { Endpoint, Up } from '../boundary/messages.ts'
+import type { Endpoint } from '../boundary/messages.ts'
 import { ownAddress } from '../control/host/own-address.ts'
 import { resolveBy } from '../control/feeds/resolve-by.ts'
-import type { Part } from '../control/part.ts'
 import { Parts } from '../control/parts.ts'
 import { within } from '../control/supervised.ts'
 import { messageOf } from '../base/error.ts'
@@ -25,10 +24,11 @@ import type { Notifier } from '../ops/systemd.ts'
 import { AdminPart } from './admin-part.ts'
 import { CacheSnapshot } from './cache-snapshot.ts'
 import { DataThread } from './data-thread-host.ts'
+import { hear } from './hear.ts'
 import { Readiness } from './readiness.ts'
 import { Reloader, type ReloadOutcome } from './reloader.ts'
 import { SelfView } from './self-view.ts'
-import { dataStart, settingsPart } from './settings.ts'
+import { dataStart, levelPart, settingsPart } from './settings.ts'
 
 export type DaemonOptions = {
   readonly config: Config
@@ -77,7 +77,7 @@ export class Daemon {
     })
     const thread = (this.#thread = options.thread ?? new DataThread())
     thread.begin(dataStart(config, { listen, inherited, counters: memory }), message =>
-      this.#receive(message),
+      hear(message, this.#readiness, this.#view.log),
     )
     this.#control = new ControlPlane(() => this.#reloader.config, listen, {
       log,
@@ -117,17 +117,11 @@ export class Daemon {
       version: version(),
       extra: () => this.#view.readings(),
     })
-    const journal: Part = {
-      name: 'daemon',
-      start: () => {},
-      reload: (_before, after) => log.setLevel(after.log.level),
-      close: () => {},
-    }
     this.#parts.add(
       ...this.#control.parts,
       settingsPart(message => thread.send(message)),
       new CacheSnapshot(thread, log),
-      journal,
+      levelPart(level => log.setLevel(level)),
       new AdminPart({
         log: log.child({ part: 'admin' }),
         node: config.node,
@@ -186,30 +180,6 @@ export class Daemon {
     this.#log.info('stopped', hanging.length > 0 ? { hanging } : {})
     this.#notifier.close()
     return { status: died === '' ? 0 : 1, hanging }
-  }
-
-  // What the data thread says.
-
-  #receive(message: Up): void {
-    const { log } = this.#view
-    switch (message.type) {
-      case 'listening': {
-        const { address, port, transport, inherited } = message
-        this.#readiness.bound(message)
-        const how = inherited ? { inherited } : {}
-        log('info', 'listening', { address, port, transport, ...how })
-        break
-      }
-      case 'bindFailed': {
-        const { address, port, transport, error } = message
-        log('warn', 'cannot bind, will try again', { address, port, transport, err: error })
-        break
-      }
-      case 'log':
-        log(message.level, message.msg, message.fields)
-        break
-      default:
-    }
   }
 
   async #sayReady(): Promise<void> {

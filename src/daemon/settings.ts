@@ -47,3 +47,11 @@ export const settingsPart = (
   reload: (_before, after) => send({ type: 'settings', settings: settingsOf(after) }),
   close: () => {},
 })
+
+/** The level of the log as a part. */
+export const levelPart = (set: (level: Config['log']['level']) => void): Part => ({
+  name: 'daemon',
+  start: () => {},
+  reload: (_before, after) => set(after.log.level),
+  close: () => {},
+})

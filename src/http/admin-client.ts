@@ -3,6 +3,7 @@
  * daemon: one exchange over the Unix socket or over TCP, with a deadline and a
  * limit. Changes go only over the socket, whose file says who may.
  */
+import { hostPort } from '../base/ip.ts'
 import { request, type IncomingMessage } from 'node:http'
 import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
 import { codeOf, fail, messageOf } from '../base/error.ts'
@@ -48,13 +49,7 @@ export const parseAdmin = (text: string): AdminTarget | undefined => {
 
 /** A target as text, for messages. */
 export const showAdmin = ({ socket, listen }: AdminTarget): string =>
-  [
-    socket,
-    listen &&
-      `http://${listen.address.includes(':') ? `[${listen.address}]` : listen.address}:${listen.port}`,
-  ]
-    .filter(Boolean)
-    .join(' or ')
+  [socket, listen && `http://${hostPort(listen.address, listen.port)}`].filter(Boolean).join(' or ')
 
 /**
  * Ask the daemon. Throws EHTTP with one sentence: nobody answers, permission

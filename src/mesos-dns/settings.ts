@@ -2,6 +2,7 @@
  * What `spartan mesos-dns` runs by: the original's keys in the types the rest
  * of this folder needs. config.ts reads them from the original's file.
  */
+import { hostPort } from '../base/ip.ts'
 import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary/messages.ts'
 import type { IpSource } from '../mesos/mesos-dns-names/record.ts'
 
@@ -56,8 +57,7 @@ export type Settings = {
 
 /** A setting's key as the original writes it, for the HTTP API; nothing secret. */
 export const shownSettings = (of: Settings, serial: number): Readonly<Record<string, unknown>> => {
-  const endpoint = ({ address, port }: Endpoint): string =>
-    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const endpoint = ({ address, port }: Endpoint): string => hostPort(address, port)
   const seconds = (ms: Milliseconds): number => Math.round(ms / 1_000)
   return {
     RefreshSeconds: seconds(of.refreshMs),

@@ -4,6 +4,7 @@
  * the table of routes it is given (route.ts). DNS never waits for it, and a
  * daemon whose admin address is taken still serves DNS.
  */
+import { hostPort } from '../base/ip.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIP, isIPv4 } from 'node:net'
 import type { Endpoint } from '../boundary/messages.ts'
@@ -167,7 +168,7 @@ export class AdminServer {
       })
     } catch (cause) {
       server.close()
-      const name = unix ? where.path : hostPort(where)
+      const name = unix ? where.path : hostPort(where.address, where.port)
       const { errno, code } = cause as { errno?: unknown; code?: string }
       throw fail(`cannot listen for admin on ${name}: ${messageOf(cause)}`, 'EBIND', {
         cause,
@@ -282,9 +283,6 @@ const listenOnPath = (server: Server, path: string, done: () => void): void => {
     process.umask(old)
   }
 }
-
-const hostPort = ({ address, port }: Endpoint): string =>
-  `${address.includes(':') ? `[${address}]` : address}:${port}`
 
 /** Whether an address is one that only this host reaches; for the warning when it is not. */
 export const isLoopback = (address: string): boolean =>

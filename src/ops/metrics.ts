@@ -8,6 +8,7 @@
  * first half are CoreDNS's, so that with `metrics.prefix: coredns_` existing
  * boards and alerts work unchanged.
  */
+import { hostPort } from '../base/ip.ts'
 import { setImmediate } from 'node:timers/promises'
 import type { Metric, Registry } from 'prom-client'
 import type { DataStatus } from '../boundary/messages.ts'
@@ -318,7 +319,7 @@ const unique = <T extends { readonly name: string }>(list: readonly T[] = []): I
 
 /** A listener as CoreDNS writes it in the label `server`. */
 export const serverLabel = (address: string, port: number): string =>
-  `dns://${address.includes(':') ? `[${address}]` : address}:${port}`
+  `dns://${hostPort(address, port)}`
 
 /** Every metric of ours, without prefix; the process's own (process_*, nodejs_*) come beside them. */
 export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({

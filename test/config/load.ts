@@ -123,7 +123,7 @@ t.test('JSON is YAML', async t => {
 t.test('an empty section is a section of defaults', async t => {
   const { config, origins } = load(withLines('cache:', 'vips:', 'log:', '  # level: debug'))
   t.equal(config.cache.maxEntries, 100_000)
-  t.equal(config.vips?.answer, 'vip')
+  t.equal(config.vips?.answer, 'auto')
   t.equal(origins.get('log.level'), 'default')
 })
 

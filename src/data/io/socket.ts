@@ -2,6 +2,7 @@
  * Opening UDP sockets with system calls: bind or adopt, and the options that
  * a DNS server's sockets carry.
  */
+import { hostPort } from '../../base/ip.ts'
 import { codeOf, fail } from '../../base/error.ts'
 import type { Coded } from '../../base/error.ts'
 import { AF_INET, AF_INET6, InetPeer, NAME_BYTES, inetPeer } from './inet.ts'
@@ -39,7 +40,7 @@ const MEMINFO_DROPS = 8
 /** The Error for an address that cannot be had; `errno` is a name such as EADDRINUSE. */
 export const bindError = (spec: SocketSpec, errno: string, cause?: unknown): Coded => {
   const { address, port } = spec
-  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const where = hostPort(address, port)
   return fail(`cannot bind ${where} over UDP: ${errno}`, 'EBIND', { errno, address, port, cause })
 }
 

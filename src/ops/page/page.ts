@@ -5,6 +5,7 @@
  * in a text browser; with them there are plots, filters and fresh values
  * (browser/live.ts), which replaces every part that carries `data-live`.
  */
+import { showEndpoint } from '../../config/address.ts'
 import { adviceOn } from './advice.ts'
 import { Html, html } from './html.ts'
 import {
@@ -16,7 +17,6 @@ import {
   figure,
   figureOf,
   filter,
-  hostPort,
   mono,
   percentOf,
   plural,
@@ -135,7 +135,7 @@ const answering = ({
             at =>
               html`<tr>
                 <td>
-                  ${whole(hostPort(at))}${at.inherited && html` <span class="soft">from systemd</span>`}
+                  ${whole(showEndpoint(at))}${at.inherited && html` <span class="soft">from systemd</span>`}
                 </td>
                 <td>${at.udp ? tag('good', 'bound') : tag('bad', 'no')}</td>
                 <td>${at.tcp ? tag('good', 'bound') : tag('bad', 'no')}</td>
@@ -201,7 +201,7 @@ const mastersCard = ({ masters, at }: Status): Html => {
       <dd>${source}${from !== '' && html` ${mono(from)}`}</dd>
       <dt>list</dt>
       <dd>
-        ${list.length === 0 ? tag('bad', 'empty') : list.map((m, i) => [i > 0 && html`<br />`, whole(hostPort(m))])}
+        ${list.length === 0 ? tag('bad', 'empty') : list.map((m, i) => [i > 0 && html`<br />`, whole(showEndpoint(m))])}
       </dd>
       <dt>read</dt>
       <dd>

@@ -2,7 +2,6 @@
  * What the status page is built of: numbers and times in words, tags, tables,
  * bars and the curve. No sentence about the daemon is here.
  */
-import type { Endpoint } from '../../boundary/messages.ts'
 import { Html, html, type Piece } from './html.ts'
 
 /** Lines of long tables; the whole is in /v1/status. */
@@ -27,10 +26,6 @@ export const count = (n: number): string =>
   Math.round(n)
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, '\u202f')
-
-/** As in a URL: [v6]:port. */
-export const hostPort = ({ address, port }: Endpoint): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 /** Seconds as one rounded step: 45 s, 12 min, 3 h, 5 d. */
 export const span = (seconds: number): string => {

@@ -4,6 +4,7 @@
  * and how long they stay is decided here; what becomes of one is in
  * connection.ts.
  */
+import { hostPort } from '../../../base/ip.ts'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { codeOf, fail } from '../../../base/error.ts'
@@ -62,7 +63,7 @@ export const listenTcp = async (options: TcpOptions): Promise<TcpListener> => {
 }
 
 const bindError = ({ address, port }: TcpOptions, cause: unknown) => {
-  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const where = hostPort(address, port)
   const errno = codeOf(cause)
   return fail(`cannot bind ${where} over TCP: ${errno}`, 'EBIND', { errno, address, port, cause })
 }
