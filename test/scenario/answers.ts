@@ -90,6 +90,8 @@ t.test('the whole matrix', async t => {
       ['zk-5.zk', 'A', 'NOERROR', [three.at(1).address]],
       ['zk-6.zk', 'A', 'NXDOMAIN', []],
       ['example.onion', 'A', 'NXDOMAIN', []],
+      ['_dns.resolver.arpa', 'SVCB', 'NOERROR', []],
+      ['_srpl-tls._tcp.default.service.arpa', 'SRV', 'NXDOMAIN', []],
       ['host.test', 'A', 'NXDOMAIN', []],
       ['a.invalid', 'A', 'NXDOMAIN', []],
       ['1.0.0.127.in-addr.arpa', 'PTR', 'NOERROR', ['localhost']],

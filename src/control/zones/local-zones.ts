@@ -98,6 +98,9 @@ export const SPECIAL_ZONES: readonly string[] = [
   'alt',
   'local',
   'home.arpa',
+  // RFC 9462 section 6.4 and RFC 9665 section 10.1: asked by clients of the local resolver, for it alone.
+  'resolver.arpa',
+  'service.arpa',
   'dcos.directory',
   '0.in-addr.arpa',
   '10.in-addr.arpa',

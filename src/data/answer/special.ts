@@ -1,6 +1,7 @@
 /**
  * Names that must not leave the host (RFC 6761, 6303): NXDOMAIN, with the SOA
- * of a zone that has nothing but its apex. Answers are computed each time and
+ * of a zone that has nothing but its apex. Below resolver.arpa it is NODATA
+ * for every name (RFC 9462 section 6.4). Answers are computed each time and
  * never stored, so that nobody fills the cache with names that cost nothing.
  */
 import type { ZoneApex } from '../../boundary/messages.ts'
@@ -40,8 +41,9 @@ export class SpecialAnswerer implements Answerer {
       this.#zones.set(spec.zone, zone)
     }
     const found = zone.answer(question.name, question.qtype, () => undefined)
+    const rcode = spec.zone === 'resolver.arpa' ? RCODE.NOERROR : found.rcode
     const meta = metaOf(question, NEGATIVE, found.ttl, spec.label, 0, true)
-    const fill = localFill(question, found.rcode, found, meta)
+    const fill = localFill(question, rcode, found, meta)
     asker.answer(fill ? apart(fill, now) : unusable(question, spec.label, now), 0)
   }
 }
