@@ -1,15 +1,23 @@
 /**
  * `spartan check`: is this configuration usable, and what would be in effect?
- * It opens what the daemon would open, as the user who runs it; it binds
- * nothing, asks nobody, and changes nothing.
+ * It opens what the daemon would open, as the user who runs it, and warns of
+ * what is allowed but hardly meant. It binds nothing and changes nothing, and
+ * asks somebody only with --deep.
  */
 import type { Command } from 'commander'
 import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config/config.ts'
 import { codeOf } from '../base/error.ts'
 import { DONE, FAILED, WRONG, type Io } from './io.ts'
+import type { Asked } from './deep.ts'
 import { examples } from './options.ts'
+import { table, type Column } from './table.ts'
 
-type Options = { readonly config: string; readonly json?: boolean; readonly quiet?: boolean }
+type Options = {
+  readonly config: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+  readonly deep?: boolean
+}
 
 /** Add the command to the program. `ended` takes the exit status. */
 export const addCheck = (program: Command, io: Io, ended: (status: number) => void): void => {
@@ -18,12 +26,14 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
     .description('check a configuration, and print what it comes to with the origin of every value')
     .option('-c, --config <file>', 'configuration file', CONFIG_FILE)
     .option('-q, --quiet', 'print only what is wrong')
+    .option('--deep', 'ask the masters, upstreams and seeds once, and say who answered')
     .option('--json', 'print values, origins and problems as JSON')
     .addHelpText(
       'after',
       examples(
         'spartan check --config spartan.yaml',
         'spartan check --quiet && systemctl reload spartan',
+        'spartan check --deep --config /etc/spartan/spartan.yaml',
       ),
     )
     .action(async (options: Options) => ended(await check(io, options)))
@@ -33,7 +43,7 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
 const listOf = (problems: readonly { readonly key: string }[]): string =>
   [...new Set(problems.map(({ key }) => key))].join(', ')
 
-const check = async (io: Io, { config: file, json, quiet }: Options): Promise<number> => {
+const check = async (io: Io, { config: file, json, quiet, deep }: Options): Promise<number> => {
   const { loadConfigFile } = await import('../config/load.ts')
   const { effective, showEffective } = await import('../config/effective.ts')
   let loaded: Loaded
@@ -52,15 +62,31 @@ const check = async (io: Io, { config: file, json, quiet }: Options): Promise<nu
     return WRONG
   }
   const { obstacles } = await import('../control/openings.ts')
+  const { dangersOf } = await import('../config/dangers.ts')
   const problems = await obstacles(loaded.config)
-  const ok = problems.length === 0
-  if (json)
-    io.out(`${JSON.stringify({ file, ok, problems, values: effective(loaded) }, null, 2)}\n`)
-  else {
-    if (!quiet) io.out(showEffective(loaded, file))
-    for (const { key, message } of problems) io.err(`${file}: ${key}: ${message}\n`)
-    if (!ok) io.err(`${file}: the daemon would start, without what needs ${listOf(problems)}\n`)
+  const warnings = dangersOf(loaded.config)
+  const asked = deep ? await (await import('./deep.ts')).askEverybody(loaded.config) : undefined
+  const ok = problems.length === 0 && (asked?.every(({ ok }) => ok) ?? true)
+  if (json) {
+    const values = effective(loaded)
+    io.out(`${JSON.stringify({ file, ok, problems, warnings, asked, values }, null, 2)}\n`)
+    return ok ? DONE : FAILED
   }
+  if (!quiet) io.out(showEffective(loaded, file))
+  if (asked && !quiet) io.out(`\n${table(asked.map(row), ASKED) || 'nobody to ask\n'}`)
+  for (const { key, message } of warnings) io.err(`${file}: warning: ${key}: ${message}\n`)
+  for (const { key, message } of problems) io.err(`${file}: ${key}: ${message}\n`)
+  for (const { key, who, ok, detail } of asked ?? [])
+    if (!ok) io.err(`${file}: ${key}: ${who}: ${detail}\n`)
+  if (problems.length > 0)
+    io.err(`${file}: the daemon would start, without what needs ${listOf(problems)}\n`)
   // Not WRONG: the daemon starts, and DNS with it.
   return ok ? DONE : FAILED
 }
+
+const row = ({ key, who, detail }: Asked): Record<string, unknown> => ({ key, who, detail })
+const ASKED: Column[] = [
+  ['KEY', one => one['key']],
+  ['ASKED', one => one['who']],
+  ['RESULT', one => one['detail']],
+]

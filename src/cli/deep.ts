@@ -1,0 +1,187 @@
+/**
+ * `spartan check --deep`: asks everybody the configuration names, once, and
+ * says who answered and how fast. Nobody is asked anything that changes them.
+ */
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Endpoint } from '../boundary/messages.ts'
+import { messageOf } from '../base/error.ts'
+import { showEndpoint, showUpstream, type Config, type Upstream } from '../config/config.ts'
+import { Http } from '../http/client.ts'
+import { plainQuery } from '../wire/question.ts'
+import { nameWire } from '../wire/name.ts'
+import { RCODE, TYPE } from '../wire/codes.ts'
+import { HEADER } from '../wire/header.ts'
+import { answers, ask } from './dns-client.ts'
+
+/** One that was asked: the key that names it, itself, and what came of it. */
+export type Asked = {
+  readonly key: string
+  readonly who: string
+  readonly ok: boolean
+  /** How long it took, or why there is no answer. */
+  readonly detail: string
+}
+
+const PATIENCE_MS = 2_000
+const DNS_MESSAGE = 'application/dns-message'
+
+const query = (name: string, type: number): Buffer => {
+  const wire = Buffer.from(plainQuery(nameWire(name)!, type))
+  wire.writeUInt16BE(Math.trunc(Math.random() * 65_536), 0)
+  return wire
+}
+
+/** Every resolver knows the root's servers; every Mesos-DNS knows the leader. */
+const ROOT = (): Buffer => query('.', TYPE.NS)
+const LEADER = (): Buffer => query('leader.mesos', TYPE.A)
+
+const timed = async (work: () => Promise<void>): Promise<{ ok: boolean; detail: string }> => {
+  const from = performance.now()
+  try {
+    await work()
+    return { ok: true, detail: `answered in ${Math.round(performance.now() - from)} ms` }
+  } catch (er) {
+    return { ok: false, detail: messageOf(er) }
+  }
+}
+
+/** SERVFAIL and REFUSED are answers, but none that helps a client. */
+const judge = (wire: Uint8Array): void => {
+  const rcode = wire[3]! & 0x0f
+  if (rcode === RCODE.SERVFAIL) throw new Error('answers SERVFAIL')
+  if (rcode === RCODE.REFUSED) throw new Error('answers REFUSED: it does not serve this host')
+}
+
+const overUdp = async (wire: Buffer, server: Endpoint): Promise<void> => {
+  const reply = await ask(wire, { server, timeout: PATIENCE_MS, attempts: 1 })
+  if ('silence' in reply) throw new Error(reply.silence)
+  judge(reply.wire)
+}
+
+const overTls = (wire: Buffer, { address, port }: Endpoint, name?: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const socket = connectTls({ host: address, port, ...(name ? { servername: name } : {}) })
+    const length = Buffer.alloc(2)
+    length.writeUInt16BE(wire.length)
+    let got = Buffer.alloc(0)
+    const end = (er?: Error): void => {
+      socket.destroy()
+      if (er) reject(er)
+      else resolve()
+    }
+    socket.setTimeout(PATIENCE_MS, () => end(new Error(`no answer within ${PATIENCE_MS / 1000} s`)))
+    socket.once('secureConnect', () => socket.write(Buffer.concat([length, wire])))
+    socket.on('error', end)
+    socket.once('close', () => end(new Error('closed the connection')))
+    socket.on('data', part => {
+      got = Buffer.concat([got, part])
+      if (got.length < 2 + HEADER || got.length < 2 + got.readUInt16BE(0)) return
+      const response = got.subarray(2)
+      if (!answers(wire, response)) return end(new Error('answers something else'))
+      try {
+        judge(response)
+        end()
+      } catch (er) {
+        end(er as Error)
+      }
+    })
+  })
+
+const overHttps = async (wire: Buffer, url: string): Promise<void> => {
+  const http = new Http()
+  try {
+    const { status, body } = await http.exchange(url, {
+      method: 'POST',
+      body: wire,
+      headers: { 'content-type': DNS_MESSAGE, accept: DNS_MESSAGE },
+      maxBytes: 65_535,
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
+    if (status !== 200) throw new Error(`answers HTTP ${status}`)
+    if (body.length < HEADER) throw new Error('answers something else')
+    judge(body)
+  } finally {
+    await http.close()
+  }
+}
+
+const askUpstream = (upstream: Upstream): Promise<void> =>
+  upstream.protocol === 'https'
+    ? overHttps(ROOT(), upstream.url)
+    : upstream.protocol === 'tls'
+      ? overTls(ROOT(), upstream, upstream.serverName)
+      : overUdp(ROOT(), upstream)
+
+/** Whether anything accepts a connection there. */
+const connects = ({ address, port }: Endpoint): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port })
+    const end = (er?: Error): void => {
+      socket.destroy()
+      if (er) reject(er)
+      else resolve()
+    }
+    socket.setTimeout(PATIENCE_MS, () => end(new Error(`no answer within ${PATIENCE_MS / 1000} s`)))
+    socket.once('connect', () => end())
+    socket.once('error', end)
+  })
+
+const reads = async (url: string): Promise<void> => {
+  const http = new Http()
+  try {
+    const { status } = await http.exchange(url, {
+      maxBytes: 1024 * 1024,
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
+    if (status !== 200) throw new Error(`answers HTTP ${status}`)
+  } finally {
+    await http.close()
+  }
+}
+
+/** Asks all of them at once; never rejects. */
+export const askEverybody = (config: Config): Promise<Asked[]> => {
+  const { masters, upstreams, forwardZones, gossip } = config
+  const wanted: [key: string, who: string, work: () => Promise<void>][] = [
+    ...(masters?.addresses ?? []).map((at): [string, string, () => Promise<void>] => [
+      'masters.addresses',
+      showEndpoint(at),
+      () => overUdp(LEADER(), at),
+    ]),
+    ...(['url', 'exhibitor'] as const).flatMap((key): typeof wanted =>
+      masters?.[key]
+        ? [
+            [
+              `masters.${key}`,
+              masters[key],
+              () =>
+                reads(
+                  key === 'url'
+                    ? masters.url
+                    : `${masters.exhibitor.replace(/\/$/, '')}/exhibitor/v1/cluster/status`,
+                ),
+            ],
+          ]
+        : [],
+    ),
+    ...upstreams.map((u): (typeof wanted)[number] => [
+      'upstreams',
+      showUpstream(u),
+      () => askUpstream(u),
+    ]),
+    ...Object.entries(forwardZones).flatMap(([zone, all]) =>
+      all.map((u): (typeof wanted)[number] => [
+        `forwardZones.${zone}`,
+        showUpstream(u),
+        () => askUpstream(u),
+      ]),
+    ),
+    ...(gossip?.seeds ?? []).map((at): (typeof wanted)[number] => [
+      'gossip.seeds',
+      showEndpoint(at),
+      () => connects(at),
+    ]),
+  ]
+  return Promise.all(wanted.map(async ([key, who, work]) => ({ key, who, ...(await timed(work)) })))
+}

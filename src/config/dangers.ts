@@ -1,0 +1,82 @@
+/**
+ * What a configuration allows but an operator hardly means: examples left
+ * standing, and more readers or writers than an operator wants. Pure;
+ * `spartan check` prints each as a warning, and the daemon starts all the same.
+ */
+import { BlockList, isIPv4 } from 'node:net'
+import type { Config } from './config.ts'
+import { isLoopback, isWildcard, showUpstream, type Upstream } from './address.ts'
+
+/** One warning: the key it is about, and a sentence with what to do. */
+export type Danger = { readonly key: string; readonly message: string }
+
+/** Documentation networks (RFC 5737, RFC 3849): nobody's resolver lives there. */
+const EXAMPLES = new BlockList()
+EXAMPLES.addSubnet('192.0.2.0', 24, 'ipv4')
+EXAMPLES.addSubnet('198.51.100.0', 24, 'ipv4')
+EXAMPLES.addSubnet('203.0.113.0', 24, 'ipv4')
+EXAMPLES.addSubnet('2001:db8::', 32, 'ipv6')
+/** Names that never exist in the DNS (RFC 2606). */
+const EXAMPLE_HOST = /(?:^|\.)(?:example(?:\.(?:com|net|org))?|invalid|test)$/i
+
+const isExample = (address: string): boolean =>
+  EXAMPLES.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+
+const exampleUpstream = (upstream: Upstream): boolean =>
+  upstream.protocol === 'https'
+    ? isExampleHost(new URL(upstream.url).hostname)
+    : isExample(upstream.address)
+
+const isExampleHost = (host: string): boolean => {
+  const bare = host.replace(/^\[|\]$/g, '')
+  return EXAMPLE_HOST.test(bare) || (/[:]|^[\d.]+$/.test(bare) && isExample(bare))
+}
+
+/** Networks that are larger than what one operator runs. */
+const isWorld = (network: string): boolean => {
+  const [address = '', bits = ''] = network.split('/')
+  return Number(bits) < (address.includes(':') ? 16 : 7)
+}
+
+/** Every upstream with the key that names it. */
+const upstreamsOf = ({ upstreams, forwardZones }: Config): [string, Upstream][] => [
+  ...upstreams.map((u): [string, Upstream] => ['upstreams', u]),
+  ...Object.entries(forwardZones).flatMap(([zone, all]) =>
+    all.map((u): [string, Upstream] => [`forwardZones.${zone}`, u]),
+  ),
+]
+
+/** All warnings, in the order of the keys. */
+export const dangersOf = (config: Config): Danger[] => {
+  const { allow, allowAttached, masters, gossip, admin } = config
+  const found: Danger[] = []
+  const warn = (key: string, message: string): void => void found.push({ key, message })
+  for (const network of allowAttached ? [] : allow)
+    if (isWorld(network))
+      warn(
+        'allow',
+        `${network} lets nearly everybody ask, which makes an open resolver that attackers aim at others: name your own networks`,
+      )
+  for (const { address } of masters?.addresses ?? [])
+    if (isExample(address))
+      warn('masters.addresses', `${address} is an example address: put your masters here`)
+  for (const [key, upstream] of upstreamsOf(config)) {
+    if (exampleUpstream(upstream))
+      warn(key, `${showUpstream(upstream)} is an example: put your resolver here`)
+  }
+  for (const { address } of gossip?.seeds ?? [])
+    if (isExample(address)) warn('gossip.seeds', `${address} is an example address`)
+  if (gossip?.insecure)
+    warn(
+      'gossip.insecure',
+      'anybody who reaches the gossip port can change the names of this cluster: make a keyring with spartan keys generate',
+    )
+  if (admin.listen && isWildcard(admin.listen.address))
+    warn(
+      'admin.listen',
+      `${admin.listen.address} shows status and metrics on every address of this host: name one address, or 127.0.0.1`,
+    )
+  else if (admin.listen && !isLoopback(admin.listen.address))
+    warn('admin.listen', `status and metrics can be read by other hosts at ${admin.listen.address}`)
+  return found
+}
