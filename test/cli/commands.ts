@@ -379,7 +379,7 @@ t.test('status, upstreams, vips and members are renderings of what the daemon sa
   t.strictSame(JSON.parse((await look('status', '--json')).out), JSON.parse(JSON.stringify(sick)))
   t.match(
     (await look('upstreams')).out,
-    /^UPSTREAM +STATE +LATENCY +FAILURES +NEXT PROBE +LAST FAILURE\n192\.0\.2\.5:61053 +up +0\.41 ms/,
+    /^UPSTREAM +STATE +LATENCY +FAILURES +NEXT PROBE +LAST FAILURE +LAST REPLY\n192\.0\.2\.5:61053 +up +0\.41 ms/,
   )
   t.match(
     (await look('vips')).out,

@@ -114,9 +114,13 @@ remote-control:
         ask(d.at, name, type, { edns: {} }),
       ])
       t.equal(through.status, direct.status, `${name} ${type}: ${direct.status}`)
+      const said = linesSansTtl(direct.answers)
+      // Unbound does not follow an alias in its local data. The forwarder asks for the target (RFC 1034 section 4.3.1).
+      const target = type === 'CNAME' ? undefined : said.at(-1)?.split(' IN CNAME ')[1]
+      const rest = target ? linesSansTtl((await ask(at, target, type, { edns: {} })).answers) : []
       t.same(
         linesSansTtl(through.answers),
-        linesSansTtl(direct.answers),
+        [...said, ...rest],
         `${name} ${type}: ${direct.answers.length} records`,
       )
     }
