@@ -23,11 +23,16 @@ const builder = () => {
 
 t.test('a label is never given to another zone', async t => {
   const { build } = builder()
-  const at = build.build(facts()).labels.indexOf('b.thisdcos.directory')
-  const without = build.build(facts({ local: ['spartan', 'c.thisdcos.directory'] }))
-  t.equal(without.labels[at], 'b.thisdcos.directory')
-  t.not(without.labels.indexOf('c.thisdcos.directory'), at)
-  t.equal(build.build(facts()).labels.indexOf('b.thisdcos.directory'), at)
+  const b = 'b.thisdcos.directory'
+  const labelOf = (zone: string, local = ['spartan', b]) => {
+    const { own, labels } = build.build(facts({ local }))
+    const label = own.find(spec => spec.zone === zone)?.label ?? -1
+    t.equal(labels[label], zone)
+    return label
+  }
+  const at = labelOf(b)
+  t.not(labelOf('c.thisdcos.directory', ['spartan', 'c.thisdcos.directory']), at)
+  t.equal(labelOf(b), at)
 })
 
 t.test(
