@@ -115,6 +115,7 @@ export class Daemon {
       zones: () => this.#control.routing.snapshot?.labels ?? [],
       upstreams: () => this.#control.routing.upstreams,
       version: version(),
+      loopLag: () => this.#view.loopLag.take(),
       extra: () => this.#view.readings(),
     })
     this.#parts.add(

@@ -10,7 +10,8 @@ import { askSelf } from '../ops/self-query.ts'
 const EAGER_MS = 50
 /** Eager for this long at start; an address that is still missing then is asked calmly. */
 const EAGER_ASKS = 100
-const CALM_MS = 2_000
+/** Longest pause between questions once all have answered; the watchdog may need them sooner. */
+const CALM_MS = 5_000
 
 type Bound = { udp: boolean; tcp: boolean; inherited: boolean }
 

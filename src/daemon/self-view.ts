@@ -6,6 +6,7 @@ import type { Level, Log } from '../base/log.ts'
 import { version } from '../base/version.ts'
 import type { ControlPlane } from '../control/control-plane.ts'
 import type { Parts } from '../control/parts.ts'
+import { LoopLag } from '../ops/loop-lag.ts'
 import type { MainReadings } from '../ops/metrics.ts'
 import { Events, Recent, SAMPLE_MS } from '../ops/recent.ts'
 import { gatherStatus, type Status } from '../ops/status.ts'
@@ -31,6 +32,8 @@ export type SelfViewOptions = {
 export class SelfView {
   /** SIGTERM has come. */
   stopping = false
+  /** How late the timers of this thread fire. */
+  readonly loopLag = new LoopLag(STATUS_MS, performance.now())
   readonly #options: SelfViewOptions
   readonly #startedAt = Date.now()
   readonly #events = new Events()
@@ -52,7 +55,11 @@ export class SelfView {
     const every = (ms: number, work: () => void): void =>
       void this.#timers.push(setInterval(work, ms).unref())
     every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
-    every(STATUS_MS, () => void this.look())
+    this.loopLag.begin(performance.now())
+    every(STATUS_MS, () => {
+      this.loopLag.fired(performance.now())
+      void this.look()
+    })
   }
 
   close(): void {

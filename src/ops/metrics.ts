@@ -80,8 +80,13 @@ export type MetricsSource = {
   /** Upstreams by their slot in the counters. Two slots of one name are added up. */
   readonly upstreams: () => readonly { readonly slot: number; readonly name: string }[]
   readonly version: string
+  /** How late timers of this thread fire, in milliseconds: the latest, and the longest since it was last asked. */
+  readonly loopLag: () => { readonly last: number; readonly most: number }
   readonly extra: () => MainReadings
 }
+
+/** Begins the names of what prom-client calls the event loop's lag. */
+const LOOP_LAG = 'nodejs_eventloop_lag'
 
 type Source = MetricsSource & {
   /** The highest value shown of each cell of cache_misses_total. */
@@ -356,9 +361,27 @@ export const createMetrics = (source: MetricsSource): Metrics => {
   register(TABLE, { ...source, misses: new Float64Array(SERVERS * ZONES) })
 
   const open = async (): Promise<Registry> => {
-    const { collectDefaultMetrics, Registry } = await import('prom-client')
+    const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client')
     const made = new Registry()
-    collectDefaultMetrics({ register: made })
+    // prom-client measures the event loop by a timer of its own, which is here as good as never due.
+    collectDefaultMetrics({ register: made, eventLoopMonitoringPrecision: 2 ** 31 - 1 })
+    for (const { name } of made.getMetricsAsArray())
+      if (name.startsWith(LOOP_LAG)) made.removeSingleMetric(name)
+    new Gauge({
+      name: `${LOOP_LAG}_seconds`,
+      help: 'Lag of event loop in seconds.',
+      registers: [made],
+      collect() {
+        const lag = source.loopLag()
+        this.set(lag.last / 1000)
+        most.set(lag.most / 1000)
+      },
+    })
+    const most = new Gauge({
+      name: `${LOOP_LAG}_max_seconds`,
+      help: 'Longest lag of event loop since the last scrape, in seconds.',
+      registers: [made],
+    })
     for (const metric of ours.values()) made.registerMetric(metric as unknown as Metric)
     return made
   }

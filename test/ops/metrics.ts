@@ -9,6 +9,7 @@ import {
   type Family,
   type MetricsSource,
 } from '../../src/ops/metrics.ts'
+import { LoopLag } from '../../src/ops/loop-lag.ts'
 import { readExposition, valueOf } from '../fixture/exposition.ts'
 
 const data: DataStatus = {
@@ -61,6 +62,7 @@ const made = (over: Partial<MetricsSource> = {}) => {
       { slot: 1, name: '192.0.2.6:61053' },
     ],
     version: '0.1.0',
+    loopLag: () => ({ last: 4, most: 40 }),
     extra: () => ({
       ready: true,
       degraded: true,
@@ -357,3 +359,17 @@ t.test(
     t.strictSame(rest, [])
   },
 )
+
+t.test('the lag of the event loop is what our own timer says, and wakes nobody', async t => {
+  const { text } = await made().metrics.scrape()
+  t.match(text, /^nodejs_eventloop_lag_seconds 0.004$/m)
+  t.match(text, /^nodejs_eventloop_lag_max_seconds 0.04$/m)
+  t.notMatch(text, /eventloop_lag_(min|mean|stddev|p\d+)/, 'a histogram wakes up for every sample')
+  const lag = new LoopLag(1_000, -5_000)
+  lag.begin(0)
+  lag.fired(1_003)
+  lag.fired(2_053)
+  lag.fired(3_054)
+  t.strictSame(lag.take(), { last: 1, most: 50 })
+  t.strictSame(lag.take(), { last: 1, most: 1 }, 'the longest since it was last asked')
+})
