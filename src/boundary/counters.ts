@@ -81,6 +81,8 @@ export const SCALARS = {
   failuresCached: 'Failures put into the cache (RFC 9520)',
   tcpAccepted: 'TCP connections accepted',
   tcpRejected: 'TCP connections closed at once because the cap was reached',
+  tcpClientRejected: 'TCP connections closed at once because their client had its share of the cap',
+  tcpRefused: 'TCP connections closed at once because their client is outside allow',
   tcpIdleClosed: 'TCP connections closed for being idle, half a frame included',
   tcpSlowClosed: 'TCP connections closed because the client did not read',
   repliesWrongSource: 'Upstream replies from an address or port that was not asked',

@@ -266,8 +266,8 @@ const TABLE: readonly Family<Source>[] = [
 
   // Ours: client connections and system calls.
   counter('tcp_accepted_total', [], SCALARS.tcpAccepted, scalar('tcpAccepted')),
-  counter('tcp_closed_total', ['reason'], 'Client connections that we closed: over the cap, idle (half a frame included), or not reading',
-    scalars({ cap: 'tcpRejected', idle: 'tcpIdleClosed', slow: 'tcpSlowClosed' })),
+  counter('tcp_closed_total', ['reason'], 'Client connections that we closed: over the cap, over the share of one client of it, from outside allow, idle (half a frame included), or not reading',
+    scalars({ cap: 'tcpRejected', client: 'tcpClientRejected', refused: 'tcpRefused', idle: 'tcpIdleClosed', slow: 'tcpSlowClosed' })),
   gauge('tcp_connections', [], 'Open client connections', scalar('tcpConnections')),
   counter('io_calls_total', ['direction'], 'System calls that received or sent datagrams', scalars({ receive: 'receiveCalls', send: 'sendCalls' })),
   gauge('io_body_info', ['body'], 'Always 1. How datagrams are received and sent: batch or dgram',

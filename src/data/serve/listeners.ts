@@ -36,6 +36,8 @@ type Listener = {
 const TCP_SLOTS: Partial<Record<TcpEvent, number>> = {
   accepted: SLOT.tcpAccepted,
   rejected: SLOT.tcpRejected,
+  clientRejected: SLOT.tcpClientRejected,
+  refused: SLOT.tcpRefused,
   idleClosed: SLOT.tcpIdleClosed,
   slowClosed: SLOT.tcpSlowClosed,
 }
@@ -163,6 +165,7 @@ export class Listeners {
       halfFrameMs: HALF_FRAME_MS,
       maxWriteBuffer: MAX_WRITE_BUFFER,
       maxInFlightPerConnection: MAX_PER_CONNECTION,
+      mayConnect: client => front.allow.allows(client),
       now: () => performance.now(),
       onQuery: (wire, from, respond) => {
         front.single(wire, from, one.server, respond)

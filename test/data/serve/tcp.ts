@@ -64,6 +64,7 @@ const listening = async (t: Test, more: Partial<TcpOptions> & { hold?: boolean }
     halfFrameMs: 60_000,
     maxWriteBuffer: 1 << 20,
     maxInFlightPerConnection: 100,
+    mayConnect: () => true,
     now: () => performance.now(),
     onQuery: (wire, from, respond) => {
       asked.push(from)
@@ -84,8 +85,9 @@ const listening = async (t: Test, more: Partial<TcpOptions> & { hold?: boolean }
     while (!met()) await new Promise<void>(resolve => (tell = resolve))
   }
   const until = (kind: TcpEvent, n = 1): Promise<void> => when(() => count(kind) >= n)
-  const client = async (): Promise<Socket> => {
-    const socket = connect({ port: listener.port, host: listener.address, noDelay: true })
+  const client = async (localAddress = '127.0.0.1'): Promise<Socket> => {
+    const { port, address: host } = listener
+    const socket = connect({ port, host, localAddress, noDelay: true })
     socket.on('error', () => {})
     t.teardown(() => socket.destroy())
     await once(socket, 'connect')
@@ -280,6 +282,53 @@ t.test('tcp: connections beyond the cap are closed at once, others are served', 
   fifth.write(framed(message(5)))
   t.strictSame(await last(1), [5], 'a place that became free is given away')
   t.equal(count('closed'), 1, 'the rejected one was never open')
+})
+
+t.test('tcp: one client gets a quarter of the connections, and eight at least', async t => {
+  for (const [maxConnections, share] of [
+    [40, 10],
+    [16, 8],
+  ] as const) {
+    const { client, until, count, listener } = await listening(t, { maxConnections })
+    const held: Socket[] = []
+    for (let i = 0; i < share; i++) held.push(await client('127.10.250.2'))
+    await until('accepted', share)
+    const over = await client('127.10.250.2')
+    over.resume()
+    await until('clientRejected')
+    if (!over.closed) await once(over, 'close')
+    t.equal(listener.connections, share)
+    const other = await client('127.10.250.3')
+    const next = answers(other)
+    other.write(framed(message(1)))
+    t.strictSame(await next(1), [1], 'others are served')
+    held[0]!.destroy()
+    await until('closed')
+    const again = await client('127.10.250.2')
+    const last = answers(again)
+    again.write(framed(message(2)))
+    t.strictSame(await last(1), [2], 'a place that became free is given to that client again')
+    t.equal(count('rejected'), 0)
+  }
+})
+
+t.test('tcp: who may not ask is closed at once and takes no place', async t => {
+  const { client, until, count, asked, listener } = await listening(t, {
+    maxConnections: 1,
+    mayConnect: address => address !== '127.10.250.4',
+  })
+  const stranger = await client('127.10.250.4')
+  stranger.resume()
+  stranger.write(framed(message(1)))
+  await until('refused')
+  if (!stranger.closed) await once(stranger, 'close')
+  t.equal(listener.connections, 0)
+  t.strictSame(asked, [])
+  const friend = await client('127.10.250.5')
+  const next = answers(friend)
+  friend.write(framed(message(2)))
+  t.strictSame(await next(1), [2])
+  t.equal(count('accepted'), 1)
 })
 
 t.test('tcp: resets do no harm', async t => {

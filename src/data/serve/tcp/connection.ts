@@ -16,8 +16,14 @@ export type From = {
 /** A query as it came, and how to answer it. The bytes may be kept; later calls of `respond` do nothing. */
 export type OnQuery = (wire: Buffer, from: From, respond: (bytes: Uint8Array) => void) => void
 
-/** What may happen to a connection; `closed` follows once for each `accepted`. */
-export type TcpEvent = 'accepted' | 'rejected' | 'idleClosed' | 'slowClosed' | 'closed'
+/**
+ * What may happen to a connection; `closed` follows once for each `accepted`.
+ * Closed at once: `rejected` because there are too many connections,
+ * `clientRejected` because its client has too many, `refused` because its
+ * client may not ask.
+ */
+export type TcpEvent =
+  'accepted' | 'rejected' | 'clientRejected' | 'refused' | 'idleClosed' | 'slowClosed' | 'closed'
 
 export type Limits = {
   /** Milliseconds without a query before a connection is closed. */

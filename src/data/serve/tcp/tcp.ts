@@ -20,6 +20,8 @@ export type TcpOptions = Limits & {
   readonly fd?: number
   /** Connections at a time; further ones are closed at once. */
   readonly maxConnections: number
+  /** Whether this client may ask; the connections of others are closed at once. Default: everybody may. */
+  readonly mayConnect?: (address: string) => boolean
   /** Monotonic milliseconds. */
   readonly now: () => number
   readonly onQuery: OnQuery
@@ -36,6 +38,9 @@ export interface TcpListener {
   /** Accepts nothing more, lets queries under way be answered, and ends what is left after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
 }
+
+/** One client address may hold a quarter of all connections, so that nobody takes them all, and at least so many. */
+const PER_CLIENT_LEAST = 8
 
 /** How often connections are looked at: a quarter of the shorter time-out, within these bounds. */
 const CHECK_MIN_MS = 20
@@ -74,6 +79,8 @@ class Listener implements TcpListener {
   readonly #server: Server
   readonly #options: TcpOptions
   readonly #open = new Set<Connection>()
+  /** Open connections by client address. */
+  readonly #perClient = new Map<string, number>()
   readonly #checkMs: number
   readonly #closed: Promise<void>
   #timer: NodeJS.Timeout | undefined
@@ -128,11 +135,12 @@ class Listener implements TcpListener {
 
   #accept(socket: Socket): void {
     const { remoteAddress, remotePort, remoteFamily } = socket
-    const { maxConnections, onEvent, onQuery, now } = this.#options
-    if (this.#open.size >= maxConnections || !remoteAddress || !remotePort) {
+    const { onEvent, onQuery, now } = this.#options
+    const why = this.#unwanted(remoteAddress)
+    if (why !== undefined || !remoteAddress || !remotePort) {
       socket.on('error', () => {})
       socket.destroy()
-      onEvent('rejected')
+      onEvent(why ?? 'rejected')
       return
     }
     const family = remoteFamily === 'IPv6' ? 6 : 4
@@ -143,17 +151,36 @@ class Listener implements TcpListener {
       now,
       onQuery,
       onEvent: kind => {
-        if (kind === 'closed') this.#forget(connection)
+        if (kind === 'closed') this.#forget(connection, remoteAddress)
         onEvent(kind)
       },
     })
     this.#open.add(connection)
+    this.#perClient.set(remoteAddress, this.#countOf(remoteAddress) + 1)
     if (!this.#timer) this.#watch(this.#checkMs)
     onEvent('accepted')
   }
 
-  #forget(connection: Connection): void {
+  /** Why a client's connection is closed at once; undefined if it is served. */
+  #unwanted(address: string | undefined): TcpEvent | undefined {
+    const { maxConnections, mayConnect } = this.#options
+    // Without an address the client has already gone.
+    if (address === undefined) return 'rejected'
+    if (mayConnect?.(address) === false) return 'refused'
+    if (this.#open.size >= maxConnections) return 'rejected'
+    const most = Math.max(PER_CLIENT_LEAST, Math.floor(maxConnections / 4))
+    return this.#countOf(address) >= most ? 'clientRejected' : undefined
+  }
+
+  #countOf(address: string): number {
+    return this.#perClient.get(address) ?? 0
+  }
+
+  #forget(connection: Connection, address: string): void {
     this.#open.delete(connection)
+    const left = this.#countOf(address) - 1
+    if (left > 0) this.#perClient.set(address, left)
+    else this.#perClient.delete(address)
     if (this.#open.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
