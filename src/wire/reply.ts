@@ -2,6 +2,7 @@
  * Responses that are only a header, the question as it was asked, and our OPT:
  * SERVFAIL, REFUSED, FORMERR and their kin.
  */
+import { RCODE } from './codes.ts'
 import { HEADER, OPCODE_MASK, QR, RA, RD, CD, RCODE_MASK, TC } from './header.ts'
 import { putOpt } from './edns.ts'
 import { copy, u8 } from './octets.ts'
@@ -16,8 +17,9 @@ export type Asked = {
 
 /**
  * Writes a response without records to the query at `at` of `query`; its
- * length. QR is always set and Z always clear; RD and CD are the query's; RA
- * only on QUERY (RFC 8906 §3). `text` goes with the EDE.
+ * length. QR is always set, Z and AD always clear; RD is the query's; RA only on
+ * QUERY (RFC 8906 §3). CD is the query's where the query was processed, and
+ * clear in an error that rejects it (RFC 4035 §3.2.2). `text` goes with the EDE.
  */
 export const putReply = (
   query: Uint8Array,
@@ -32,10 +34,12 @@ export const putReply = (
 ): number => {
   const flags = u8(query, at + 2)
   const isQuery = (flags & OPCODE_MASK) === 0
+  const processed = isQuery && (rcode === RCODE.NOERROR || rcode === RCODE.SERVFAIL)
   out[outAt] = u8(query, at)
   out[outAt + 1] = u8(query, at + 1)
   out[outAt + 2] = QR | (flags & (OPCODE_MASK | RD)) | (truncated ? TC : 0)
-  out[outAt + 3] = (isQuery ? RA : 0) | (u8(query, at + 3) & CD) | (rcode & RCODE_MASK)
+  out[outAt + 3] =
+    (isQuery ? RA : 0) | (processed ? u8(query, at + 3) & CD : 0) | (rcode & RCODE_MASK)
   out.fill(0, outAt + 4, outAt + HEADER)
   let end = outAt + HEADER
   if (asked.questionEnd > 0) {

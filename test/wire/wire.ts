@@ -291,12 +291,14 @@ t.test(
             z: false,
             ad: false,
             rd: flags.includes('rd'),
-            cd: flags.includes('cd'),
+            cd: opcode === 0 && flags.includes('cd'),
             ra: opcode === 0,
             questions: [{ name: 'WeB.mesos' }],
             ede: edns ? [{ code: 22, text: 'why' }] : [],
           })
           t.equal(m.edns !== undefined, edns !== undefined)
+          for (const rcode of [RCODE.FORMERR, RCODE.NOTIMP, RCODE.REFUSED, RCODE.BADVERS])
+            t.notOk(decode(reply(query, asked, rcode)).cd, 'no CD in an error that rejects')
         }
       }
     }

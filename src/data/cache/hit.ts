@@ -7,7 +7,7 @@ import type { Head } from '../serve/admit.ts'
 import { ttlAt, type Entry } from './entry.ts'
 import { CD, HEADER, QR, RD } from '../../wire/header.ts'
 import { putOpt } from '../../wire/edns.ts'
-import { copy, put32, u8 } from '../../wire/octets.ts'
+import { copy, put16, put32, u16, u8 } from '../../wire/octets.ts'
 
 /** Octets the response will take. */
 export const hitLength = (entry: Entry, head: Head): number =>
@@ -48,7 +48,8 @@ export const putHit = (
     for (let i = 0; i < entry.ttlCount; i++) put32(out, outAt + ttlAt(entry, i), ttl)
   }
   if (!head.edns) return end - outAt
-  out[outAt + 11] = u8(out, outAt + 11) + 1
+  // Both octets: an answer may carry 255 additional records before our OPT.
+  put16(out, outAt + 10, u16(out, outAt + 10) + 1)
   return putOpt(out, end, head.dnssecOk, 0, ede, text) - outAt
 }
 

@@ -29,7 +29,7 @@ export class Head {
   questionEnd = 0
   qtype = 0
   qclass = 0
-  /** The query carries an OPT of version 0. */
+  /** The query carries an OPT, so that its response does. */
   edns = false
   dnssecOk = false
   checkingDisabled = false
@@ -47,8 +47,19 @@ const reject = (head: Head, rcode: number, ede = -1): Verdict => {
   return REPLY
 }
 
-/** Reads the query of `length` octets at `at` into `head`. */
+/**
+ * Reads the query of `length` octets at `at` into `head`. A rejected query is
+ * searched for an OPT once more, because its error must carry one, too (RFC
+ * 6891 §6.1.1).
+ */
 export const admit = (b: Uint8Array, at: number, length: number, head: Head): Verdict => {
+  const verdict = judge(b, at, length, head)
+  if (verdict === REPLY && !head.edns) findOpt(b, at, at + length, head)
+
+  return verdict
+}
+
+const judge = (b: Uint8Array, at: number, length: number, head: Head): Verdict => {
   if (length < HEADER) return DROP_RUNT
   const flags = u8(b, at + 2)
   if (flags & QR) return DROP_RESPONSE
@@ -122,4 +133,32 @@ const readAdditional = (
     at = rdataEnd
   }
   return at === end ? ACCEPT : reject(head, RCODE.FORMERR)
+}
+
+/**
+ * Looks for an OPT in a query that is rejected already, whatever its opcode
+ * and counts. Stops at the first octet that does not fit, so that it costs at
+ * most one walk over the message.
+ */
+const findOpt = (b: Uint8Array, start: number, end: number, head: Head): void => {
+  let at = start + HEADER
+  for (let i = u16(b, start + 4); i > 0; i--) {
+    at = skipName(b, at, end)
+    if (at < 0 || at + 4 > end) return
+    at += 4
+  }
+  const before = u16(b, start + 6) + u16(b, start + 8)
+  const total = before + u16(b, start + 10)
+  for (let i = 0; i < total; i++) {
+    const owner = at
+    at = skipName(b, at, end)
+    if (at < 0 || at + 10 > end) return
+    if (i >= before && u16(b, at) === TYPE.OPT && u8(b, owner) === 0) {
+      head.edns = true
+      head.dnssecOk = (u8(b, at + 6) & 0x80) !== 0
+      return
+    }
+    at += 10 + u16(b, at + 8)
+    if (at > end) return
+  }
 }

@@ -109,6 +109,17 @@ t.test('a hit carries the ID and spelling of its query, RD, and the TTL that is 
   t.equal(decode(answer(entry, 'web.mesos', 1, true)).additionals?.[0]?.type, 'OPT')
 })
 
+t.test('our OPT is counted in both octets of ARCOUNT', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
+  const entry = cache.fill(fillOf('web.mesos'), 0, 1)!
+  for (const count of [0, 254, 255, 256, 511]) {
+    // Only the count matters here, so the records themselves are left out.
+    entry.bytes.writeUInt16BE(count, entry.at + 10)
+    t.equal(answer(entry, 'web.mesos', 1).readUInt16BE(10), count, `${count} without OPT`)
+    t.equal(answer(entry, 'web.mesos', 1, true).readUInt16BE(10), count + 1, `${count} and OPT`)
+  }
+})
+
 t.test('a TTL is never longer than what is left, and never nothing while fresh', async t => {
   const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
   const entry = cache.fill(fillOf('web.mesos', 'A', undefined, { ttl: 5 }), 1000, 1)!

@@ -137,6 +137,35 @@ t.test('a message is judged by its octets', async t => {
   }
 })
 
+t.test('a rejected query that carries an OPT is known to carry one', async t => {
+  const question = query({}).subarray(12)
+  const bare = (flags: number, counts: [number, number, number, number], ...rest: Buffer[]) =>
+    Buffer.concat([query({ flags, counts }).subarray(0, 12), ...rest])
+  const record = Buffer.concat([Buffer.of(0), Buffer.from('00010001000000000000', 'hex')])
+  const rows: [what: string, wire: Buffer, rcode: number, edns: boolean][] = [
+    ['opcode 15', bare(15 << 11, [0, 0, 0, 1], opt()), RCODE.NOTIMP, true],
+    ['opcode 15 with a question', bare(15 << 11, one, question, opt()), RCODE.NOTIMP, true],
+    ['opcode 15 without OPT', bare(15 << 11, [1, 0, 0, 0], question), RCODE.NOTIMP, false],
+    ['no question', bare(0, [0, 0, 0, 1], opt()), RCODE.FORMERR, true],
+    [
+      'no question, OPT of version 1',
+      bare(0, [0, 0, 0, 1], opt(512, 1 << 16)),
+      RCODE.FORMERR,
+      true,
+    ],
+    ['two questions', bare(0, [2, 0, 0, 1], question, question, opt()), RCODE.FORMERR, true],
+    ['an answer in the query', bare(0, [1, 1, 0, 1], question, record, opt()), RCODE.FORMERR, true],
+    ['OPT as an answer', bare(0, [1, 1, 0, 0], question, opt()), RCODE.FORMERR, false],
+    ['OPT cut off', bare(0, [0, 0, 0, 1], opt().subarray(0, 8)), RCODE.FORMERR, false],
+    ['65,535 records promised', bare(0, [0, 0, 0, 65_535], record), RCODE.FORMERR, false],
+  ]
+  for (const [what, wire, rcode, edns] of rows) {
+    const head = new Head()
+    t.equal(admit(wire, 0, wire.length, head), REPLY, what)
+    t.match(head, { rcode, edns }, what)
+  }
+})
+
 t.test('a head holds what the query said, wherever it lies', async t => {
   const wire = query({ counts: one, flags: 0x0110, extra: opt(300, 0x8000, Buffer.of(0, 3, 0, 0)) })
   const b = Buffer.concat([Buffer.alloc(7, 255), wire])
