@@ -152,13 +152,21 @@ t.test('all silent: SERVFAIL with its reason, in time for a libc', async t => {
   })
 })
 
-t.test('all fail: the client gets the most telling failure', async t => {
-  const { d, three } = await cluster(t)
-  three.set([{ rcode: 'REFUSED' }])
-  t.equal((await ask(d.at, 'n1.mesos')).status, 'REFUSED', 'refused by all')
-  three.at(1).set([{ rcode: 'SERVFAIL' }])
-  t.equal((await ask(d.at, 'n2.mesos')).status, 'SERVFAIL', 'by one of them for a better reason')
-})
+t.test(
+  'all fail: the client gets SERVFAIL, and the most telling failure as its reason',
+  async t => {
+    const { d, three } = await cluster(t)
+    three.set([{ rcode: 'REFUSED' }])
+    const said = async (name: string): Promise<unknown> => {
+      const { status, ede } = await ask(d.at, name, 'A', { edns: {} })
+      return { status, reasons: ede.map(({ text }) => text).join() }
+    }
+    // REFUSED would say that this client may not ask; it is the masters who refused us.
+    t.match(await said('n1.mesos'), { status: 'SERVFAIL', reasons: /REFUSED/ })
+    three.at(1).set([{ rcode: 'SERVFAIL' }])
+    t.match(await said('n2.mesos'), { status: 'SERVFAIL', reasons: /SERVFAIL/ })
+  },
+)
 
 t.test('a truncated reply is asked again over TCP and cached whole', async t => {
   const many = Array.from({ length: 100 }, (_, i) => A(`many.mesos. 60 192.0.2.${i + 1}`))
@@ -245,9 +253,9 @@ t.test('one question, however many ask: one exchange per master', async t => {
     Array.from({ length: 500 }, (_, i) => ask(d.addresses[i % 3]!, 'n42.mesos', 'A', { id: i })),
   )
   positive(t, all, '500 clients')
-  // A retransmit, should this machine be slow, has the same ID and port: it is the same exchange.
+  // Should this machine be slow, each master is asked again at 250 and 750 ms, from another port.
   const exchanges = three.all.map(
     m => new Set(m.queries.filter(q => q.name === 'n42.mesos').map(q => `${q.id} ${q.port}`)).size,
   )
-  t.same(exchanges, [1, 1, 1])
+  for (const n of exchanges) t.ok(n >= 1 && n <= 3, `${n} exchanges for 500 clients`)
 })

@@ -33,6 +33,8 @@ export class Lane {
   plain = false
   /** It is asked without OPT because it refused a query with one. */
   refusedEdns = false
+  /** A reply of it came cut or damaged, so that it was asked over TCP. */
+  cut = false
   /** The question over TCP, TLS or HTTPS, once it is asked there. */
   stream: StreamAttempts | undefined
 

@@ -189,7 +189,8 @@ export class Race implements Exchange, Timed {
 
   onCut(lane: number, now: number): void {
     const to = this.#lanes[lane]!
-    if (to.state !== ASKED || to.stream) return
+    if (to.state !== ASKED || to.stream || to.cut) return
+    to.cut = true
     this.#watch?.('cut', to.upstream.name)
     this.#overTcp(lane, now)
   }
@@ -299,13 +300,25 @@ export class Race implements Exchange, Timed {
         if (lane.state !== ASKED || lane.stream !== attempts) return
         const t = now()
         if (!scan(wire, wire.length, mine) || !answers(this.#question, wire, mine))
-          return this.#lost(at, 'other', t)
+          return this.#streamLost(at, 'other', t)
         this.#heard(at, wire, mine, t, t - sentAt)
       },
       () => {
-        if (lane.state === ASKED && lane.stream === attempts) this.#lost(at, 'unreachable', now())
+        if (lane.state === ASKED && lane.stream === attempts)
+          this.#streamLost(at, 'unreachable', now())
       },
     )
+  }
+
+  /**
+   * Nothing usable came over the stream. Where a cut datagram led there, that
+   * datagram may have been forged or damaged on its way: the wait for a good
+   * one goes on.
+   */
+  #streamLost(at: number, failure: Failure, now: number): void {
+    const lane = this.#lanes[at]!
+    if (lane.cut && this.#decidedAt === Infinity) lane.stream = undefined
+    else this.#lost(at, failure, now)
   }
 
   /** A reply that cannot be used as it is. Over a stream it promises nothing more. */
