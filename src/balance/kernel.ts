@@ -53,7 +53,9 @@ export class NftKernel implements Kernel {
   watch(): void {
     if (this.#closed) return
     const reader = new MonitorReader()
-    const child = spawn('nft', ['monitor'], {
+    // The kernel ends it with this process: a monitor writes nothing while nothing
+    // changes, so a broken pipe would not end it after a kill -9.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor'], {
       stdio: ['ignore', 'pipe', 'ignore'],
       env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     })

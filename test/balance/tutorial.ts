@@ -8,7 +8,7 @@
  * state out of a file, so a task "starts" when the file says so.
  */
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { agentState, type TaskSpec } from '../fixture/mesos.ts'
@@ -24,8 +24,24 @@ const FAKE_AGENT = `require('http').createServer((q, r) => { q.resume(); r.setHe
 
 const skip = missing('nft', 'conntrack', 'redis-server', 'redis-cli')
 
-/** Steps are printed: `npm run tutorial` is for readers. */
-const step = (text: string): void => console.log(`# ${text}`)
+/** `npm run tutorial` is for readers: steps go past the test runner, which hides what is on stdout. */
+const step = (text: string): void => {
+  if (process.env['TUTORIAL']) process.stderr.write(`# ${text}\n`)
+}
+
+/** Monitors of nft in a host's namespace. */
+const monitors = (host: Host): number[] =>
+  host
+    .sh(`ip netns pids ${host.name}`)
+    .split('\n')
+    .map(Number)
+    .filter(pid => {
+      try {
+        return pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'latin1') === 'nft\0monitor\0'
+      } catch {
+        return false // ended meanwhile
+      }
+    })
 
 const until = async <T>(what: string, look: () => T | undefined | false): Promise<T> => {
   for (let tries = 0; tries < 400; tries++) {
@@ -128,6 +144,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   })
 
   await t.test('TCP and UDP, IPv4 and IPv6, host and container, and itself', async t => {
+    step('TCP and UDP by name and by number, IPv4 and IPv6, from hosts and the container')
     three.start(process.execPath, [echo, 'serve', 'three', '7001'])
     container.start(process.execPath, [echo, 'serve', 'inside', '7002'])
     const entry = (vip: string, protocol: string, ...backends: string[]): string =>
@@ -168,6 +185,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   await t.test(
     'a backend behind a mapped port of this host is reached in its container',
     async t => {
+      step('a task behind a mapped port of agent 2')
       two.tasks({
         id: 'mapped.1',
         name: 'mapped',
@@ -192,6 +210,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   )
 
   await t.test('shares follow weights; weight 0 drains; all ill: all are used', async t => {
+    step('10,000 connections over four weights; then weight 0; then nobody has a weight')
     three.start(process.execPath, [echo, 'serve', 'w', '7101', '7102', '7103', '7104'])
     const weights = (...list: number[]): void =>
       one.vips(
@@ -233,6 +252,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   })
 
   await t.test('a flush by somebody else is mended, and other rules stay', async t => {
+    step('somebody deletes our table, then flushes all rules, on agent 2')
     two.sh('nft add table ip theirs')
     two.sh('nft delete table ip spartan_balance')
     await until('PONG again', () => cli(two, 'ping') === 'PONG')
@@ -246,6 +266,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   })
 
   await t.test('kill -9 and a restart cost no connection; --cleanup leaves nothing', async t => {
+    step('kill -9 of the balancer under connections, a restart, and --cleanup')
     two.sh('nft add table ip theirs')
     const seen = new Promise<string>(resolve => {
       const asking = two.start(process.execPath, [echo, 'ask', 'tcp', ECHO, '80', '4000', '4'])
@@ -255,9 +276,11 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
     })
     // Late enough that connections are under way.
     await new Promise(resolve => setTimeout(resolve, 1_000))
+    t.equal(monitors(two).length, 1)
     two.balancer.kill('SIGKILL')
     await ended(two.balancer)
     t.ok(two.rules(), 'the rules stay')
+    await until('its monitor ended with it', () => monitors(two).length === 0)
     const second = two.balance()
     t.same(JSON.parse(await seen), { 'three:7001': 4000 })
     await until('adopted', () => cli(two, 'ping') === 'PONG')
@@ -279,6 +302,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
   })
 
   await t.test("a killed agent's backends leave the others' kernels", async t => {
+    step('agent 3 is killed')
     // Two agents say the same VIP: of the last backends none is hidden, so one must stay.
     for (const [agent, name] of [
       [one, 'one'],
