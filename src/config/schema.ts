@@ -132,7 +132,7 @@ export const schema = z.strictObject({
   allow: found(
     listOf('network', parseNetwork, { least: 1 }),
     "loopback and the host's own networks",
-    'Networks whose clients may ask; all others get REFUSED.',
+    'Networks whose clients may ask; all others get REFUSED over UDP, and their TCP connections are closed.',
   ),
   masters: section({
     source: key(
