@@ -41,6 +41,13 @@ export type SharedOptions = {
   readonly leads?: () => boolean
   /** Milliseconds, monotonic. */
   readonly now: () => number
+  /** Does something once, that much later on the clock of `now`; what it returns calls it off. Default: setTimeout. */
+  readonly after?: (ms: number, work: () => void) => () => void
+}
+
+const byTimeout = (ms: number, work: () => void): (() => void) => {
+  const timer = setTimeout(work, ms)
+  return () => clearTimeout(timer)
 }
 
 /** A zone of the gossip as this node sees it. */
@@ -75,7 +82,8 @@ type Zone = {
   writer: ZoneWriter | undefined
   claim: Claim | undefined
   reclaimMs: number
-  reclaim: NodeJS.Timeout | undefined
+  /** Calls the next reclaim off. */
+  reclaim: (() => void) | undefined
   /** It was said that the zone does not fit. */
   saidOver: boolean
 }
@@ -116,7 +124,7 @@ export class Shared {
     for (const { reader, writer, reclaim } of this.#zones) {
       reader.close()
       writer?.close()
-      clearTimeout(reclaim)
+      reclaim?.()
     }
     this.#stop()
   }
@@ -289,13 +297,14 @@ export class Shared {
   /** Somebody has a claim above ours although our master leads: go above it, ever more seldom. */
   #reclaim(zone: Zone): void {
     if (zone.reclaim) return
-    zone.reclaim = setTimeout(() => {
+    const { after = byTimeout } = this.#options
+    zone.reclaim = after(zone.reclaimMs, () => {
       zone.reclaim = undefined
       const claim = claimOf(zone.apex, key => this.#options.records.lookup(key))
       if (claim && claim.owner !== this.#options.node && this.#options.leads?.())
         zone.writer?.reclaim()
       else this.#follow(zone, [])
-    }, zone.reclaimMs)
+    })
     zone.reclaimMs = Math.min(RECLAIM_MOST_MS, zone.reclaimMs * 2)
   }
 
