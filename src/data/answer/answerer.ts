@@ -26,6 +26,15 @@ export interface Asker {
   answer(entry: Entry, ede: number): void
 }
 
+/** Who asks when a refresh does. */
+export const NOBODY: Asker = {
+  client: '',
+  recursionDesired: true,
+  links: 0,
+  watch: undefined,
+  answer: () => {},
+}
+
 export interface Answerer {
   answer(question: Question, asker: Asker, route: Route): void
 }

@@ -6,7 +6,15 @@
  */
 import { FAILURE, NEGATIVE, POSITIVE, type Entry, type Fill } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
-import { apart, failureEntry, metaOf } from '../forward/entries.ts'
+import {
+  apart,
+  edeTextOf,
+  failureEntry,
+  metaOf,
+  secondsLeft,
+  servfail,
+  type Reason,
+} from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
@@ -48,22 +56,16 @@ export const answerAny = (
     { ...question, wire, qtype: TYPE.A },
     follow(asker, (entry, ede) => {
       const now = context.now()
-      const why = entry.edeText ? Buffer.from(entry.edeText).toString() : ''
-      if (entry.kind === FAILURE)
-        return asker.answer(
-          failureEntry(question, spec.label, rcodeOf(entry), entry.ede, why, now),
-          0,
-        )
+      const fail = (reason: Reason): void =>
+        asker.answer(failureEntry(question, spec.label, reason, now), 0)
+      const rcode = rcodeOf(entry)
+      if (entry.kind === FAILURE) return fail({ rcode, ede: entry.ede, why: edeTextOf(entry) })
       const fill =
-        rcodeOf(entry) === RCODE.NXDOMAIN
+        rcode === RCODE.NXDOMAIN
           ? noSuchName(question, entry, spec.label, now)
           : minimal(question, spec.label)
-      asker.answer(
-        fill
-          ? apart(fill, now)
-          : failureEntry(question, spec.label, RCODE.SERVFAIL, EDE.OTHER, '', now),
-        fill?.meta.kind === NEGATIVE ? ede : 0,
-      )
+      if (!fill) return fail(servfail(EDE.OTHER, ''))
+      asker.answer(apart(fill, now), fill.meta.kind === NEGATIVE ? ede : 0)
     }),
   )
 }
@@ -79,9 +81,8 @@ const noSuchName = (
   const end = copy(bytes, at, at + length, work, 0)
   put16(work, entry.qnameEnd, TYPE.ANY)
   if (!scan(work, end, records)) return undefined
-  const left = Math.max(0, Math.ceil((entry.expiresAt - now) / 1000))
   return prepare(work, records, allRecords(records), true, {
-    ...metaOf(question, NEGATIVE, left, label, 0, false),
+    ...metaOf(question, NEGATIVE, secondsLeft(entry, now), label, 0, false),
     staleTtl: entry.staleTtl,
   })
 }

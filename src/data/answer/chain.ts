@@ -1,7 +1,7 @@
 /** An alias and the answer to the name it leads to, as one answer (RFC 1034 §3.6.2, RFC 6604). */
 import { FAILURE, type Entry } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
-import { keep, failureEntry, metaOf } from '../forward/entries.ts'
+import { edeTextOf, failureEntry, keep, metaOf } from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import { compose } from '../../wire/compose.ts'
@@ -51,10 +51,8 @@ export const chained = (
 ): Entry | undefined => {
   const now = context.now()
   const rcode = rcodeOf(target)
-  if (target.kind === FAILURE) {
-    const why = target.edeText ? Buffer.from(target.edeText).toString() : ''
-    return failureEntry(question, label, rcode, target.ede, why, now)
-  }
+  if (target.kind === FAILURE)
+    return failureEntry(question, label, { rcode, ede: target.ede, why: edeTextOf(target) }, now)
   const end = joinedWire(aliases, target)
   if (end < 0 || !scan(aliasPart, end, records)) return undefined
   setRcode(aliasPart, rcode)

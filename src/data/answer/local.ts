@@ -5,7 +5,7 @@
  */
 import { SLOT } from '../../boundary/counters.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../cache/entry.ts'
-import { apart, failureEntry, keep, metaOf } from '../forward/entries.ts'
+import { apart, failureEntry, keep, metaOf, servfail } from '../forward/entries.ts'
 import type { Question } from '../forward/query.ts'
 import type { LocalAnswer, LocalZone } from '../zones/local-zone.ts'
 import { EDE, RCODE } from '../../wire/codes.ts'
@@ -73,8 +73,7 @@ export class LocalAnswerer implements Answerer {
     const sections = { ...found, answer: [...chain, ...found.answer] }
     const meta = metaOf(question, kind, ttl, spec.label, zone.number, true)
     const fill = localFill(question, found.rcode, sections, meta)
-    if (!fill)
-      return failureEntry(question, spec.label, RCODE.SERVFAIL, EDE.OTHER, TOO_LARGE, now())
+    if (!fill) return failureEntry(question, spec.label, servfail(EDE.OTHER, TOO_LARGE), now())
     if (!sections.answer.some(leadsOn)) return keep(fill, this.#context)
     const source = sources.ofMessage(fill.wire, fill.length)
     return keep({ ...fill, meta: { ...meta, source, several: true } }, this.#context)
@@ -110,7 +109,7 @@ export class LocalAnswerer implements Answerer {
 
   #fail(question: Question, asker: Asker, route: Route, ede: number, why: string): void {
     const now = this.#context.now()
-    asker.answer(failureEntry(question, route.spec.label, RCODE.SERVFAIL, ede, why, now), 0)
+    asker.answer(failureEntry(question, route.spec.label, servfail(ede, why), now), 0)
   }
 }
 

@@ -4,7 +4,7 @@
  * that the client sees the zone it asked for and nothing else.
  */
 import type { Entry } from '../cache/entry.ts'
-import { failureEntry, keep, metaOf } from '../forward/entries.ts'
+import { edeTextOf, failureEntry, keep, metaOf, secondsLeft, servfail } from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import { EDE, RCODE } from '../../wire/codes.ts'
@@ -34,7 +34,10 @@ export class RenameAnswerer implements Answerer {
     if (spec.kind !== 'rename') return
     const { zone, to, label } = spec
     const fail = (rcode: number, why: string): void =>
-      asker.answer(failureEntry(question, label, rcode, EDE.OTHER, why, this.#context.now()), 0)
+      asker.answer(
+        failureEntry(question, label, { rcode, ede: EDE.OTHER, why }, this.#context.now()),
+        0,
+      )
     if (asker.links >= MAX_LINKS) return fail(RCODE.SERVFAIL, 'alias loop')
     const other = renamed(question, zone, to)
     if (!other) return fail(RCODE.NXDOMAIN, 'the name under its other suffix is too long')
@@ -59,13 +62,12 @@ export const renamedEntry = (
   const now = context.now()
   const b = entry.bytes.subarray(entry.at, entry.at + entry.length)
   const { expiresAt } = entry
-  const left = Math.max(0, Math.ceil((expiresAt - now) / 1000))
   const keepable = context.validity.mayBeBuiltOn(entry, now)
   const meta = {
     ...metaOf(
       question,
       entry.kind,
-      keepable ? left : 0,
+      keepable ? secondsLeft(entry, now) : 0,
       label,
       entry.source,
       (u8(b, 2) & AA) !== 0,
@@ -73,21 +75,14 @@ export const renamedEntry = (
     several: entry.several,
     staleTtl: entry.staleTtl,
     ede: entry.ede,
-    edeText: entry.edeText ? Buffer.from(entry.edeText).toString() : '',
+    edeText: edeTextOf(entry),
     failures: entry.failures,
   }
   const fill = scan(b, b.length, records)
     ? prepare(b, records, allRecords(records), false, meta, renameBack(from, to))
     : undefined
-  if (!fill)
-    return failureEntry(
-      question,
-      label,
-      RCODE.SERVFAIL,
-      EDE.OTHER,
-      'a name of the answer is too long under the asked suffix',
-      now,
-    )
+  const tooLong = 'a name of the answer is too long under the asked suffix'
+  if (!fill) return failureEntry(question, label, servfail(EDE.OTHER, tooLong), now)
   const source = entry.several ? context.sources.ofMessage(fill.wire, fill.length) : entry.source
   const kept = keep({ ...fill, meta: { ...meta, source } }, context)
   if (!kept.apart) kept.expiresAt = expiresAt

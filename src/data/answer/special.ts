@@ -7,7 +7,7 @@
 import type { ZoneApex } from '../../boundary/messages.ts'
 import { NEGATIVE } from '../cache/entry.ts'
 import { LocalZone } from '../zones/local-zone.ts'
-import { apart, failureEntry, metaOf } from '../forward/entries.ts'
+import { apart, failureEntry, metaOf, servfail } from '../forward/entries.ts'
 import type { Question } from '../forward/query.ts'
 import { EDE, RCODE } from '../../wire/codes.ts'
 import type { AnswerContext, Answerer, Asker } from './answerer.ts'
@@ -44,9 +44,7 @@ export class SpecialAnswerer implements Answerer {
     const rcode = spec.zone === 'resolver.arpa' ? RCODE.NOERROR : found.rcode
     const meta = metaOf(question, NEGATIVE, found.ttl, spec.label, 0, true)
     const fill = localFill(question, rcode, found, meta)
-    asker.answer(fill ? apart(fill, now) : unusable(question, spec.label, now), 0)
+    const unusable = servfail(EDE.OTHER, 'no response can be written')
+    asker.answer(fill ? apart(fill, now) : failureEntry(question, spec.label, unusable, now), 0)
   }
 }
-
-const unusable = (question: Question, label: number, now: number) =>
-  failureEntry(question, label, RCODE.SERVFAIL, EDE.OTHER, 'no response can be written', now)

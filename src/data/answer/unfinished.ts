@@ -3,7 +3,7 @@
  * about the name they lead to. A resolver asks for that name itself (RFC 1034
  * §4.3.1, §5.3.3).
  */
-import type { Outcome } from '../forward/race.ts'
+import type { Response } from '../forward/outcome.ts'
 import { TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { expandName, foldedText, MAX_NAME } from '../../wire/name.ts'
@@ -26,10 +26,7 @@ export type Unfinished = {
 const name = Buffer.alloc(MAX_NAME + 1)
 
 /** What a response leaves to ask for; undefined if it is an answer of its own. */
-export const unfinished = (
-  outcome: Extract<Outcome, { kind: 'response' }>,
-): Unfinished | undefined => {
-  const { is, wire, records } = outcome
+export const unfinished = ({ is, wire, records }: Response): Unfinished | undefined => {
   if (is.kind !== 'alias' || !is.keep) return undefined
   const aliases = is.keep.filter(
     i => records.section[i] === ANSWER && records.type[i] === TYPE.CNAME,

@@ -6,6 +6,7 @@ import { Entry, FAILURE, room, type Fill, type FillMeta, type Kind } from '../ca
 import type { PacketCache } from '../cache/packet-cache.ts'
 import { Chunk } from '../cache/slab.ts'
 import type { Validity } from '../cache/validity.ts'
+import { RCODE } from '../../wire/codes.ts'
 import { bareFill } from './prepare.ts'
 import type { Question } from './query.ts'
 
@@ -53,19 +54,33 @@ export const metaOf = (
   authoritative,
 })
 
-/** A response of our own that says what went wrong, not kept. `text` is for the person who runs dig. */
+/** Why a question has no answer. */
+export type Reason = {
+  readonly rcode: number
+  /** Extended error (RFC 8914). */
+  readonly ede: number
+  /** For the person who runs dig. */
+  readonly why: string
+}
+
+/** A response of our own that says what went wrong, not kept. `zone` is the metric label. */
 export const failureEntry = (
   question: Question,
   zone: number,
-  rcode: number,
-  ede: number,
-  text: string,
+  { rcode, ede, why }: Reason,
   now: number,
 ): Entry => {
-  const meta: FillMeta = {
-    ...metaOf(question, FAILURE, 0, zone, 0, false),
-    ede,
-    edeText: text,
-  }
+  const meta = { ...metaOf(question, FAILURE, 0, zone, 0, false), ede, edeText: why }
   return apart(bareFill(question.wire, question.questionEnd, question.qtype, rcode, meta), now)
 }
+
+/** That this node cannot answer, and why. */
+export const servfail = (ede: number, why: string): Reason => ({ rcode: RCODE.SERVFAIL, ede, why })
+
+/** What the person who runs dig reads in an entry. */
+export const edeTextOf = ({ edeText }: Entry): string =>
+  edeText ? Buffer.from(edeText).toString() : ''
+
+/** What is left of an entry's time, in whole seconds. */
+export const secondsLeft = ({ expiresAt }: Entry, now: number): number =>
+  Math.max(0, Math.ceil((expiresAt - now) / 1000))

@@ -58,12 +58,12 @@ export class Resolver {
   }
 
   get inFlight(): number {
-    return this.#forward.inFlight
+    return this.#forward.inFlight.size
   }
 
   /** Askers who wait for them. */
   get waiting(): number {
-    return this.#forward.waiting
+    return this.#forward.inFlight.waiting
   }
 
   /** Finds the answer and gives it to the asker, now or later, exactly once. */
@@ -76,7 +76,7 @@ export class Resolver {
 
   /** Refreshes an entry before its end if there is room; whether there was. */
   prefetch(entry: Entry): boolean {
-    if (!this.#forward.mayPrefetch) return false
+    if (!this.#forward.inFlight.hasRoomForRefresh) return false
     const held = entry.held()
     const route = this.router.match(foldedText(held.bytes, held.at + HEADER))
     this.#forward.prefetch(held, route)
@@ -91,7 +91,7 @@ export class Resolver {
   #refuse(question: Question, asker: Asker): void {
     const { label } = this.router.match(question.name).spec
     const why = 'no server is configured for this name'
-    const now = this.#context.now()
-    asker.answer(failureEntry(question, label, RCODE.REFUSED, EDE.NOT_AUTHORITATIVE, why, now), 0)
+    const reason = { rcode: RCODE.REFUSED, ede: EDE.NOT_AUTHORITATIVE, why }
+    asker.answer(failureEntry(question, label, reason, this.#context.now()), 0)
   }
 }

@@ -18,7 +18,7 @@ import { allRecords } from '../answer/local-fill.ts'
 import { EDE, TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { Records, scan } from '../../wire/scan.ts'
-import { apart, metaOf } from './entries.ts'
+import { apart, metaOf, secondsLeft } from './entries.ts'
 import { prepare } from './prepare.ts'
 import type { Question } from './query.ts'
 import { failureTtl } from './ttl-policy.ts'
@@ -64,13 +64,15 @@ export const stands = (
   return verdict === STALE || verdict === FRESH
 }
 
-/** Gives it to everybody who asks; it `stands`. */
+/** Gives it to everybody who asks, if it still may be given; whether it may. */
 export const giveStandIn = (
-  standIn: StandIn,
+  standIn: StandIn | undefined,
   question: Question,
   askers: readonly Asker[],
-  { counters, now, validity }: AnswerContext,
-): void => {
+  context: AnswerContext,
+): boolean => {
+  if (!stands(standIn, context)) return false
+  const { counters, now, validity } = context
   const t = now()
   const stale = validity.of(standIn, t) === STALE
   const ede = !stale ? 0 : standIn.kind === NEGATIVE ? EDE.STALE_NXDOMAIN : EDE.STALE
@@ -84,6 +86,7 @@ export const giveStandIn = (
     if (stale) counters[SLOT.staleServed]! += 1
     asker.answer(entry, ede)
   }
+  return true
 }
 
 /** A refresh has failed: the next is tried after a pause that grows (RFC 8767 §5). */
@@ -98,9 +101,8 @@ const unsigned = (entry: Entry, question: Question, now: number): Entry => {
   if (!scan(b, b.length, records)) return entry
   const asked = (type: number): boolean => type === question.qtype || !DNSSEC.has(type)
   const keep = allRecords(records).filter(i => asked(records.type[i]!))
-  const left = Math.max(0, Math.ceil((entry.expiresAt - now) / 1000))
   const fill = prepare(b, records, keep, false, {
-    ...metaOf(question, entry.kind, left, entry.zone, entry.source, false),
+    ...metaOf(question, entry.kind, secondsLeft(entry, now), entry.zone, entry.source, false),
     staleTtl: entry.staleTtl,
   })
   return fill ? apart(fill, now) : entry

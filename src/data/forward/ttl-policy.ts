@@ -1,5 +1,5 @@
 /**
- * How long an answer is kept (design, section 2.3). Cluster names change under
+ * How long an answer is kept. Cluster names change under
  * load, and their consumers assume that nobody caches them; external names
  * follow their owners within the configured clamps.
  */

@@ -1,0 +1,31 @@
+/** Answers from the copy of a forwarded zone that is held here, for when its upstreams fail. */
+import type { Entry } from '../cache/entry.ts'
+import { EDE } from '../../wire/codes.ts'
+import type { Question } from '../forward/query.ts'
+import { follow, type AnswerContext, type Asker, type Resolve } from './answerer.ts'
+import { renamedEntry } from './rename.ts'
+import type { Route } from './router.ts'
+import { renamed } from './suffix.ts'
+
+/** Answers all askers from the copy, which is younger than any stale entry; whether there is one. */
+export const answerFromCopy = (
+  question: Question,
+  { spec }: Route,
+  askers: readonly Asker[],
+  context: AnswerContext,
+  resolve: Resolve,
+): boolean => {
+  if (spec.kind !== 'forward' || spec.copy === undefined) return false
+  const copy = context.zones.get(spec.copy)
+  const other = copy?.loaded && copy.names > 0 && renamed(question, spec.zone, copy.apex)
+  if (!copy || !other) return false
+  for (const asker of askers) {
+    const back = (entry: Entry): void =>
+      asker.answer(
+        renamedEntry(question, entry, copy.apex, spec.zone, spec.label, context),
+        EDE.STALE,
+      )
+    resolve(other, follow(asker, back))
+  }
+  return true
+}

@@ -1,0 +1,87 @@
+/**
+ * What the end of a race becomes: an answer that is kept, or a failure that is
+ * remembered for a while, so that nobody asks for it again at once (RFC 9520).
+ * Neither is kept if the route has changed since the flight began.
+ */
+import { FAILURE, type Entry } from '../cache/entry.ts'
+import { SLOT } from '../../boundary/counters.ts'
+import { EDE, rcodeName } from '../../wire/codes.ts'
+import type { AnswerContext } from '../answer/answerer.ts'
+import { keep, metaOf, servfail, type Reason } from './entries.ts'
+import type { Flight } from './flight.ts'
+import { rcodeForClient } from './client-rcode.ts'
+import { bareFill, kindOf, prepare } from './prepare.ts'
+import type { Outcome } from './race.ts'
+import {
+  CLUSTER_STALE_TTL,
+  EXTERNAL_STALE_TTL,
+  failureTtl,
+  negativeTtl,
+  positiveTtl,
+  type TtlClamps,
+} from './ttl-policy.ts'
+
+export type Response = Extract<Outcome, { kind: 'response' }>
+
+/** Keeps what an upstream answered; undefined if it cannot be used. `current`: the route is still the same. */
+export const keepResponse = (
+  { question, route: { spec } }: Flight,
+  { is, wire, records }: Response,
+  current: boolean,
+  context: AnswerContext & { readonly clamps: TtlClamps },
+): Entry | undefined => {
+  if (is.kind === 'soft' || is.kind === 'truncated' || spec.kind !== 'forward') return undefined
+  const { clamps } = context
+  const ttl =
+    is.kind === 'positive'
+      ? positiveTtl(spec.ttl, question.name, is.ttl ?? 0, clamps)
+      : negativeTtl(spec.ttl, is.ttl, clamps)
+  const fill = prepare(wire, records, is.keep, is.whole, {
+    ...metaOf(question, kindOf(is.kind), current ? ttl : 0, spec.label, spec.number, false),
+    stale: ttl > 0 ? clamps.serveStale : 0,
+    staleTtl: spec.ttl === 'cluster' ? CLUSTER_STALE_TTL : EXTERNAL_STALE_TTL,
+  })
+  return fill && keep(fill, context)
+}
+
+/** Keeps the failure of a flight: for a second, twice as long after each in a row. */
+export const keepFailure = (
+  flight: Flight,
+  { rcode, ede, why }: Reason,
+  current: boolean,
+  context: AnswerContext,
+): Entry => {
+  const { question, route, failures } = flight
+  const { spec } = route
+  const ttl = current ? failureTtl(failures) : 0
+  if (current) context.counters[SLOT.failuresCached]! += 1
+  const meta = {
+    ...metaOf(question, FAILURE, ttl, spec.label, spec.kind === 'forward' ? spec.number : 0, false),
+    ede,
+    edeText: why,
+    failures,
+  }
+  const fill = bareFill(question.wire, question.questionEnd, question.qtype, rcode, meta)
+  return keep(fill, context)
+}
+
+/** Why there is no answer to a question for `qtype`, from how its race ended. */
+export const reasonOf = (
+  { why, rcode, upstream, because }: Extract<Outcome, { kind: 'failed' }>,
+  qtype: number,
+): Reason => {
+  switch (why) {
+    case 'silence':
+      return servfail(EDE.NO_REACHABLE_AUTHORITY, 'no upstream answered in time')
+    case 'dead':
+      return servfail(EDE.NO_REACHABLE_AUTHORITY, 'every upstream is known to be dead')
+    case 'unreachable':
+      return servfail(EDE.NETWORK_ERROR, 'no upstream could be reached')
+    case 'soft':
+      return {
+        rcode: rcodeForClient(rcode, qtype),
+        ede: EDE.NO_REACHABLE_AUTHORITY,
+        why: `${upstream?.name ?? 'upstream'} ${because ?? `said ${rcodeName(rcode)}`}`,
+      }
+  }
+}
