@@ -19,7 +19,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { serialize } from 'node:v8'
 import { growFreely, relax } from '../../src/base/heap.ts'
-import { unpack } from '../../src/boundary/carrier.ts'
+import { unpack } from '../../src/boundary/shared-text.ts'
 import type { ZoneMessage } from '../../src/boundary/messages.ts'
 import { reduce } from '../../src/mesos/api/reducer.ts'
 import { emptyState } from '../../src/mesos/api/model.ts'
@@ -128,7 +128,7 @@ const rebuilds = async (of: Cluster, runs: number): Promise<number[]> => {
     const asBefore = growFreely()
     const publisher = new ZonePublisher({
       send: message => {
-        if (message.op === 'more') unpack(message.parcel, () => reader)
+        if (message.op === 'more') unpack(message.text, () => reader)
         else serialize(message)
       },
       now: Date.now,

@@ -1,7 +1,6 @@
 /**
- * How long to wait before trying again: doubling between two bounds, with
- * jitter so that a thousand agents that lost a master together do not come
- * back together.
+ * The wait before each retry: it doubles between two bounds. Jitter keeps a thousand agents that lost the
+ * same master from returning at the same moment.
  */
 
 export type BackoffOptions = {

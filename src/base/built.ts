@@ -1,7 +1,10 @@
-/** Where the file is that a thread runs. */
+/** Finds the compiled file that a worker thread runs. */
 import { existsSync } from 'node:fs'
 
-/** A file of the build by its path in it; run from sources (tests), that of the build beside them. */
+/**
+ * URL of a file in the build, by its path there. When the sources run (in tests), the build beside them is
+ * used.
+ */
 export const built = (path: string): URL => {
   const here = new URL(`../${path}`, import.meta.url)
   return existsSync(here) ? here : new URL(`../../dist/${path}`, import.meta.url)

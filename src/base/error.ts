@@ -1,10 +1,9 @@
 /**
- * The one way an Error is made here: a sentence for the operator, a code to
- * decide on, and in `cause` what lies beneath it together with any fields
- * worth logging. We never subclass Error.
+ * The one way to create an Error in this program: a sentence for the operator, a code that callers compare,
+ * and `cause` with the underlying error and any fields to log. Error is never subclassed.
  */
 
-/** Codes a caller may decide on. A new one is added here or not at all. */
+/** Codes that callers compare. Every code is listed here. */
 export type Code =
   | 'ECONFIG' // the configuration cannot be used
   | 'EUSAGE' // the command line cannot be used
@@ -12,12 +11,12 @@ export type Code =
   | 'EHTTP' // a control-plane HTTP exchange failed
   | 'EDATA' // a file or an API gave data that cannot be used
   | 'EGOSSIP' // the gossip ring refused or was refused
-  | 'EWIRE' // bytes that are no message of their kind
-  | 'ESTATE' // asked for at a moment it cannot be had
+  | 'EWIRE' // octets that are not a valid message
+  | 'ESTATE' // called in a state that does not allow it
 
 export type Coded = Error & { code?: string }
 
-/** An Error with a code; `fields` end up beside `cause` for the log. */
+/** Creates an Error with a code. The log prints `fields` beside `cause`. */
 export const fail = (
   message: string,
   code: Code,
@@ -33,5 +32,5 @@ export const fail = (
 export const codeOf = (er: unknown): string =>
   er instanceof Error && typeof (er as Coded).code === 'string' ? ((er as Coded).code ?? '') : ''
 
-/** A thrown value's sentence, whatever was thrown. */
+/** The message of a thrown value, whether or not it is an Error. */
 export const messageOf = (er: unknown): string => (er instanceof Error ? er.message : String(er))

@@ -1,27 +1,27 @@
 /**
- * How V8 treats the start of the program. Imported first: what the start
- * itself allocates would make the young generation grow to semi-spaces of
- * 16 MiB that a daemon which allocates little never needs. Idle, with two
- * threads: 20 MB more resident without this.
+ * Settings of V8's heap for the start of the daemon; imported first. The allocations of the start would grow
+ * the young generation to semi-spaces of 16 MiB, which a daemon that allocates little never needs. This saves
+ * 20 MB.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** An address that is missing may keep us from being ready for ever. */
+/**
+ * Full optimisation starts again after this time, because a missing address can delay readiness without
+ * limit.
+ */
 const HURRY_MS = 2_000
 const GROWTH = '--semi-space-growth-factor='
 
 setFlagsFromString(`${GROWTH}1`)
-// The old generation may grow by a third between collections, not fourfold: what lives is small and
-// quickly marked, and 50,000 misses left 183 MB resident without this, 143 MB with it.
+// The old generation grows by a third between collections instead of fourfold. The live data is small and
+// quick to mark, so frequent collections are cheap and save 40 MB.
 const THIRD = '--heap-growing-percent=33'
 setFlagsFromString(THIRD)
 
 /**
- * Optimises no code until `optimise` is called, or for two seconds: what runs
- * while a daemon starts runs once, and to optimise it took a fifth of the
- * start (READY after 546 ms instead of 666, 820 ms of processor time instead
- * of 1,050, medians of 21).
+ * Switches the optimising compilers off until `optimise` is called, or for two seconds. Most code of the
+ * start runs once, so optimising it costs more than it saves.
  */
 export const hurry = (): void => {
   setFlagsFromString('--no-opt')
@@ -29,13 +29,13 @@ export const hurry = (): void => {
   setTimeout(optimise, HURRY_MS).unref()
 }
 
-/** The first clients are about to come: optimises from now on. */
+/** Switches the compilers on again, before the first clients ask. */
 export const optimise = (): void => {
   setFlagsFromString('--opt')
   setFlagsFromString('--sparkplug')
 }
 
-/** The start is over: collects what it left on this thread (8 ms, 2.5 MB), and lets the heap grow as usual. */
+/** Collects the garbage of the start on this thread, then lets the heap grow as usual. */
 export const relax = (): void => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
@@ -47,10 +47,9 @@ export const relax = (): void => {
 let loads = 0
 
 /**
- * A large load begins: the old generation may double between collections until
- * the function given is called. Nearly all of a load stays, and to go through it
- * at every third was a fifth of its time (10,000 tasks: 212 ms instead of 272).
- * The flag is the process's; the thread that answers makes little meanwhile.
+ * Lets the old generation double between collections until the returned function is called. Nearly all data
+ * of a large load stays alive, so collecting at every third would waste a fifth of its time. The flag holds
+ * for the whole process.
  */
 export const growFreely = (): (() => void) => {
   if (loads++ === 0) setFlagsFromString('--heap-growing-percent=100')

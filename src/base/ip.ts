@@ -1,7 +1,6 @@
 /**
- * IP literals as text: one spelling per address, so that sets of addresses
- * can be compared as strings. Names are never accepted, nor scoped addresses
- * (fe80::1%eth0): neither can stand in a record.
+ * IP literals as text, with one spelling for each address, so that addresses can be compared as strings.
+ * Names and scoped addresses (fe80::1%eth0) are refused: a DNS record can hold neither.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 
@@ -17,7 +16,7 @@ const groupsOf = (text: string): number[] => {
       .split('.')
       .map(Number)
     tail.push(a * 256 + b, c * 256 + d)
-    // 'x::' must stay 'x::', 'x:y:' must lose its colon
+    // 'x::' keeps both colons, 'x:y:' loses its last one
     rest = text.slice(0, text[colon - 1] === ':' ? colon + 1 : colon)
   }
   const read = (part: string): number[] =>
@@ -29,7 +28,10 @@ const groupsOf = (text: string): number[] => {
   return [...head, ...new Array<number>(Math.max(0, 8 - head.length - end.length)).fill(0), ...end]
 }
 
-/** Groups as RFC 5952 writes them: lower case, the longest run of zeros shortened, the first of equals. */
+/**
+ * Groups in the form of RFC 5952: lower case, the longest run of zeros shortened, the first run if two are
+ * equally long.
+ */
 const writtenV6 = (groups: readonly number[]): string => {
   let at = -1
   let length = 1
@@ -46,7 +48,7 @@ const writtenV6 = (groups: readonly number[]): string => {
   return at < 0 ? hex(groups) : `${hex(groups.slice(0, at))}::${hex(groups.slice(at + length))}`
 }
 
-/** The one spelling of an IPv4 or IPv6 literal, or '' if it is none. */
+/** The canonical spelling of an IPv4 or IPv6 literal, '' if it is not one. */
 export const canonicalIp = (text: string): string => {
   if (isIPv4(text)) return text
   if (text.length > 45 || text.includes('%') || !isIPv6(text)) return ''
@@ -54,8 +56,8 @@ export const canonicalIp = (text: string): string => {
 }
 
 /**
- * The one spelling of an address as a person or the system gives it, '' if it
- * is none: an IPv4-mapped IPv6 address is IPv4, and a scope (fe80::1%eth0) stays.
+ * The canonical spelling of an address from the system or from the operator, '' if it is not one. An
+ * IPv4-mapped IPv6 address becomes IPv4; a scope (fe80::1%eth0) is kept.
  */
 export const canonicalAddress = (text: string): string => {
   if (!isIPv4(text) && !isIPv6(text)) return ''
@@ -68,19 +70,19 @@ export const canonicalAddress = (text: string): string => {
   return scope === undefined ? plain : `${plain}%${scope}`
 }
 
-/** 4, 6, or 0 of a string that `canonicalIp` gave. */
+/** 4 or 6; 0 for ''. Takes the result of `canonicalIp`. */
 export const familyOf = (ip: string): 4 | 6 | 0 => (ip === '' ? 0 : ip.includes(':') ? 6 : 4)
 
-/** The address record type that holds this (canonical) address. */
+/** The type of the address record for a canonical address. */
 export const addressType = (ip: string): 'A' | 'AAAA' => (ip.includes(':') ? 'AAAA' : 'A')
 
-/** A canonical address as a whole number, for counting within ranges. */
+/** A canonical address as an integer, for arithmetic in ranges. */
 export const ipToNumber = (ip: string): bigint =>
   ip.includes(':')
     ? groupsOf(ip).reduce((sum, group) => (sum << 16n) | BigInt(group), 0n)
     : ip.split('.').reduce((sum, octet) => (sum << 8n) | BigInt(octet), 0n)
 
-/** The address of a whole number, in canonical spelling. */
+/** The canonical spelling of the address with this integer value. */
 export const numberToIp = (value: bigint, family: 4 | 6): string => {
   const width = family === 4 ? 8n : 16n
   const parts: number[] = []

@@ -1,24 +1,24 @@
 /**
- * JSON lines for the journal. One line, one event: a change of state, never a
- * query. The same trouble repeated within a window becomes one line with a
- * count, so that a flapping peer cannot fill the disk. Home of pino.
+ * The log: JSON lines on standard output, one line for each change of state, never for a query. Repeats of a
+ * message within a window become one line with a count, so that a flapping peer cannot fill the disk. The
+ * only file that imports pino.
  */
 import { pino } from 'pino'
 import type { Fields, Level, Log } from './log.ts'
 
-/** Repeats of one message within this time are counted instead of written. */
+/** Repeats of a message within this time are counted instead of written. */
 const WINDOW_MS = 5_000
-/** Lines of one message that pass in a window before the rest are counted. */
+/** Lines of one message that are written in a window before the others are only counted. */
 const BURST = 5
-/** Distinct messages remembered; messages are constants, so this is never met. */
+/** Distinct messages that are remembered. Messages are constants, so their number stays below this. */
 const MESSAGES = 512
 
-/** A log whose level can be changed for it and all its children. */
+/** A log whose level can be changed, for itself and all its children. */
 export type Journal = Log & { readonly setLevel: (level: Level) => void }
 
 const RANK: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 }
 
-/** A log on standard output (written synchronously: the last line before an exit must arrive). */
+/** A log on standard output. Writes are synchronous, so that the last line before an exit is not lost. */
 export const createLog = (
   level: Level,
   base: Fields = {},
@@ -36,7 +36,7 @@ export const createLog = (
     pino.destination({ dest: 1, sync: true }),
   ).child(base)
   const seen = new Map<string, { start: number; count: number }>()
-  /** How many lines were held back before this one, or -1 to hold this one back. */
+  /** How many lines were suppressed before this one; -1 if this line is to be suppressed, too. */
   const admit = (msg: string): number => {
     const t = now()
     const had = seen.get(msg)

@@ -1,4 +1,4 @@
-/** What every part may say, and to whom it says it; what becomes of it is in base/journal.ts. */
+/** The interface through which every part logs. base/journal.ts writes the lines. */
 export type Level = 'debug' | 'info' | 'warn' | 'error'
 export type Fields = Record<string, unknown>
 
@@ -11,7 +11,7 @@ export interface Log {
   child(fields: Fields): Log
 }
 
-/** Says nothing; for tests and for parts that run without a daemon. */
+/** Discards everything; for tests and for parts that run without a daemon. */
 export const silent: Log = {
   debug: () => {},
   info: () => {},

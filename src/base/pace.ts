@@ -1,7 +1,6 @@
 /**
- * The first change at once, the next ones together: an isolated event is
- * published without delay, a storm of them once per interval. Pure; the owner
- * keeps the timer.
+ * Limits how often something is published: an isolated change without delay, a series of changes once per
+ * interval. Pure; the owner keeps the timer.
  */
 export class Pace {
   readonly #everyMs: number
@@ -11,12 +10,12 @@ export class Pace {
     this.#everyMs = everyMs
   }
 
-  /** Milliseconds until something may be published; 0 is now. */
+  /** Milliseconds until the next publication may happen; 0 means now. */
   wait(now: number): number {
     return Math.max(0, this.#last + this.#everyMs - now)
   }
 
-  /** Something was published. */
+  /** To be called after each publication. */
   done(now: number): void {
     this.#last = now
   }

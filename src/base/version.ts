@@ -1,4 +1,4 @@
-/** The version, in one place: package.json's, read when it is asked for. */
+/** The version of spartan: package.json's, read on demand. */
 import { readFileSync } from 'node:fs'
 
 const facts = (): { version: string; commit?: string } =>
@@ -9,5 +9,5 @@ const facts = (): { version: string; commit?: string } =>
 
 export const version = (): string => facts().version
 
-/** The commit a package was built from; '' in a checkout, where git knows better. */
+/** The commit that a package was built from; '' in a checkout. */
 export const revision = (): string => facts().commit ?? ''

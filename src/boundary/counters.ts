@@ -12,7 +12,7 @@
  */
 
 export const SERVERS = 8
-/** Zone labels, a closed list; the last is 'other'. */
+/** Number of zone labels; the last label is 'other'. */
 export const ZONES = 32
 export const UPSTREAMS = 64
 export const PROTOS = ['udp', 'tcp'] as const
@@ -33,7 +33,7 @@ export const TYPE_LABELS = [
   'ANY',
   'other',
 ] as const
-/** RCODEs 0 to 10, then BADVERS and the rest. */
+/** RCODEs 0 to 10, then BADVERS, then all others. */
 export const RCODE_LABELS = [
   'NOERROR',
   'FORMERR',
@@ -55,7 +55,7 @@ export const TIME_BUCKETS = Array.from({ length: 16 }, (_, i) => 0.00025 * 2 ** 
 export const SIZE_BUCKETS = [
   0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000,
 ]
-/** One counter a bucket, one for +Inf, one for the sum. */
+/** One counter for each bucket, one for +Inf, one for the sum. */
 export const TIME_CELLS = TIME_BUCKETS.length + 2
 export const SIZE_CELLS = SIZE_BUCKETS.length + 2
 /** Kinds of cache entry, as CoreDNS names them. */
@@ -99,7 +99,7 @@ export const SCALARS = {
 } as const
 export type Scalar = keyof typeof SCALARS
 
-/** Per upstream, after its time histogram and its RCODE counters. */
+/** Single counters of each upstream. They follow its time histogram and its RCODE counters. */
 export const UPSTREAM_SCALARS = {
   requests: 'Exchanges begun',
   retransmits: 'Questions sent again',
@@ -203,7 +203,7 @@ export const countTime = (c: Float64Array, base: number, seconds: number, n = 1)
   c[base + TIME_CELLS - 1]! += seconds * n
 }
 
-/** Sets all counters of an upstream's slot to zero. Nobody may be counting in it any more. */
+/** Sets all counters of an upstream's slot to zero. No thread may still count in this slot. */
 export const clearUpstream = (counters: Float64Array, slot: number): void => {
   for (const [block, width] of [
     [BLOCK.upstream, UPSTREAM_ROW],

@@ -1,58 +1,66 @@
 /**
- * Three questions, three answers, each with its reasons. Live: should the
- * process be left running? Ready: may clients be sent here? Degraded: it
- * answers, but somebody should look. Pure; the caller gathers what is known.
+ * The health of the daemon, with reasons. Live: the process should keep running. Ready: clients may be sent
+ * here. Degraded: it answers, but the operator should look. Pure; the caller passes in what it knows.
  */
 import { hostPort } from '../base/ip.ts'
 import type { DataStatus, Endpoint, Milliseconds } from './messages.ts'
 
-/** The outcome of asking ourselves a real query on one address. */
+/** The outcome of a real query that the daemon sent to one of its own addresses. */
 export type SelfQuery = Endpoint & { readonly ok: boolean; readonly error: string }
 
-/** What the judgement rests on. */
+/** The state that health is computed from. */
 export type HealthInput = {
-  /** Addresses that are to be served. */
+  /** Addresses that the daemon should serve. */
   readonly listen: readonly Endpoint[]
-  /** The data thread's last word, and how long ago it came. */
+  /** The data thread's latest status, and its age. */
   readonly data: DataStatus | undefined
   readonly dataAge: Milliseconds
-  /** The latest query to ourselves on each address; addresses not yet asked are missing. */
+  /** The latest query to each of our own addresses; an address that was not queried yet is missing. */
   readonly selfQueries: readonly SelfQuery[]
-  /** SIGTERM has come: still answering, but not for long. */
+  /** True after SIGTERM: the daemon still answers, but soon ends. */
   readonly stopping: boolean
-  /** The last reload's refusal, '' if it was accepted. */
+  /** Why the last reload was refused; '' if it was accepted. */
   readonly reloadError: string
-  /** The masters, if this node has any to ask; `error` is the last look's, '' if it succeeded. */
+  /**
+   * The list of masters, if this node uses one. `error` is that of the last attempt to read it, '' if it
+   * succeeded.
+   */
   readonly masters:
     { readonly count: number; readonly age: Milliseconds; readonly error: string } | undefined
-  /** Further reasons to look, from parts that know their own trouble (gossip, admin). */
+  /** Problems that other parts report about themselves (gossip, admin). */
   readonly notes: readonly Reason[]
 }
 
-/** What is wrong with one thing, in words for the operator. */
+/** One problem: the part concerned, and a sentence for the operator. */
 export type Reason = { readonly name: string; readonly detail: string }
 
 export type Health = {
   readonly live: boolean
   readonly ready: boolean
   readonly degraded: boolean
-  /** Why not live. */
+  /** Reasons why the daemon is not live. */
   readonly dead: readonly Reason[]
-  /** Why not ready. */
+  /** Reasons why it is not ready. */
   readonly notReady: readonly Reason[]
-  /** Why degraded: what is not ready included. */
+  /** Reasons why it is degraded. Includes those in `notReady`. */
   readonly trouble: readonly Reason[]
 }
 
-/** A data thread silent for this long hangs: it turns at least every 50 ms. Long enough for a stopped and continued process. */
+/**
+ * The data thread reports at least every 50 ms; after this silence it is treated as hung. The limit leaves
+ * time for a process that was stopped and continued.
+ */
 export const DATA_SILENT_MS = 10_000
-/** Masters are looked for every 120 s; three misses are a fact. A list that is old but whose last look succeeded is fine: files seldom change. */
+/**
+ * The list of masters is read every 120 s, and three failures in a row are reported. An old list whose last
+ * read succeeded is fine, because files seldom change.
+ */
 export const MASTERS_OLD_MS = 6 * 60_000
 
 const same = (a: Endpoint) => (b: Endpoint) => a.address === b.address && a.port === b.port
 const named = ({ address, port }: Endpoint): string => hostPort(address, port)
 
-/** Why one address does not answer, undefined if it does. */
+/** Why an address does not answer; undefined if it does. */
 const addressTrouble = (at: Endpoint, { data, selfQueries }: HealthInput): Reason | undefined => {
   const name = named(at)
   const bound = data?.listening.find(same(at))
@@ -66,7 +74,7 @@ const addressTrouble = (at: Endpoint, { data, selfQueries }: HealthInput): Reaso
   return self.ok ? undefined : { name, detail: `does not answer: ${self.error}` }
 }
 
-/** The judgement. */
+/** Computes the health. */
 export const judge = (input: HealthInput): Health => {
   const { listen, data, dataAge, stopping, reloadError, masters, notes } = input
   const dead: Reason[] = []

@@ -1,9 +1,8 @@
 /**
- * Everything that crosses between the main thread (control, ops) and the data
- * thread (all DNS). If a type is not in this file, it does not cross. All of
- * it is plain data that a structured clone copies, or memory that both see.
+ * All messages between the main thread (control, ops) and the data thread (DNS). Every type that crosses is
+ * in this file: plain data that a structured clone copies, or memory that both threads share.
  */
-import type { Parcel } from './carrier.ts'
+import type { SharedText } from './shared-text.ts'
 
 /** Whole seconds, as the protocol's TTLs are. */
 export type Seconds = number
@@ -12,8 +11,8 @@ export type Milliseconds = number
 export type Endpoint = { readonly address: string; readonly port: number }
 
 /**
- * A server we forward to. `slot` is its number in the per-upstream counters,
- * given by the control plane and stable while the upstream is configured.
+ * A server that queries are forwarded to. `slot` is its index in the per-upstream counters. The control plane
+ * assigns it, and it stays the same while the upstream is configured.
  */
 export type UpstreamSpec =
   | {
@@ -45,7 +44,7 @@ export type RRset = {
 /** Owner name (lower case, no final dot, presentation form) and its RRsets. */
 export type Owner = readonly [name: string, rrsets: readonly RRset[]]
 
-/** The SOA and NS that every local zone carries. */
+/** The SOA and NS records of a local zone. */
 export type ZoneApex = {
   readonly mname: string
   readonly rname: string
@@ -57,13 +56,11 @@ export type ZoneApex = {
 }
 
 /**
- * A change to one local zone. Large zones travel as a `load` that opens a new
- * copy, `more` that fill it, and a `commit` that puts it in place at once, so
- * that reading no message takes the data thread long; what it says is done in
- * steps, and the next is sent when the last is done, because what waits in a
- * port is read in one turn.
- * `patch` changes the copy in place. `number` is new with every commit and
- * patch and is part of the cache key of what the zone answers.
+ * A change to one local zone. A large zone is sent as `load`, which opens a new copy, several `more`, which
+ * fill it, and `commit`, which replaces the old copy. `patch` changes the copy in use. The data thread
+ * processes a message in small steps, and the sender waits for each before it sends the next: Node reads all
+ * messages that wait in a port in one turn, which would delay queries. `number` is new with every commit and
+ * patch, and is part of the cache key of the zone's answers.
  */
 export type ZoneMessage =
   | {
@@ -73,15 +70,15 @@ export type ZoneMessage =
       readonly soa: ZoneApex
       readonly ns: string
       readonly serial: number
-      /** How many will come, for their room. */
+      /** How many owners follow, so that the reader can reserve room. */
       readonly owners: number
     }
   | {
       readonly type: 'zone'
       readonly op: 'more'
       readonly apex: string
-      /** Owners, as boundary/zone-text.ts writes them. */
-      readonly parcel: Parcel
+      /** Owners in the format of boundary/zone-text.ts. */
+      readonly text: SharedText
     }
   | {
       readonly type: 'zone'
@@ -102,9 +99,8 @@ export type ZoneMessage =
   | { readonly type: 'zone'; readonly op: 'remove'; readonly apex: string }
 
 /**
- * What to do with names at or below `zone`. `label` is the index of the
- * zone's name in the closed list of zone labels that metrics carry.
- * `number` changes when the answers the route leads to may have changed.
+ * What to do with names at or below `zone`. `label` is the index of the zone's name in the list of zone
+ * labels for metrics. `number` changes whenever the answers of this route may change.
  */
 export type RouteSpec = { readonly zone: string; readonly label: number } & (
   | { readonly kind: 'local' }
@@ -112,38 +108,41 @@ export type RouteSpec = { readonly zone: string; readonly label: number } & (
   | {
       readonly kind: 'forward'
       readonly number: number
-      /** race: all at once, replies judged. hedge: best first, the next when it is late. */
+      /**
+       * race: asks all upstreams at once and judges the replies. hedge: asks the best one first, and the next
+       * one when the reply is late.
+       */
       readonly policy: 'race' | 'hedge'
-      /** Which TTL policy of the design page (section 2.3) its answers follow. */
+      /** Which limits of TTLs apply to its answers: those of cluster names or those of external names. */
       readonly ttl: 'cluster' | 'external'
       readonly upstreams: readonly UpstreamSpec[]
-      /** Apex of a local zone that holds a copy, asked when every upstream is dead. */
+      /** Apex of a local zone that holds a copy of these names. It answers when every upstream is dead. */
       readonly copy?: string
     }
-  /** Answered NXDOMAIN here: RFC 6761 and 6303 names, so that they do not leak. */
+  /** Answered with NXDOMAIN: names of RFC 6761 and 6303, which must not leak to upstreams. */
   | { readonly kind: 'special' }
-  /** Answered REFUSED: nobody to ask. */
+  /** Answered with REFUSED, because no upstream is configured. */
   | { readonly kind: 'refuse' }
 )
 
-/** What the data thread answers from. Frozen; replaced whole. */
+/** Everything the data thread answers from. Frozen; a change replaces the whole object. */
 export type Snapshot = {
   readonly number: number
-  /** Names of section 3's rules 1 to 3: longest suffix wins among them, and over all below. */
+  /** The cluster's own zones. The longest matching suffix wins, before all routes below. */
   readonly own: readonly RouteSpec[]
-  /** Configured forward zones: longest suffix wins. */
+  /** Configured forward zones; the longest matching suffix wins. */
   readonly forward: readonly RouteSpec[]
-  /** RFC 6761/6303 names. */
+  /** Special names of RFC 6761 and 6303. */
   readonly special: readonly RouteSpec[]
-  /** Everything else: the external upstreams. */
+  /** Every other name: the external upstreams. */
   readonly rest: RouteSpec
-  /** The closed list of zone labels; the last one is 'other'. */
+  /** Zone labels for metrics; the last one is 'other'. */
   readonly labels: readonly string[]
-  /** Who may ask, as CIDR; others get REFUSED. */
+  /** Networks whose clients are answered, as CIDR; others get REFUSED. */
   readonly allow: readonly string[]
 }
 
-/** What of the data thread's start can be changed while it runs; the fields are those of DataThreadStart. */
+/** Settings that can change while the data thread runs; the fields are those of DataThreadStart. */
 export type Settings = {
   readonly cache: {
     readonly serveStale: Seconds
@@ -157,13 +156,13 @@ export type Settings = {
   readonly identity: boolean
 }
 
-/** What the data thread is given at its start, once. */
+/** What the data thread needs at its start; sent once. */
 export type DataThreadStart = {
   readonly node: string
   readonly version: string
   readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   readonly listen: readonly Endpoint[]
-  /** Descriptors that systemd passed, by what they are bound to. */
+  /** Sockets that systemd passed, by the address they are bound to. */
   readonly inherited: readonly {
     readonly fd: number
     readonly transport: 'udp' | 'tcp'
@@ -178,12 +177,15 @@ export type DataThreadStart = {
   readonly maxInFlight: number
   /** Answer CH TXT version.bind and id.server with our name. */
   readonly identity: boolean
-  /** Answer everything in this local zone as Mesos-DNS does, right or wrong (data/answer/compat-wire.ts). */
+  /**
+   * Answers everything in this local zone exactly as Mesos-DNS does, including its errors
+   * (data/answer/compat-wire.ts).
+   */
   readonly compat?: {
     readonly apex: string
     readonly recursionAvailable: boolean
     readonly setTruncateBit: boolean
-    /** REFUSED for names outside the zone. */
+    /** Answers REFUSED for names outside the zone. */
     readonly refuseOutside?: boolean
   }
 }
@@ -192,20 +194,20 @@ export type DataThreadStart = {
 export type UpstreamStatus = {
   readonly slot: number
   readonly name: string
-  /** unknown: it has never replied, and was not silent for long enough to be dead. */
+  /** unknown: it has not replied yet, and was not silent for long enough to count as dead. */
   readonly state: 'unknown' | 'up' | 'sick' | 'dead'
-  /** 0 when it has never replied. */
+  /** 0 if it has never replied. */
   readonly srttMs: number
   readonly failureScore: number
-  /** timeout, unreachable, servfail, refused or other; '' when nothing has failed. */
+  /** timeout, unreachable, servfail, refused or other; '' if nothing has failed. */
   readonly lastFailure: string
-  /** Unix time of the last failure and of the last reply; 0 when there was none. */
+  /** Unix time of the last failure and of the last reply; 0 if there was none. */
   readonly lastFailureAt: number
   readonly lastReplyAt: number
   readonly nextProbeInMs: number
 }
 
-/** The data thread's own view of itself, on request. */
+/** The data thread's status, on request. */
 export type DataStatus = {
   readonly io: 'batch' | 'dgram'
   readonly snapshot: number
@@ -226,21 +228,21 @@ export type DataStatus = {
     readonly number: number
     readonly loaded: boolean
   }[]
-  /** Names most asked lately, most first; a sample. */
+  /** Names queried most often lately, most frequent first; from a sample. */
   readonly top: readonly { readonly name: string; readonly type: string; readonly count: number }[]
 }
 
 /** One step of a traced query, in order, with the time since the query came. */
 export type TraceStep = { readonly atMs: number; readonly step: string; readonly detail: string }
 
-/** The first word to the data thread. */
+/** The first message to the data thread. */
 export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
 
-/** main → data */
+/** Messages from the main thread to the data thread. */
 export type Down =
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | ZoneMessage
-  /** Go on with other settings. */
+  /** Replaces the settings. */
   | { readonly type: 'settings'; readonly settings: Settings }
   /** Answer this query message as if it came from a client on loopback; the reply is an 'answer'. */
   | {
@@ -250,16 +252,16 @@ export type Down =
       readonly trace: boolean
     }
   | { readonly type: 'status'; readonly id: number }
-  /** Say so when all before this is done. */
+  /** Asks for a reply after all earlier messages have been processed. */
   | { readonly type: 'echo'; readonly id: number }
   /** Drop cached entries at or below a name; '' drops all. */
   | { readonly type: 'flush'; readonly id: number; readonly name: string }
   /** List cached entries at or below a name, at most `limit`. */
   | { readonly type: 'entries'; readonly id: number; readonly name: string; readonly limit: number }
-  /** Give the whole cache as bytes for the snapshot on disk, or fill it from such bytes. */
+  /** Asks for the whole cache as bytes for the snapshot on disk, or fills the cache from such bytes. */
   | { readonly type: 'dump'; readonly id: number }
   | { readonly type: 'restore'; readonly id: number; readonly bytes: Uint8Array }
-  /** Stop accepting, let queries finish, say 'drained'. */
+  /** Stops accepting queries, finishes those under way, then sends 'drained'. */
   | { readonly type: 'drain'; readonly deadline: Milliseconds }
 
 export type CacheEntryInfo = {
@@ -272,7 +274,7 @@ export type CacheEntryInfo = {
   readonly hits: number
 }
 
-/** data → main */
+/** Messages from the data thread to the main thread. */
 export type Up =
   | {
       readonly type: 'listening'
@@ -301,7 +303,7 @@ export type Up =
   | { readonly type: 'dumped'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: 'restored'; readonly id: number; readonly count: number }
   | { readonly type: 'drained' }
-  /** A change of state worth a log line. */
+  /** A change of state for the log. */
   | {
       readonly type: 'log'
       readonly level: 'debug' | 'info' | 'warn' | 'error'

@@ -1,18 +1,16 @@
 /**
- * Owners of a local zone as one text, which is how a large zone crosses to
- * the data thread (boundary/carrier.ts): a text is copied, not built up, and what an
- * owner holds is only read when someone asks for it. As objects, 50,000 owners made that
- * thread collect garbage for most of a second, and clients waited.
+ * Owners of a local zone as one text, the form in which a large zone is sent to the data thread
+ * (boundary/shared-text.ts). The data thread copies the text and parses an owner's records only when a client
+ * asks for them. Sent as objects, a large zone would keep that thread's garbage collector busy while clients wait.
  *
  *   owner   name US rrset *(RS rrset) LF
  *   rrset   type US ttl *(US rdata)
  *
- * US, RS and LF (ASCII 31, 30, 10) occur in no name and in no rdata that our
- * zones hold.
+ * US, RS and LF (ASCII 31, 30, 10) never occur in the names and rdata of our zones.
  */
 import type { Owner, RRset } from './messages.ts'
 
-/** Octets between a name, what it holds, and the next. */
+/** Separators between a name, its RRsets, and the next owner. */
 export const US = 0x1f
 export const LF = 0x0a
 
@@ -35,7 +33,7 @@ export const ownersToText = (owners: Iterable<Owner>): string => {
   return text
 }
 
-/** What an owner holds. */
+/** The RRsets of an owner. */
 export const rrsetsOfText = (text: string): readonly RRset[] =>
   text === ''
     ? []

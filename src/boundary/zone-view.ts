@@ -1,7 +1,6 @@
 /**
- * A zone over the records it is made of, as they are when someone looks: what
- * a name holds is made then and not kept. Kept, the records of a large cluster
- * were there twice, and making and copying them was a quarter of a rebuild.
+ * A zone that is computed from its source records on each look-up, and not stored. Storing it would keep a
+ * large cluster's records in memory twice and slow down each rebuild.
  */
 import type { Owner, RRset } from './messages.ts'
 import type { ZoneMap } from './zone.ts'

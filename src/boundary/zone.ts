@@ -1,11 +1,12 @@
 /**
- * A local zone while it is being made: owner names and their RRsets as a map,
- * and changes to it. What crosses to the data thread (boundary/messages.ts) is made
- * from these by zone-publisher.ts.
+ * A local zone in the main thread: a map from owner names to RRsets, and changes to it. zone-publisher.ts
+ * turns these into messages for the data thread (boundary/messages.ts).
  */
 import type { Owner, RRset } from './messages.ts'
 
-/** Owner (lower case, no final dot) to its RRsets; an owner without any exists and has no data. */
+/**
+ * Owner name (lower case, no final dot) to its RRsets. An owner with an empty list exists and answers NODATA.
+ */
 export type ZoneMap = Iterable<Owner> & {
   readonly size: number
   has(name: string): boolean
@@ -14,9 +15,8 @@ export type ZoneMap = Iterable<Owner> & {
 }
 
 /**
- * A zone as it shall be, or what is different about it now. A `live` one
- * (zone-view.ts) goes on changing with what it is made of; each patch says
- * `of` which live zone it tells, for that one has it already.
+ * A whole zone, or the changes to one. A `live` zone (zone-view.ts) changes together with its source records;
+ * a patch whose `of` names this live zone describes changes that the zone already shows.
  */
 export type ZoneChange =
   | { readonly kind: 'full'; readonly zone: ZoneMap; readonly live?: true }
@@ -33,10 +33,13 @@ export const MAX_NAME = 253
 /** Longest label. */
 export const MAX_LABEL = 63
 
-/** Whether this may be an owner or a target: letters, digits, dashes and underscores in labels of proper length. */
+/**
+ * Whether the name can be an owner or a target: labels of letters, digits, dashes and underscores, each of
+ * valid length.
+ */
 export const isName = (name: string): boolean =>
   name.length <= MAX_NAME &&
   name.split('.').every(part => part.length <= MAX_LABEL && /^[a-z0-9_-]+$/.test(part))
 
-/** TTL of every record in the local zones, as the originals had it. */
+/** TTL in seconds of every record in the local zones, the same as in DC/OS. */
 export const TTL = 5

@@ -1,28 +1,27 @@
 /**
- * Addresses, networks, upstreams and names as they are written in the
- * configuration and on the command line. Reading never throws; addresses come
- * back in their one canonical spelling, so that comparing text compares them.
+ * Parsers for addresses, networks, upstreams and names in the configuration and on the command line. They
+ * never throw. Addresses are returned in canonical spelling, so that they can be compared as text.
  */
 import { isIP } from 'node:net'
 import type { Endpoint, UpstreamSpec } from '../boundary/messages.ts'
 import { canonicalAddress, ipToNumber, numberToIp, hostPort } from '../base/ip.ts'
 import { bad, shown, type Parsed } from './units.ts'
 
-/** An address whose port may have been left out. */
+/** An address with an optional port. */
 export type Address = { readonly address: string; readonly port?: number }
 
 type WithoutSlot<U> = U extends UpstreamSpec ? Omit<U, 'slot'> : never
-/** A server we forward to, before it is given its number in the counters. */
+/** A server that queries are forwarded to, without its index in the counters. */
 export type Upstream = WithoutSlot<UpstreamSpec>
 
 const DNS_PORT = 53
 /** RFC 7858 section 3.1. */
 const DOT_PORT = 853
 
-/** Is this the address that means every address of the host? */
+/** Whether this is the wildcard address, 0.0.0.0 or ::. */
 export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
 
-/** Is this an address that only this host can reach? */
+/** Whether only this host can reach the address. */
 export const isLoopback = (address: string): boolean => address === '::1' || /^127\./.test(address)
 
 /** 'ip', 'ip:port' or '[v6]:port'. An IPv6 address with a port needs the brackets. */
@@ -42,7 +41,7 @@ export const parseAddress = (raw: unknown): Parsed<Address> => {
   return 'problem' in port ? port : { value: { address, port: port.value } }
 }
 
-/** A port as text or number, 1 to 65535; 0 is let through for the caller to judge. */
+/** A port as text or number, 1 to 65535. 0 is accepted; the caller must check it. */
 export const parsePort = (raw: unknown): Parsed<number> => {
   const port = typeof raw === 'string' && /^\d{1,5}$/.test(raw) ? Number(raw) : raw
   if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) {
@@ -51,7 +50,7 @@ export const parsePort = (raw: unknown): Parsed<number> => {
   return { value: port }
 }
 
-/** Why nothing can be sent to this address, or ''. */
+/** Why nothing can be sent to this address; '' if it can. */
 const unreachable = ({ address, port }: Address): string => {
   if (isWildcard(address)) return `${address} is no address one can send to`
   const first = Number(address.split('.')[0])
@@ -60,19 +59,19 @@ const unreachable = ({ address, port }: Address): string => {
   return port === 0 ? 'port 0 is no port one can send to' : ''
 }
 
-/** An address of something we send to; the port may be left out. */
+/** An address to send to, with an optional port. */
 export const parseTarget = (raw: unknown): Parsed<Address> => {
   const read = parseAddress(raw)
   const why = 'value' in read ? unreachable(read.value) : ''
   return why ? bad(why) : read
 }
 
-/** An http or https URL without a password in it: status and logs would show that. */
+/** An http or https URL. A password in it is refused, because status and logs would show it. */
 export const parseUrl = (
   raw: unknown,
   protocols: readonly string[] = ['http:', 'https:'],
 ): Parsed<string> => {
-  // The URL parser would take the first word of a path for a missing host.
+  // Without this check, the URL parser takes the first word of a path for the host.
   const usable = typeof raw === 'string' && /^[a-z]+:\/\/[^/]/.test(raw) && URL.canParse(raw)
   const url = usable ? new URL(raw) : undefined
   if (!url || !protocols.includes(url.protocol) || !url.hostname) {
@@ -108,7 +107,7 @@ export const parseUpstream = (raw: unknown): Parsed<Upstream> => {
   return 'problem' in name ? name : { value: { ...endpoint, serverName: name.value } }
 }
 
-/** An upstream as one writes it, with its port; the name it has in status and metrics. */
+/** An upstream in the notation of the configuration, with its port. Status and metrics use this name. */
 export const showUpstream = (upstream: Upstream): string => {
   if (upstream.protocol === 'https') return upstream.url
   const at = showEndpoint(upstream)
@@ -126,7 +125,7 @@ export const networkOf = (address: string, bits: number): string => {
   return `${numberToIp((ipToNumber(address) >> rest) << rest, family)}/${bits}`
 }
 
-/** A network as CIDR; a bare address is a network of one. */
+/** A network as CIDR; a single address becomes a network with one address. */
 export const parseNetwork = (raw: unknown): Parsed<string> => {
   const [text = '', bits, more] = typeof raw === 'string' ? raw.trim().split('/') : []
   const address = canonicalAddress(text)
@@ -147,7 +146,10 @@ const MAX_LABEL = 63
 const MAX_NAME = 253
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/
 
-/** A domain name in lower case without its final dot. Only letters, digits, '-' and '_': other octets are typing errors here. */
+/**
+ * A domain name in lower case without its final dot. Only letters, digits, '-' and '_' are allowed: other
+ * characters are typing errors here.
+ */
 export const parseName = (raw: unknown): Parsed<string> => {
   if (typeof raw !== 'string') return bad(`${shown(raw)} is not a name: write it in quotes`)
   const name = raw.trim().toLowerCase().replace(/\.$/, '')
@@ -163,6 +165,6 @@ export const parseName = (raw: unknown): Parsed<string> => {
   return { value: name }
 }
 
-/** Is `name` the zone's apex or below it? Both as `parseName` gives them. */
+/** Whether `name` is the zone's apex or below it. Both are results of `parseName`. */
 export const isBelow = (name: string, zone: string): boolean =>
   name === zone || name.endsWith(`.${zone}`)

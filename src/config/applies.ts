@@ -1,8 +1,7 @@
 /**
- * For every key of the configuration: which part of the daemon uses it, and
- * whether a reload applies it at once. config/schema.ts declares the same keys
- * with their types; it loads the schema library, so this table stands alone.
- * test/docs.ts checks that both name the same keys.
+ * For every key of the configuration: which part of the daemon uses it, and whether a reload applies it at
+ * once. This table is separate from config/schema.ts, because that file loads the large schema library.
+ * test/docs.ts checks that both list the same keys.
  */
 
 /** Parts of the daemon that use keys of the configuration. */
@@ -28,12 +27,12 @@ const rows = (
 ): [string, { readonly owner: Owner; readonly applies: Applies }][] =>
   keys.map(key => [key, { owner, applies }])
 
-/** By the path of the key, as in the file. */
+/** Keyed by the path of the key in the file. */
 export const APPLIES: ReadonlyMap<string, { readonly owner: Owner; readonly applies: Applies }> =
   new Map([
     ...rows('daemon', 'restart', 'node', 'metrics.prefix'),
     ...rows('daemon', 'at once', 'log.level'),
-    // Sockets are bound once: systemd may hold them, and a client must never meet a closed port.
+    // Sockets are bound once: systemd may own them, and a rebind would leave a moment without a socket.
     ...rows('data thread', 'restart', 'listen.addresses', 'listen.port', 'listen.anyAddress', 'io'),
     // The memory of the cache is allocated at the start.
     ...rows('data thread', 'restart', 'cache.maxBytes', 'cache.maxEntries'),
@@ -50,9 +49,9 @@ export const APPLIES: ReadonlyMap<string, { readonly owner: Owner; readonly appl
     ...rows('vips', 'at once', 'vips.agent', 'vips.answer', 'vips.files', 'vips.range.min'),
     ...rows('vips', 'at once', 'vips.range.max', 'vips.range6.min', 'vips.range6.max'),
     ...rows('vips', 'at once', 'vips.enableIpv6', 'vips.grace'),
-    // Another process, `spartan balance`, reads them when it starts.
+    // Used by another process, `spartan balance`, which reads them when it starts.
     ...rows('balance', 'restart', 'balance.engine', 'balance.prefer', 'balance.affinity'),
-    // The name, the address and the records of a member must not change while others know them.
+    // Other members know this member by its name, address and records, so these must not change.
     ...rows('gossip', 'restart', 'gossip.bind', 'gossip.advertise', 'gossip.insecure'),
     ...rows('gossip', 'restart', 'gossip.clusterName', 'gossip.stateDir'),
     ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.keyring'),

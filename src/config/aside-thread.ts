@@ -1,4 +1,4 @@
-/** The thread of aside.ts: reads one configuration and ends. */
+/** The worker thread of aside.ts: reads one configuration and ends. */
 import { parentPort } from 'node:worker_threads'
 import { problemsOf } from './config.ts'
 import { codeOf, messageOf } from '../base/error.ts'

@@ -1,7 +1,6 @@
 /**
- * Reads the configuration in a thread that ends when it is read: the YAML and
- * schema libraries take 15 MB that the daemon would keep for life, and need
- * once per reload.
+ * Reads the configuration in a short-lived worker thread. The YAML and schema libraries take 15 MB, which
+ * would otherwise stay in the daemon's memory.
  */
 import { Worker } from 'node:worker_threads'
 import { built } from '../base/built.ts'
@@ -9,22 +8,22 @@ import type { Config, Problem } from './config.ts'
 import { fail } from '../base/error.ts'
 import { readHost, type Host } from './host.ts'
 
-/** What the thread is given. */
+/** What the thread is asked to read. */
 export type Asked = { readonly path: string; readonly host: Host }
 
-/** What it says, once. */
+/** The thread's only reply. */
 export type Said =
   | { readonly config: Config }
   | { readonly message: string; readonly code: string; readonly problems: readonly Problem[] }
 
-/** Starts the thread. It loads its code and waits to be asked, which it need not be. */
+/** Starts the thread before it is needed, so that its libraries load while the daemon does other work. */
 export const configThread = (): Worker => {
   const worker = new Worker(built('config/aside-thread.js'), { name: 'spartan-config' })
   worker.unref()
   return worker
 }
 
-/** The configuration in a file, on this host. Rejects with ECONFIG, `problems` being all that is wrong with it. */
+/** Reads the configuration from a file. Rejects with ECONFIG, whose `problems` list all errors in it. */
 export const readConfigAside = (path: string, worker = configThread()): Promise<Config> =>
   new Promise((resolve, reject) => {
     const asked: Asked = { path, host: readHost() }

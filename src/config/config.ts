@@ -1,10 +1,8 @@
 /**
- * The configuration: one YAML file over defaults, read once into one
- * object. Every key with its unit, default and reason is declared in
- * config/schema.ts, read by config/load.ts; here is what the rest of the
- * program sees, without the libraries that reading takes. Addresses have
- * their port, TTLs are seconds, other times milliseconds, sizes bytes; '' means
- * none, and a section that is not used is undefined.
+ * The configuration as the rest of the program sees it: one object, read once from one YAML file.
+ * config/schema.ts declares every key with unit, default and reason; config/load.ts reads the file. This file
+ * does not import the libraries for that. Addresses include their port. TTLs are in seconds, other times in
+ * milliseconds, sizes in bytes. '' means none. A section that is not used is undefined.
  */
 import type { Endpoint, Milliseconds, Seconds } from '../boundary/messages.ts'
 import type { Upstream } from './address.ts'
@@ -30,7 +28,7 @@ export type Config = {
   readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   /** CIDR. */
   readonly allow: readonly string[]
-  /** `allow` was not given: it follows the networks attached to this host, which come and go. */
+  /** True if the file does not set `allow`: it then follows the networks attached to this host. */
   readonly allowAttached: boolean
   readonly masters?: Masters | undefined
   readonly upstreams: readonly Upstream[]
@@ -55,7 +53,7 @@ export type Config = {
   }
   readonly gossip?: Gossip | undefined
   readonly vips?: Vips | undefined
-  /** What `spartan balance` reads. */
+  /** Settings for `spartan balance`. */
   readonly balance: {
     readonly engine: 'nftables'
     readonly prefer: 'none' | 'local'
@@ -69,7 +67,7 @@ export type Config = {
   readonly stateDir: string
 }
 
-/** Exactly one of addresses, file, url, exhibitor and name is set, the one `source` needs. */
+/** Only one of addresses, file, url, exhibitor and name is set: the one that `source` needs. */
 export type Masters = {
   readonly source: 'static' | 'file' | 'url' | 'exhibitor' | 'dns'
   readonly addresses: readonly Endpoint[]
@@ -90,7 +88,7 @@ export type Gossip = {
   readonly keyring: string
   readonly insecure: boolean
   readonly clusterName: string
-  /** The section's own or, without one, the file's. */
+  /** The section's own directory, or the general one. */
   readonly stateDir: string
 }
 
@@ -104,22 +102,22 @@ export type Vips = {
   readonly grace: Milliseconds
 }
 
-/** Where a value comes from; the line is that of its key. */
+/** Where a value comes from; the number is the line of its key. */
 export type Origin = 'default' | `file:${number}`
 
-/** A usable configuration. `given` is the document as written, for printing it. */
+/** A usable configuration. `document` is the file's content as written, for printing it. */
 export type Loaded = {
   readonly config: Config
-  /** By the paths of KEYS; keys of sections that are not used are absent. */
+  /** Keyed by the paths of KEYS; keys of sections that are not used are absent. */
   readonly origins: ReadonlyMap<string, Origin>
-  readonly given: unknown
+  readonly document: unknown
 }
 
-/** What is wrong, if this is an ECONFIG; [] otherwise. */
+/** The problems of an ECONFIG error; [] of any other error. */
 export const problemsOf = (er: unknown): readonly Problem[] =>
   codeOf(er) === 'ECONFIG' ? ((er as { problems?: readonly Problem[] }).problems ?? []) : []
 
-/** One line for people: FILE:LINE:COLUMN: KEY: what is wrong (did you mean …?). */
+/** One problem as a line for the operator: FILE:LINE:COLUMN: KEY: what is wrong (did you mean …?). */
 export const showProblem = (
   file: string,
   { line, column, path, message, suggestion }: Problem,

@@ -1,16 +1,15 @@
 /**
- * What a configuration allows but an operator hardly means: examples left
- * standing, and more readers or writers than an operator wants. Pure;
- * `spartan check` prints each as a warning, and the daemon starts all the same.
+ * Warnings about a valid configuration: example values that were left in it, and networks of clients or
+ * administrators that are too wide. Pure. `spartan check` prints the warnings; the daemon starts regardless.
  */
 import { BlockList, isIPv4 } from 'node:net'
 import type { Config } from './config.ts'
 import { isLoopback, isWildcard, showUpstream, type Upstream } from './address.ts'
 
-/** One warning: the key it is about, and a sentence with what to do. */
+/** One warning: the key it is about, and a sentence that says what to do. */
 export type Danger = { readonly key: string; readonly message: string }
 
-/** Documentation networks (RFC 5737, RFC 3849): nobody's resolver lives there. */
+/** Documentation networks (RFC 5737, RFC 3849). No real server has such an address. */
 const EXAMPLES = new BlockList()
 EXAMPLES.addSubnet('192.0.2.0', 24, 'ipv4')
 EXAMPLES.addSubnet('198.51.100.0', 24, 'ipv4')
@@ -32,7 +31,7 @@ const isExampleHost = (host: string): boolean => {
   return EXAMPLE_HOST.test(bare) || (/[:]|^[\d.]+$/.test(bare) && isExample(bare))
 }
 
-/** Networks that are larger than what one operator runs. */
+/** Whether a network is larger than what one operator runs. */
 const isWorld = (network: string): boolean => {
   const [address = '', bits = ''] = network.split('/')
   return Number(bits) < (address.includes(':') ? 16 : 7)

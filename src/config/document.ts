@@ -1,15 +1,15 @@
 /**
- * Looking into a document that the schema has not judged: what is not there,
- * or not of the kind that is looked for, is simply not found.
+ * Look-ups in a document that the schema has not checked yet. A value that is missing or has the wrong type
+ * is treated as absent.
  */
 import { parsePort } from './address.ts'
 import type { Path } from './source.ts'
 import type { Parsed } from './units.ts'
 
-/** A document or a part of it, not yet judged. */
+/** A document or a part of it, not checked yet. */
 export type Raw = unknown
 
-/** The value at a path of sections; undefined where there is none. */
+/** The value at a path; undefined if there is none. */
 export const look = (raw: Raw, ...path: string[]): Raw =>
   path.reduce<Raw>(
     (at, step) =>
@@ -19,10 +19,10 @@ export const look = (raw: Raw, ...path: string[]): Raw =>
     raw,
   )
 
-/** An element that can be read, and where it stands. */
+/** A valid element and its path. */
 export type Item<T> = { readonly path: Path; readonly value: T }
 
-/** The elements of the list at `path` that can be read. */
+/** The valid elements of the list at `path`. */
 export const items = <T>(
   raw: Raw,
   path: readonly string[],
@@ -36,13 +36,13 @@ export const items = <T>(
   })
 }
 
-/** The keys of the section at `path`; none if it is no section. */
+/** The keys of the section at `path`; none if there is no section. */
 export const keysAt = (raw: Raw, ...path: string[]): string[] => {
   const at = look(raw, ...path)
   return typeof at === 'object' && at !== null && !Array.isArray(at) ? Object.keys(at) : []
 }
 
-/** The port at `path`, or `fallback` if there is none that can be read. */
+/** The port at `path`; `fallback` if there is none or it is not valid. */
 export const portAt = (raw: Raw, path: readonly string[], fallback: number): number => {
   const read = parsePort(look(raw, ...path))
   return 'value' in read ? read.value : fallback

@@ -1,8 +1,7 @@
 /**
- * The effective configuration printed as a configuration: every key with its
- * value, and behind it where the value comes from. The text is itself a file
- * that loads to the same Config, so it can be kept as one; only `allow`, being
- * written out, does not follow this host's networks any more.
+ * Prints the effective configuration: every key with its value, and a comment that says where the value comes
+ * from. The text is itself a valid file that loads to the same Config, except that `allow` is written out and
+ * so no longer follows the networks of this host.
  */
 import type { Loaded, Origin } from './config.ts'
 import { flow, KEYS } from './schema.ts'
@@ -17,18 +16,21 @@ const valueAt = (raw: unknown, path: readonly string[]): unknown =>
   )
 
 /** Every key of the sections in use, in the order of KEYS. */
-export const effective = ({ config, origins, given }: Loaded): readonly Effective[] =>
+export const effective = ({ config, origins, document }: Loaded): readonly Effective[] =>
   KEYS.flatMap(({ path, default: fallback }): Effective[] => {
     const origin = origins.get(path)
     if (!origin) return []
     if (origin !== 'default')
-      return [{ path, value: flow(valueAt(given, path.split('.'))), origin }]
-    // The two that are found on the host have no text of their own.
+      return [{ path, value: flow(valueAt(document, path.split('.'))), origin }]
+    // These two defaults come from the host and have no text in the schema.
     if (path === 'node' || path === 'allow') return [{ path, value: flow(config[path]), origin }]
     return [{ path, value: fallback, origin }]
   })
 
-/** The same as YAML text with a comment on each line; `unused` sections are named at the end. */
+/**
+ * The effective configuration as YAML with a comment on each line. The last lines name the sections that are
+ * not used.
+ */
 export const showEffective = (loaded: Loaded, file: string): string => {
   const lines: [text: string, comment: string][] = []
   let open: string[] = []

@@ -1,6 +1,6 @@
 /**
- * A draft, as the schema reads it, made into the Config that the program uses:
- * every address with its port, every default filled in, frozen to the bottom.
+ * Turns a draft from the schema into the Config that the program uses: every address gets its port, every
+ * default is filled in, and the object is deeply frozen.
  */
 import type { Endpoint } from '../boundary/messages.ts'
 import type { Config } from './config.ts'
@@ -9,7 +9,7 @@ import { defaultAllow, type Host } from './host.ts'
 import { PORTS } from './rules.ts'
 import type { Draft } from './schema.ts'
 
-/** The default of `node`: the host's name with what a node name cannot hold replaced. */
+/** The default of `node`: the host name, with characters replaced that a node name cannot contain. */
 export const nodeName = (hostname: string): string =>
   hostname
     .replace(/[^A-Za-z0-9.-]/g, '-')

@@ -1,6 +1,6 @@
 /**
- * The few facts about this host that defaults are made of: read at start and
- * at each reload, and the networks again while it runs.
+ * Facts about this host that defaults depend on. They are read at start and at each reload; the networks are
+ * also read while the daemon runs.
  */
 import { hostname, networkInterfaces } from 'node:os'
 import { canonicalAddress } from '../base/ip.ts'
@@ -9,9 +9,9 @@ import { networkOf } from './address.ts'
 /** The host as the configuration sees it. */
 export type Host = {
   readonly hostname: string
-  /** Attached to its interfaces, as CIDR. */
+  /** Networks attached to its interfaces, as CIDR. */
   readonly networks: readonly string[]
-  /** Its own, for finding loops when we listen on all of them. */
+  /** Its own addresses, for detecting forwarding loops when the daemon listens on all of them. */
   readonly addresses?: readonly string[]
 }
 
@@ -22,7 +22,10 @@ export const defaultAllow = (networks: readonly string[]): readonly string[] => 
 
 type Interfaces = ReturnType<typeof networkInterfaces>
 
-/** This host, from the operating system unless told otherwise. Link-local networks are left out: every interface has the same one. */
+/**
+ * Reads these facts from the operating system. Link-local networks are left out, because every interface has
+ * the same one.
+ */
 export const readHost = (
   name: string = hostname(),
   interfaces: Interfaces = networkInterfaces(),

@@ -1,8 +1,6 @@
 /**
- * The configuration file as JSON Schema, for editors that complete and check
- * it. Made from the same table as the manual, so that it knows every key. It
- * is coarser than the daemon's own check: what a text must look like inside is
- * said by `spartan check`.
+ * The configuration file as JSON Schema, for editors. It is generated from KEYS, so it includes every key. It
+ * checks less than the daemon does: `spartan check` also looks inside text values.
  */
 import { parse } from 'yaml'
 import { KEYS, type KeyFacts } from './schema.ts'
@@ -10,10 +8,10 @@ import { KEYS, type KeyFacts } from './schema.ts'
 export type JsonSchema = Readonly<Record<string, unknown>>
 
 const STRING: JsonSchema = { type: 'string' }
-/** Written with or without quotes and a unit: `5s`, `0`. */
+/** A value with or without quotes and a unit: `5s`, `0`. */
 const QUANTITY: JsonSchema = { type: ['string', 'integer'] }
 
-/** The schema of one kind of value, by the name that the manual gives it. */
+/** The schema of one kind of value; kinds are named as in the manual. */
 const kindOf = (type: string): JsonSchema => {
   if (type.startsWith('list of '))
     return { type: 'array', items: kindOf(type.slice('list of '.length)) }
@@ -28,7 +26,7 @@ const kindOf = (type: string): JsonSchema => {
   return STRING
 }
 
-/** Defaults in words, such as 'host name', are no values. */
+/** The default as a value; none if the manual describes it in words, such as 'host name'. */
 const defaultOf = ({ default: text, type }: KeyFacts): JsonSchema => {
   if (text === 'required') return {}
   const value: unknown = parse(text)

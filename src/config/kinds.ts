@@ -1,7 +1,6 @@
 /**
- * The kinds of value a key may have: for each its name as the manual prints
- * it, and the zod schema that reads it. All problems of a list are reported,
- * not only its first.
+ * The kinds of value that a key may have: a name for the manual, and the zod schema that parses it. All
+ * problems in a list are reported, not only the first.
  */
 import { z } from 'zod'
 import { nearest } from './nearest.ts'
@@ -10,24 +9,24 @@ import { bad, shown, showSize, showTime, parseSize, parseTime, type Parsed } fro
 
 export type Kind<T> = { readonly type: string; readonly schema: z.ZodType<T, unknown> }
 
-/** What a problem of ours carries through zod, beside its message and path. */
+/** Data of a problem that passes through zod, beside its message and path. */
 export type Params = {
   readonly suggestion?: string | undefined
   readonly what?: 'key' | 'value' | undefined
 }
 
-/** Problems of one value that are told; a list may have a hundred thousand. */
+/** Limit of reported problems in one value; a list may have a hundred thousand. */
 const MAX_NOTES = 250
 
 type Note = (path: Path, problem: string, params?: Params) => void
 
-/** A kind read by one function, which may note problems inside the value. */
+/** A kind that is parsed by one function, which may report problems inside the value. */
 const kind = <T>(type: string, read: (raw: unknown, note: Note) => T): Kind<T> => ({
   type,
   schema: z.unknown().transform((raw, ctx): T => {
     let notes = 0
     const note: Note = (path, message, params = {}) => {
-      // zod copies issues as arguments of a call, of which there can only be so many.
+      // zod passes all issues as arguments of one call, and the number of arguments is limited.
       if (notes++ > MAX_NOTES) return
       ctx.issues.push({ code: 'custom', input: raw, path: [...path], message, params })
     }
@@ -52,7 +51,7 @@ export const of = <T>(type: string, parse: (raw: unknown) => Parsed<T>): Kind<T>
     return z.NEVER
   })
 
-/** A list; `most` is the number of elements there is room for. */
+/** A list of at most `most` elements. */
 export const listOf = <T>(
   type: string,
   parse: (raw: unknown) => Parsed<T>,
@@ -111,14 +110,14 @@ export const flag = of<boolean>('true or false', raw =>
     ? { value: raw }
     : bad(`${shown(raw)} is neither true nor false`, yes(raw)),
 )
-/** What YAML 1.1 and people write for the two. */
+/** Accepts true and false in the spellings of YAML 1.1. */
 const yes = (raw: unknown): string | undefined => {
-  // Not everything can be made a string: {toString: 0} throws.
+  // Not every value can be converted to a string: {toString: 0} throws.
   const text = typeof raw === 'string' || typeof raw === 'number' ? String(raw) : ''
   return /^(yes|on|1)$/i.test(text) ? 'true' : /^(no|off|0)$/i.test(text) ? 'false' : undefined
 }
 
-/** One of a closed list of words. */
+/** One of a fixed list of words. */
 export const word = <const W extends string>(words: readonly W[]): Kind<W> =>
   of(words.join(', '), raw =>
     words.includes(raw as W)
@@ -164,13 +163,13 @@ export const ttl = (most: number): Kind<number> =>
     return { value: read.value / 1000 }
   })
 
-/** Text that must match; '' passes where it means "none". */
+/** Text that must match a pattern; '' is accepted and means none. */
 export const text = (type: string, pattern: RegExp, problem: string): Kind<string> =>
   of(type, raw =>
     typeof raw === 'string' && pattern.test(raw) ? { value: raw } : bad(`${shown(raw)} ${problem}`),
   )
 
-/** An absolute path; '' passes where it means "none". */
+/** An absolute path; '' is accepted and means none. */
 export const file = (what: 'file' | 'folder' | 'socket' = 'file'): Kind<string> =>
   of(what, parsePath)
 

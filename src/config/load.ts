@@ -1,4 +1,7 @@
-/** Reads a configuration: its YAML, what the schema says of it, and where each value came from. */
+/**
+ * Loads a configuration: parses the YAML, checks it against the schema and the rules, and records where each
+ * value came from.
+ */
 import { readFileSync } from 'node:fs'
 import type { $ZodIssue } from 'zod/v4/core'
 import { showProblem, type Config, type Loaded, type Origin } from './config.ts'
@@ -19,34 +22,34 @@ import {
 } from './source.ts'
 import { shown } from './units.ts'
 
-/** More problems than this help nobody. */
+/** More problems than this do not help the reader. */
 const MAX_PROBLEMS = 200
 
 /**
- * Read a configuration. Throws ECONFIG whose `problems` are all that is wrong
- * with it, in the order of the file; `path` is only for the message.
+ * Loads a configuration from text. Throws ECONFIG, whose `problems` list all errors in the order of the file.
+ * `path` is used only in the message.
  */
 export const loadConfig = (path: string, text: string, host: Host): Loaded => {
   const source = parseSource(text)
-  const given = source.raw ?? {}
-  const read = schema.safeParse(given)
+  const document = source.raw ?? {}
+  const read = schema.safeParse(document)
   const problems = [...source.problems]
   const whole = source.brokenAt === Infinity
-  // Where the YAML is broken anything may be missing or in the wrong place: only what stands above it is judged.
+  // Below a YAML error, values may be missing or misplaced, so only the part above it is checked.
   const counts = ({ line }: Position): boolean => whole || line < source.brokenAt
   for (const issue of source.raw === undefined && !whole ? [] : (read.error?.issues ?? [])) {
     if (whole || source.has(issue.path))
       described(issue, source, problem => counts(problem) && problems.push(problem))
   }
-  for (const { path: at, message, what } of whole ? breaches(given, host.addresses) : []) {
+  for (const { path: at, message, what } of whole ? breaches(document, host.addresses) : []) {
     problems.push({ ...source.at(at, what), path: showPath(at), message })
   }
   if (problems.length || !read.success) throw refused(path, problems)
   const config = finish(read.data, host)
-  return { config, origins: originsOf(config, source), given }
+  return { config, origins: originsOf(config, source), document: document }
 }
 
-/** Read the configuration in a file. Throws ECONFIG, also if the file cannot be read. */
+/** Loads the configuration from a file. Throws ECONFIG, also if the file cannot be read. */
 export const loadConfigFile = (path: string, host: Host): Loaded => {
   let text: string
   try {
@@ -73,7 +76,7 @@ const refused = (path: string, problems: Problem[], cause?: unknown): Coded => {
   })
 }
 
-/** Hand over the problems of one zod issue: an unknown key is one each. */
+/** Reports the problems of one zod issue; each unknown key is a problem of its own. */
 const described = (
   issue: $ZodIssue,
   source: Source,
@@ -103,7 +106,7 @@ const noSection = (raw: unknown): string =>
 const valueAt = (raw: unknown, path: Path): unknown =>
   path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step], raw)
 
-/** Names that the predecessors gave to our keys. */
+/** Names of our keys in the programs that spartan replaces. */
 const FORMER: Readonly<Record<string, string>> = {
   bind_ips: 'listen.addresses',
   udp_port: 'listen.port',
@@ -116,13 +119,13 @@ const FORMER: Readonly<Record<string, string>> = {
   enable_ipv6: 'vips.enableIpv6',
 }
 
-/** The known key that `key` in the section at `path` was probably meant to be. */
+/** The known key that was probably meant by `key` in the section at `path`. */
 const knownKey = (path: Path, key: string): string | undefined => {
   const section = path.reduce<unknown>((at, step) => keysOf(at)?.[String(step)], schema)
   const sibling = nearest(key, Object.keys(keysOf(section) ?? {}))
   if (sibling) return showPath([...path, sibling])
   if (Object.hasOwn(FORMER, key)) return FORMER[key]
-  // Right word, wrong section.
+  // The key exists, but in another section.
   return KEYS.find(known => known.path.split('.').at(-1) === key)?.path
 }
 

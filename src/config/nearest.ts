@@ -1,11 +1,10 @@
 /**
- * The known word nearest to a mistyped one, for "did you mean". Distance is
- * the number of letters put in, left out, changed or swapped with their
- * neighbour, after case, '_' and '-' are folded away, so that the spellings of
- * the predecessors (forward_zones) are at distance 0 from ours (forwardZones).
+ * Finds the known word nearest to a mistyped one, for "did you mean". The distance is the number of letters
+ * inserted, deleted, changed or swapped with a neighbour. Case, '_' and '-' are ignored, so that older
+ * spellings (forward_zones) match ours (forwardZones).
  */
 
-/** Longer words are no typing errors, and the distance is quadratic. */
+/** Longer words are not typing errors, and computing the distance takes quadratic time. */
 const MAX_WORD = 64
 
 const folded = (word: string): string => word.toLowerCase().replace(/[-_]/g, '')

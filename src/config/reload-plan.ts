@@ -1,18 +1,17 @@
 /**
- * What a reload changes: the keys that differ between the configuration in
- * use and the one in the file, those of them that apply at once, and the
- * configuration that results. Keys that need a restart keep the value in use,
- * so that the next reload finds them again until the restart happens. Pure.
+ * Computes what a reload changes: the keys that differ between the running configuration and the one in the
+ * file, which of them apply at once, and the resulting configuration. Keys that need a restart keep the
+ * running value, so that the next reload reports them again until the restart happens. Pure.
  */
 import { APPLIES, type Applies, type Owner } from './applies.ts'
 import type { Config } from './config.ts'
 
 export type ReloadPlan = {
-  /** Keys whose new values are used from now on, each with the part that uses it. */
+  /** Keys whose new values apply now, each with the part that uses it. */
   readonly applied: ReadonlyMap<string, Owner>
-  /** Keys whose new values are used after a restart. */
+  /** Keys whose new values apply after a restart. */
   readonly pending: readonly string[]
-  /** The configuration in use after the reload. */
+  /** The running configuration after the reload. */
   readonly next: Config
 }
 
@@ -23,7 +22,10 @@ const valueAt = (config: Config, key: string): unknown =>
     .split('.')
     .reduce<unknown>((at, step) => (at as Values | undefined)?.[step], config as unknown)
 
-/** What decides whether a key has changed. `allow` without a value in the file is another setting than the same list in it. */
+/**
+ * The text that is compared to find out whether a key has changed. An `allow` that is not in the file differs
+ * from the same list written in the file.
+ */
 const comparable = (config: Config, key: string): string =>
   JSON.stringify(key === 'allow' ? [config.allow, config.allowAttached] : valueAt(config, key)) ??
   ''
@@ -36,7 +38,7 @@ const withValue = (into: Values, steps: readonly string[], value: unknown): Valu
 
 /**
  * Plans a reload from `running` to `wanted`.
- * @param refused keys that their part cannot apply at once after all
+ * @param refused keys that turned out to need a restart
  */
 export const planReload = (
   running: Config,
@@ -48,7 +50,7 @@ export const planReload = (
   )
   const applies = (key: string, says: Applies): boolean =>
     says === 'at once' && !refused.includes(key)
-  // A section comes and goes as a whole.
+  // A section is added or removed as a whole, so all its keys then apply together.
   const sectionOf = (key: string): string => key.slice(0, Math.max(0, key.indexOf('.')))
   const comesOrGoes = (section: string): boolean =>
     section !== '' &&

@@ -1,8 +1,7 @@
 /**
- * What has to hold between keys: nothing listens twice, nothing forwards to
- * itself, a section names what it needs. The rules read the document itself
- * and pass over what the schema refuses anyway, so that a file with a bad
- * value and a broken rule hears of both.
+ * Rules that involve several keys: no address is bound twice, nothing is forwarded to spartan itself, a
+ * section has the keys that it needs. The rules read the raw document and ignore what the schema refuses, so
+ * that one run reports both kinds of error.
  */
 import { isIP } from 'node:net'
 import { ipToNumber } from '../base/ip.ts'
@@ -22,25 +21,28 @@ import { items, keysAt, look, portAt, type Item, type Raw } from './document.ts'
 import type { Path } from './source.ts'
 import { parseTime } from './units.ts'
 
-/** One broken rule and the value it is about. */
+/** One broken rule and the value concerned. */
 export type Breach = {
   readonly path: Path
   readonly message: string
   readonly what?: 'key' | 'value'
 }
 
-/** Most upstreams that can be told apart in the counters (boundary/counters.ts), with room for masters found at run time. */
+/**
+ * Limit of upstreams: the counters (boundary/counters.ts) have room for these, and for masters found at run
+ * time.
+ */
 export const MAX_UPSTREAMS = 56
 
-/** Addresses that are compared with one another; the schema refuses as many anyway. */
+/** Limit of addresses that are compared with each other; the schema refuses longer lists. */
 const MAX_LISTEN = 64
 
-/** Ports of addresses that name none, where the file does not say. */
+/** Default ports, used where an address or the file has none. */
 export const PORTS = { dns: 53, masters: 61053, gossip: 7946, admin: 62080 } as const
 
-/** Zones that are answered by rule and not by upstreams (routing rules 1 to 3). */
+/** Zones that spartan answers itself, never from upstreams. */
 const OWN_ZONES = ['zk', 'spartan', 'localhost', 'thisdcos.directory', 'thisdcos.global']
-/** Labels below thisdcos.directory that are filled from the cluster. */
+/** Labels below thisdcos.directory that are filled with data of the cluster. */
 const CLUSTER_LABELS = ['l4lb', 'mesos', 'dcos', 'dclb', 'thisnode']
 
 type At = { readonly path: Path; readonly address: string; readonly port: number }
@@ -48,17 +50,17 @@ type At = { readonly path: Path; readonly address: string; readonly port: number
 const withPort = (list: Item<{ address: string; port?: number }>[], port: number): At[] =>
   list.map(({ path, value }) => ({ path, address: value.address, port: value.port ?? port }))
 
-/** Does listening on `at` take packets sent to `address`? Our IPv6 sockets take IPv6 only. */
+/** Whether a socket bound to `at` receives packets for `address`. Our IPv6 sockets do not receive IPv4. */
 const covers = (at: string, address: string): boolean =>
   at === address || (isWildcard(at) && isIP(at) === isIP(address))
 
-/** Would binding one keep the other from being bound? */
+/** Whether binding one address prevents binding the other. */
 const clash = (a: At, b: At): boolean =>
   a.port === b.port &&
   a.port !== 0 &&
   (covers(a.address, b.address) || covers(b.address, a.address))
 
-/** Every breach in the file, in the order of the rules. `own` are the host's addresses. */
+/** All broken rules in the file, in the order of the rules. `own` are the host's addresses. */
 export const breaches = (raw: Raw, own: readonly string[] = []): Breach[] => {
   const found: Breach[] = []
   const refuse = (path: Path, message: string, what: 'key' | 'value' = 'value'): void =>
@@ -117,11 +119,11 @@ const upstreamLists = (raw: Raw): Item<Upstream>[][] => [
   ...keysAt(raw, 'forwardZones').map(zone => items(raw, ['forwardZones', zone], parseUpstream)),
 ]
 
-/** Where an upstream's packets go, if the file says so itself. */
+/** The destination of an upstream's packets, if the file names its address. */
 const direct = ({ path, value }: Item<Upstream>): At[] =>
   value.protocol === 'https' ? [] : [{ path, address: value.address, port: value.port }]
 
-/** Rule: what we bind is bound once, and a wildcard only when asked for. */
+/** Rule: each address is bound once; a wildcard needs an explicit key. */
 const listening = (raw: Raw, listen: readonly At[], refuse: Refuse): void => {
   const any = look(raw, 'listen', 'anyAddress') === true
   for (const [i, at] of listen.entries()) {
@@ -146,13 +148,16 @@ const listening = (raw: Raw, listen: readonly At[], refuse: Refuse): void => {
   }
 }
 
-/** The one address at `path`, its default included; none if it is '' or cannot be read. */
+/** The address at `path`, or its default; [] if it is '' or not valid. */
 const single = (raw: Raw, path: readonly string[], address: string, port: number): At[] => {
   const read = parseAddress(look(raw, ...path) ?? address)
   return 'value' in read ? withPort([{ path, value: read.value }], port) : []
 }
 
-/** Rule: forwarding to ourselves is a loop that ends in overload (COPS-4616). A port of another service on our address is not. */
+/**
+ * Rule: forwarding to ourselves is refused, because it is an endless loop (COPS-4616). Another port on our
+ * address is allowed: it is another service.
+ */
 const notOurselves = (
   listen: readonly At[],
   own: readonly string[],
@@ -185,7 +190,7 @@ const SOURCES = {
   dns: 'name',
 } as const
 
-/** Rule: a source comes with the key that says where, and with no other source's. */
+/** Rule: a source of masters has the key that it needs, and no key of another source. */
 const masterSource = (raw: Raw, refuse: Refuse): void => {
   const source = look(raw, 'masters', 'source') ?? 'static'
   if (typeof source !== 'string' || !Object.hasOwn(SOURCES, source)) return
@@ -200,7 +205,7 @@ const masterSource = (raw: Raw, refuse: Refuse): void => {
   }
 }
 
-/** Rule: a forward zone must not be one we answer by rule, where it would silently do nothing. */
+/** Rule: a forward zone must not be one that spartan answers itself, because it would have no effect. */
 const forwardZones = (raw: Raw, refuse: Refuse): void => {
   const id = look(raw, 'clusterId')
   const own = [...OWN_ZONES]
@@ -218,7 +223,7 @@ const forwardZones = (raw: Raw, refuse: Refuse): void => {
   }
 }
 
-/** Rule: no gossip in the clear unless the file says so in as many words. */
+/** Rule: gossip without encryption needs an explicit key. */
 const gossip = (raw: Raw, refuse: Refuse): void => {
   const keyring = look(raw, 'gossip', 'keyring')
   if ((keyring === undefined || keyring === '') && look(raw, 'gossip', 'insecure') !== true) {
@@ -237,7 +242,7 @@ const gossip = (raw: Raw, refuse: Refuse): void => {
   )
 }
 
-/** Rule: both ends of a range are of its family, and in order. */
+/** Rule: both ends of a range have its address family, and are in order. */
 const ranges = (raw: Raw, refuse: Refuse): void => {
   for (const [name, family, low, high] of [
     ['range', 4, '11.0.0.0', '11.255.255.255'],
@@ -264,7 +269,7 @@ const ranges = (raw: Raw, refuse: Refuse): void => {
   }
 }
 
-/** Rule: the lesser of two times is not the greater one. */
+/** Rule: a minimum is not greater than its maximum. */
 const inOrder = (
   raw: Raw,
   low: readonly string[],

@@ -1,8 +1,7 @@
 /**
- * Every key of the configuration, once: how it is read, its default, and what
- * it does. The manual page and deploy/configuration.md are checked against KEYS, which is
- * this declaration as a flat table; what depends on several keys together is
- * in rules.ts.
+ * Declares every key of the configuration: its type, default and description. KEYS is the same as a flat
+ * table; tests compare the manual page and deploy/configuration.md with it. Rules between several keys are in
+ * rules.ts.
  */
 import { stringify } from 'yaml'
 import { z } from 'zod'
@@ -33,7 +32,7 @@ import {
 } from './kinds.ts'
 import { bad, type Parsed } from './units.ts'
 
-/** One key for people: `type` and `default` in words, as the manual prints them. */
+/** One key in words, as the manual prints it. */
 export type KeyFacts = {
   readonly path: string
   readonly type: string
@@ -44,7 +43,7 @@ export type KeyFacts = {
 type Facts = Omit<KeyFacts, 'path'>
 const facts = z.registry<Facts>()
 
-/** A value on one line as one would write it in the file. */
+/** A value on one line, in the notation of the file. */
 export const flow = (value: unknown): string =>
   stringify(value, {
     collectionStyle: 'flow',
@@ -53,19 +52,21 @@ export const flow = (value: unknown): string =>
     singleQuote: true,
   }).trimEnd()
 
-/** A key with a default. It is written as in the file and read like the file, so that it is always a legal value. */
+/**
+ * A key with a default. The default is written and parsed like a value in the file, so it is always valid.
+ */
 const key = <T>({ type, schema }: Kind<T>, fallback: unknown, description: string) =>
   schema.prefault(fallback).register(facts, { type, default: flow(fallback), description })
 
-/** A key without which the file cannot be used. */
+/** A key that must be set. */
 const required = <T>({ type, schema }: Kind<T>, description: string) =>
   schema.register(facts, { type, default: 'required', description })
 
-/** A key whose default is found on the host. */
+/** A key whose default comes from the host. */
 const found = <T>({ type, schema }: Kind<T>, where: string, description: string) =>
   schema.optional().register(facts, { type, default: where, description })
 
-/** A section; an empty one is a section of defaults. */
+/** A section. An empty section has all its defaults. */
 const section = <S extends z.core.$ZodShape>(shape: S) =>
   z.preprocess(raw => (raw === null ? {} : raw), z.strictObject(shape))
 
@@ -74,7 +75,7 @@ const DAY = 86_400_000
 const KiB = 2 ** 10
 const GiB = 2 ** 30
 
-/** Empty text passes as "none"; anything else is read. */
+/** Accepts '' as "none" and parses any other text. */
 const orNone =
   <T>(parse: (raw: unknown) => Parsed<T>) =>
   (raw: unknown): Parsed<T | ''> =>
@@ -88,7 +89,7 @@ const maybe = {
   url: of('URL', orNone(parseUrl)),
   name: of('name', orNone(parseName)),
 }
-/** What Serf takes for the name of a node, and what fits into a label of a metric. */
+/** Serf's limits for a node name; the name also fits into a metric label. */
 const NODE = /^[A-Za-z0-9][A-Za-z0-9.-]{0,127}$/
 const label = (raw: unknown): Parsed<string> => {
   const read = parseName(raw)
@@ -365,12 +366,12 @@ export const schema = z.strictObject({
   ),
 })
 
-/** A path that leads somewhere. */
+/** A path that is not empty. */
 function somePath(raw: unknown): Parsed<string> {
   return raw === '' ? bad("'' is not a path") : parsePath(raw)
 }
 
-/** sun_path of a Unix socket ends after 107 bytes. */
+/** The kernel limits the path of a Unix socket (sun_path) to 107 bytes. */
 function parseSocket(raw: unknown): Parsed<string> {
   const read = parsePath(raw)
   return 'value' in read && Buffer.byteLength(read.value) > 107
@@ -378,10 +379,10 @@ function parseSocket(raw: unknown): Parsed<string> {
     : read
 }
 
-/** What the schema makes of a file: addresses may still lack their port, and what is found on the host is not filled in. */
+/** The schema's output: addresses may lack their port, and defaults from the host are missing. */
 export type Draft = z.output<typeof schema>
 
-/** The schema beneath what only says when it applies. */
+/** The schema without its wrappers for defaults and optional values. */
 const bare = (node: unknown): unknown => {
   if (node instanceof z.ZodOptional || node instanceof z.ZodPrefault) return bare(node.unwrap())
   return node instanceof z.ZodPipe && node.out instanceof z.ZodObject ? node.out : node

@@ -1,7 +1,6 @@
 /**
- * The text of a configuration as plain data that still knows where each value
- * stood. Nothing of the meaning is judged here: only YAML itself, keys given
- * twice, and shapes that are hostile rather than mistaken.
+ * Parses the text of a configuration into plain data, and remembers the position of each value. Only YAML
+ * errors, duplicate keys and hostile structures are reported here; the meaning is not checked.
  */
 import {
   isAlias,
@@ -16,13 +15,13 @@ import {
 } from 'yaml'
 import { messageOf } from '../base/error.ts'
 
-/** Where something is, both counted from 1. */
+/** A position in the text, both counted from 1. */
 export type Position = { readonly line: number; readonly column: number }
 
 /** The path to a value: section keys and list indices. */
 export type Path = readonly PropertyKey[]
 
-/** One thing that is wrong. `path` is '' where no key is concerned. */
+/** One problem. `path` is '' if no key is concerned. */
 export type Problem = Position & {
   readonly path: string
   readonly message: string
@@ -31,24 +30,24 @@ export type Problem = Position & {
 }
 
 export type Source = {
-  /** The document as plain data; undefined if none can be had. */
+  /** The document as plain data; undefined if it cannot be parsed. */
   readonly raw: unknown
   readonly problems: readonly Problem[]
-  /** The first line whose YAML is broken; `raw` is right only above it. Infinity if none is. */
+  /** The first line with a YAML error; `raw` is only reliable above it. Infinity if there is none. */
   readonly brokenAt: number
-  /** Where the value at `path` begins, or its key; the nearest section above if there is none. */
+  /** The position of the value at `path` or of its key; if it is missing, of the nearest section above. */
   at(path: Path, what?: 'key' | 'value'): Position
-  /** Is there a value, even null, at `path`? */
+  /** Whether there is a value, even null, at `path`. */
   has(path: Path): boolean
 }
 
-/** A configuration is read by people; ten thousand static names fit four times. */
+/** Limit of the text in bytes: four times the size of a file with ten thousand static names. */
 const MAX_TEXT = 2 ** 20
-/** The schema is four deep; the rest is room for a good message. */
+/** Limit of nesting. The schema is four levels deep; deeper documents still get a good message. */
 const MAX_DEPTH = 16
 const TOO_DEEP = 'nested too deeply'
 
-/** A path as one writes it: 'listen.addresses[0]', 'forwardZones["corp.example"]'. */
+/** A path in the usual notation: 'listen.addresses[0]', 'forwardZones["corp.example"]'. */
 export const showPath = (path: Path): string =>
   path
     .map((step, i) => {
@@ -67,7 +66,7 @@ const nothing = (problem: Problem): Source => ({
   has: () => false,
 })
 
-/** Read YAML (JSON is YAML). Never throws, whatever the text is. */
+/** Parses YAML (JSON is YAML). Never throws. */
 export const parseSource = (text: string): Source => {
   if (text.length > MAX_TEXT) {
     return nothing({ line: 1, column: 1, path: '', message: `longer than ${MAX_TEXT} characters` })
@@ -82,7 +81,7 @@ export const parseSource = (text: string): Source => {
 
 const read = (text: string): Source => {
   const lines = new LineCounter()
-  // Keys given twice are found below, in linear time, with the path of the key.
+  // Duplicate keys are found below, in linear time and with their path.
   const doc = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
@@ -96,11 +95,11 @@ const read = (text: string): Source => {
   const problems: Problem[] = []
   for (const er of [...doc.errors, ...doc.warnings]) {
     const message = sentence(er.code, er.message)
-    // The parser stumbles on over broken text; one problem a line is enough.
+    // The parser reports more errors after the first; one for each line is enough.
     const at = place(er.pos[0])
     if (problems.at(-1)?.line !== at.line) problems.push({ ...at, path: '', message })
   }
-  // A tag we do not know leaves the structure whole; an error does not.
+  // An unknown tag does not affect the structure; an error does.
   const brokenAt = doc.errors.reduce(
     (least, er) => Math.min(least, place(er.pos[0]).line),
     Infinity,
@@ -121,9 +120,9 @@ const read = (text: string): Source => {
   }
 }
 
-/** The data of a document with errors, or undefined if none can be had. */
+/** The data of a document with errors; undefined if it cannot be converted. */
 const partly = (doc: Document): unknown => {
-  // A key that is no text would be turned into text with a warning of the process.
+  // The parser would convert a key that is not a string, and print a warning of the process.
   if (doc.errors.some(er => er.code === 'NON_STRING_KEY')) return undefined
   try {
     return doc.toJS()
@@ -132,13 +131,13 @@ const partly = (doc: Document): unknown => {
   }
 }
 
-/** The parser's words where they need a reader of YAML's specification. */
+/** Replaces messages of the parser that only make sense with the YAML specification at hand. */
 const sentence = (code: string, message: string): string => {
   if (code === 'MULTIPLE_DOCS') return 'a second document begins: one file is one document'
   if (code === 'NON_STRING_KEY') return 'this key is a list or a section: keys are words'
   if (code === 'TAG_RESOLVE_FAILED') return `${message}: tags are not used here`
   if (code === 'TAB_AS_INDENT') return 'a tab in the indentation: YAML wants spaces'
-  // The parser recurses once per level and reports its own exhaustion as an error of the text.
+  // The parser recurses once per level, and reports a stack overflow as an error in the text.
   if (/call stack/i.test(message)) return TOO_DEEP
   return message.split('\n')[0] ?? message
 }
@@ -165,7 +164,7 @@ const indexOf = (doc: Document, report: Report) => {
       const key = keyOf(pair)
       const at = [...path, key]
       if (keys.has(key)) report('this key is given twice', at, offsetOf(pair.key) ?? 0)
-      // Plain objects cannot hold this one as an ordinary key.
+      // A plain object cannot hold __proto__ as an ordinary key.
       if (key === '__proto__') {
         hostile = true
         report('this key cannot be used', at, offsetOf(pair.key) ?? 0)
@@ -197,7 +196,7 @@ const keyOf = (pair: Pair): string =>
   isScalar(pair.key) ? String(pair.key.value) : String(pair.key)
 const offsetOf = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined)
 const where = (node: unknown, key?: number): { node?: number } => {
-  // An empty value has no place of its own worth pointing at; its key has.
+  // An empty value has no useful position of its own, so its key is used.
   const empty = node === null || (isScalar(node) && node.value === null && key !== undefined)
   const offset = empty ? key : offsetOf(node)
   return offset === undefined ? {} : { node: offset }

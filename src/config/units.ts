@@ -1,19 +1,18 @@
 /**
- * Sizes, times and whole numbers as an operator writes them. Every reader here
- * returns either the value or the sentence that says what is wrong with it, so
- * that one bad value never hides the next.
+ * Parsers for sizes, times and whole numbers. Each returns either the value or a sentence that says what is
+ * wrong, so that one bad value does not hide the next.
  */
 
 /** Why a value cannot be used, and what was probably meant. */
 export type Bad = { readonly problem: string; readonly suggestion?: string }
 
-/** What reading a value gives. */
+/** The result of parsing a value. */
 export type Parsed<T> = { readonly value: T } | Bad
 
 export const bad = (problem: string, suggestion?: string): Bad =>
   suggestion === undefined ? { problem } : { problem, suggestion }
 
-/** What came, in a few characters, for use inside a sentence. */
+/** The value in a few characters, for use inside a sentence. */
 export const shown = (raw: unknown): string => {
   if (raw === undefined || raw === null) return 'nothing'
   if (Array.isArray(raw)) return 'a list'
@@ -31,7 +30,10 @@ const TIMES: Readonly<Record<string, number>> = {
   w: 604_800_000,
 }
 
-/** Milliseconds of '250ms', '5s', '1.5h', '1d'. A bare number is refused: nobody could tell its unit; 0 needs none. */
+/**
+ * Milliseconds of '250ms', '5s', '1.5h', '1d'. A number without a unit is refused because its unit is
+ * unknown; 0 needs none.
+ */
 export const parseTime = (raw: unknown): Parsed<number> => {
   if (raw === 0 || raw === '0') return { value: 0 }
   if (typeof raw === 'number') return bad(`${shown(raw)} has no unit`, `${raw}s`)

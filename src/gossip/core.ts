@@ -131,7 +131,7 @@ export class RingCore {
   nextMs(): number {
     if (this.#closed) return Infinity
     if (this.#jobs.length > 0) return this.#env.now
-    return Math.min(this.#timers.next(), this.#parts.carrier.nextMs)
+    return Math.min(this.#timers.next(), this.#parts.transport.nextMs)
   }
 
   /** What is to be done since the last call. */
@@ -293,13 +293,13 @@ export class RingCore {
     this.stats.stalls++
     this.#timers.shift(ms)
     this.#parts.swim.shift(ms)
-    this.#parts.carrier.shift(ms)
+    this.#parts.transport.shift(ms)
     this.#parts.health.change(Math.min(3, Math.ceil(ms / 1000)))
   }
 
   #leaveOff(): void {
     if (this.#closed) return
-    this.#parts.carrier.poll()
+    this.#parts.transport.poll()
     this.#parts.rounds.arm()
   }
 }

@@ -7,7 +7,7 @@ import type { MemberEvent } from './rider.ts'
 import { answerKeys, keyOperation } from './serf/keys.ts'
 import { Serf } from './serf/serf.ts'
 import { writeTags } from './serf/tags.ts'
-import { Carrier } from './swim/carrier.ts'
+import { RecordsTransport } from './swim/records-transport.ts'
 import type { Env } from './swim/env.ts'
 import { Health } from './swim/health.ts'
 import { Inbox } from './swim/inbox.ts'
@@ -38,7 +38,7 @@ export type Parts = {
   readonly prober: Prober
   readonly post: Post
   readonly streams: Streams
-  readonly carrier: Carrier
+  readonly transport: RecordsTransport
   readonly syncs: Syncs
   readonly rejoin: Rejoin
   readonly rounds: Rounds
@@ -101,7 +101,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     label: options.label ?? '',
     keyring: options.keyring,
     send: (to, bytes) => out.effect({ do: 'packet', to, bytes }),
-    digest: () => carrier.digest(),
+    digest: () => transport.digest(),
   })
   const streams = new Streams(env, {
     reader: () => post.streamReader(),
@@ -110,7 +110,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     onMessage: (id, from, message) => inbox.stream(id, from, message),
     work: out.work,
   })
-  const carrier: Carrier = new Carrier(
+  const transport: RecordsTransport = new RecordsTransport(
     env,
     swim,
     post,
@@ -141,7 +141,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     swim,
     prober,
     serf,
-    carrier,
+    transport: transport,
     syncs,
     post,
     end,
@@ -194,7 +194,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     prober,
     post,
     streams,
-    carrier,
+    transport: transport,
     syncs,
     rejoin,
     rounds,

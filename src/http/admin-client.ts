@@ -1,19 +1,22 @@
 /**
- * The other end of the admin server, for the commands that ask a running
- * daemon: one exchange over the Unix socket or over TCP, with a deadline and a
- * limit. Changes go only over the socket, whose file says who may.
+ * Client of the admin server, for commands that query a running daemon: one exchange over the Unix socket or
+ * TCP, with a deadline and a size limit. Changes are only possible over the socket, whose file permissions
+ * control access.
  */
 import { hostPort } from '../base/ip.ts'
 import { request, type IncomingMessage } from 'node:http'
 import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
 import { codeOf, fail, messageOf } from '../base/error.ts'
 
-/** Where a daemon may be asked. Both given: the socket first, and TCP for looking if that cannot be used. */
+/**
+ * Where the daemon listens. If both are set, the socket is tried first, and TCP if the socket cannot be used
+ * and the call only reads.
+ */
 export type AdminTarget = { readonly socket: string; readonly listen: Endpoint | undefined }
 
 export type AdminCall = {
   readonly method?: 'GET' | 'POST'
-  /** With its query string. */
+  /** Including its query string. */
   readonly path: string
   /** Sent as JSON. */
   readonly body?: unknown
@@ -21,16 +24,16 @@ export type AdminCall = {
   readonly deadlineMs?: Milliseconds
 }
 
-/** What the daemon said. `json` is undefined if the body is none. */
+/** The daemon's answer. `json` is undefined if the body is not JSON. */
 export type AdminAnswer = { readonly status: number; readonly text: string; readonly json: unknown }
 
 const DEADLINE_MS = 10_000
-/** A cache listing of 100,000 names is some 15 MB. */
+/** Limit of the body; a cache listing of 100,000 names has about 15 MB. */
 const MAX_BYTES = 64 * 2 ** 20
 
 type Where = { readonly socketPath: string } | { readonly host: string; readonly port: number }
 
-/** A place as an operator writes it: a path, http://host:port, or host:port. Undefined if it is none of these. */
+/** Parses the place of a daemon: a path, http://host:port, or host:port. Undefined if it is none of these. */
 export const parseAdmin = (text: string): AdminTarget | undefined => {
   if (text.startsWith('/')) return { socket: text, listen: undefined }
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -52,8 +55,8 @@ export const showAdmin = ({ socket, listen }: AdminTarget): string =>
   [socket, listen && `http://${hostPort(listen.address, listen.port)}`].filter(Boolean).join(' or ')
 
 /**
- * Ask the daemon. Throws EHTTP with one sentence: nobody answers, permission
- * is missing, or the daemon refused (`status` then holds the HTTP status).
+ * Queries the daemon. Throws EHTTP with one sentence: no daemon answers, permission is missing, or the daemon
+ * refused (`status` then holds the HTTP status).
  */
 export const askDaemon = async (target: AdminTarget, call: AdminCall): Promise<AdminAnswer> => {
   const places: Where[] = []
@@ -86,7 +89,7 @@ export const askDaemon = async (target: AdminTarget, call: AdminCall): Promise<A
   )
 }
 
-/** Nobody is there. */
+/** Error codes that show that no daemon listens. */
 const ABSENT = new Set([
   'ENOENT',
   'ECONNREFUSED',
@@ -139,7 +142,10 @@ const exchange = (
     req.end(text)
   })
 
-/** Errors of the network keep their code, which decides whether another place is tried; others become ours. */
+/**
+ * Errors of the network keep their code, which decides whether another place is tried; other errors become
+ * EHTTP.
+ */
 const broken = (er: unknown): unknown =>
   ABSENT.has(codeOf(er)) ||
   codeOf(er) === 'EACCES' ||

@@ -1,18 +1,17 @@
 /**
- * A long answer of the admin server, line by line: for who follows a daemon
- * instead of asking it again and again. Only over its Unix socket.
+ * Reads an endless answer of the admin server line by line, for commands that follow a daemon instead of
+ * polling it. Works only over the Unix socket.
  */
 import { request, type IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import { fail, messageOf } from '../base/error.ts'
 
-/** The daemon says something at least every 10 s; a silence this long is a broken daemon. */
+/** The daemon sends a line at least every 10 s, so a silence of this length is an error. */
 const SILENCE_MS = 30_000
 
 /**
- * Gives each line of the answer to `onLine`. Resolves when the daemon ends the
- * answer or `signal` is aborted; rejects with EHTTP when there is no daemon,
- * it refuses, or it falls silent.
+ * Passes each line to `onLine`. Resolves when the daemon ends the answer or `signal` is aborted. Rejects with
+ * EHTTP if no daemon answers, if it refuses, or if it falls silent.
  */
 export const followDaemon = async (
   socketPath: string,

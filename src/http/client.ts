@@ -1,17 +1,16 @@
 /**
- * All HTTP that spartan speaks as a client, through undici: Mesos masters and
- * agents, Mesos-DNS, lists of masters, DoH. Every exchange has a deadline and
- * a size limit, because the other end may be slow, huge or lying; what goes
- * wrong is an EHTTP error with a sentence and a `reason` to count by.
+ * The HTTP client of spartan, built on undici. It talks to Mesos masters and agents, Mesos-DNS, lists of
+ * masters, and DoH servers. Every exchange has a deadline and a size limit, because servers may be slow or
+ * hostile. A failure is an EHTTP error with a sentence and a `reason` for metrics.
  */
 import type { Agent, Dispatcher } from 'undici'
 import { codeOf, fail, messageOf, type Coded } from '../base/error.ts'
 
-/** Why an exchange failed; the closed label set of the metric that counts it. */
+/** Why an exchange failed: the label values of the metric that counts failures. */
 export type HttpReason = 'connect' | 'timeout' | 'status' | 'size' | 'truncated' | 'json' | 'closed'
 
 export type TlsOptions = {
-  /** PEM of the certificate authorities to trust; default: those Node ships. */
+  /** PEM of trusted certificate authorities. Default: those of Node. */
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
@@ -22,9 +21,9 @@ export type TlsOptions = {
 
 export type HttpOptions = {
   readonly tls?: TlsOptions
-  /** Sent with every request, for instance an Authorization. Never logged. */
+  /** Sent with every request, for instance Authorization. Never logged. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Time to connect, TLS included; 5 s as the originals had. */
+  /** Time to connect, TLS included. Default 5 s. */
   readonly connectMs?: number
 }
 
@@ -32,11 +31,11 @@ export type HttpCall = {
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
-  /** From the start to the last byte (of a stream: to the head). Default 30 s. */
+  /** From the start to the last byte (in a stream: to the end of the head). Default 30 s. */
   readonly deadlineMs?: number
-  /** Longest body. Default 64 MiB, a master state of 25,000 tasks. */
+  /** Limit of the body. Default 64 MiB: the state of a master with 25,000 tasks. */
   readonly maxBytes?: number
-  /** How many redirects to follow; GET only. Default none. */
+  /** Limit of redirects; only for GET. Default none. */
   readonly redirects?: number
   readonly signal?: AbortSignal
 }
@@ -57,7 +56,7 @@ export type HttpStream = {
 export const DEADLINE_MS = 30_000
 export const MAX_BYTES = 64 * 1024 * 1024
 
-/** The URL as it may be shown: without user and password. */
+/** The URL without user and password, for messages. */
 export const shownUrl = (url: string): string => {
   try {
     const parsed = new URL(url)
@@ -69,14 +68,14 @@ export const shownUrl = (url: string): string => {
   }
 }
 
-/** The `reason` of an error made here, '' of any other. */
+/** The `reason` of an error from this file, '' of any other. */
 export const httpReason = (er: unknown): HttpReason | '' =>
   er instanceof Error && 'reason' in er ? ((er as { reason?: HttpReason }).reason ?? '') : ''
 
 const refused = (url: string, what: string, reason: HttpReason, more: object = {}): Coded =>
   fail(`${shownUrl(url)} ${what}`, 'EHTTP', { reason, ...more })
 
-/** undici's headers with one value each, names in lower case. */
+/** undici's headers with one value each; names in lower case. */
 const flat = (headers: Dispatcher.ResponseData['headers']): Record<string, string> => {
   const out: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
@@ -85,7 +84,7 @@ const flat = (headers: Dispatcher.ResponseData['headers']): Record<string, strin
   return out
 }
 
-/** A deadline and an outside signal as one signal that knows which of them fired. */
+/** Combines a deadline and the caller's signal, and remembers which of them fired. */
 class Limit {
   readonly #controller = new AbortController()
   readonly #timer: NodeJS.Timeout
@@ -108,7 +107,7 @@ class Limit {
     return this.#controller.signal
   }
 
-  /** The head is here and the rest may take its time. */
+  /** Ends the deadline, after the head of a stream has arrived. */
   disarm(): void {
     clearTimeout(this.#timer)
   }
@@ -119,10 +118,10 @@ class Limit {
   }
 }
 
-/** HTTP with one set of TLS options; owns its connections until closed. */
+/** HTTP with one set of TLS options. Owns its connections until `close`. */
 export class Http {
   readonly #options: Agent.Options
-  /** Made at the first exchange: undici takes 7 MB, and many a node has nobody to ask. */
+  /** Created at the first exchange: undici takes 7 MB, and many nodes never need it. */
   #agent: Promise<Agent> | undefined
   #closed = false
   readonly #headers: Readonly<Record<string, string>>
@@ -145,7 +144,7 @@ export class Http {
     }
   }
 
-  /** One exchange, whatever the status. Fails with EHTTP if there is no whole response in time. */
+  /** One exchange with any status. Throws EHTTP if no complete response arrives in time. */
   async exchange(url: string, call: HttpCall = {}): Promise<HttpResponse> {
     const limit = new Limit(call.deadlineMs ?? DEADLINE_MS, call.signal)
     try {
@@ -155,12 +154,12 @@ export class Http {
     }
   }
 
-  /** The JSON value a 200 holds; any other status, and what is no JSON, fails with EHTTP. */
+  /** The JSON value in the body of a 200. Throws EHTTP for any other status and for invalid JSON. */
   async getJson(url: string, call: HttpCall = {}): Promise<unknown> {
     return parsed(url, await this.exchange(url, { ...call, method: 'GET' }))
   }
 
-  /** The same after a POST of `body` as JSON. */
+  /** POSTs `body` as JSON, then like getJson. */
   async postJson(url: string, body: unknown, call: HttpCall = {}): Promise<unknown> {
     const response = await this.exchange(url, {
       ...call,
@@ -172,9 +171,9 @@ export class Http {
   }
 
   /**
-   * A response whose body goes on; it must be a 200. Anything else fails with
-   * EHTTP carrying `status` and, of a redirect, `location` (absolute). The
-   * reader watches for silence itself: only Mesos knows its heartbeat.
+   * A response that is read while it arrives; its status must be 200. Otherwise throws EHTTP with `status`
+   * and, for a redirect, an absolute `location`. The caller must watch for silence, because only it knows how
+   * often data should arrive.
    */
   async stream(url: string, body: unknown, call: HttpCall = {}): Promise<HttpStream> {
     const limit = new Limit(call.deadlineMs ?? DEADLINE_MS, call.signal)
@@ -214,7 +213,7 @@ export class Http {
     }
   }
 
-  /** Ends every connection; exchanges under way fail. */
+  /** Closes every connection; exchanges under way fail. */
   async close(): Promise<void> {
     this.#closed = true
     await (await this.#agent)?.destroy()
@@ -251,9 +250,8 @@ export class Http {
 }
 
 /**
- * Where a redirect leads, absolute; '' if nowhere we would go: what was asked
- * over TLS, with credentials perhaps, is not asked again without. Mesos writes
- * '//10.0.0.5:5050/…'.
+ * The absolute URL that a redirect leads to; '' if it must not be followed. A request over TLS may carry
+ * credentials, so it is never repeated without TLS. Mesos sends locations such as '//10.0.0.5:5050/…'.
  */
 const target = (from: string, headers: Readonly<Record<string, string>>): string => {
   const { location } = headers
@@ -277,7 +275,7 @@ const broken = (url: string, er: unknown, limit: Limit, reason: HttpReason): Cod
   if (limit.late) return refused(url, 'did not answer in time', 'timeout')
   if (limit.signal.aborted) return refused(url, 'is no longer asked', 'closed')
   const what = reason === 'connect' ? 'cannot be reached' : 'broke off its answer'
-  // an AggregateError of two address families has a code and no message
+  // an AggregateError for two address families has a code but no message
   return fail(`${shownUrl(url)} ${what}: ${messageOf(er) || codeOf(er)}`, 'EHTTP', {
     reason,
     cause: er,

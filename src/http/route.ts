@@ -1,55 +1,53 @@
 /**
- * The admin server's table of routes: what a part hands in to be reachable
- * over HTTP, and how a path is matched. Paths are taken literally, segment by
- * segment; anything that tries to be clever (`..`, `//`, an encoded slash)
- * matches nothing.
+ * The admin server's routes: how a part declares them, and how a path is matched. Paths are compared
+ * literally, segment by segment; paths with `..`, `//` or an encoded slash match nothing.
  */
 
-/** What a handler is given. */
+/** The argument of a handler. */
 export type AdminRequest = {
-  /** Decoded segments that stood where the pattern has `:name`. */
+  /** Decoded segments at the positions of `:name` in the pattern. */
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
-  /** The JSON of the body, undefined when there was none. */
+  /** The body, parsed as JSON; undefined if there was none. */
   readonly body: unknown
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** Aborted when the client leaves or the server closes; for responses that go on for long. */
+  /** Aborted when the client leaves or the server closes; for long responses. */
   readonly gone: AbortSignal
 }
 
-/** What a handler answers with: one of `json`, `text`, `chunks`, or nothing but a status. */
+/** A handler's result: one of `json`, `text`, `chunks`, or only a status. */
 export type AdminResponse = {
   /** Default 200. */
   readonly status?: number
   readonly json?: unknown
   readonly text?: string
-  /** Text too long to hold at once; the next piece is asked for when the last has left. */
+  /** Text in pieces; each is requested after the previous one was sent. */
   readonly chunks?: Iterable<string> | AsyncIterable<string>
   /** Names in lower case. The default content-type is JSON for `json` and plain text otherwise. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** One thing that can be asked for. */
+/** One route. */
 export type Route = {
-  /** HEAD comes free with GET. Anything but GET is a change and needs the Unix socket. */
+  /** A GET route also answers HEAD. Other methods change something and need the Unix socket. */
   readonly method: 'GET' | 'POST' | 'DELETE'
-  /** `/v1/hosts/:name`: literal segments, and names for those that vary. */
+  /** `/v1/hosts/:name`: literal segments, and names for variable ones. */
   readonly path: string
-  /** Not to be read over TCP either. */
+  /** Refuse this route over TCP. */
   readonly unixOnly?: boolean
-  /** How long the handler may take, milliseconds; the server's own limit if it says nothing. */
+  /** Milliseconds that the handler may take. Default: the server's limit. */
   readonly timeoutMs?: number
-  /** A throw becomes 500 and a log line; the client is not told what it said. */
+  /** If it throws, the client gets a 500 without details, and the error is logged. */
   readonly handle: (req: AdminRequest) => AdminResponse | Promise<AdminResponse>
 }
 
-/** The routes of a path by method, and what its variable segments were. */
+/** The routes of a path by method, and its variable segments. */
 export type Match = {
   readonly routes: ReadonlyMap<string, Route>
   readonly params: Record<string, string>
 }
 
-/** A segment as the client meant it, undefined if it is not plain text or hides a separator. */
+/** The decoded segment; undefined if it is not plain text or contains a separator. */
 const decoded = (segment: string): string | undefined => {
   try {
     const text = decodeURIComponent(segment)
@@ -64,7 +62,7 @@ const decoded = (segment: string): string | undefined => {
 
 type Entry = { readonly segments: readonly string[]; readonly routes: Map<string, Route> }
 
-/** Finds what a path leads to. Two routes of one method and path are a mistake of ours and throw. */
+/** Finds the routes of a path. Two routes with the same method and path are a bug, and throw. */
 export class RouteTable {
   readonly #entries: Entry[] = []
 
@@ -80,7 +78,7 @@ export class RouteTable {
       entry.routes.set(route.method, route)
       byPath.set(route.path, entry)
     }
-    // Literal paths first, so that /v1/members/self is not taken for a name.
+    // Literal paths come first, so that /v1/members/self does not match /v1/members/:name.
     const vague = ({ segments }: Entry): number => segments.filter(s => s.startsWith(':')).length
     this.#entries.push(...[...byPath.values()].sort((a, b) => vague(a) - vague(b)))
   }

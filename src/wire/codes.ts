@@ -1,4 +1,4 @@
-/** The types, classes, opcodes and RCODEs that we name (IANA DNS parameters). */
+/** Types, classes, opcodes and RCODEs that the program refers to (IANA DNS parameters). */
 
 export const TYPE = {
   A: 1,
@@ -41,7 +41,7 @@ export const RCODE = {
   BADVERS: 16,
 } as const
 
-/** Extended DNS Errors that we send (RFC 8914 §4). */
+/** Extended DNS Errors that spartan sends (RFC 8914 §4). */
 export const EDE = {
   OTHER: 0,
   STALE: 3,
@@ -72,10 +72,10 @@ for (const [n, name] of [
 }
 const TYPE_NUMBERS = new Map([...TYPE_NAMES].map(([n, name]) => [name, n]))
 
-/** 'A' for 1; an unnamed type as RFC 3597 §5 writes it, 'TYPE65280'. */
+/** 'A' for 1. A type without a name is written as in RFC 3597 §5: 'TYPE65280'. */
 export const typeName = (type: number): string => TYPE_NAMES.get(type) ?? `TYPE${type}`
 
-/** The number of 'a', 'SRV' or 'TYPE65280'; undefined for no type at all. */
+/** The number of 'a', 'SRV' or 'TYPE65280'; undefined if the text is not a type. */
 export const typeNumber = (name: string): number | undefined => {
   const upper = name.toUpperCase()
   const known = TYPE_NUMBERS.get(upper)

@@ -1,11 +1,10 @@
 /**
- * Puts a message together again from records that lie in another one: some
- * left out, in another order, or under another suffix. Pointers cannot
- * survive a move, so names are expanded and compressed anew; rdata whose
- * layout is not known is copied as it is (RFC 3597 §4).
+ * Builds a message from records of another message: some left out, in another order, or under another suffix.
+ * Compression pointers are only valid at their old place, so names are expanded and compressed again. Rdata
+ * of an unknown layout is copied unchanged (RFC 3597 §4).
  *
- * Names are compressed against the question, owners and CNAME targets, but
- * never against SRV rdata, so that a run of SRV records may later rotate.
+ * Names may point to the question, to owners and to CNAME targets, but never into SRV rdata, so that SRV
+ * records can be rotated later.
  */
 import { TYPE } from './codes.ts'
 import { HEADER } from './header.ts'
@@ -13,7 +12,10 @@ import { expandName, FOLD, MAX_NAME, type Budget, STEPS } from './name.ts'
 import { copy, put16, u8 } from './octets.ts'
 import { ADDITIONAL, ANSWER, AUTHORITY, type Records } from './scan.ts'
 
-/** Where names lie in rdata: 'n' is a name, a number that many other octets. What follows is copied. */
+/**
+ * Where names lie in rdata: 'n' stands for a name, a number for that many other octets. The octets after the
+ * last item are copied.
+ */
 const LAYOUT: Readonly<Record<number, readonly (number | 'n')[]>> = {
   [TYPE.NS]: ['n'],
   [TYPE.CNAME]: ['n'],
@@ -34,20 +36,28 @@ const LAYOUT: Readonly<Record<number, readonly (number | 'n')[]>> = {
   26: [2, 'n', 'n'], // PX
   36: [2, 'n'], // KX
 }
-/** Types whose rdata names later names may point at, and that may point themselves. */
+/** Types in whose rdata names may be compressed and may be pointed at. */
 const COMPRESSED: ReadonlySet<number> = new Set([TYPE.NS, TYPE.CNAME, TYPE.PTR, TYPE.SOA, TYPE.MX])
 
-/** Changes an expanded name of `length` octets in place; its new length, -1 if it would be no name. */
+/**
+ * Changes an expanded name of `length` octets in place. Returns its new length, or -1 if the result is not a
+ * valid name.
+ */
 export type Rename = (name: Uint8Array, length: number) => number
 const same: Rename = (_name, length) => length
 
 const scratch = Buffer.alloc(2 * MAX_NAME + 2)
 
-/** Offsets of names already written, by their folded octets. Offsets past 0x3fff cannot be pointed at. */
+/**
+ * Offsets of names already written, by their lower-case octets. A pointer cannot reach offsets past 0x3fff.
+ */
 class Written {
   readonly #at = new Map<string, number>()
 
-  /** Writes the plain name scratch[0, length) at `at`, pointing at earlier ones where allowed; the offset after it. */
+  /**
+   * Writes the plain name scratch[0, length) at `at`, with a pointer to an earlier name where allowed.
+   * Returns the offset after it.
+   */
   put(out: Uint8Array, at: number, length: number, mayPoint: boolean, remember: boolean): number {
     let from = 0
     for (;;) {
@@ -76,10 +86,9 @@ const foldedKey = (from: number, end: number): string => {
 }
 
 /**
- * Writes a message with `b`'s header and the kept records (numbers into `r`,
- * in their new order, by section ascending) to `out`; its length, or -1 if a
- * name is bad or `out` too small. OPT is never kept. Without `compress` the
- * records can be moved: no pointer is written.
+ * Writes a message with the header of `b` and the kept records to `out`. `kept` holds record numbers in `r`
+ * in their new order, sections ascending; OPT is never kept. Without `compress` no pointer is written, so the
+ * records can be moved. Returns the length, or -1 if a name is bad or `out` is too small.
  */
 export const compose = (
   b: Uint8Array,
@@ -108,7 +117,7 @@ export const compose = (
     if (i === r.opt) continue
     const rdataAt = r.rdataAt[i]!
     const rdataEnd = r.rdataEnd[i]!
-    // The largest a record can become: two names of 255 octets besides what it has.
+    // The largest size that a record can grow to: two names of 255 octets more than before.
     if (at + (rdataEnd - rdataAt) + 3 * MAX_NAME + 10 > out.length) return -1
     const length = name(r.at[i]!, r.end)
     if (length < 0) return -1
@@ -142,7 +151,7 @@ export const compose = (
   return at > 0xffff ? -1 : at
 }
 
-/** Just past the octets a name takes where it lies; -1 if it is not whole. */
+/** The offset just past a name, as stored; -1 if it is not complete. */
 const nameEnd = (b: Uint8Array, at: number, end: number): number => {
   while (at < end) {
     const n = u8(b, at)

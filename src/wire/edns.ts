@@ -12,9 +12,12 @@ import { copy, put16, u16, u8 } from './octets.ts'
 
 /** An OPT without options. */
 export const OPT_LENGTH = 11
-/** What we offer and the most we send over UDP: no fragments (DNS flag day 2020, RFC 9715). */
+/**
+ * The UDP payload size that we offer, and the most that we send: small enough to avoid fragments (DNS flag
+ * day 2020, RFC 9715).
+ */
 export const PAYLOAD = 1232
-/** Without EDNS, and whenever less than this is offered (RFC 6891 §6.2.3). */
+/** The size limit without EDNS, and for a client that offers less (RFC 6891 §6.2.3). */
 export const MIN_PAYLOAD = 512
 
 const EDE_OPTION = 15
@@ -22,9 +25,9 @@ const KEEPALIVE_OPTION = 11
 const NSID_OPTION = 3
 
 /**
- * Writes our OPT at `at`; the offset after it. `extended` is the whole RCODE
- * (its upper eight bits go here). `ede` is an info code, -1 for none, with
- * `text` for the person who runs dig. Unknown options are never echoed.
+ * Writes our OPT at `at`; returns the offset after it. `extended` is the whole RCODE; its upper eight bits
+ * are stored here. `ede` is an info code, or -1 for none; `text` explains it. Options that we do not know are
+ * never echoed.
  */
 export const putOpt = (
   b: Uint8Array,
@@ -51,7 +54,7 @@ export const putOpt = (
   return text ? copy(text, 0, textLength, b, at + 6) : at + 6
 }
 
-/** The EDE info code and text in the options at [at, end), undefined if there is none. */
+/** The EDE info code and text in the options at [at, end); undefined if there is none. */
 export const readEde = (
   b: Uint8Array,
   at: number,
@@ -69,13 +72,13 @@ export const readEde = (
   return undefined
 }
 
-/** Whether options lie whole within [at, end). */
+/** Whether all options lie completely within [at, end). */
 export const optionsFit = (b: Uint8Array, at: number, end: number): boolean => {
   while (at + 4 <= end) at += 4 + u16(b, at + 2)
   return at === end
 }
 
-/** Option codes that a client asked for and that we answer. */
+/** Whether the options at [at, end) contain an option of this code. */
 export const hasOption = (
   b: Uint8Array,
   at: number,
@@ -90,7 +93,7 @@ export const hasOption = (
   return false
 }
 
-/** Adds an option to an OPT that ends the message at `end`; the new end. */
+/** Adds an option to the OPT record that ends the message at `end`; returns the new end. */
 export const addOption = (
   b: Uint8Array,
   optAt: number,
@@ -105,5 +108,5 @@ export const addOption = (
   return end + 4 + data.length
 }
 
-/** The eight upper RCODE bits of the OPT whose rdata begins at `rdataAt`. */
+/** The upper eight bits of the RCODE, from the OPT whose rdata begins at `rdataAt`. */
 export const extendedRcode = (b: Uint8Array, rdataAt: number): number => u8(b, rdataAt - 6)

@@ -27,7 +27,7 @@ export const id = (b: Uint8Array, at = 0): number => u16(b, at)
 export const opcode = (b: Uint8Array, at = 0): number => (u8(b, at + 2) & OPCODE_MASK) >> 3
 export const isResponse = (b: Uint8Array, at = 0): boolean => (u8(b, at + 2) & QR) !== 0
 export const isTruncated = (b: Uint8Array, at = 0): boolean => (u8(b, at + 2) & TC) !== 0
-/** The header's four bits; an extended RCODE adds the OPT record's eight above them. */
+/** The four RCODE bits of the header. An OPT record holds the eight upper bits of an extended RCODE. */
 export const rcode = (b: Uint8Array, at = 0): number => u8(b, at + 3) & RCODE_MASK
 export const setRcode = (b: Uint8Array, value: number): void => {
   b[3] = (u8(b, 3) & ~RCODE_MASK) | (value & RCODE_MASK)

@@ -1,26 +1,22 @@
 /**
- * Domain names where they lie (RFC 1035 §3.1, §4.1.4; case per RFC 4343).
+ * Domain names as octets in a message (RFC 1035 §3.1, §4.1.4; case per RFC 4343).
  *
- * A name is never turned into text on the way of a query: it is stepped over,
- * compared or expanded as octets, because a label may hold any octet
- * (RFC 2181 §11) and two names that print alike may differ. Text is for
- * people, logs and the keys of our own zones.
+ * The path of a query never turns a name into text: it skips, compares or expands octets, because a label may
+ * hold any octet (RFC 2181 §11) and different names can look the same in print. Text is used for people, logs
+ * and the keys of our own zones.
  */
 import { u8 } from './octets.ts'
 
 export const MAX_NAME = 255
 export const MAX_LABEL = 63
-/** Jumps one name may take; 127 labels fit a name, and each jump may lead to one. */
+/** Limit of pointers in one name: a name has at most 127 labels, and each can end in a pointer. */
 const MAX_JUMPS = 127
 
-/** Lower case for ASCII letters, every other octet as it is. */
+/** Maps each octet to lower case if it is an ASCII letter. */
 export const FOLD = new Uint8Array(256)
 for (let i = 0; i < 256; i++) FOLD[i] = i >= 65 && i <= 90 ? i + 32 : i
 
-/**
- * The offset just past a name that may end in a pointer, or -1. Pointers are
- * not followed, so the cost is the octets stepped over.
- */
+/** The offset just past a name that may end in a pointer, or -1. Pointers are not followed. */
 export const skipName = (b: Uint8Array, at: number, end: number): number => {
   const start = at
   while (at < end) {
@@ -34,7 +30,7 @@ export const skipName = (b: Uint8Array, at: number, end: number): number => {
   return -1
 }
 
-/** The offset just past a name without pointers, or -1: what a question and a query may hold. */
+/** The offset just past a name without pointers, or -1. A question must have such a name. */
 export const skipPlainName = (b: Uint8Array, at: number, end: number): number => {
   const start = at
   while (at < end) {
@@ -47,15 +43,15 @@ export const skipPlainName = (b: Uint8Array, at: number, end: number): number =>
   return -1
 }
 
-/** Counts label steps over a whole message, so that no message can make us walk for long. */
+/** Steps left for reading all names of a message. It bounds the cost of a hostile message. */
 export type Budget = { steps: number }
-/** Steps allowed per message: over ten times what the largest honest answer takes. */
+/** Steps allowed per message: over ten times what the largest real answer needs. */
 export const STEPS = 30_000
 
 /**
- * Expands the name at `at` into `out` as plain wire octets; the number of
- * octets, or -1 if the name is bad. A pointer must lead backwards, past the
- * header, and to before the piece it ends, so no loop is possible.
+ * Expands the name at `at` into `out` as octets without pointers. Returns the number of octets, or -1 if the
+ * name is bad. A pointer must lead backwards, behind the header, to before the part that it ends; so loops
+ * are impossible.
  */
 export const expandName = (
   b: Uint8Array,
@@ -87,7 +83,7 @@ export const expandName = (
   }
 }
 
-/** Whether two plain names are the same name, ASCII case aside. */
+/** Whether two plain names are the same name, ignoring ASCII case. */
 export const sameName = (a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean => {
   for (;;) {
     const n = u8(a, aAt)
@@ -100,10 +96,9 @@ export const sameName = (a: Uint8Array, aAt: number, b: Uint8Array, bAt: number)
 }
 
 /**
- * A plain name as text for people and keys: labels joined by dots, no final
- * dot, '.' for the root; octets outside printable ASCII, dots and backslashes
- * within a label as \DDD or \c (RFC 1035 §5.1), so that different names never
- * have the same text.
+ * A plain name as text: labels joined by dots, no final dot, '.' for the root. Octets that are not printable
+ * ASCII, and dots and backslashes within a label, are written as \DDD or \c (RFC 1035 §5.1), so that
+ * different names never have the same text.
  */
 export const nameText = (b: Uint8Array, at = 0): string => {
   let text = ''
@@ -121,11 +116,14 @@ export const nameText = (b: Uint8Array, at = 0): string => {
 }
 
 const text = Buffer.alloc(MAX_NAME)
-/** Octets that stand for themselves in text, folded; 0 for those that need an escape. */
+/** The lower-case octet if it needs no escape in text, otherwise 0. */
 const PLAIN = new Uint8Array(256)
 for (let c = 0x21; c < 0x7f; c++) PLAIN[c] = c === 0x2e || c === 0x5c ? 0 : FOLD[c]!
 
-/** nameText in lower case: the key of our own zones. One native call for names without escapes, which all but tests are. */
+/**
+ * nameText in lower case: the key of our own zones. Names without escapes, the normal case, take one native
+ * call.
+ */
 export const foldedText = (b: Uint8Array, at = 0): string => {
   const start = at
   let length = 0
@@ -140,7 +138,7 @@ export const foldedText = (b: Uint8Array, at = 0): string => {
   return length === 0 ? '.' : text.toString('latin1', 0, length)
 }
 
-/** The wire octets of a name written as text (escapes understood), or undefined if it is no name. */
+/** The octets of a name written as text, escapes included; undefined if the text is not a name. */
 export const nameWire = (text: string): Buffer | undefined => {
   if (text === '.' || text === '') return Buffer.of(0)
   const out = Buffer.alloc(MAX_NAME + 1)

@@ -1,10 +1,9 @@
 /**
- * Octets read and written where they lie. Plain index arithmetic: a Buffer's
- * own readUInt16BE checks its argument each time, and the callers here have
- * checked the bounds once for the whole message.
+ * Reads and writes integers in a message by plain index arithmetic. Buffer's readUInt16BE checks its argument
+ * on every call; here the callers have checked the bounds once for the whole message.
  */
 
-/** The octet at `at`; the caller has checked that it is there. */
+/** The octet at `at`. The caller has checked the bounds. */
 export const u8 = (b: Uint8Array, at: number): number => b[at]!
 
 export const u16 = (b: Uint8Array, at: number): number => (b[at]! << 8) | b[at + 1]!

@@ -1,12 +1,12 @@
-/** The query we send upstream: our own header and OPT around the client's question. */
+/** Queries that we send upstream: our own header and OPT around the client's question. */
 import { TYPE } from './codes.ts'
 import { OPT_LENGTH, putOpt } from './edns.ts'
 import { CD, HEADER, RD } from './header.ts'
 import { FOLD } from './name.ts'
 
 /**
- * A query for the question in wire[HEADER, questionEnd), name folded so that
- * all askers share it. The ID is left zero for the exchange to fill in.
+ * A query for the question in wire[HEADER, questionEnd). The name is in lower case, so that all clients can
+ * share the query. The ID is zero; the exchange fills it in.
  */
 export const upstreamQuery = (
   wire: Uint8Array,
@@ -36,14 +36,14 @@ export const withoutEdns = (query: Buffer): Buffer => {
   return out
 }
 
-/** Whether a query made by upstreamQuery carries an OPT. */
+/** Whether a query from upstreamQuery has an OPT. */
 export const hasEdns = (query: Buffer): boolean => query[11] === 1
 
-/** Whether a query made by upstreamQuery asks for DNSSEC records (DO=1). */
+/** Whether a query from upstreamQuery asks for DNSSEC records (DO=1). */
 export const wantsDnssec = (query: Buffer): boolean =>
   hasEdns(query) && (query[query.length - 4]! & 0x80) !== 0
 
-/** A whole query of our own, for probes: a name as wire octets and a type. */
+/** A complete query for probes, from a name as octets and a type. */
 export const plainQuery = (name: Uint8Array, qtype: number): Buffer => {
   const wire = Buffer.alloc(HEADER + name.length + 4)
   wire.set(name, HEADER)

@@ -1,15 +1,15 @@
 /**
- * Responses that are only a header, the question as it was asked, and our OPT:
- * SERVFAIL, REFUSED, FORMERR and their kin.
+ * Responses without records: the header, the question as the client sent it, and our OPT. Used for SERVFAIL,
+ * REFUSED, FORMERR and similar.
  */
 import { RCODE } from './codes.ts'
 import { HEADER, OPCODE_MASK, QR, RA, RD, CD, RCODE_MASK, TC } from './header.ts'
 import { putOpt } from './edns.ts'
 import { copy, u8 } from './octets.ts'
 
-/** What a bare response takes from the query. */
+/** The parts of the query that such a response repeats. */
 export type Asked = {
-  /** Just past the question, from the start of the query; 0 leaves the question out. */
+  /** The offset just past the question, from the start of the query; 0 leaves the question out. */
   readonly questionEnd: number
   readonly edns: boolean
   readonly dnssecOk: boolean
@@ -53,7 +53,7 @@ export const putReply = (
   return end - outAt
 }
 
-/** putReply into a Buffer of its own. */
+/** putReply into a new Buffer. */
 export const reply = (
   query: Uint8Array,
   asked: Asked,

@@ -1,8 +1,7 @@
 /**
- * One walk over a response that checks every length before anything else
- * trusts it. Where the records lie goes into a table that is made once and
- * reused; nothing is decoded. RDLENGTH decides where a record ends, whatever
- * its type (a codec that believes the type instead shifts the next record).
+ * One walk over a response that checks every length, so that later code can rely on them. It stores the
+ * positions of the records in a table that is reused, and decodes nothing. RDLENGTH alone decides where a
+ * record ends: a reader that uses the type's layout instead would misplace the next record.
  */
 import { CLASS, TYPE } from './codes.ts'
 import { HEADER, ancount, arcount, nscount, qdcount } from './header.ts'
@@ -14,24 +13,24 @@ export const ANSWER = 1
 export const AUTHORITY = 2
 export const ADDITIONAL = 3
 
-/** More records than this in one message is refused; a 64 KB message of the smallest has 5,957. */
+/** Limit of records in one message. A 64 KB message of the smallest records has 5,957. */
 export const MAX_RECORDS = 6000
 
-/** Where things lie in the message last scanned. Overwritten by the next scan. */
+/** Positions in the message that was scanned last. The next scan overwrites them. */
 export class Records {
   /** Records found, OPT included. */
   count = 0
-  /** Just past the question; HEADER when there is none. */
+  /** The offset just past the question; HEADER if there is none. */
   questionEnd = 0
   qnameEnd = 0
   qtype = 0
   qclass = 0
-  /** Record number of the OPT, -1 when there is none. */
+  /** Index of the OPT record, -1 if there is none. */
   opt = -1
-  /** Just past the last record; octets after it are ignored. */
+  /** The offset just past the last record; octets after it are ignored. */
   end = 0
   readonly section = new Uint8Array(MAX_RECORDS)
-  /** Where the owner name begins. */
+  /** Offset of each record's owner name. */
   readonly at = new Int32Array(MAX_RECORDS)
   readonly type = new Uint16Array(MAX_RECORDS)
   readonly class = new Uint16Array(MAX_RECORDS)
@@ -41,9 +40,9 @@ export class Records {
 }
 
 /**
- * Walks a response of `length` octets. True if it is well formed: at most one
- * question with a plain name, every record inside the message, at most one
- * OPT, with the root as owner, in the additional section (RFC 6891 §6.1.1).
+ * Walks a response of `length` octets. Returns true if it is well formed: at most one question, with a plain
+ * name; every record inside the message; at most one OPT, with the root as owner, in the additional section
+ * (RFC 6891 §6.1.1).
  */
 export const scan = (b: Uint8Array, length: number, r: Records): boolean => {
   r.count = 0
@@ -90,7 +89,7 @@ export const scan = (b: Uint8Array, length: number, r: Records): boolean => {
   return true
 }
 
-/** TTL with the top bit read as zero (RFC 2181 §8). */
+/** TTL; a set top bit counts as zero (RFC 2181 §8). */
 export const ttlOf = (b: Uint8Array, r: Records, i: number): number => {
   const ttl = u32(b, r.ttlAt[i]!)
   return ttl > 0x7fffffff ? 0 : ttl

@@ -1,7 +1,6 @@
 /**
- * Makes a response fit a client's size by whole RRsets (RFC 2181 §9): from
- * the end, first additional data, which nobody is told of, then authority and
- * answer, which sets TC.
+ * Makes a response fit a client's size limit by removing whole RRsets from the end (RFC 2181 §9). Removing
+ * additional data is silent; removing authority or answer records sets TC.
  */
 import { HEADER, TC } from './header.ts'
 import { copy, put16, u8 } from './octets.ts'
@@ -10,8 +9,8 @@ import { ADDITIONAL, ANSWER, AUTHORITY, Records, scan } from './scan.ts'
 const records = new Records()
 
 /**
- * Cuts the response b[0, length) to at most `limit` octets; the new length.
- * An OPT that ends the message is moved behind what remains.
+ * Cuts the response b[0, length) to at most `limit` octets; returns the new length. An OPT at the end is
+ * moved behind the records that remain.
  */
 export const truncate = (b: Uint8Array, length: number, limit: number): number => {
   if (length <= limit || !scan(b, length, records)) return Math.min(length, limit)
@@ -25,7 +24,7 @@ export const truncate = (b: Uint8Array, length: number, limit: number): number =
   while (kept > 0 && end + optLength > limit) {
     const last = kept - 1
     cutSection = r.section[last]!
-    // Step back over the whole RRset: records of one section, type and owner that lie together.
+    // Step back over the whole RRset: neighbouring records of one section, type and owner.
     while (kept > 0 && sameRrset(b, r, kept - 1, last)) kept--
     end = r.at[kept]!
   }

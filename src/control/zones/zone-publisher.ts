@@ -6,7 +6,7 @@
  * its differences.
  */
 import type { Owner, RRset, ZoneApex, ZoneMessage } from '../../boundary/messages.ts'
-import { Carrier } from '../../boundary/carrier.ts'
+import { SharedTextWriter } from '../../boundary/shared-text.ts'
 import { ownersToText } from '../../boundary/zone-text.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
 
@@ -104,7 +104,7 @@ export class ZonePublisher {
   readonly #options: ZonePublisherOptions
   readonly #breathe: () => Promise<void>
   readonly #zones = new Map<string, Published>()
-  readonly #carrier = new Carrier()
+  readonly #texts = new SharedTextWriter()
   #number = 0
   #closed = false
 
@@ -287,7 +287,7 @@ export class ZonePublisher {
     const pieces = inPieces(zone.owners)
     const first = pieces.next()
     const more = (set: readonly Owner[]): void =>
-      send({ type: 'zone', op: 'more', apex, parcel: this.#carrier.pack(ownersToText(set)) })
+      send({ type: 'zone', op: 'more', apex, text: this.#texts.write(ownersToText(set)) })
     if (!first.done) more(first.value)
     if (first.done || zone.owners.size === first.value.length) {
       commit()

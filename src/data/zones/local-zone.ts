@@ -6,7 +6,7 @@
  * non-terminal (RFC 8020), NXDOMAIN for the rest, each no with the SOA.
  */
 import type { Owner, RRset, Seconds, ZoneApex } from '../../boundary/messages.ts'
-import type { Parcel } from '../../boundary/carrier.ts'
+import type { SharedText } from '../../boundary/shared-text.ts'
 import { RCODE, TYPE, typeNumber } from '../../wire/codes.ts'
 import type { OwnedRrset, Sections } from '../answer/message.ts'
 import { PackedOwners } from './packed-owners.ts'
@@ -62,7 +62,7 @@ export class LocalZone {
   }
 
   /** Owners as text, so many a step. Only before anything is set or dropped. */
-  load(owners: Parcel, step: number): Generator<void> {
+  load(owners: SharedText, step: number): Generator<void> {
     return this.#packed.add(owners, step)
   }
 

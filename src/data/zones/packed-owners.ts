@@ -20,7 +20,7 @@
  * by another hands its memory on.
  */
 import type { RRset } from '../../boundary/messages.ts'
-import { unpack, type Parcel } from '../../boundary/carrier.ts'
+import { unpack, type SharedText } from '../../boundary/shared-text.ts'
 import { LF, rrsetsOfText, US } from '../../boundary/zone-text.ts'
 
 /** Pieces are of nearly one size (zone-publisher.ts); in multiples of this, one of them has room for most others. */
@@ -106,7 +106,7 @@ export class PackedOwners {
   }
 
   /** Takes in a text, so many owners a step. */
-  *add(text: Parcel, step: number): Generator<void> {
+  *add(text: SharedText, step: number): Generator<void> {
     const { length } = text
     const piece = unpack(text, n => this.#room(n))
     this.#pieces.push(piece)

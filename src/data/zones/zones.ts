@@ -35,7 +35,7 @@ export class Zones {
       }
       case 'more': {
         const zone = this.#loading.get(apex)
-        if (zone) yield* zone.load(message.parcel, STEP)
+        if (zone) yield* zone.load(message.text, STEP)
         return false
       }
       case 'commit': {

@@ -14,7 +14,7 @@ import {
 } from '../wire/messages.ts'
 import { Reader } from '../wire/msgpack.ts'
 import { TYPE } from '../wire/types.ts'
-import type { Carrier } from './carrier.ts'
+import type { RecordsTransport } from './records-transport.ts'
 import type { Env } from './env.ts'
 import type { Post } from './post.ts'
 import type { Prober } from './probe.ts'
@@ -26,7 +26,7 @@ export type Recipients = {
   readonly swim: Swim
   readonly prober: Prober
   readonly serf: Serf
-  readonly carrier: Carrier
+  readonly transport: RecordsTransport
   readonly syncs: Syncs
   readonly post: Post
   /** Writes to a stream that was opened to us, and ends it. */
@@ -97,9 +97,9 @@ export class Inbox {
 
   /** A user message is ours from 0x80 on, and Serf's below. */
   #user(body: Uint8Array): boolean {
-    const { serf, carrier, syncs } = this.#to
+    const { serf, transport: transport, syncs } = this.#to
     if ((body[0] ?? 0) < 0x80) return serf.message(body)
-    return carrier.message(body, this.#sender, (node, table) => syncs.onTable(node, table))
+    return transport.message(body, this.#sender, (node, table) => syncs.onTable(node, table))
   }
 
   /** A whole message on a stream that was opened to us. */
@@ -118,7 +118,7 @@ export class Inbox {
         break
       }
       case TYPE.user: {
-        const response = this.#to.carrier.request(message)
+        const response = this.#to.transport.request(message)
         if (response) {
           this.#to.end(id, this.#to.post.frame([response]))
           return

@@ -10,7 +10,7 @@ import {
 } from '../../../src/control/zones/rest.ts'
 import type { ZoneMap } from '../../../src/boundary/zone.ts'
 import { ZoneView } from '../../../src/boundary/zone-view.ts'
-import { unpack } from '../../../src/boundary/carrier.ts'
+import { unpack } from '../../../src/boundary/shared-text.ts'
 import { ownersToText, rrsetsOfText } from '../../../src/boundary/zone-text.ts'
 import {
   diffZones,
@@ -49,7 +49,7 @@ class Receiver {
         this.#loading.set(apex, new Map())
         return
       case 'more':
-        for (const [name, rrsets] of ownersOf(unpack(message.parcel, Buffer.alloc).toString()))
+        for (const [name, rrsets] of ownersOf(unpack(message.text, Buffer.alloc).toString()))
           this.#loading.get(apex)?.set(name, rrsets)
         return
       case 'commit':

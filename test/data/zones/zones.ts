@@ -5,7 +5,7 @@ import { inOneGo } from '../../../src/mesos/dcos-names/steps.ts'
 import type { LocalZone } from '../../../src/data/zones/local-zone.ts'
 import { Zones } from '../../../src/data/zones/zones.ts'
 import { RCODE, TYPE } from '../../../src/wire/codes.ts'
-import { Carrier } from '../../../src/boundary/carrier.ts'
+import { SharedTextWriter } from '../../../src/boundary/shared-text.ts'
 import { ownersToText } from '../../../src/boundary/zone-text.ts'
 
 const APEX = 'dcos.example.org'
@@ -40,7 +40,7 @@ const loading = (pieces: readonly (readonly Owner[])[], owners = 0): ZoneMessage
         type: 'zone',
         op: 'more',
         apex: APEX,
-        parcel: new Carrier().pack(ownersToText(piece)),
+        text: new SharedTextWriter().write(ownersToText(piece)),
       }) as const,
   ),
   { type: 'zone', op: 'commit', apex: APEX, number: 1, loaded: true },

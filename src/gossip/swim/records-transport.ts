@@ -32,7 +32,7 @@ const DIGEST_HEAD = 9
 /** What a peer's digest says of its table. */
 export type TableDigest = { readonly digest: number; readonly living: number }
 
-export class Carrier {
+export class RecordsTransport {
   readonly #env: Env
   readonly #swim: Swim
   readonly #post: Post
