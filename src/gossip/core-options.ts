@@ -1,7 +1,4 @@
-/**
- * What a member of the ring is made of, and what comes out of it: the types
- * at the rim of core.ts.
- */
+/** Types for the input and output of core.ts. */
 import type { Log } from '../base/log.ts'
 import type { Keyring } from './keyring.ts'
 import type { Member, MemberEvent, Rider } from './rider.ts'
@@ -9,16 +6,16 @@ import type { Tags } from './serf/tags.ts'
 import type { Nodes, Roster } from './swim/members.ts'
 import type { Endpoint } from './wire/address.ts'
 
-/** What the driver is to do. Streams are known by id; those we open have positive ones. */
+/** What the driver must do. A stream is identified by a number, which is positive if we opened the stream. */
 export type Effect =
   | { readonly do: 'packet'; readonly to: Endpoint; readonly bytes: Uint8Array }
   /** Open a TCP stream and write these bytes. */
   | { readonly do: 'open'; readonly id: number; readonly to: Endpoint; readonly bytes: Uint8Array }
-  /** Write these bytes and end our side. */
+  /** Write these bytes, then end our side of the stream. */
   | { readonly do: 'end'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly do: 'close'; readonly id: number }
 
-/** What happens in the ring. */
+/** Events in the ring that other parts listen to. */
 export type RingEvent =
   | MemberEvent
   | {
@@ -27,12 +24,12 @@ export type RingEvent =
       readonly payload: Uint8Array
       readonly ltime: number
     }
-  /** Another node goes by the name of `member`; both are there. */
+  /** Another node at `other` uses the name of `member`; both are alive. */
   | { readonly type: 'conflict'; readonly member: Member; readonly other: Endpoint }
 
 export type CoreOptions = {
   readonly name: string
-  /** Where others reach us. */
+  /** The address at which other members reach us. */
   readonly address: string
   readonly port: number
   readonly tags: Tags
@@ -40,22 +37,22 @@ export type CoreOptions = {
   /** The ring's label (memberlist 0.3 and later); '' for none. */
   readonly label?: string
   readonly rider?: Rider | undefined
-  /** From 0 to 1, 1 excluded. */
+  /** 0 ≤ random() < 1. */
   readonly random: () => number
-  /** Incarnation to begin with: seconds of wall time, and above any used before. */
+  /** The first incarnation: seconds of wall time, or more if a higher one was used before. */
   readonly incarnation: number
   readonly now: number
   readonly log: Log
   readonly onEvent: (event: RingEvent) => void
   readonly onIncarnation?: (incarnation: number) => void
-  /** Where to find others when there are none, or none of these are there. */
+  /** Addresses to join through when no other member is known, or none of these is a member. */
   readonly seeds?: readonly Endpoint[]
-  /** Members held at most. */
+  /** Limit of members held. */
   readonly membersMost?: number
-  /** Octets a second that the records may send in packets. */
+  /** Octets per second that the records may send in packets. */
   readonly recordsPerSecond?: number
-  /** A membership to begin with, shared between simulated members. */
+  /** Initial members, shared between simulated nodes to save memory. */
   readonly roster?: Roster
-  /** Shared between simulated members, so that each node's words are kept once. */
+  /** The nodes' descriptions, shared between simulated nodes to save memory. */
   readonly nodes?: Nodes
 }

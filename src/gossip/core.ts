@@ -1,11 +1,9 @@
 /**
- * One member of the ring as a pure machine: a packet, a piece of a stream, a
- * tick or a command in; packets and streams to send out. It reads no clock
- * and opens no socket, so that a daemon (ring.ts), a test and a simulation of
- * thousands of members run the very same code.
+ * One member of the ring as a pure state machine. Inputs are packets, pieces of streams, ticks and commands; outputs
+ * are packets and streams to send. It reads no clock and opens no socket, so the daemon (ring.ts), the tests and a
+ * simulation of thousands of members run the same code.
  *
- * After each input `take()` gives what is to be done, and `nextMs()` when
- * `tick` is wanted next.
+ * After each input, `take()` returns what the driver must do, and `nextMs()` when to call `tick`.
  */
 import type { CoreOptions, Effect } from './core-options.ts'
 import { assembled, type Parts } from './parts.ts'
@@ -27,13 +25,13 @@ import { ALIVE, DEAD, LEFT, SUSPECT } from './wire/types.ts'
 
 export type { CoreOptions, Effect, RingEvent } from './core-options.ts'
 
-/** Being called this much later than asked means that our own event loop stood still. */
+/** If a tick comes this much later than requested, our own event loop was blocked. */
 const STALL_MS = 200
-/** Slices of work done in one tick: about a millisecond, and packets are read between two ticks. */
+/** Slices of work in one tick: about a millisecond, so that packets are read between two ticks. */
 const SLICES = 1
-/** After a goodbye was told, we go on answering pings for this long. */
+/** How long we go on answering pings after the goodbye was sent. */
 const LINGER_MS = 500
-/** A goodbye takes no longer than this. */
+/** Limit of the time for saying goodbye. */
 const LEAVE_MS = 3_000
 
 export class RingCore {
@@ -58,7 +56,7 @@ export class RingCore {
 
   // inputs
 
-  /** Begins probing, and looking for others. */
+  /** Begins to probe members and to look for other members. */
   start(now: number): void {
     this.#enter(now)
     this.#parts.swim.start()
@@ -69,7 +67,7 @@ export class RingCore {
     this.#leaveOff()
   }
 
-  /** A datagram came. Any bytes are taken; the buffer may be reused after the call. */
+  /** A datagram arrived. It may hold any bytes; the buffer may be reused after the call. */
   packet(bytes: Uint8Array, from: Endpoint, now: number): void {
     if (this.#closed) return
     this.#enter(now)
@@ -82,35 +80,35 @@ export class RingCore {
     this.#leaveOff()
   }
 
-  /** Somebody opened a stream to us; `id` is the driver's, and negative. */
+  /** A peer opened a stream to us. The driver chooses `id`, a negative number. */
   streamAccepted(id: number, from: Endpoint, now: number): void {
     this.#enter(now)
     if (this.#closed) this.#effects.push({ do: 'close', id })
     else this.#parts.streams.accepted(id, from)
   }
 
-  /** Bytes came on a stream. They are copied. */
+  /** Bytes arrived on a stream. They are copied. */
   streamData(id: number, bytes: Uint8Array, now: number): void {
     this.#enter(now)
     this.#parts.streams.data(id, bytes)
     this.#leaveOff()
   }
 
-  /** The peer ended its side. */
+  /** The peer ended its side of the stream. */
   streamEnded(id: number, now: number): void {
     this.#enter(now)
     this.#parts.streams.ended(id)
     this.#leaveOff()
   }
 
-  /** The stream could not be opened, or broke. */
+  /** The stream failed to open, or broke. */
   streamFailed(id: number, now: number): void {
     this.#enter(now)
     this.#parts.streams.failed(id)
     this.#leaveOff()
   }
 
-  /** Time has passed. Also goes on with work that is done in slices. */
+  /** Runs what is due at `now`, and continues work that is done in slices. */
   tick(now: number): void {
     if (this.#closed) return
     this.#enter(now)
@@ -121,20 +119,20 @@ export class RingCore {
     this.#leaveOff()
   }
 
-  /** The driver measured that its event loop stood still: we are patient with others for as long. */
+  /** Our event loop was blocked for `ms`: all deadlines of other members are extended by that time. */
   delayed(ms: number, now: number): void {
     this.#enter(now)
     this.#stalled(ms)
   }
 
-  /** When `tick` is wanted next, at the latest; not after now while there is work to do. */
+  /** Milliseconds on the clock of `now` at which `tick` must be called; immediately while there is work. */
   nextMs(): number {
     if (this.#closed) return Infinity
     if (this.#jobs.length > 0) return this.#env.now
     return Math.min(this.#timers.next(), this.#parts.transport.nextMs)
   }
 
-  /** What is to be done since the last call. */
+  /** What the driver must do since the last call. */
   take(): Effect[] {
     const effects = this.#effects
     if (effects.length > 0) this.#effects = []
@@ -143,13 +141,13 @@ export class RingCore {
 
   // commands
 
-  /** Joins through these; `done` gets how many answered with their table. */
+  /** Joins through these addresses; `done` gets how many of them answered with their table. */
   join(addresses: readonly Endpoint[], now: number, done: (joined: number) => void): void {
     this.#enter(now)
     this.#parts.rejoin.join(addresses, done)
   }
 
-  /** Says goodbye; `done` when everybody is told and pings were answered a little longer. */
+  /** Says goodbye. Calls `done` when the message has spread and pings were answered for a little longer. */
   leave(now: number, done: () => void): void {
     this.#enter(now)
     let open = 2
@@ -159,7 +157,7 @@ export class RingCore {
       over = true
       done()
     }
-    const told = (): void => {
+    const sent = (): void => {
       if (--open === 0) this.#timers.at(this.#env.now + LINGER_MS, end)
     }
     const alone = this.#parts.swim.table.living <= 1
@@ -167,20 +165,20 @@ export class RingCore {
     this.#parts.syncs.leave()
     this.#parts.rejoin.leave()
     this.#parts.rounds.leave()
-    this.#parts.serf.leave(told)
-    this.#parts.swim.leave(told)
+    this.#parts.serf.leave(sent)
+    this.#parts.swim.leave(sent)
     this.#timers.at(this.#env.now + (alone ? 0 : LEAVE_MS), end)
     this.#leaveOff()
   }
 
-  /** Takes a failed member for left, everywhere; with `prune` it is forgotten at once. */
+  /** Marks a failed member as left, in the whole ring; with `prune` it is forgotten at once. */
   forceLeave(name: string, prune: boolean, now: number): void {
     this.#enter(now)
     this.#parts.serf.forceLeave(name, prune)
     this.#leaveOff()
   }
 
-  /** New tags, told to everybody; false if they take more than 512 octets. */
+  /** Changes our tags and announces them; false if they take more than 512 octets. */
   setTags(tags: Tags, now: number): boolean {
     this.#enter(now)
     const meta = writeTags(tags)
@@ -204,7 +202,7 @@ export class RingCore {
     return sent
   }
 
-  /** Does something with keys everywhere; false if the key is none or too much is under way. */
+  /** Runs a key operation on all members; false if the key is invalid or too many queries are under way. */
   keys(
     operation: KeyOperation,
     key: string,
@@ -223,7 +221,7 @@ export class RingCore {
     return asked
   }
 
-  /** Ends everything without a word. */
+  /** Stops without a goodbye. */
   close(): void {
     this.#parts.streams.close()
     this.#parts.serf.close()
@@ -232,7 +230,7 @@ export class RingCore {
     this.#closed = true
   }
 
-  // what can be seen
+  // state
 
   get member(): Member {
     return memberOf(this.#parts.swim.self)
@@ -248,7 +246,7 @@ export class RingCore {
     for (const entry of this.#parts.swim.table) yield memberOf(entry)
   }
 
-  /** Members by state. Costs nothing. */
+  /** Members by state. The counts are kept up to date, so this is cheap. */
   counts(): { alive: number; suspect: number; dead: number; left: number } {
     const { table } = this.#parts.swim
     return {
@@ -264,7 +262,7 @@ export class RingCore {
     return this.#parts.swim.table.digest
   }
 
-  /** Our own health, 0 is well; messages waiting to be told; streams open; Serf's clocks. */
+  /** Our own health (0 is good), queued messages, open streams, and Serf's clocks. */
   status(): {
     health: number
     queued: number
@@ -281,7 +279,7 @@ export class RingCore {
     }
   }
 
-  // inside
+  // internals
 
   #enter(now: number): void {
     const late = now - this.#timers.next()

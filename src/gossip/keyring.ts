@@ -1,8 +1,7 @@
 /**
- * The ring's keys: the first one encrypts, all of them decrypt, so that a key
- * can be replaced while traffic flows (install everywhere, use everywhere,
- * remove everywhere). The file is Serf's: a JSON array of base64 keys, the
- * primary one first, readable by its owner only and replaced whole.
+ * The ring's keys. The first key encrypts and all keys decrypt, so that a key can be replaced while the ring runs:
+ * install the new key everywhere, use it everywhere, remove the old one everywhere. The file has Serf's format: a
+ * JSON array of base64 keys, primary key first. Only its owner can read it, and it is always replaced as a whole.
  */
 import {
   closeSync,
@@ -20,12 +19,12 @@ import { randomBytes as systemRandom } from 'node:crypto'
 import { dirname } from 'node:path'
 import { fail, messageOf } from '../base/error.ts'
 
-/** Keys in a ring at most: each is tried on what the others do not open. */
+/** Limit of keys. An undecryptable packet is tried with every key. */
 export const KEYS_MOST = 16
-/** A file longer than this is no keyring. */
+/** Limit of the file's size in octets. */
 const FILE_MOST = 16 * 1024
 
-/** What came of a change: undefined, or why it was refused. */
+/** The result of a change: undefined, or why it was refused. */
 export type Refusal = string | undefined
 
 const isKey = (key: Uint8Array): boolean =>
@@ -33,11 +32,11 @@ const isKey = (key: Uint8Array): boolean =>
 const same = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && Buffer.compare(a, b) === 0
 
-/** A key as the file, the command line and `serf keys` spell it. */
+/** A key in base64, as in the file and on the command line. */
 export const keyText = (key: Uint8Array): string =>
   Buffer.from(key.buffer, key.byteOffset, key.length).toString('base64')
 
-/** The key of a base64 text, or undefined if it is not 16, 24 or 32 octets. */
+/** The key in a base64 text; undefined if it does not have 16, 24 or 32 octets. */
 export const keyOf = (text: string): Uint8Array | undefined => {
   if (text.length > 44) return undefined
   const key = Buffer.from(text, 'base64')
@@ -56,9 +55,9 @@ export class Keyring {
   #count = 0
 
   /**
-   * @param keys the primary one first; each 16, 24 or 32 octets
-   * @param save writes the keys where they are kept; what it throws refuses the change
-   * @param random source of nonce prefixes
+   * @param keys primary key first; each has 16, 24 or 32 octets
+   * @param save stores the keys; if it throws, the change is refused
+   * @param random source of the nonce prefixes
    */
   constructor(
     keys: readonly Uint8Array[],
@@ -75,7 +74,7 @@ export class Keyring {
     this.#redraw()
   }
 
-  /** The keys, the primary one first. The array is replaced, never changed. */
+  /** All keys, primary key first. The array is replaced, never changed. */
   get keys(): readonly Uint8Array[] {
     return this.#keys
   }
@@ -96,9 +95,8 @@ export class Keyring {
   }
 
   /**
-   * A nonce for one message, valid until the next call. 64 random bits per
-   * process and a 32-bit counter: with random nonces alone a ring of 10,000
-   * would pass GCM's 2^32 messages per key within two days.
+   * A nonce for one message, valid until the next call: 64 random bits per process and a 32-bit counter. With random
+   * nonces alone, a ring of 10,000 members would pass GCM's limit of 2^32 messages per key within two days.
    */
   nonce(): Uint8Array {
     if (this.#count > 0xffff_ffff) this.#redraw()
@@ -113,12 +111,12 @@ export class Keyring {
       return messageOf(er)
     }
     this.#keys = keys
-    // the count of messages starts anew with a new primary key
+    // a new primary key starts a new count of messages
     this.#redraw()
     return undefined
   }
 
-  /** Adds a key that decrypts. Having it already is no error. */
+  /** Adds a key for decryption. Adding it again is not an error. */
   install(key: Uint8Array): Refusal {
     if (!isKey(key)) return 'key size must be 16, 24 or 32 bytes'
     if (this.#keys.some(had => same(had, key))) return undefined
@@ -126,7 +124,7 @@ export class Keyring {
     return this.#replace([...this.#keys, Uint8Array.from(key)])
   }
 
-  /** Makes an installed key the one that encrypts. */
+  /** Makes an installed key the primary key. */
   use(key: Uint8Array): Refusal {
     const had = this.#keys.find(one => same(one, key))
     if (!had) return 'requested key is not in the keyring'
@@ -135,14 +133,14 @@ export class Keyring {
       : this.#replace([had, ...this.#keys.filter(one => one !== had)])
   }
 
-  /** Takes over the keys of another keyring, as read from the file again, and writes later changes where that one does. */
+  /** Replaces the keys by those of another keyring, and stores later changes where that one does. */
   adopt(other: Keyring): void {
     this.#keys = other.#keys
     this.#save = other.#save
     this.#redraw()
   }
 
-  /** Forgets a key; the primary one is refused. Not having it is no error. */
+  /** Removes a key. The primary key is refused. A missing key is not an error. */
   remove(key: Uint8Array): Refusal {
     if (same(key, this.primary)) return 'removing the primary key is not allowed'
     const rest = this.#keys.filter(one => !same(one, key))
@@ -151,9 +149,8 @@ export class Keyring {
 }
 
 /**
- * Writes a keyring file, mode 0600: a new file beside it, synced, then moved
- * over it, so that a crash leaves the old one or the new one. With `owner` the
- * new file belongs to that account, which only root can do.
+ * Writes a keyring file with mode 0600. A new file is written beside the old one, synced and renamed, so that a
+ * crash leaves either the old or the new one. `owner` is the account that will own the file; only root can set it.
  */
 export const writeKeyringFile = (
   file: string,
@@ -203,9 +200,8 @@ const keysIn = (file: string, text: string): Uint8Array[] => {
 }
 
 /**
- * The keyring in a file; changes are written back to it. Throws EDATA when
- * the file is missing, malformed, no plain file, or open to others than its
- * owner: a key that others can read is no key.
+ * Reads the keyring from a file; changes are written back to it. Throws EDATA if the file is missing, malformed, not
+ * a regular file, or readable by others than its owner.
  */
 export const loadKeyring = (file: string): Keyring => {
   let text: string

@@ -1,6 +1,6 @@
 /**
- * The parts of one member and how they are joined: who calls whom is said
- * here, once. The parts know each other only through what they are given.
+ * Creates the parts of one member and connects them. This is the only place that shows which part calls which; each
+ * part only sees the callbacks that it receives here.
  */
 import type { CoreOptions, Effect } from './core-options.ts'
 import type { MemberEvent } from './rider.ts'
@@ -25,11 +25,13 @@ import type { Endpoint } from './wire/address.ts'
 import { readAck } from './wire/messages.ts'
 import { TYPE } from './wire/types.ts'
 
-/** Protocol versions we announce, as serf 0.8 does: memberlist 1 to 5, speaking 2; Serf 2 to 5, speaking 5. */
+/**
+ * Protocol versions that we announce, the same as serf 0.8: memberlist 1 to 5, speaking 2; Serf 2 to 5, speaking 5.
+ */
 const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
-/** Members held by default: the ring is meant for 10,000, the rest is for names that changed. */
+/** Default limit of members: 10,000 for the ring, and as many for old names of renamed nodes. */
 const MEMBERS_MOST = 20_000
-/** Serf asks this when two nodes go by one name: where each member knows it. */
+/** Serf's query when two nodes use one name: it asks every member for the address it knows. */
 const CONFLICT_QUERY = '_serf_conflict'
 
 export type Parts = {
@@ -46,13 +48,13 @@ export type Parts = {
   readonly health: Health
 }
 
-/** Where the parts put what is to be done: by the driver, or later by the core. */
+/** Collects what the driver must do, and work that the core does later. */
 export type Out = {
   readonly effect: (effect: Effect) => void
   readonly work: (job: Job) => void
 }
 
-/** All parts of a member, joined. */
+/** All parts of a member, connected. */
 export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
   const nodes = options.nodes ?? new Nodes()
   const meta = writeTags(options.tags) ?? new Uint8Array(0)

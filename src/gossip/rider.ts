@@ -1,8 +1,7 @@
 /**
- * The seam inside the gossip: membership (swim, serf) carries bytes, the
- * records layer gives them meaning. The records implement `Rider`, the
- * membership core calls it. All of it is synchronous and pure: time comes in
- * as `now` (milliseconds, monotonic), and what is to be sent comes back.
+ * The interface between membership (swim, serf) and the records. Membership transports bytes; the records give them
+ * meaning. The records implement `Rider` and the membership core calls it. All calls are synchronous and pure: time
+ * is passed in as `now` (milliseconds, monotonic), and what must be sent is returned.
  */
 
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left'
@@ -14,7 +13,7 @@ export type Member = {
   readonly state: MemberState
   readonly incarnation: number
   readonly tags: Readonly<Record<string, string>>
-  /** Whether its tags announce that it speaks our records. */
+  /** Whether its tags announce that it understands our records. */
   readonly capable: boolean
 }
 
@@ -23,10 +22,10 @@ export type MemberEvent = {
   readonly member: Member
 }
 
-/** Something the records want sent to a capable member. */
+/** A message of the records for a capable member. */
 export type RiderSend =
   | { readonly via: 'packet'; readonly to: string; readonly body: Uint8Array }
-  /** A request on a TCP stream of its own; the response body comes back to `onStreamResponse`. */
+  /** A request on its own TCP stream; the response is passed to `onStreamResponse`. */
   | {
       readonly via: 'stream'
       readonly to: string
@@ -35,17 +34,29 @@ export type RiderSend =
     }
 
 export interface Rider {
-  /** Bytes to add to each ping and ack between capable peers (the root digest, 18 bytes at most); empty for none. */
+  /**
+   * Bytes that are added to each ping and ack between capable members: the root digest, at most 18 bytes. Empty for
+   * none.
+   */
   digest(now: number): Uint8Array
-  /** A capable peer's digest, seen on its ping or ack. */
+  /** The digest that came with a capable member's ping or ack. */
   onDigest(from: string, digest: Uint8Array, now: number): void
-  /** A records message (a memberlist user message whose first byte is 0x80 or above) came in a packet. Never throws. */
+  /**
+   * A records message arrived in a packet: a memberlist user message whose first byte is 0x80 or above. Never
+   * throws.
+   */
   onPacket(from: string, body: Uint8Array, now: number): void
-  /** A records request came on a stream; the response body, or undefined to close without one. Never throws. */
+  /**
+   * A records request arrived on a stream. Returns the response, or undefined to close the stream without one. Never
+   * throws.
+   */
   onStreamRequest(from: string, body: Uint8Array, now: number): Uint8Array | undefined
-  /** The response to a stream request, or undefined when it failed. Never throws. */
+  /** The response to a stream request, or undefined if the request failed. Never throws. */
   onStreamResponse(from: string, token: number, body: Uint8Array | undefined, now: number): void
   onMember(event: MemberEvent, now: number): void
-  /** Called at least once a tick and after each input: what to send now, and when to be called again at the latest. */
+  /**
+   * Called at least once a tick and after each input. Returns what to send now, and the longest wait before the next
+   * call.
+   */
   poll(now: number): { readonly sends: readonly RiderSend[]; readonly nextMs: number }
 }

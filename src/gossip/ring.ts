@@ -1,7 +1,6 @@
 /**
- * One member of the ring over a real body: binds, keeps the timer, carries
- * out what the core wants, and keeps the incarnation on disk. The whole
- * protocol is in core.ts; nothing is decided here.
+ * One member of the ring on a real network. It binds the sockets, keeps the timer, does what the core asks for, and
+ * stores the incarnation on disk. The protocol itself is in core.ts.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fail, messageOf } from '../base/error.ts'
@@ -19,11 +18,11 @@ export type RingOptions = {
   /** This node's name, unique in the ring, at most 128 octets. */
   readonly name: string
   readonly bind: Endpoint
-  /** Where others reach us, when that is not where we are bound. */
+  /** The address at which others reach us, if it differs from the bound one. */
   readonly advertise?: Endpoint
-  /** The address at which others reach us when we are bound to all of them; '' while there is none. */
+  /** The address at which others reach us when we are bound to the wildcard address; '' while there is none. */
   readonly ownAddress?: () => string
-  /** role, version and what else others should see; the capability is added when there is a rider. */
+  /** Role, version and other data that members see. The capability is added when there is a rider. */
   readonly tags: Tags
   readonly seeds: readonly Endpoint[]
   /** Undefined only together with `insecure`. */
@@ -38,16 +37,16 @@ export type RingOptions = {
   /** Milliseconds since 1970. */
   readonly wallClock: () => number
   readonly log: Log
-  /** Keeps the incarnation over restarts, should the wall clock go back. */
+  /** Stores the incarnation, so that it also grows when the wall clock is set back. */
   readonly stateFile?: string
 }
 
-/** The ring in numbers. */
+/** Numbers for status and metrics. */
 export type RingStatus = {
   readonly name: string
   readonly at: Endpoint
   readonly encrypted: boolean
-  /** Whether anybody was ever found. */
+  /** Whether any other member was ever found. */
   readonly joined: boolean
   readonly members: {
     readonly alive: number
@@ -55,7 +54,7 @@ export type RingStatus = {
     readonly dead: number
     readonly left: number
   }
-  /** 0 is well, 7 is ill. */
+  /** 0 is healthy, 7 is the worst. */
   readonly health: number
   readonly queued: number
   readonly streams: number
@@ -66,16 +65,19 @@ export type RingStatus = {
 }
 
 export interface Ring {
-  /** Binds and begins looking for others. Rejects with EBIND, or ESTATE while this host has no address; may be tried again. */
+  /**
+   * Binds and begins to look for other members. Rejects with EBIND, or with ESTATE while this host has no address;
+   * may be called again.
+   */
   start(): Promise<Endpoint>
-  /** Says goodbye to the ring: at most about 3 s. Then `close`. */
+  /** Says goodbye to the ring, which takes at most about 3 s. Call `close` afterwards. */
   leave(): Promise<void>
-  /** Stops without a word. */
+  /** Stops without a goodbye. */
   close(): Promise<void>
   members(): Member[]
-  /** Joins through these too; how many answered. */
+  /** Joins through further addresses; resolves to how many answered. */
   join(addresses: readonly Endpoint[]): Promise<number>
-  /** Takes a failed member for left, everywhere; with `prune` it is forgotten. */
+  /** Marks a failed member as left, in the whole ring; with `prune` it is forgotten. */
   forceLeave(name: string, prune?: boolean): void
   readonly keys: {
     list(): Promise<KeyResult>
@@ -88,15 +90,15 @@ export interface Ring {
   /** False if the tags take more than 512 octets. */
   setTags(tags: Tags): boolean
   stats(): RingStatus
-  /** Asks the rider for what it wants sent now, not at the next tick: it has news of its own. */
+  /** Asks the rider at once for what to send, because the rider has something new. */
   nudge(): void
-  /** Events of the ring; the returned function ends it. */
+  /** Calls the listener for events of the ring; the returned function unsubscribes it. */
   onEvent(listener: (event: RingEvent) => void): () => void
 }
 
-/** Longest name of a node, octets: Serf's limit, and packets of records leave room for it. */
+/** Limit of a node's name in octets: Serf's limit. Packets of records leave room for it. */
 const NAME_MOST = 128
-/** The timer never waits longer than this; asking the core once more costs nothing. */
+/** The timer never waits longer than this. An extra call of the core is cheap. */
 const LONGEST_TIMER_MS = 1_000
 
 const stateIn = (file: string, log: Log): number => {
@@ -113,7 +115,7 @@ const stateIn = (file: string, log: Log): number => {
   }
 }
 
-/** A ring member; nothing happens before `start`. Throws ECONFIG on options that cannot be used. */
+/** Creates a member of the ring; it does nothing before `start`. Throws ECONFIG if the options are invalid. */
 export const createRing = (options: RingOptions): Ring => new OneRing(options)
 
 class OneRing implements Ring {
@@ -175,7 +177,9 @@ class OneRing implements Ring {
     return bound
   }
 
-  /** Where others reach us. Throws ECONFIG if nobody said, and ESTATE while this host is nowhere. */
+  /**
+   * The address at which others reach us. Throws ECONFIG if none is configured, and ESTATE while this host has none.
+   */
   #reachedAt(): string {
     const { advertise, bind, ownAddress } = this.#options
     const said = (advertise ?? bind).address
@@ -187,7 +191,7 @@ class OneRing implements Ring {
     return own
   }
 
-  // the driver
+  // driver
 
   #input(act: (core: RingCore) => void): void {
     if (!this.#core || this.#closed) return
@@ -195,10 +199,10 @@ class OneRing implements Ring {
     this.#settle()
   }
 
-  /** Carries out what the core wants, then sets the timer. */
+  /** Does what the core asks for, then sets the timer. */
   #settle(): void {
     const core = this.#core
-    // a body that calls back at once would have us here twice
+    // without this check, a network that calls back at once would enter this function again
     if (!core || this.#settling) return
     this.#settling = true
     for (let effects = core.take(); effects.length > 0; effects = core.take()) {
@@ -227,14 +231,14 @@ class OneRing implements Ring {
     const { now } = this.#options
     const wait = at - now()
     if (wait <= 0) {
-      // let packets in between two slices of work
+      // receive packets between two slices of work
       this.#immediate ??= setImmediate(() => {
         this.#immediate = undefined
         this.#input(core => core.tick(now()))
       })
       return
     }
-    // one that fires too early does no harm, and packets come more often than timers change
+    // a timer that fires too early is harmless, and resetting it for every packet would be expensive
     if (this.#timer && this.#timerAt <= at) return
     clearTimeout(this.#timer)
     this.#timerAt = at
@@ -251,7 +255,7 @@ class OneRing implements Ring {
     for (const listener of this.#listeners) listener(event)
   }
 
-  // the incarnation on disk
+  // incarnation on disk
 
   #keep(incarnation: number): void {
     this.#incarnation = incarnation
@@ -271,7 +275,7 @@ class OneRing implements Ring {
     }
   }
 
-  // what others may ask
+  // public operations
 
   async leave(): Promise<void> {
     const core = this.#core
@@ -324,7 +328,7 @@ class OneRing implements Ring {
     })
   }
 
-  /** Gives the core a command and carries out what follows; false if the ring does not run. */
+  /** Passes a command to the core, then does what it asks for; false if the ring is not running. */
   #command(run: (core: RingCore) => boolean): boolean {
     if (!this.#core || this.#closed) return false
     const done = run(this.#core)

@@ -1,7 +1,6 @@
 /**
- * The gossip as the daemon has it: a ring over real sockets, the records that
- * ride on it, and both on disk, so that a restarted node is known again and
- * serves what it knew before the first peer answers.
+ * The gossip of the daemon: a ring on real sockets and the records that it transports. Both are stored on disk, so
+ * that a restarted node keeps its identity, and answers from its stored records before the first peer replies.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
@@ -16,7 +15,7 @@ import { type Cap, defaultLimits, type Key, type Limits } from './records/types.
 import type { Member } from './rider.ts'
 import { createRing, type Ring, type RingStatus } from './ring.ts'
 
-/** As the configuration says it. */
+/** The settings from the configuration. */
 export type GossipConfig = {
   readonly bind: Endpoint
   readonly advertise: Endpoint | undefined
@@ -29,7 +28,7 @@ export type GossipConfig = {
 
 export type GossipOptions = {
   readonly config: GossipConfig
-  /** This host's address now, for a `bind` to all of them; '' while there is none. */
+  /** This host's current address, for a `bind` to the wildcard address; '' while there is none. */
   readonly ownAddress?: () => string
   readonly node: string
   readonly version: string
@@ -39,16 +38,16 @@ export type GossipOptions = {
   readonly random: () => number
   /** Milliseconds since 1970. */
   readonly wallClock: () => number
-  /** Whether an owner may fill a key. */
+  /** Whether an owner may publish a key. */
   readonly allow: (key: Key) => boolean
   readonly limits?: Partial<Limits>
 }
 
-/** How often the records are written; a crash loses at most this much of what is only a help. */
+/** How often the records are saved. A crash loses at most the changes of this time, and peers send them again. */
 const SAVE_MS = 60_000
-/** How often it is looked whether the first exchange has happened. */
+/** How often to check whether the first exchange is complete. */
 const SYNC_LOOK_MS = 100
-/** Refused records are told of at most this often, ours and others' apart; the metrics have every one. */
+/** Refused records are logged at most this often, separately for ours and others'. The metrics count all of them. */
 const REFUSED_MS = 60_000
 
 export class Gossip {
@@ -63,12 +62,12 @@ export class Gossip {
   #waking: NodeJS.Immediate | undefined
   #saving: Promise<void> | undefined
   #synced: (() => void) | undefined
-  /** When it was last said in the log that records were refused: ours, others'. */
+  /** When the log last mentioned refused records: ours, and others'. */
   readonly #toldRefused = { ours: -Infinity, others: -Infinity }
-  /** Resolves at the first exchange, or when there is nobody to wait for. */
+  /** Resolves after the first exchange, or when there is no peer to wait for. */
   readonly synced: Promise<void>
 
-  /** Nothing is bound before `start`. Throws ECONFIG or EDATA when the keyring cannot be used. */
+  /** Binds nothing before `start`. Throws ECONFIG or EDATA if the keyring is unusable. */
   constructor(options: GossipOptions) {
     const { config, ownAddress, node, version, log, now, random, wallClock, allow, limits } =
       options
@@ -110,7 +109,7 @@ export class Gossip {
     this.synced = new Promise(resolve => (this.#synced = resolve))
   }
 
-  /** Binds and begins looking for the others. Rejects as the ring's does; may be tried again. */
+  /** Binds and begins to look for other members. Rejects as Ring.start does; may be called again. */
   async start(): Promise<void> {
     this.#look()
     const at = await this.ring.start()
@@ -125,17 +124,20 @@ export class Gossip {
     this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
   }
 
-  /** Looks until we are in step, or have waited long enough for others; also where the ring cannot begin. */
+  /**
+   * Checks repeatedly whether the records are synced or have waited long enough. Also runs while the ring fails to
+   * start.
+   */
   #look(): void {
     if (this.#looking) return
     const { log, now } = this.#options
     this.#looking = setInterval(() => {
-      // Otherwise the ring tells the records how late it is.
+      // Once the ring runs, it polls the records itself.
       if (!this.#begun) this.records.poll(now())
       if (!this.records.synced) return
       clearInterval(this.#looking)
       this.#synced?.()
-      // Our epoch of this life should outlive a crash.
+      // Stores our new epoch at once, so that it survives a crash.
       void this.#save()
       log.info('gossip is in step', {
         members: this.ring.stats().members.alive,
@@ -145,21 +147,21 @@ export class Gossip {
     this.#timers.push(this.#looking)
   }
 
-  /** Set one of our keys and send it soon; false if it can be no entry. */
+  /** Sets one of our keys; it is sent soon. False if the entry is invalid. */
   publish(key: Key, value: Uint8Array): boolean {
-    const taken = this.records.publish(key, value)
+    const accepted = this.records.publish(key, value)
     this.ring.nudge()
-    return taken
+    return accepted
   }
 
-  /** Take one of our keys back. */
+  /** Removes one of our keys. */
   withdraw(key: Key): boolean {
     const had = this.records.withdraw(key)
     this.ring.nudge()
     return had
   }
 
-  /** Goes over to the keys that are in this file now. Throws EDATA as loadKeyring does; the keys in use then stay. */
+  /** Replaces the keys by those in the file. Throws EDATA as loadKeyring does; the old keys then stay. */
   readKeyring(file: string): void {
     const read = loadKeyring(file)
     this.#keyring?.adopt(read)
@@ -178,7 +180,7 @@ export class Gossip {
     return this.ring.stats()
   }
 
-  /** Says goodbye, so that the others do not take us for failed, and keeps what is known. */
+  /** Says goodbye, so that other members do not treat us as failed, and saves the records. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     clearImmediate(this.#waking)
@@ -214,7 +216,7 @@ export class Gossip {
       })
   }
 
-  /** What we publish goes out when its batch is due, not when the ring next has something to do. */
+  /** Sends what we publish when its batch is due, without waiting for the ring's next timer. */
   #wake(): void {
     this.#waking ??= setImmediate(() => {
       this.#waking = undefined
@@ -222,13 +224,13 @@ export class Gossip {
     })
   }
 
-  /** Writes the records piece by piece, so that no turn makes more than one: at 50,000 entries all at once took 40 ms. */
+  /** Saves the records piece by piece, so that each turn of the event loop is short. */
   #save(): Promise<void> {
     this.#saving ??= this.#write().finally(() => (this.#saving = undefined))
     return this.#saving
   }
 
-  /** Written beside and renamed: a crash leaves the old file or the new one. */
+  /** Written to a new file and renamed, so that a crash leaves either the old or the new file. */
   async #write(): Promise<void> {
     if (this.#file === '') return
     try {
@@ -245,7 +247,7 @@ export class Gossip {
     }
   }
 
-  /** The same at once, when nothing else is to be done any more. */
+  /** Saves everything in one turn; for shutdown. */
   #saveNow(): void {
     if (this.#file === '') return
     try {

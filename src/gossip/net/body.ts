@@ -1,47 +1,46 @@
 /**
- * What a member of the ring needs of a network: datagrams and byte streams
- * between endpoints. `udp-tcp.ts` is the real one, `memory.ts` one inside the
- * process; one test suite holds for both.
+ * The network interface of a ring member: datagrams and byte streams between endpoints. `udp-tcp.ts` implements it
+ * with sockets, `memory.ts` inside the process; one test suite covers both.
  */
 import type { Endpoint } from '../wire/address.ts'
 
 export type { Endpoint }
 
-/** What a body tells its member. Buffers may be reused after the call. */
+/** Callbacks of the network. Buffers may be reused after the call. */
 export type BodyEvents = {
   readonly packet: (bytes: Uint8Array, from: Endpoint) => void
-  /** Somebody opened a stream; `id` is negative and new. */
+  /** A peer opened a stream. `id` is negative and new. */
   readonly accepted: (id: number, from: Endpoint) => void
   readonly data: (id: number, bytes: Uint8Array) => void
-  /** The peer ended its side. */
+  /** The peer ended its side of the stream. */
   readonly ended: (id: number) => void
-  /** The stream could not be opened, broke, or was too slow. Said once; nothing follows. */
+  /** The stream failed to open, broke, or was too slow. This is the last callback for the stream. */
   readonly failed: (id: number) => void
 }
 
 /** Counts since start. */
 export type BodyStats = {
-  /** Datagrams the system did not take. */
+  /** Datagrams that the system refused to send. */
   sendFailed: number
-  /** Streams turned away because too many were open. */
+  /** Streams refused because too many were open. */
   turnedAway: number
 }
 
 export interface Body {
   /**
-   * Binds one UDP and one TCP socket to the same address and port (0: any
-   * port that is free for both). Rejects with EBIND.
+   * Binds one UDP and one TCP socket to the same address and port (0: any port that is free for both). Rejects with
+   * EBIND.
    */
   open(at: Endpoint, events: BodyEvents): Promise<Endpoint>
-  /** Sends a datagram. It may be lost, and nobody will say so. */
+  /** Sends a datagram. A lost datagram is not reported. */
   send(to: Endpoint, bytes: Uint8Array): void
-  /** Opens a stream under this id, positive, and writes. */
+  /** Opens a stream under this positive id and writes the bytes. */
   connect(id: number, to: Endpoint, bytes: Uint8Array): void
-  /** Writes and ends our side. An unknown id is ignored. */
+  /** Writes the bytes and ends our side. An unknown id is ignored. */
   end(id: number, bytes: Uint8Array): void
-  /** Drops a stream at once; nothing more is said of it. An unknown id is ignored. */
+  /** Closes a stream at once, without a callback. An unknown id is ignored. */
   drop(id: number): void
-  /** Drops everything and gives the port back. */
+  /** Closes everything and frees the port. */
   close(): Promise<void>
   readonly stats: BodyStats
 }

@@ -1,7 +1,6 @@
 /**
- * A network inside the process: bodies that reach each other by endpoint,
- * a turn of the event loop later, with links that can be cut. For tests; the
- * simulator has a network of its own with a virtual clock.
+ * A network inside the process, for tests: endpoints reach each other one turn of the event loop later, and links
+ * can be cut. The simulator has its own network with a virtual clock.
  */
 import { fail } from '../../base/error.ts'
 import { endpointKey } from '../wire/address.ts'
@@ -10,14 +9,14 @@ import type { Body, BodyEvents, BodyStats, Endpoint } from './body.ts'
 /** One end of a stream. */
 type End = { readonly body: MemoryBody; readonly id: number; peer: End | undefined }
 
-/** Where memory bodies meet. */
+/** Connects bodies with each other. */
 export class MemoryNetwork {
   #bodies = new Map<string, MemoryBody>()
   #port = 40_000
-  /** Says whether what `from` sends reaches `to`. Everything does, by default. */
+  /** Whether data from `from` reaches `to`. By default always. */
   passes: (from: Endpoint, to: Endpoint) => boolean = () => true
 
-  /** A body that is not bound yet. */
+  /** Creates a body that is not bound yet. */
   body(): MemoryBody {
     return new MemoryBody(this)
   }
@@ -36,7 +35,7 @@ export class MemoryNetwork {
     this.#bodies.delete(endpointKey(at))
   }
 
-  /** Used by bodies: the one at an endpoint, if the way to it is open. */
+  /** Used by bodies: the body at an endpoint, if the link to it is up. */
   reach(from: Endpoint, to: Endpoint): MemoryBody | undefined {
     return this.passes(from, to) ? this.#bodies.get(endpointKey(to)) : undefined
   }
@@ -84,7 +83,7 @@ export class MemoryBody implements Body {
     })
   }
 
-  /** Bytes came for an end of ours, if it is still there and the way is open. */
+  /** Delivers bytes to one end of a stream, if it is still open and the link is up. */
   #hear(end: End, bytes: Uint8Array, last: boolean): void {
     if (this.#ends.get(end.id) !== end) return
     if (end.peer && !this.#network.reach(end.peer.body.#at, this.#at)) return this.#fail(end)

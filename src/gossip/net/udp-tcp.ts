@@ -1,7 +1,6 @@
 /**
- * The real body: node:dgram and node:net on one port. Every stream has a
- * deadline from its first moment, so that a half-open one costs a descriptor
- * for seconds and no more, and there is a number of them that is not passed.
+ * The network with real sockets: node:dgram and node:net on one port. The number of streams is limited, and every
+ * stream has a deadline from its start, so that a half-open stream holds a descriptor only for seconds.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, connect, type Server, type Socket } from 'node:net'
@@ -9,14 +8,14 @@ import { fail, messageOf } from '../../base/error.ts'
 import { socketAddress } from '../wire/address.ts'
 import type { Body, BodyEvents, BodyStats, Endpoint } from './body.ts'
 
-/** A stream that is still there after this is dropped (a little over the machine's own 10 s). */
+/** A stream that is still open after this is dropped. Slightly longer than the core's own limit of 10 s. */
 const STREAM_MS = 12_000
-/** Inbound streams, over all, and from one address: a ring behind one address in tests still fits. */
+/** Limits of inbound streams: in total, and from one address. */
 const INBOUND_MOST = 96
 const INBOUND_PER_ADDRESS = 48
-/** UDP receive buffer asked for: a burst of news from 10,000 members while our loop is busy. */
+/** Size of the UDP receive buffer: a burst of news from 10,000 members while our event loop is busy. */
 const RECEIVE_BUFFER = 1024 * 1024
-/** Ports tried when any will do: one free for UDP may be taken for TCP. */
+/** Ports tried when any port will do: a port that is free for UDP may be in use for TCP. */
 const PORT_TRIES = 20
 
 export type UdpTcpOptions = {
@@ -35,7 +34,7 @@ export class UdpTcpBody implements Body {
   #inboundCount = 0
   #nextInbound = -1
   #six = false
-  /** The address we bind streams we open to, so that peers see us where we are. */
+  /** Local address of the streams that we open, so that peers see the address that they know. */
   #local: string | undefined
 
   constructor(options: UdpTcpOptions = {}) {
@@ -74,7 +73,7 @@ export class UdpTcpBody implements Body {
       server.once('error', reject)
       server.listen({ host: at.address, port: at.port, exclusive: true }, () => {
         server.off('error', reject)
-        // accept() errors (EMFILE) leave the server listening
+        // the server goes on listening after an error of accept() such as EMFILE
         server.on('error', () => this.stats.turnedAway++)
         resolve(server)
       })
@@ -85,7 +84,7 @@ export class UdpTcpBody implements Body {
     return new Promise((resolve, reject) => {
       const type = this.#six ? 'udp6' : 'udp4'
       const family = this.#six ? 6 : 4
-      // addresses are literals; dgram would ask the resolver, and take a turn of the loop, for each
+      // addresses are literals; dgram would call the resolver for each, which takes a turn of the event loop
       const lookup = (
         host: string,
         _: unknown,
@@ -107,7 +106,7 @@ export class UdpTcpBody implements Body {
     })
   }
 
-  /** An address as a socket of our family takes it; '' if it cannot. */
+  /** The address as a socket of our family accepts it; '' if it cannot. */
   #reachable(address: string): string {
     const six = address.includes(':')
     if (six === this.#six) return address
@@ -125,7 +124,7 @@ export class UdpTcpBody implements Body {
         if (er) this.stats.sendFailed++
       })
     } catch {
-      // an address or a port that no socket takes: it came from the wire
+      // the address comes from the wire, and can be one that no socket accepts
       this.stats.sendFailed++
     }
   }
@@ -202,7 +201,7 @@ export class UdpTcpBody implements Body {
   end(id: number, bytes: Uint8Array): void {
     const socket = this.#streams.get(id)
     if (!socket) return
-    // its deadline stays; what the peer still says is thrown away
+    // the deadline stays; further data from the peer is discarded
     this.#streams.delete(id)
     socket.resume()
     socket.once('end', () => socket.destroySoon())

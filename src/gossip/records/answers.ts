@@ -1,8 +1,7 @@
 /**
- * What we answer to a peer that compares itself with us: to its buckets our
- * owners in those that differ, to what it wants the deltas it lacks. The same
- * on packets and on streams but for the size; an answer that would take more
- * than 8 kB of packets is `large` and asked for again by stream.
+ * Answers a peer that compares its state with ours. Buckets are answered with our owners in the buckets that differ,
+ * a `want` with the deltas that the peer lacks. Packets and streams differ only in size limits: an answer of more
+ * than 8 kB in packets is replaced by `large`, and the peer asks again by stream.
  */
 import { writeDelta } from './delta.ts'
 import {
@@ -25,23 +24,26 @@ import type { Replica } from './replica.ts'
 
 export type Road = 'packet' | 'stream'
 
-/** Octets of packets one answer may take. */
+/** Limit of octets in packets for one answer. */
 const PACKET_ANSWER = 8_192
-/** Octets of deltas after which a stream's answer ends; what is left is asked for again. 1 ms to make, 1 to take. */
+/**
+ * Octets of deltas after which an answer on a stream ends; the peer asks for the rest. Takes about 1 ms to create
+ * and 1 ms to merge.
+ */
 const PAGE = 65_536
-/** One owner's whole state at its caps, with what the ops add to it. */
+/** The complete state of one owner with the largest allowed size, and its op headers. */
 export const WHOLE_MOST = 10 * 1024 * 1024
-/** Owners told of in one answer on a stream, about: 1 ms to list, 1 to compare. */
+/** Approximate limit of owners in one answer on a stream: about 1 ms to list and 1 ms to compare. */
 const LIST_MOST = 2_000
 /** Type, version, mask, tags and lengths. */
 const LIST_HEAD = 40
 
 export type Answer = Buffer[] | 'large'
 
-/** How long an owner has been gone, in ms, -1 if it is not; and whether it said good-bye. */
+/** How long an owner has been gone, in ms, -1 if it is not; and whether it said goodbye. */
 export type Gone = { readonly goneMs: number; readonly left: boolean }
 
-/** An owner as it is told of in lists. */
+/** An owner as an item of a list. */
 export const listed = ({ hash, epoch, version }: Owner, { goneMs, left }: Gone): Listed => ({
   hash,
   epoch,
@@ -52,7 +54,7 @@ export const listed = ({ hash, epoch, version }: Owner, { goneMs, left }: Gone):
 
 const inDigest = (owner: Owner): boolean => owner.version > 0 && !owner.quiet
 
-/** The message that says what we have in all buckets. */
+/** The message with all our buckets. */
 export const bucketsMessage = (replica: Replica): Buffer => {
   const w = new Writer()
   begin(w, BUCKETS)
@@ -89,7 +91,7 @@ export const answerBuckets = (options: {
   }
   for (const i of replica.digest.differing(hashes)) {
     const owners = replica.bucket(i).filter(inDigest)
-    // A bucket's owners go together, else the peer would take those in the other half for missing.
+    // All owners of a bucket are sent together, otherwise the peer would treat the others as missing.
     if (owners.length > room || messages.length * PACKET > PACKET_ANSWER) return 'large'
     if (road === 'stream' && list.length >= LIST_MOST) {
       close(true)
@@ -99,16 +101,16 @@ export const answerBuckets = (options: {
     mask[i >> 3] = (mask[i >> 3] as number) | (1 << (i & 7))
     for (const owner of owners) list.push(listed(owner, gone(owner)))
   }
-  // Sent even when nothing differs: it says so.
+  // Sent even if nothing differs, as the answer "no difference".
   close()
   return messages.some(message => road === 'packet' && message.length > PACKET) ? 'large' : messages
 }
 
-/** Whether a mask has a bucket. */
+/** Whether a mask contains a bucket. */
 export const masked = (mask: Buffer, bucket: number): boolean =>
   ((mask[bucket >> 3] as number) & (1 << (bucket & 7))) !== 0
 
-/** The message that asks for what these owners have above what is listed, and tells of owners gone. */
+/** The message that requests what these owners have above the listed versions, and reports owners that are gone. */
 export const wantMessage = (list: readonly Listed[], gone: readonly Listed[]): Buffer => {
   const w = new Writer(LIST_HEAD + (list.length + gone.length) * LIST_ITEM)
   begin(w, WANT)
@@ -117,7 +119,7 @@ export const wantMessage = (list: readonly Listed[], gone: readonly Listed[]): B
   return w.done()
 }
 
-/** The message that says: the answer to your message of type `asked` fits no packets. */
+/** The message that says that the answer to a message of type `asked` does not fit into packets. */
 export const largeMessage = (asked: number): Buffer => {
   const w = new Writer()
   begin(w, LARGE)
@@ -125,7 +127,7 @@ export const largeMessage = (asked: number): Buffer => {
   return w.done()
 }
 
-/** Deltas of owners above a version each (0: all of it); on a stream as many as make a page. */
+/** Deltas of owners above a version each (0: everything). On a stream, as many as fit into one page. */
 export const answerWant = (
   replica: Replica,
   wanted: Iterable<readonly [owner: Owner, from: number]>,

@@ -1,8 +1,7 @@
 /**
- * Owners of whom we know that something is missing, because a delta came that
- * did not join on or a notice announced one, and who has it. What a gap lacks
- * may only have been overtaken and gets a moment; a notice is complete in
- * itself and is acted on at once.
+ * Owners of which we know that updates are missing: a delta left a gap, or a notice announced one. Also remembers
+ * which peer has them. A gap may only be due to reordered packets, so it is requested after a delay; a notice is
+ * requested at once.
  */
 import { type Delta, NOTICE } from './delta.ts'
 import { ownerHash } from './hash.ts'
@@ -11,15 +10,15 @@ import type { Replica } from './replica.ts'
 
 const GAP_MS = 300
 const NOTICE_MS = 30
-/** Owners remembered; the digest finds the others. */
+/** Limit of owners remembered. The digest finds the others. */
 const MOST = 1_024
 
-/** A state an owner is known to have reached. */
+/** The state that an owner is known to have reached. */
 export type Target = { readonly epoch: number; readonly version: number }
 
 type Missing = Target & { readonly peer: string; readonly notice: boolean; readonly dueAt: number }
 
-/** What is to be asked for: of whom, when, and whether it will take a stream. */
+/** What to request: from which peer, when, and whether a stream is needed. */
 export type Due = {
   readonly peer: string
   readonly at: number
@@ -30,7 +29,7 @@ export type Due = {
 export class Behind {
   readonly #missing = new Map<number, Missing>()
 
-  /** A delta from `peer` did not join on to what we hold. */
+  /** A delta from `peer` left a gap. */
   add(delta: Delta, peer: string, now: number): void {
     const hash = ownerHash(delta.owner)
     const had = this.#missing.get(hash)
@@ -48,7 +47,7 @@ export class Behind {
     })
   }
 
-  /** What is missing still, and when it is to be asked for; undefined for nothing. */
+  /** What is still missing, and when to request it; undefined for nothing. */
   due(replica: Replica): Due | undefined {
     const wants = new Map<number, Target>()
     let first: Missing | undefined
@@ -64,7 +63,7 @@ export class Behind {
     return first && { peer: first.peer, at: first.dueAt, notice: first.notice, wants }
   }
 
-  /** It has been asked for; what is not answered the digest finds again. */
+  /** To be called after the request. If it is not answered, the digest finds the difference again. */
   clear(): void {
     this.#missing.clear()
   }

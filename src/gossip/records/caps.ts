@@ -1,30 +1,29 @@
 /**
- * What one owner may hold. The pieces of zones have a budget of their own: a
- * zone of a large cluster takes megabytes, and neither it nor the VIPs of
- * the node that publishes it may crowd the other out.
+ * Limits of what one owner may hold. Pieces of zones have a separate limit: a zone of a large cluster takes
+ * megabytes, and it must not displace the VIPs of the node that publishes it, nor the reverse.
  */
 import { type Cap, kindCode, type Limits } from './types.ts'
 
-/** What an owner holds, tombstones' keys included in the octets. */
+/** What an owner holds. The octets include the keys of tombstones. */
 export type Held = {
   /** Entries of all kinds. */
   count: number
   /** Octets of keys and values of all kinds. */
   bytes: number
-  /** Of those, what is of kind `zone`. */
+  /** The part of it of kind `zone`. */
   zoneCount: number
   zoneBytes: number
 }
 
-/** The octet of the kind that has the other budget. */
+/** The octet of the kind with the separate limit. */
 export const ZONE_KIND = kindCode('zone')
 
 /**
- * The cap that forbids an owner this much more, undefined if none does.
+ * The cap that forbids an owner this growth, undefined if none does.
  * @param kind the key's kind octet
  * @param entries 1 for a new entry, 0 for a new value of one
- * @param bytes octets more than before; one that shrinks is never refused
- * @param slack how often the octets may be had
+ * @param bytes additional octets; a shrinking value is never refused
+ * @param slack factor by which the octets may exceed the limit
  */
 export const capOf = (
   limits: Limits,

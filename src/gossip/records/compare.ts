@@ -1,6 +1,6 @@
 /**
- * What a peer's list of owners means for us: whom to ask it for, what to give
- * it, and which owners it should let go as we have.
+ * Compares a peer's list of owners with ours: which owners to request, which to send, and which the peer should drop
+ * because they are gone.
  */
 import { listed, masked } from './answers.ts'
 import { BUCKET_COUNT } from './digest.ts'
@@ -10,15 +10,15 @@ import type { Presence } from './presence.ts'
 import type { Replica } from './replica.ts'
 
 export type Comparison = {
-  /** Owners the peer has newer than we do. */
+  /** Owners that the peer has newer than we do. */
   readonly wants: readonly Listed[]
-  /** Owners it lacks, or has older, with the version it has; 0 gives all. */
+  /** Owners that it lacks, or has older, with its version; 0 sends everything. */
   readonly ahead: readonly (readonly [owner: Owner, from: number])[]
-  /** Owners it offers that are gone for longer than it knows. */
+  /** Owners in its list that have been gone for longer than it knows. */
   readonly gone: readonly Listed[]
 }
 
-/** Compare; what the peer knows of how long owners have been gone is taken over on the way. */
+/** Compares the lists. Also learns from the peer how long owners have been gone. */
 export const compare = (
   replica: Replica,
   presence: Presence,
@@ -44,7 +44,7 @@ export const compare = (
     }
     if (isGone(owner)) presence.learnGone(owner, item.goneMs, item.left, now)
     if (isNewer(owner, item.epoch, item.version)) {
-      // At a cap we would only refuse it again.
+      // An owner at its cap would only be refused again.
       if (owner.blockedUntil <= now) wants.push(item)
     } else if (owner.quiet) gone.push(listed(owner, presence.gone(owner, now)))
     else if (owner.epoch !== item.epoch || owner.version !== item.version)

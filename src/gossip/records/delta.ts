@@ -12,15 +12,18 @@ import { type Reader, type Writer, varintSize } from './octets.ts'
 import type { Owner } from './owner.ts'
 import { DELETED, type Table } from './table.ts'
 
-/** The owner's whole state up to `to`: what is not in it is gone. */
+/** The owner's complete state up to `to`: entries that are not in it are deleted. */
 export const WHOLE = 1
-/** No ops, because they fit no packet: says only that they exist and who has them. */
+/** Without ops, because they do not fit into a packet: only announces that they exist, and who has them. */
 export const NOTICE = 2
 
-/** An op's flag: the key is gone, and no value follows. */
+/** An op's flag: the key is deleted, and no value follows. */
 const OP_DELETED = 1
 
-/** Versions are 32 bits, epochs 48: seconds since 1970 at an owner's start, or one more than its last. */
+/**
+ * Versions have 32 bits, epochs 48. An epoch is the seconds since 1970 at the owner's start, or its previous epoch
+ * plus one.
+ */
 const MAX_VERSION = 2 ** 32 - 1
 export const MAX_EPOCH = 2 ** 48 - 1
 
@@ -31,14 +34,14 @@ export type Delta = {
   readonly to: number
   readonly gc: number
   readonly flags: number
-  /** How long ago its owner made it, as far as those who passed it on can tell, in ms. */
+  /** Age of the change in ms, as far as the peers that passed it on know. */
   readonly age: number
   /** Its ops begin at `at` of this reader's octets. */
   readonly ops: Reader
   readonly at: number
 }
 
-/** A cursor over a delta's ops; the fields are those of the op `next` stepped to. */
+/** Iterates over a delta's ops. The fields hold the current op. */
 export class Ops {
   readonly reader: Reader
   version: number
@@ -55,7 +58,7 @@ export class Ops {
     this.#next = delta.at
   }
 
-  /** Step to the next op; false at the end, and when the octets are no op (then `reader.ok` is false). */
+  /** Goes to the next op. False at the end, and when an op is malformed (then `reader.ok` is false). */
   next(): boolean {
     const r = this.reader
     r.at = this.#next
@@ -74,7 +77,7 @@ export class Ops {
   }
 }
 
-/** The delta in a field of a message, undefined if it is none; its ops are checked to the last octet. */
+/** Reads a delta in a field of a message and checks all its ops; undefined if it is malformed. */
 export const readDelta = (r: Reader, valueBytes: number): Delta | undefined => {
   const owner = r.text(r.u8())
   const epoch = r.varint()
@@ -133,7 +136,7 @@ const writeOp = (w: Writer, table: Table, e: number, step: number): void => {
   w.raw(table.slabs.slab(address), at, at + length)
 }
 
-/** First entry of an owner's list above a version, 0 if none. */
+/** First entry in an owner's list above a version, 0 if none. */
 const firstAbove = (table: Table, owner: Owner, version: number): number => {
   if (version <= 0) return owner.head
   let e = owner.tail
@@ -163,10 +166,9 @@ const writeHead = (
 }
 
 /**
- * Append to `w` what an owner changed in (from, to]; whole if `from` is 0 or
- * lies before its gc. At most about `limit` octets: returns the version it
- * got to, which is below `to` if it was cut, and 0 if nothing was written
- * because not even one op (or, if whole, not all of them) fits.
+ * Appends what an owner changed in (from, to] to `w`; the complete state if `from` is 0 or before its gc. Writes at
+ * most about `limit` octets. Returns the version it reached, which is below `to` if it was cut; 0 if nothing was
+ * written because not even one op fits (or not the complete state, if that is required).
  */
 export const writeDelta = (
   w: Writer,
@@ -210,6 +212,6 @@ export const writeDelta = (
   return reached
 }
 
-/** Append the news that an owner changed in (from, to], without the changes. */
+/** Appends a notice that an owner changed in (from, to], without the changes. */
 export const writeNotice = (w: Writer, owner: Owner, from: number, to: number, age: number): void =>
   writeHead(w, owner, from, to, NOTICE, age)

@@ -19,7 +19,7 @@ export type Root = {
   readonly entries: number
 }
 
-/** A root digest from its octets; undefined if it is none we know. */
+/** Reads a root digest; undefined if its format is unknown. */
 export const readRoot = (octets: Uint8Array): Root | undefined => {
   if (octets.length < 18 || octets[0] !== FORMAT) return undefined
   const b = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
@@ -38,7 +38,7 @@ export class Digest {
   high = 0
   low = 0
 
-  /** Put an owner's state in, or take it out: the same thing. */
+  /** Adds or removes an owner's state: both are the same operation. */
   toggle(hash: number, epoch: number, version: number): void {
     const bucket = bucketOf(hash)
     const high = stateHash(hash, epoch, version, 0)
@@ -60,7 +60,7 @@ export class Digest {
     return b
   }
 
-  /** The 1,024 octets of all buckets. */
+  /** All buckets as 1,024 octets. */
   buckets(): Buffer {
     const b = Buffer.allocUnsafe(BUCKET_COUNT * 8)
     for (let i = 0; i < BUCKET_COUNT; i++) {

@@ -10,14 +10,14 @@ import { VERSION } from './message.ts'
 
 const ENVELOPE = 0x9e
 const DEFLATED = 1
-/** Octets of an envelope, inflated: one owner's whole state at its caps, with room to spare. */
+/** Limit of an inflated envelope in octets: the largest allowed state of one owner, and some reserve. */
 export const MAX_ENVELOPE = 12 * 1024 * 1024
-/** Below this deflating saves nothing worth its time. */
+/** Below this size, deflating is not worth its time. */
 const SMALL = 512
-/** Above it, too: that much is pieces of zones, which are deflated already. */
+/** Above this size the content is mostly pieces of zones, which are deflated already. */
 const LARGE = 512 * 1024
 
-/** Messages as one envelope. */
+/** Packs messages into one envelope. */
 export const seal = (messages: readonly Uint8Array[]): Buffer => {
   const w = new Writer(messages.reduce((sum, message) => sum + message.length + 4, 16))
   for (const message of messages) {
@@ -25,16 +25,16 @@ export const seal = (messages: readonly Uint8Array[]): Buffer => {
     w.raw(message)
   }
   const plain = w.bytes.subarray(0, w.at)
-  // Level 1: 1 ms for a page of 128 kB, and already a third of its size.
+  // Level 1: a page of 128 kB takes 1 ms and shrinks to a third.
   const body =
     plain.length < SMALL || plain.length > LARGE ? plain : deflateRawSync(plain, { level: 1 })
   return Buffer.concat([Buffer.of(ENVELOPE, VERSION, body === plain ? 0 : DEFLATED), body])
 }
 
-/** Octets of a question, inflated: the list of all owners takes 400 kB. */
+/** Limit of an inflated question in octets: the list of all owners takes 400 kB. */
 export const MAX_QUESTION = 1_048_576
 
-/** The messages of an envelope; undefined if it is none, or inflates to more than `most` octets. */
+/** The messages in an envelope; undefined if it is malformed or inflates to more than `most` octets. */
 export const unseal = (octets: Uint8Array, most = MAX_ENVELOPE): Buffer[] | undefined => {
   const bytes = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
   if (bytes.length < 3 || bytes.length > most || bytes[0] !== ENVELOPE || bytes[1] !== VERSION)
@@ -44,7 +44,7 @@ export const unseal = (octets: Uint8Array, most = MAX_ENVELOPE): Buffer[] | unde
     try {
       body = inflateRawSync(body, { maxOutputLength: most })
     } catch {
-      return undefined // zlib says by throwing that these octets are not deflated, or too many
+      return undefined // zlib throws if the octets are not deflated, or are too many
     }
   }
   const r = new Reader(body)

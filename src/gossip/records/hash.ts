@@ -1,8 +1,7 @@
 /**
- * The two hashes of the records. `ownerHash` names an owner in lists (53 bits,
- * so that it is a plain number) and is the same on every node; `keyHash` only
- * spreads keys over our own table and is seeded, so that nobody can choose
- * names that collide in it.
+ * The two hash functions of the records. `ownerHash` identifies an owner in lists: 53 bits, so that it fits a
+ * number, and equal on every node. `keyHash` is for our own hash table; its seed is secret, so that no one can
+ * choose names that collide.
  */
 
 const final = (h: number): number => {
@@ -11,7 +10,7 @@ const final = (h: number): number => {
   return (h ^ (h >>> 16)) >>> 0
 }
 
-/** 53 bits of an owner's name. At 10,000 owners two agree once in 10^8 clusters. */
+/** 53 bits of an owner's name. With 10,000 owners, a collision happens in one of 10^8 clusters. */
 export const ownerHash = (name: string): number => {
   let a = 0x9e3779b1
   let b = 0x7feb352d
@@ -24,10 +23,10 @@ export const ownerHash = (name: string): number => {
   return (final(a ^ Math.imul(b, 3)) & 0x1fffff) * 0x100000000 + final(b + a)
 }
 
-/** One of 128 digest buckets. */
+/** The digest bucket of an owner hash, 0 to 127. */
 export const bucketOf = (hash: number): number => (hash % 0x100000000) & 127
 
-/** One half (salt 0 or 1) of what an owner at an epoch and version adds to the digest. */
+/** Half of the digest contribution of an owner at an epoch and version; salt 0 or 1 selects the half. */
 export const stateHash = (hash: number, epoch: number, version: number, salt: number): number => {
   let h = final((hash % 0x100000000) + salt * 0x3c6ef372)
   h = final(h ^ Math.floor(hash / 0x100000000) ^ Math.imul(salt, 0x27d4eb2f))

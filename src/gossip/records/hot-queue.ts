@@ -1,17 +1,14 @@
 /**
- * New deltas on their way out: to 6 random peers at once after a batching
- * window of 20 ms, then to 3 others every 200 ms until each was sent T times,
- * T being 2 to 3 times the digits of the ring's size. It has a byte budget of
- * its own, so that membership cannot starve it nor it membership; over the
- * budget the oldest are given up, and the digest repairs what they would have.
+ * Pushes new deltas to other nodes: to 6 random peers after a batching window of 20 ms, then to 3 others every 200
+ * ms, until each delta was sent T times; T is 2 to 3 times the number of digits of the ring's size. It has its own
+ * byte budget, so that membership and records cannot starve each other. Over the budget the oldest deltas are
+ * dropped, and the digest repairs the loss.
  *
- * What was sent often enough is kept for some seconds more: a peer whose
- * digest differs gets the latest news at once. At a quarter of datagrams lost
- * one update in eight misses some node of a thousand, and waiting for the
- * digest's own repair took that node up to 4.8 s.
+ * A delta that was sent often enough is kept for some seconds: a peer whose digest differs gets the latest ones at
+ * once, which is faster than a repair.
  *
- * An item says which versions of which owner, not their octets: those are
- * written when it is sent, so an item waiting grows no staler.
+ * An item stores the versions and the owner, not the encoded delta. It is encoded when it is sent, so a waiting item
+ * never becomes outdated.
  */
 import type { RiderSend } from '../rider.ts'
 import { writeDelta, writeNotice } from './delta.ts'
@@ -26,30 +23,29 @@ const EAGER_MS = 20
 const TICK_MS = 200
 const FANOUT = 3
 /**
- * Peers of the first sending, while the budget is there. What 3 each leave out
- * is one node in 16, which then waits for ticks; what 6 leave out is one in
- * 400. As the ticks then have less to do, an update costs the same: all of 30
- * nodes had it after 126 ms instead of 291, of 1,000 after 300 instead of 600.
+ * Peers of the first sending, while there is budget. After 3 peers each, one node in 16 is missed and must wait for
+ * ticks; after 6, one in 400. The total cost is equal, because fewer sends remain for the ticks.
  */
 const EAGER_FANOUT = 6
 /**
- * A small ring is treated as one of 1,000: with six sends of each of 30 nodes
- * one update in fifteen missed somebody, with twelve one in 5,000; and at a
- * quarter of datagrams lost among 100 nodes, one in 80 instead of one in nine.
+ * A small ring is treated like one of 1,000 nodes, because with fewer sends an update often misses a node,
+ * especially on a bad network.
  */
 const DIGITS_LEAST = 4
-/** Items waiting; beyond it the oldest go. */
+/** Limit of waiting items; beyond it the oldest are dropped. */
 const MAX_ITEMS = 1_024
-/** Items of one owner are joined into one while they stay below this size, so that order hardly matters. */
+/**
+ * Items of one owner are merged while the result stays below this size, so that the order of packets hardly matters.
+ */
 const JOIN_BYTES = 600
-/** Packets of one item, and packets to one peer in one tick. */
+/** Limits of packets for one item, and for one peer in one tick. */
 const MAX_PIECES = 2
 const TICK_PACKETS = 3
-/** Octets of a packet that are not its delta: type and version; with them a tag and a length. */
+/** Header octets: type and version of a packet; and those with the tag and length of a delta. */
 const HEAD = 2
 const FRAME = 6
 
-/** How long news is news, and how much of it is kept. */
+/** How long deltas are kept after they were sent, and how many octets of them. */
 const RECENT_MS = 5_000
 const MAX_RECENT = 32
 
@@ -103,7 +99,7 @@ export class HotQueue {
     return this.#offers.length > 0 ? 0 : Math.min(this.#freshAt, this.#tickAt)
   }
 
-  /** A peer lacks something, or has something: tell it our latest news. */
+  /** A peer's digest differs: send it our latest deltas. */
   offer(peer: string, now: number): void {
     this.#recent = this.#recent.filter(item => now - item.born < RECENT_MS).slice(-MAX_RECENT)
     if (this.#recent.length + this.#spread.length > 0 && !this.#offers.includes(peer))
@@ -168,11 +164,12 @@ export class HotQueue {
       this.#freshAt = Infinity
       const fresh = this.#fresh
       this.#fresh = []
-      // Newest first: when the budget ends, the oldest are what is left.
+      // Newest first: when the budget ends, the oldest items are dropped.
       const peers = this.#peers.some(this.#rich ? EAGER_FANOUT : FANOUT)
       this.#push(fresh.reverse(), now, sends, Infinity, peers)
       this.#spread.push(...fresh)
-      // At a random point of the first interval: ticks of all nodes in step would leave the last few waiting for all of it.
+      // Starts at a random moment of the first interval. If all nodes ticked at the same time, the last few nodes
+      // would wait for a whole interval.
       if (this.#tickAt === Infinity) this.#tickAt = now + this.#random() * TICK_MS
     }
     if (now >= this.#tickAt) {
@@ -187,13 +184,13 @@ export class HotQueue {
     if (this.#spread.length === 0) this.#tickAt = Infinity
   }
 
-  /** How often each item is to be sent. */
+  /** How often to send each item. */
   #wanted(): number {
     const digits = Math.max(DIGITS_LEAST, Math.ceil(Math.log10(this.#peers.count + 2)))
     return digits * (this.#rich ? 3 : 2)
   }
 
-  /** Whether there is budget to spare. */
+  /** Whether there is spare budget. */
   get #rich(): boolean {
     return this.#tokens > this.#rate / 2
   }
@@ -206,7 +203,7 @@ export class HotQueue {
     peers = this.#peers.some(FANOUT),
   ): void {
     if (peers.length === 0) {
-      // Nobody to tell; whoever joins asks for all of it.
+      // There is no peer; a node that joins later requests everything.
       for (const item of items) item.sends = Infinity
       return
     }
@@ -235,7 +232,7 @@ export class HotQueue {
     for (const item of done) item.sends = Infinity
   }
 
-  /** As many items as fit into `most` packets; `done` are those there is nothing left to say of. */
+  /** As many items as fit into `most` packets; `done` are those that no longer need to be sent. */
   #pack(items: readonly Item[], now: number, most: number): { packets: Packet[]; done: Item[] } {
     const packets: Packet[] = []
     const done: Item[] = []
@@ -265,7 +262,10 @@ export class HotQueue {
     return { packets, done }
   }
 
-  /** An item as deltas that fit a packet each; one too large for that is only announced, and fetched by stream. */
+  /**
+   * An item as deltas that fit into one packet each. A change too large for a packet is only announced; peers fetch
+   * it by stream.
+   */
   #pieces({ owner, from, to, born }: Item, now: number): Buffer[] {
     const pieces: Buffer[] = []
     for (let at = from; at < to;) {

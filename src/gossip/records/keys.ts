@@ -1,16 +1,15 @@
 /**
- * The distinct keys, packed: one row each, its octets (kind, then name) in
- * the slabs, the first entry that has it, and a mark when what it shows may
- * have changed. A key nobody has and nobody waits to hear of is forgotten.
+ * The distinct keys in packed form: one row per key with its octets (kind, then name) in the slabs, its first entry,
+ * and a flag for a changed view. A key without entries and without pending change is removed.
  */
 import { keyHash } from './hash.ts'
 import { grown, slotCount, unslot } from './rows.ts'
 import type { Slabs } from './slab.ts'
 
-/** Flag: on the list of keys that changed. */
+/** Flag: the key is in the list of changed keys. */
 const CHANGED = 1
-/** Of the list of changes so many may have been taken before its memory is given back. */
-const TAKEN_MOST = 65_536
+/** After this many changes were taken from the list, its memory is freed. */
+const REPORTED_MOST = 65_536
 
 export class Keys {
   readonly #slabs: Slabs
@@ -27,9 +26,9 @@ export class Keys {
   #free = 0
   #top = 1
   count = 0
-  /** Keys whose entries changed since they were last taken, first changed first. */
+  /** Keys whose entries have changed since the last takeChanges, in order. */
   #changed: number[] = []
-  #taken = 0
+  #reported = 0
 
   constructor(slabs: Slabs, seed: number, most: number) {
     this.#slabs = slabs
@@ -37,7 +36,7 @@ export class Keys {
     this.#most = most
   }
 
-  /** Rows are below this number; one whose `first` is 0 shows nothing. */
+  /** All row numbers are below this; a row whose `first` is 0 has no entries. */
   get rows(): number {
     return this.#top
   }
@@ -51,7 +50,7 @@ export class Keys {
     return k
   }
 
-  /** The row of a key, made if there is none. */
+  /** The row of a key; created if there is none. */
   intern(bytes: Uint8Array, at: number, length: number): number {
     const found = this.find(bytes, at, length)
     if (found !== 0) return found
@@ -74,7 +73,7 @@ export class Keys {
     return k
   }
 
-  /** Octet `i` of a key: 0 is its kind. */
+  /** Octet `i` of a key; octet 0 is its kind. */
   octet(k: number, i: number): number {
     const address = this.address[k] as number
     return this.#slabs.slab(address)[this.#slabs.offset(address) + i] as number
@@ -94,34 +93,34 @@ export class Keys {
     return Buffer.from(this.#slabs.slab(address).subarray(at, at + (this.length[k] as number)))
   }
 
-  /** Note that what is shown under a key may have changed. */
+  /** Marks a key as changed. */
   touch(k: number): void {
     if ((this.#flags[k] as number) & CHANGED) return
     this.#flags[k] = CHANGED
     this.#changed.push(k)
   }
 
-  /** How many keys have changed and were not taken yet. */
+  /** Number of changed keys that were not taken yet. */
   get changes(): number {
-    return this.#changed.length - this.#taken
+    return this.#changed.length - this.#reported
   }
 
-  /** Up to `most` changed keys, each once, through `take`; they are noted afresh if they change again. */
+  /** Passes up to `most` changed keys to `take`, each once; a key that changes again is listed again. */
   takeChanges(most: number, take: (k: number) => void): void {
-    const end = Math.min(this.#changed.length, this.#taken + most)
-    while (this.#taken < end) {
-      const k = this.#changed[this.#taken++] as number
+    const end = Math.min(this.#changed.length, this.#reported + most)
+    while (this.#reported < end) {
+      const k = this.#changed[this.#reported++] as number
       this.#flags[k] = 0
       take(k)
       this.release(k)
     }
-    if (this.#taken === this.#changed.length) this.#changed = []
-    else if (this.#taken > TAKEN_MOST) this.#changed.splice(0, this.#taken)
+    if (this.#reported === this.#changed.length) this.#changed = []
+    else if (this.#reported > REPORTED_MOST) this.#changed.splice(0, this.#reported)
     else return
-    this.#taken = 0
+    this.#reported = 0
   }
 
-  /** Forget a key that no entry has and nobody waits to hear of; nothing happens to others. */
+  /** Removes a key that has no entry and no pending change; other keys are kept. */
   release(k: number): void {
     if (this.first[k] !== 0 || ((this.#flags[k] as number) & CHANGED) !== 0) return
     this.#slabs.free(this.address[k] as number, this.length[k] as number)
@@ -150,7 +149,7 @@ export class Keys {
     this.#next = grown(this.#next, size)
     if (this.#slots.length >= size) return
     this.#slots = new Uint32Array(slotCount(size, this.#most))
-    // Rows grow only when none is free, so all below the newest are keys.
+    // New rows are added only when no row is free, so all rows below the newest are in use.
     for (let k = 1; k < this.#top - 1; k++) {
       const slot = (this.#hash[k] as number) & (this.#slots.length - 1)
       this.#next[k] = this.#slots[slot] as number

@@ -1,7 +1,6 @@
 /**
- * What a delta does to a replica. Merging is idempotent and needs no order: a
- * delta that is old does nothing, one that leaves a gap does nothing but say
- * so. An owner's newer epoch replaces its older one whole.
+ * Applies a delta to a replica. Merging is idempotent and order does not matter: an old delta is ignored, and one
+ * that leaves a gap is only reported. A newer epoch of an owner replaces the older one completely.
  */
 import { capOf, type Held, ZONE_KIND } from './caps.ts'
 import { type Delta, NOTICE, Ops, WHOLE } from './delta.ts'
@@ -11,10 +10,10 @@ import type { Replica, Work } from './replica.ts'
 import { DELETED, MARKED, type Table } from './table.ts'
 import type { Cap, Counts, Limits } from './types.ts'
 
-/** What became of a delta. gap: it is newer than what we hold, but does not join on to it. */
+/** The result of merging. gap: the delta is newer than what we hold, but does not continue it. */
 export type Verdict = 'applied' | 'old' | 'gap' | 'refused'
 
-/** How long an owner that met a cap is left alone, in ms: room does not come back in a second. */
+/** How long an owner that reached a cap is not requested again, in ms. */
 const BLOCK_MS = 30_000
 
 export class Merger {
@@ -24,7 +23,7 @@ export class Merger {
   readonly #counts: Counts
   readonly #onRefused: (owner: string, cap: Cap) => void
 
-  /** `onRefused` is told of an owner that met a cap, and is left alone for 30 s. */
+  /** `onRefused` is called for an owner that reached a cap and is now ignored for 30 s. */
   constructor(
     replica: Replica,
     limits: Limits,
@@ -38,7 +37,7 @@ export class Merger {
     this.#onRefused = onRefused
   }
 
-  /** Take a delta in, entry by entry. */
+  /** Merges a delta, entry by entry. */
   *merge(delta: Delta, now: number): Work<Verdict> {
     const owner = this.#admit(delta, now)
     if (typeof owner === 'string') return owner
@@ -55,11 +54,11 @@ export class Merger {
     return 'applied'
   }
 
-  /** Take the ops of a delta that joins on to what we hold; the cap that stopped us, if one did. */
+  /** Applies the ops of a delta that continues what we hold. Returns the cap that stopped it, if one did. */
   *#join(owner: Owner, delta: Delta, now: number): Work<Cap | undefined> {
     const ops = new Ops(delta)
     while (ops.next()) {
-      // Others may have moved the owner on since the last turn.
+      // The owner may have changed since the last turn.
       if (owner.epoch !== delta.epoch || owner.busy || this.#replica.byId(owner.id) !== owner)
         return undefined
       if (ops.version <= owner.version) continue
@@ -71,7 +70,7 @@ export class Merger {
     return undefined
   }
 
-  /** At a cap: take away now what the delta deletes further on. Whether that was anything. */
+  /** At a cap: applies the deletions that come later in the delta. Returns whether there were any. */
   *#makeRoom(owner: Owner, delta: Delta): Work<boolean> {
     let freed = false
     const ops = new Ops(delta)
@@ -106,9 +105,9 @@ export class Merger {
         this.#counts.refused.dropped++
         return 'refused'
       }
-      const made = this.#replica.ensure(delta.owner, now)
-      if (!made) this.#counts.refused['total-cap']++
-      return made ?? 'refused'
+      const created = this.#replica.ensure(delta.owner, now)
+      if (!created) this.#counts.refused['total-cap']++
+      return created ?? 'refused'
     }
     if (!isNewer(owner, delta.epoch, delta.to)) return 'old'
     if (owner.blockedUntil > now) return 'refused'
@@ -117,7 +116,7 @@ export class Merger {
     return whole || (delta.epoch === owner.epoch && delta.from <= owner.version) ? owner : 'gap'
   }
 
-  /** Put a whole state in the place of what we hold; each name shows its old or its new value meanwhile. */
+  /** Replaces an owner's state by a complete one. Meanwhile each name shows its old or its new value. */
   *#replace(owner: Owner, delta: Delta, now: number): Work<Verdict> {
     owner.busy = true
     const table = this.#table
@@ -147,16 +146,16 @@ export class Merger {
     owner.busy = false
     owner.gc = delta.gc
     this.#replica.shrink(owner)
-    // Cut short by a cap this is the state as of the last op taken, which is a state too.
+    // If a cap stopped it, the state is complete up to the last op applied.
     const version = Math.max(1, reached)
     this.#replica.advance(owner, delta.epoch, version, Math.min(owner.gc, version))
     return stuck ? this.#block(owner, stuck, now) : 'applied'
   }
 
   /**
-   * One op; the cap that forbids it, if one does. `held` and `leftovers` are what the caps are
-   * judged by. A delta may tell of a value that grew and only later of the one that shrank for
-   * it, so new values may make an owner twice as large; it keeps to its caps itself.
+   * Applies one op; returns the cap that forbids it, if one does. `held` and `leftovers` are what the caps are
+   * compared with. In a delta a value may grow before another one shrinks, so new values may temporarily double an
+   * owner's size.
    */
   #put(
     owner: Owner,
@@ -203,7 +202,7 @@ export class Merger {
   }
 }
 
-/** One entry more of a state that is put in the place of another. */
+/** Adds one entry to the size of the new state. */
 const grow = (held: Held, ops: Ops): void => {
   const octets = ops.keyLength + ops.valueLength
   held.count++

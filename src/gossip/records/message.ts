@@ -24,9 +24,12 @@ export const OWNERS = 0x92
 export const WANT = 0x93
 export const LARGE = 0x94
 
-/** A memberlist packet is 1,400 octets; encryption takes 29, compound framing and the user type a few. */
+/**
+ * Limit of a message in a packet. memberlist's packets have 1,400 octets; encryption takes 29, compound framing and
+ * the user type a few.
+ */
 export const PACKET = 1_300
-/** Items of one list: all owners there may be. */
+/** Limit of items in one list: the limit of owners. */
 const MAX_LIST = 16_384
 const MAX_DELTAS = 16_384
 
@@ -58,7 +61,7 @@ export type Message =
 
 export type OwnersMessage = Extract<Message, { type: typeof OWNERS }>
 
-/** A message, or why it is none. */
+/** A message, or why it was refused. */
 export type Parsed = Message | 'malformed' | 'version'
 
 const readList = (r: Reader): Listed[] | undefined => {
@@ -81,7 +84,7 @@ const readList = (r: Reader): Listed[] | undefined => {
   return r.ok ? list : undefined
 }
 
-/** A message from its octets. `valueBytes` bounds the values of its deltas. */
+/** Reads a message. `valueBytes` limits the values in its deltas. */
 export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
   const r = new Reader(bytes)
   const type = r.u8()
@@ -125,7 +128,7 @@ export const readMessage = (bytes: Uint8Array, valueBytes: number): Parsed => {
   }
 }
 
-/** Begin a message in `w`. */
+/** Begins a message in `w`. */
 export const begin = (w: Writer, type: number): void => {
   w.at = 0
   w.u8(type)
@@ -138,7 +141,10 @@ export const writeField = (w: Writer, tag: number, octets: Uint8Array): void => 
   w.raw(octets)
 }
 
-/** Append a field whose octets `write` appends; the length is put in after (3 octets kept for it). */
+/**
+ * Appends a field whose content `write` appends. Three octets are reserved for its length, which is filled in
+ * afterwards.
+ */
 export const writeNested = (w: Writer, tag: number, write: () => void): void => {
   w.u8(tag)
   const at = w.at
@@ -146,14 +152,14 @@ export const writeNested = (w: Writer, tag: number, write: () => void): void => 
   w.at += 3
   write()
   let length = w.at - at - 3
-  // A padded varint, so that nothing has to be moved: 21 bits are 2 MiB, more than any field.
+  // A padded varint, so that nothing must be moved. 21 bits allow 2 MiB, more than any field.
   for (let i = 0; i < 3; i++) {
     w.bytes[at + i] = (length & 0x7f) | (i < 2 ? 0x80 : 0)
     length >>>= 7
   }
 }
 
-/** Octets of one list item at the most: seven, a 48-bit and two 32-bit varints. */
+/** Largest size of one list item in octets: seven, a 48-bit and two 32-bit varints. */
 export const LIST_ITEM = 7 + 7 + 5 + 5
 
 export const writeListed = (w: Writer, item: Listed): void => {

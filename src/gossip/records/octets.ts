@@ -1,8 +1,7 @@
 /**
- * Reading and writing the octets of our own messages. The reader never runs
- * past its end and never throws: after a read that did not fit, `ok` is false
- * and everything it gives is 0 or empty, so that a decoder may read on and
- * look once. Numbers are LEB128 varints of at most 53 bits.
+ * Reads and writes the octets of our own messages. The reader never runs past its end and never throws: after a
+ * failed read, `ok` is false and every further read returns 0 or empty, so that a decoder checks once at the end.
+ * Numbers are LEB128 varints of at most 53 bits.
  */
 
 const MAX_SAFE = 2 ** 53
@@ -43,7 +42,7 @@ export class Reader {
     return n
   }
 
-  /** A 53-bit owner hash in seven octets. */
+  /** Reads a 53-bit owner hash of seven octets. */
   hash(): number {
     if (this.left < 7) return this.#overrun()
     const high = this.bytes.readUIntBE(this.at, 3)
@@ -65,7 +64,7 @@ export class Reader {
     return this.#overrun()
   }
 
-  /** Where the next `length` octets begin, stepping over them. */
+  /** Skips `length` octets; returns where they begin. */
   skip(length: number): number {
     if (length > this.left) return this.#overrun()
     const at = this.at
@@ -73,7 +72,7 @@ export class Reader {
     return at
   }
 
-  /** A reader over the next `length` octets, stepping over them. */
+  /** Skips `length` octets; returns a reader over them. */
   part(length: number): Reader {
     const at = this.skip(length)
     const part = new Reader(this.bytes, at, this.ok ? at + length : at)
@@ -87,7 +86,7 @@ export class Reader {
   }
 }
 
-/** How many octets `Writer.varint` takes for n. */
+/** Number of octets of n as a varint. */
 export const varintSize = (n: number): number => {
   let size = 1
   while (n >= 128) {
@@ -97,7 +96,7 @@ export const varintSize = (n: number): number => {
   return size
 }
 
-/** Octets appended to a buffer that grows. */
+/** Appends octets to a growing buffer. */
 export class Writer {
   bytes: Buffer
   at = 0
@@ -106,7 +105,7 @@ export class Writer {
     this.bytes = Buffer.allocUnsafe(size)
   }
 
-  /** Make room for `more` octets. */
+  /** Reserves room for `more` octets. */
   room(more: number): void {
     if (this.at + more <= this.bytes.length) return
     const grown = Buffer.allocUnsafe(Math.max(this.bytes.length * 2, this.at + more))
@@ -149,14 +148,14 @@ export class Writer {
     }
   }
 
-  /** A text with its length before it, cut at 255 octets. */
+  /** A text after its length; cut at 255 octets. */
   text(text: string): void {
     const octets = Buffer.from(text, 'utf8').subarray(0, 255)
     this.u8(octets.length)
     this.raw(octets)
   }
 
-  /** A copy of what was written. */
+  /** A copy of the written octets. */
   done(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.at))
   }

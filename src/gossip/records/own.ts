@@ -1,14 +1,12 @@
 /**
- * Our own namespace: the only one we write. Changes are gathered for 20 ms,
- * and for 100 ms when we spoke just before; then they get versions and go out
- * together.
+ * Our own namespace, the only one that this node writes. Changes are collected for 20 ms, or 100 ms after a recent
+ * batch; then they get versions and are sent together.
  *
- * After a restart our old entries are still known, here from disk or from
- * peers. They stay as they are until we publish: then a new epoch begins,
- * old entries of kinds not published yet are carried over into it, and are
- * withdrawn when their kind is published without them, or 30 s after the start.
+ * After a restart our old entries are still known, from disk or from peers. They stay unchanged until we publish.
+ * Then a new epoch begins, and old entries of kinds that we have not published yet are carried over into it. They
+ * are withdrawn when their kind is published without them, or 30 s after the start.
  *
- * What the caps keep out waits: whatever we change or withdraw may make room.
+ * Changes that a cap refuses wait until other changes make room.
  */
 import { capOf } from './caps.ts'
 import { MAX_EPOCH } from './delta.ts'
@@ -17,35 +15,35 @@ import type { Replica } from './replica.ts'
 import { DELETED, INHERITED } from './table.ts'
 import { type Cap, type Counts, type Key, keyOctets, type Limits } from './types.ts'
 
-/** One batch in this time, in ms, but the first of a quiet owner goes sooner: it is what people wait for. */
+/** Interval of batches in ms. The first batch after a quiet time is sent sooner. */
 const BATCH_MS = 100
 const FIRST_MS = 20
-/** How long entries of the life before are kept without being published again. */
+/** How long entries from before the restart are kept without being published again. */
 export const INHERIT_MS = 30_000
-/** Two nodes of one name would outbid each other for ever: this slows the war down to a murmur. */
+/** Two nodes with one name would outbid each other without end; this limits the rate. */
 const OUTBID_MS = 10_000
-/** Versions left before a new epoch is begun rather than running over 32 bits. */
+/** Above this version a new epoch begins, because versions have 32 bits. */
 const VERSION_RESERVE = 2 ** 32 - 2 ** 20
 
 type Options = {
   name: string
-  /** First epoch to use: seconds since 1970 at start, unless what we know of ourselves is higher. */
+  /** First epoch to use: seconds since 1970 at start, unless a higher one of ours is known. */
   epoch: number
   replica: Replica
   limits: Limits
   counts: Counts
   now: number
-  /** Something was put where nothing waited: `poll` is wanted sooner than it was. */
+  /** Called when the first change is put: `poll` must be called sooner than planned. */
   onPut: () => void
-  /** What we changed in (from, to] is ready to go out. */
+  /** Called when what we changed in (from, to] can be sent. */
   onBatch: (owner: Owner, from: number, to: number) => void
-  /** A cap keeps out what was put since it was last asked. */
+  /** Called when a cap refuses a change for the first time. */
   onRefused: (cap: Cap) => void
 }
 
-/** A change to one key; undefined withdraws. */
+/** A change to one key; an undefined value withdraws it. */
 type Change = { readonly octets: Buffer; readonly value: Uint8Array | undefined }
-/** One that a cap keeps out. */
+/** A change that a cap refuses. */
 type Refused = Change & { readonly cap: Cap }
 
 export class Own {
@@ -56,7 +54,7 @@ export class Own {
   readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
   readonly #onRefused: Options['onRefused']
-  /** By the key's octets as latin1. */
+  /** Keyed by the key's octets as latin1. */
   #pending = new Map<string, Change>()
   #waiting = new Map<string, Refused>()
   #dueAt = Infinity
@@ -80,12 +78,12 @@ export class Own {
     this.#settleAt = now + INHERIT_MS
   }
 
-  /** The epoch our next or present entries are published under. */
+  /** The epoch of our current or next entries. */
   get epoch(): number {
     return this.#epoch
   }
 
-  /** Whether this life's namespace exists; before that our old one is merged like anybody's. */
+  /** Whether the namespace of this process exists; before that our old one is merged like any other owner's. */
   get opened(): boolean {
     return this.#opened
   }
@@ -94,12 +92,12 @@ export class Own {
     return this.#dueAt
   }
 
-  /** Records of ours that the caps keep out: nobody sees them. */
+  /** Our records that the caps refuse, and that therefore no node sees. */
   get waiting(): number {
     return this.#waiting.size
   }
 
-  /** Set a key, or with undefined withdraw it; false if it can be neither. */
+  /** Sets a key, or withdraws it if the value is undefined; false if either is impossible. */
   put(key: Key, value: Uint8Array | undefined, now: number): boolean {
     const octets = keyOctets(key)
     if (!octets || (value && value.length > this.#limits.valueBytes)) {
@@ -117,7 +115,7 @@ export class Own {
     if (now >= this.#dueAt) this.#flush(now)
     if (now < this.#settleAt) return
     const owner = this.#replica.owners.get(this.#name)
-    // Our last life may yet be heard of.
+    // Entries from before the restart may still arrive from peers.
     if (!owner || owner.version === 0 || owner.busy) return
     this.#settleAt = Infinity
     const from = this.#open(owner)
@@ -133,10 +131,11 @@ export class Own {
     this.#sentAt = now
     const pending = this.#pending
     this.#pending = new Map()
-    // Nothing said before and nothing to say: our last life may yet be heard of, and is then merged like anybody's.
+    // With nothing to publish, entries from before the restart may still arrive, and are merged like any other
+    // owner's.
     if (owner.version === 0 && [...pending.values()].every(({ value }) => !value)) return
     const from = this.#open(owner)
-    // Withdrawals first, for they make room; then what waited for it.
+    // Withdrawals come first because they make room; then the changes that waited.
     const wanted = new Map<string, Change>(this.#waiting)
     const fresh = new Set<number>()
     for (const [id, change] of pending) {
@@ -150,21 +149,21 @@ export class Own {
       if (!this.#kinds.has(kind)) fresh.add(kind)
     }
     this.#writeAll(owner, wanted, now)
-    // One that grew may have met a cap before another shrank.
+    // An entry that grew may have reached a cap before another one shrank.
     if (this.#waiting.size > 0) this.#writeAll(owner, this.#waiting, now)
     for (const kind of fresh) {
       this.#kinds.add(kind)
       this.#withdrawInherited(owner, kind, now)
     }
-    // The room may have been taken by what the life before left.
+    // Entries from before the restart may have taken the room.
     if (fresh.size > 0) this.#writeAll(owner, this.#waiting, now)
     this.#tellRefused(pending.keys())
-    // Even if no entry was let in by the caps, this life's state replaces the last one's.
+    // Even if the caps refuse every entry, this process's state replaces the old one.
     if (owner.version === 0) this.#next(owner)
     this.#send(owner, from)
   }
 
-  /** Begin this life's epoch if it has not begun; the version what follows comes after. */
+  /** Begins this process's epoch if necessary; returns the last version in use. */
   #open(owner: Owner): number {
     if (this.#opened && owner.version < VERSION_RESERVE) return owner.version
     this.#opened = true
@@ -174,7 +173,7 @@ export class Own {
     return 0
   }
 
-  /** Write what the caps let in; the rest waits. */
+  /** Writes what the caps allow; the rest waits. */
   #writeAll(owner: Owner, wanted: ReadonlyMap<string, Change>, now: number): void {
     const waiting = new Map<string, Refused>()
     for (const [id, { octets, value }] of wanted) {
@@ -184,7 +183,7 @@ export class Own {
     this.#waiting = waiting
   }
 
-  /** Say which caps keep out something of these keys. */
+  /** Reports which caps refuse any of these keys. */
   #tellRefused(ids: Iterable<string>): void {
     const refused: Record<Cap, number> = { 'owner-cap': 0, 'zone-cap': 0, 'total-cap': 0 }
     for (const id of ids) {
@@ -198,7 +197,7 @@ export class Own {
     }
   }
 
-  /** Write one key; the cap that forbids it, if one does. */
+  /** Writes one key; returns the cap that forbids it, if one does. */
   #write(
     owner: Owner,
     octets: Buffer,
@@ -243,7 +242,7 @@ export class Own {
     return owner.version
   }
 
-  /** Withdraw what the life before left, of one kind or of all. */
+  /** Withdraws entries from before the restart, of one kind or of all. */
   #withdrawInherited(owner: Owner, kind: number | undefined, now: number): void {
     const { table } = this.#replica
     const old: Buffer[] = []
@@ -261,9 +260,8 @@ export class Own {
   }
 
   /**
-   * Somebody has more of our namespace than we wrote: our own last life with
-   * a clock ahead of ours, a disk restored from a copy, or a forger. Whatever
-   * it is, what we publish now must win, so we go past it.
+   * A peer has more of our namespace than we wrote: from our earlier process with a faster clock, from a restored
+   * disk, or forged. Our own entries must win, so we continue above that version.
    */
   outbid(epoch: number, version: number, now: number): void {
     const owner = this.#replica.owners.get(this.#name)

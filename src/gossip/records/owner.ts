@@ -1,15 +1,14 @@
 /**
- * One owner as we hold it: where its state stands (epoch, version, gc), the
- * ends of its list in the table, and what membership says of it.
+ * One owner's state in a replica: its epoch, version and gc, the ends of its list in the table, and its membership
+ * state.
  *
- * The invariant of the whole protocol is about these three numbers: we hold,
- * for every key of this owner, the newest value it gave up to `version` of
- * `epoch` or one it replaced later; and every deletion after `gc`.
+ * The invariant of the protocol: for every key of this owner we hold the newest value up to `version` of `epoch`, or
+ * a later one, and every deletion after `gc`.
  */
 import { ownerHash } from './hash.ts'
 import type { Chain } from './table.ts'
 
-/** unknown: not in the member list (from disk, or its records came first). */
+/** unknown: not in the member list (loaded from disk, or its records arrived first). */
 export type Presence = 'unknown' | 'alive' | 'suspect' | 'dead' | 'left'
 
 export type Owner = Chain & {
@@ -17,20 +16,20 @@ export type Owner = Chain & {
   readonly hash: number
   epoch: number
   version: number
-  /** Deletions up to this version are forgotten; who is older needs the whole state. */
+  /** Deletions up to this version are forgotten; a peer with an older state needs the complete state. */
   gc: number
   presence: Presence
-  /** When the presence began, in our own ms; for a gone owner when it went, as the earliest witness has it. */
+  /** When the presence began, in our own ms. For a gone owner: when it went, according to the earliest report. */
   since: number
-  /** Shown as if alive although it vanished: too many vanished at once. */
+  /** Shown as alive although it vanished, because too many vanished at once. */
   held: boolean
-  /** In the second half of its grace: not in the digest and not offered any more. */
+  /** In the second half of its grace time: not in the digest and not offered to peers. */
   quiet: boolean
-  /** From disk, not yet confirmed by a peer. */
+  /** Loaded from disk, not confirmed by a peer yet. */
   restored: boolean
   /** Being replaced or dropped in slices. */
   busy: boolean
-  /** At a cap: not asked for again before this, in ms. */
+  /** At a cap: not requested before this time, in ms. */
   blockedUntil: number
 }
 
@@ -65,10 +64,9 @@ export const isGone = (owner: Owner): boolean =>
   owner.presence === 'dead' || owner.presence === 'left'
 
 /**
- * How good an owner's entries are, least best: 0 live, 1 suspect, 2 gone. A
- * name is answered from the best rank that has it, so a suspect's entries are
- * left out while another owner lives, and a name with nobody left is answered
- * from the dead.
+ * Rank of an owner's entries: 0 live, 1 suspect, 2 gone. A name is answered from the best rank that has it. So a
+ * suspect's entries are left out while a live owner has the name, and gone owners' entries are used only if no other
+ * has it.
  */
 export const rankOf = (owner: Owner): 0 | 1 | 2 => {
   if (owner.held || owner.presence === 'alive' || owner.presence === 'unknown') return 0

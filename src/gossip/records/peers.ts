@@ -1,10 +1,9 @@
 /**
- * The members that speak our records and are thought alive: whom to push to
- * and whom to ask. Picking is uniform, which is what the convergence formulas
- * assume and what spreads a mass restart over the whole ring.
+ * Capable members that are considered alive: the targets of pushes and requests. The choice is uniformly random,
+ * which the convergence estimates assume and which spreads the load of a mass restart.
  */
 
-/** Names many nodes of a simulation begin with and share; each then keeps only what differs. */
+/** Initial names shared by the nodes of a simulation; each stores only its differences. */
 export type PeerRoster = {
   readonly names: readonly string[]
   readonly index: ReadonlyMap<string, number>
@@ -15,19 +14,19 @@ export const peerRosterOf = (names: readonly string[]): PeerRoster => ({
   index: new Map(names.map((name, i) => [name, i])),
 })
 
-const nobody = peerRosterOf([])
+const noPeers = peerRosterOf([])
 
 export class Peers {
   readonly #random: () => number
   readonly #self: string
   readonly #roster: PeerRoster
-  /** Names of the roster that are not peers now; ourselves are never one. */
+  /** Names in the roster that are not peers now. Our own name is never a peer. */
   readonly #without = new Set<string>()
   readonly #names: string[] = []
   readonly #at = new Map<string, number>()
 
-  /** `random` gives numbers in [0, 1). */
-  constructor(random: () => number, self: string, roster: PeerRoster = nobody) {
+  /** 0 ≤ random() < 1. */
+  constructor(random: () => number, self: string, roster: PeerRoster = noPeers) {
     this.#random = random
     this.#self = self
     this.#roster = roster
@@ -60,19 +59,19 @@ export class Peers {
     this.#at.delete(name)
   }
 
-  /** One at random, not `except` if there is another; undefined if there is none. */
+  /** A random one, not `except` if there is another; undefined if there is none. */
   one(except = ''): string | undefined {
     const two = this.some(2)
     return two[0] === except ? (two[1] ?? two[0]) : two[0]
   }
 
-  /** Up to `count` different ones at random. */
+  /** Up to `count` different random ones. */
   some(count: number): string[] {
     const roster = this.#roster.names
     const all = roster.length + this.#names.length
     const wanted = Math.min(count, this.count)
     const picked: string[] = []
-    // Few, or hardly any left of the roster: chance would take long to find them.
+    // If few peers are left, random tries would take too long.
     if (all <= 2 * count || this.count * 8 < all) return this.#walk(wanted)
     while (picked.length < wanted) {
       const i = Math.floor(this.#random() * all)

@@ -1,8 +1,7 @@
 /**
- * What membership says of the owners, and what follows for their entries:
- * suspect and gone owners rank behind live ones, gone owners fall silent after
- * half their grace and are dropped after all of it, and when too many vanish
- * at once we hold still, because then it is likely us who are cut off.
+ * What membership reports about owners, and the effect on their entries. Suspect and gone owners rank behind live
+ * ones. Gone owners are hidden from peers after half of their grace time and dropped at its end. If too many vanish
+ * at once, this node was probably cut off, so nothing is dropped for a while ("hold").
  */
 import type { MemberEvent } from '../rider.ts'
 import type { Gone } from './answers.ts'
@@ -12,14 +11,14 @@ import type { Peers } from './peers.ts'
 import type { Replica, Work } from './replica.ts'
 import type { Counts, Limits } from './types.ts'
 
-/** Vanishing is judged over this time, in ms. */
+/** Vanished members are counted over this time, in ms. */
 const WINDOW_MS = 60_000
-/** Fewer than this many vanished members are nobody's partition: one of three agents may die. */
+/** Below this count, vanished members are treated as crashes, not as a partition: one of three agents may die. */
 const FEWEST = 3
-/** An owner that no member list names is given this long to appear in one, in ms. */
+/** How long an owner without a member is kept, in ms: it may still join. */
 const UNKNOWN_MS = 30_000
 const SWEEP_MS = 1_000
-/** What is said of owners we do not have is kept while they are being fetched, in ms, and of so many. */
+/** How long, in ms, reports about owners that we are about to fetch are kept, and how many. */
 const EXPECTED_MS = 10_000
 const MAX_EXPECTED = 4_096
 
@@ -37,24 +36,24 @@ export class Presence {
   readonly #peers: Peers
   readonly #limits: Limits
   readonly #counts: Counts
-  /** Members that are not alive, whether or not we hold records of theirs. */
+  /** Members that are not alive, whether or not we hold their records. */
   readonly #absent = new Map<string, { presence: State; since: number }>()
-  /** What peers said of owners we do not have yet, by hash. */
+  /** Reports about owners that we do not hold yet, by hash. */
   readonly #expected = new Map<number, { presence: State; since: number }>()
   #expectedAt = 0
-  /** Owners that are not plainly alive: the only ones a sweep looks at. */
+  /** Owners that are not simply alive: only these are visited by a sweep. */
   readonly #watched = new Set<Owner>()
   /**
-   * Members that went from alive to suspect or dead, and when. All members
-   * count, with records or without: were we cut off, all would vanish alike.
+   * When members went from alive to suspect or dead. Members without records count, too: all of them vanish if we
+   * are cut off.
    */
   readonly #vanished = new Map<string, number>()
-  /** Until when vanished owners are shown as if alive; 0 when we do not hold still. */
+  /** Until when vanished owners are shown as alive; 0 if there is no hold. */
   #holdUntil = 0
   #sweepAt = 0
-  /** When some owner's age asks for something; 0 after a change. */
+  /** When the next owner's age requires an action; 0 after a change. */
   #ageAt = 0
-  /** How many had vanished when the hold was last looked at. */
+  /** How many had vanished when the hold was last reviewed. */
   #reviewed = Infinity
 
   constructor({ self, replica, peers, limits, counts }: Options) {
@@ -69,7 +68,7 @@ export class Presence {
     return this.#holdUntil !== 0
   }
 
-  /** An owner was made: what do we know of it? */
+  /** Called for a new owner: applies what is known about it. */
   onOwner(owner: Owner): void {
     const absent = this.#absent.get(owner.name)
     const expected = this.#expected.get(owner.hash)
@@ -97,7 +96,7 @@ export class Presence {
     if (state === 'alive') {
       this.#absent.delete(name)
       this.#vanished.delete(name)
-      // It may come back under the epoch we were told to refuse.
+      // It may come back with the epoch that is refused for dropped owners.
       this.#replica().dropped.delete(ownerHash(name))
     } else if (type === 'reap') this.#absent.delete(name)
     else if (this.#absent.get(name)?.presence !== state)
@@ -115,7 +114,7 @@ export class Presence {
     const wasGone = isGone(owner)
     owner.presence = state
     this.#ageAt = 0
-    // A reaped or left owner that was dead before has been gone since then.
+    // An owner that was dead before it was reaped or left has been gone since then.
     if (!(wasGone && isGone(owner))) owner.since = now
     if (state === 'alive') {
       if (before === 'suspect' || before === 'dead') this.#counts.flaps++
@@ -150,7 +149,7 @@ export class Presence {
     for (const vanished of this.#vanished.keys()) this.#hold(vanished)
   }
 
-  /** Members there were before the latest vanished, ourselves included. */
+  /** Number of members before the latest vanished, ourselves included. */
   #members(): number {
     let gone = 0
     for (const name of this.#vanished.keys()) if (!this.#peers.has(name)) gone++
@@ -164,7 +163,7 @@ export class Presence {
     this.#replica().touch(owner)
   }
 
-  /** How long an owner has been gone, in ms, -1 if it is not; and whether it said good-bye. */
+  /** How long an owner has been gone, in ms, -1 if it is not; and whether it said goodbye. */
   gone(owner: Owner, now: number): Gone {
     return {
       goneMs: isGone(owner) ? Math.max(0, now - owner.since) : -1,
@@ -172,7 +171,10 @@ export class Presence {
     }
   }
 
-  /** A peer has an owner gone for longer than we do: the earliest witness is right, so that all let go together. */
+  /**
+   * A peer knows that an owner has been gone for longer. All nodes use the earliest time, so that they drop it
+   * together.
+   */
   learnGone(owner: Owner, goneMs: number, left: boolean, now: number): void {
     if (!isGone(owner) || goneMs < 0) return
     this.#ageAt = 0
@@ -180,14 +182,14 @@ export class Presence {
     owner.since = Math.min(owner.since, now - goneMs)
   }
 
-  /** An owner we are about to fetch is gone already, says who offers it. */
+  /** The peer that offers an owner reports that it is gone already. */
   expectGone(hash: number, goneMs: number, left: boolean, now: number): void {
     this.#expectedAt = now
     if (this.#expected.size < MAX_EXPECTED)
       this.#expected.set(hash, { presence: left ? 'left' : 'dead', since: now - goneMs })
   }
 
-  /** An owner that was gone already when we last stopped. */
+  /** An owner that was gone before we were restarted. */
   restore(owner: Owner, goneMs: number, left: boolean, now: number): void {
     owner.presence = left ? 'left' : 'dead'
     owner.since = now - goneMs
@@ -195,12 +197,12 @@ export class Presence {
     this.#ageAt = 0
   }
 
-  /** When `sweep` has something to do next. */
+  /** When `sweep` must be called next. */
   get sweepAt(): number {
     return this.#sweepAt
   }
 
-  /** Look after those who are not alive; what takes long is given to `work`. */
+  /** Handles owners that are not alive; long work is passed to `work`. */
   sweep(now: number, work: (job: Work) => void): void {
     if (now < this.#sweepAt) return
     this.#sweepAt = now + SWEEP_MS
@@ -217,11 +219,11 @@ export class Presence {
     this.#ageAt = next
   }
 
-  /** Do what an owner's age asks for; when it asks for something again. */
+  /** Does what an owner's age requires; returns when the next action is due. */
   #age(owner: Owner, now: number, work: (job: Work) => void): number {
     if (owner.presence === 'unknown') {
       if (now - owner.since < UNKNOWN_MS) return owner.since + UNKNOWN_MS
-      // With nobody to ask there is nobody to miss it either.
+      // Without peers no one else needs its records, so it can be dropped at once.
       if (this.#peers.count === 0) return now
       this.#become(owner, 'dead', now)
     }
@@ -237,10 +239,10 @@ export class Presence {
     return Infinity
   }
 
-  /** Stop holding still when its time is over or most of the vanished are back. */
+  /** Ends the hold when its time is over or most of the vanished are back. */
   #reviewHold(now: number): void {
     const replica = this.#replica()
-    // Nobody came back since we looked last.
+    // No member came back since the last review.
     if (now < this.#holdUntil && this.#vanished.size >= this.#reviewed) return
     this.#reviewed = this.#vanished.size
     if (now < this.#holdUntil && this.#reviewed > this.#members() * this.#limits.holdShare) return

@@ -1,8 +1,7 @@
 /**
- * The records, put together: what we publish, what others published, how it
- * travels, and what of it is shown. One object that a membership core carries
- * as its rider and the control plane reads from and writes to. All of it is
- * synchronous; work that would take long is done a little at each `poll`.
+ * The records of one node: publishing ours, merging those of others, replicating them, and serving reads. The
+ * membership core uses it as its rider; the control plane reads and writes it. All calls are synchronous; long work
+ * is done in small parts at each `poll`.
  */
 import type { MemberEvent, Rider, RiderSend } from '../rider.ts'
 import type { Delta } from './delta.ts'
@@ -29,10 +28,10 @@ import {
 } from './types.ts'
 import { View } from './view.ts'
 
-/** Entries merged, and changed keys told of, in one poll: about 2 ms of the 5 ms a turn may take. */
+/** Limit of entries merged, and of changed keys reported, in one poll: about 2 ms. */
 const MERGE_STEPS = 1_500
 const TELL_KEYS = 1_000
-/** A larger packet than any of ours is taken in turns. */
+/** A packet above this size is merged in several turns. */
 const LARGE_PACKET = 4_096
 const IDLE_MS = 1_000
 
@@ -41,20 +40,26 @@ export type RecordsOptions = {
   readonly self: string
   /** Milliseconds that only grow. */
   readonly now: () => number
-  /** Numbers in [0, 1). */
+  /** 0 ≤ random() < 1. */
   readonly random: () => number
-  /** Seconds since 1970 at start: our first epoch, unless one we had before is higher. */
+  /** Seconds since 1970 at start: our first epoch, unless a previous one of ours is higher. */
   readonly epoch: number
   readonly limits?: Partial<Limits>
-  /** Whether an owner may fill this name; what is refused is replicated, counted and never shown. Default: all. */
+  /**
+   * Whether an owner may fill this name. Refused entries are replicated and counted, but never shown. Default:
+   * always.
+   */
   readonly allow?: (key: Key, owner: string) => boolean
-  /** Whether there are seeds to wait for before we count as synced; default true. */
+  /** Whether there are seeds to wait for before the records count as synced. Default true. */
   readonly seeds?: boolean
-  /** A cap keeps out records of an owner, ours (`waiting` in the stats says how many) or another's. */
+  /** Called when a cap refuses records of an owner: ours (see `waiting` in the stats) or another's. */
   readonly onRefused?: (owner: string, cap: Cap) => void
-  /** Called when something is published where nothing waited, so that `poll` is called again soon; must not call it itself. */
+  /**
+   * Called when something is published while nothing waits, so that `poll` is called soon. Must not call `poll`
+   * itself.
+   */
   readonly wake?: () => void
-  /** Peers to begin with, shared between simulated nodes; default: none, they are learned from member events. */
+  /** Initial peers, shared between simulated nodes. Default: none; peers are learned from member events. */
   readonly roster?: PeerRoster
 }
 
@@ -74,14 +79,14 @@ export type RecordsStats = Counts & {
   readonly tombstones: number
   readonly keys: number
   readonly owners: number
-  /** Octets of keys and values, and octets held for them. */
+  /** Octets of keys and values, and octets allocated for them. */
   readonly bytes: number
   readonly reserved: number
   readonly peers: number
   readonly queued: number
-  /** Records of ours that the caps keep out. */
+  /** Our records that the caps refuse. */
   readonly waiting: number
-  /** Merges waiting for their turn, and keys whose change was not told yet. */
+  /** Merges that wait for their turn, and changed keys that were not reported yet. */
   readonly backlog: number
   readonly untold: number
   readonly synced: boolean
@@ -153,44 +158,53 @@ export class Records implements Rider {
     this.#view = new View(this.#replica, () => this.synced)
   }
 
-  // ---- for the control plane
+  // For the control plane.
 
-  /** Set one of our keys; goes out within 100 ms together with what else changed. False if it can be no entry; one that the caps keep out waits for room, and `onRefused` is told. */
+  /**
+   * Sets one of our keys; it is sent within 100 ms together with other changes. Returns false if the entry is
+   * invalid. An entry that a cap refuses waits for room, and `onRefused` is called.
+   */
   publish(key: Key, value: Uint8Array): boolean {
     return this.#own.put(key, value, this.#now())
   }
 
-  /** Take one of our keys back. */
+  /** Removes one of our keys. */
   withdraw(key: Key): boolean {
     return this.#own.put(key, undefined, this.#now())
   }
 
-  /** All that is shown of a kind, in no order: of each name the entries of its live owners, or of the dead if none lives. */
+  /**
+   * All shown entries of a kind, unordered: for each name those of its live owners, or of dead owners if none is
+   * alive.
+   */
   entries(kind: Kind): Generator<Entry> {
     return this.#view.entries(kind)
   }
 
-  /** What is shown under one key. */
+  /** The entries shown under one key. */
   lookup(key: Key): Entry[] {
     return this.#view.lookup(key)
   }
 
-  /** Call back with keys that may show something else now, at most 1,000 at a time; the return value ends it. */
+  /**
+   * Calls the listener with keys whose entries may have changed, at most 1,000 at a time. The returned function
+   * unsubscribes it.
+   */
   onChange(listener: (keys: readonly Key[]) => void): () => void {
     return this.#view.onChange(listener)
   }
 
-  /** Whether what is not here may be said not to exist. */
+  /** Whether a name without records may be reported as nonexistent. */
   get synced(): boolean {
     return this.#repair.sync.done
   }
 
-  /** Our epoch, to be kept on disk at once; the next life's must be higher. */
+  /** Our epoch, which must be saved to disk at once: the next process needs a higher one. */
   get epoch(): number {
     return this.#own.epoch
   }
 
-  /** Owners with records, in no order. */
+  /** Owners with records, unordered. */
   *owners(): Generator<OwnerInfo> {
     for (const o of this.#replica.owners.values())
       if (o.version > 0)
@@ -227,7 +241,9 @@ export class Records implements Rider {
     }
   }
 
-  /** The records for the disk, in pieces of about 32 kB, each a turn's work. `wallMs`: since 1970. */
+  /**
+   * The records for the disk, in pieces of about 32 kB; each piece is the work of one turn. `wallMs`: since 1970.
+   */
   pieces(wallMs: number): Generator<Buffer> {
     return pieces(
       this.#self,
@@ -242,7 +258,10 @@ export class Records implements Rider {
     return Buffer.concat([...this.pieces(wallMs)])
   }
 
-  /** Load what an earlier life wrote, before anything else is heard; how many entries came, -1 if the bytes are no snapshot. */
+  /**
+   * Loads a snapshot; call it before any message is received. Returns the number of entries, -1 if the bytes are not
+   * a snapshot.
+   */
   fromBytes(bytes: Uint8Array, wallMs: number): number {
     const now = this.#now()
     const found = readSnapshot(bytes, this.#limits.valueBytes, wallMs)
@@ -261,7 +280,7 @@ export class Records implements Rider {
     return this.#replica.entries
   }
 
-  // ---- for the membership core
+  // For the membership core.
 
   digest(): Uint8Array {
     const { digest, owners, entries } = this.#replica
@@ -276,7 +295,7 @@ export class Records implements Rider {
     this.#counts.packetsIn++
     this.#counts.bytesIn += body.length
     const large = body.length > LARGE_PACKET
-    // What waits for its turn must not lie in a buffer that is received into again.
+    // A message that is processed later must not stay in the receive buffer, which is reused.
     const message = readMessage(large ? Buffer.from(body) : body, this.#limits.valueBytes)
     if (typeof message === 'string') this.#counts.refused[message]++
     else if (message.type !== DELTAS) this.#repair.onMessage(from, message, now)
@@ -317,9 +336,9 @@ export class Records implements Rider {
     return { sends, nextMs: Math.max(0, Math.min(IDLE_MS, dueMs, repairMs)) }
   }
 
-  // ---- inside
+  // Internals.
 
-  /** Do some of what waits. */
+  /** Does a part of the waiting work. */
   #step(): void {
     for (let steps = MERGE_STEPS; steps > 0 && this.#work.length > 0; steps--)
       if ((this.#work[0] as Work).next().done) this.#work.shift()
@@ -332,7 +351,7 @@ export class Records implements Rider {
     }
   }
 
-  /** Merge one delta and do what follows from how that went. */
+  /** Merges one delta and handles the result. */
   *#take(from: string, delta: Delta, spread: boolean): Work {
     const now = this.#now()
     const counts = this.#counts
@@ -358,7 +377,7 @@ export class Records implements Rider {
     }
   }
 
-  /** We are synced: what came from disk is as good as what its owners say now. */
+  /** After the first sync, entries from disk are no longer marked as stale. */
   #confirm(): void {
     this.#restored = false
     for (const owner of this.#replica.owners.values()) {
@@ -386,5 +405,5 @@ const finish = <T>(work: Work<T>): T => {
   }
 }
 
-/** The records of one node. */
+/** Creates the records of one node. */
 export const createRecords = (options: RecordsOptions): Records => new Records(options)

@@ -1,9 +1,8 @@
 /**
- * Finding and fetching what pushing missed. One exchange at a time: compare
- * buckets with a peer whose digest differed for over a second, compare the
- * owners in the buckets that differ, ask for what we lack, push what it lacks.
- * Small ones go by packet; one that finds no answer, or too large a one, goes
- * on by stream. A joiner's first sync is the same exchange, by stream at once.
+ * Finds and fetches what pushes missed. One exchange at a time: it compares buckets with a peer whose digest
+ * differed for over a second, compares the owners in the buckets that differ, requests what we lack, and sends what
+ * the peer lacks. Small exchanges use packets; one without an answer, or with too large an answer, continues by
+ * stream. A joiner's first sync is the same exchange, by stream and at once.
  */
 import type { RiderSend } from '../rider.ts'
 import { answerWant, bucketsMessage, type Road, wantMessage } from './answers.ts'
@@ -37,18 +36,18 @@ import { Responder } from './responder.ts'
 import { SyncState } from './sync-state.ts'
 import type { Counts, Limits } from './types.ts'
 
-/** A digest must differ this long before we act: a push may be on its way. */
+/** A digest must differ for this long before we act, because a push may be on its way. */
 const PATIENCE_MS = 1_000
-/** At most one exchange in this time; longer, up to the second number, while exchanges change nothing. */
+/** Shortest interval between exchanges; it grows up to the second number while exchanges change nothing. */
 const INTERVAL_MS = 1_000
 const INTERVAL_MOST_MS = 16_000
-/** The same after an owner announced what takes a stream: that is news, not repair. */
+/** The interval after an owner announced a change that needs a stream: this is news, not repair. */
 const NOTICE_INTERVAL_MS = 100
-/** No answer to a packet after this: ask again, and after so many times by stream. */
+/** How long to wait for an answer to a packet, and how often to ask before a stream is used. */
 const PACKET_WAIT_MS = 150
 const PACKET_TRIES = 3
 const STREAM_WAIT_MS = 5_000
-/** Owners asked for at once. */
+/** Limit of owners requested at once. */
 const PACKET_WANTS = 60
 const STREAM_WANTS = 512
 
@@ -59,16 +58,16 @@ type Run = {
   wants: Map<number, Target>
   askedAt: number
   token: number
-  /** Packets that had no answer, and pages that brought nothing. */
+  /** Packets without an answer, and pages without anything new. */
   tries: number
   stalls: number
   rounds: number
-  /** Something was sent or came that changed a side. */
+  /** Whether the exchange changed one of the two sides. */
   moved: boolean
   peerSynced: boolean
-  /** The peer has more buckets to tell of when these are settled. */
+  /** The peer has more buckets to report after these. */
   more: boolean
-  /** What comes is news and is to be pushed on; not so when we only catch up. */
+  /** Whether the result is news that should be pushed on; false if we only catch up. */
   readonly spread: boolean
 }
 
@@ -82,10 +81,10 @@ type Options = {
   counts: Counts
   seeds: boolean
   now: number
-  /** Take deltas in, in turns, and push them on if `spread`; `pending` says whether some still wait. */
+  /** Merges deltas in turns, and pushes them on if `spread`; `pending` tells whether some still wait. */
   take: (from: string, deltas: readonly Delta[], spread: boolean) => void
   pending: () => boolean
-  /** A synced peer's digest differs from ours: news may help it. */
+  /** Called when a synced peer's digest differs from ours: our latest deltas may help it. */
   onDiffer: (peer: string, now: number) => void
 }
 
@@ -98,10 +97,10 @@ export class Repair {
   #run: Run | undefined
   #sends: RiderSend[] = []
   #token = 0
-  /** Since when digests differed without one that agreed between, and whose did last. */
+  /** Since when digests have differed without an equal one in between, and the last peer with a different one. */
   #differsSince = Infinity
   #differsFrom = ''
-  /** The last exchange changed something, and no digest has agreed since: no need for patience. */
+  /** The last exchange changed something and no digest has been equal since: the next one need not wait. */
   #hasty = false
   #startedAt = -Infinity
   #interval = INTERVAL_MS
@@ -114,7 +113,7 @@ export class Repair {
     this.responder = new Responder({ ...options, synced: () => this.sync.done })
   }
 
-  /** A peer's root digest. */
+  /** Handles a peer's root digest. */
   onRoot(from: string, octets: Uint8Array, now: number): void {
     const root = readRoot(octets)
     if (!root) return
@@ -125,7 +124,7 @@ export class Repair {
       this.#hasty = false
       return
     }
-    // What a node lacks that has just started it is about to ask for.
+    // A node that has just started requests what it lacks by itself.
     if (!root.synced || !this.sync.done) return
     counts.digestMismatches++
     if (this.#differsSince === Infinity) this.#differsSince = this.#hasty ? now - PATIENCE_MS : now
@@ -133,12 +132,12 @@ export class Repair {
     this.#o.onDiffer(from, now)
   }
 
-  /** A delta did not join on to what we hold. */
+  /** A delta left a gap. */
   onGap(delta: Delta, from: string, now: number): void {
     this.#behind.add(delta, from, now)
   }
 
-  /** A message other than deltas, from a packet. */
+  /** Handles a message other than deltas, from a packet. */
   onMessage(from: string, message: Message, now: number): void {
     switch (message.type) {
       case BUCKETS:
@@ -159,7 +158,7 @@ export class Repair {
 
   onStreamResponse(token: number, body: Uint8Array | undefined, now: number): void {
     const run = this.#run
-    // Tokens are never used twice, so an answer to an older question finds none.
+    // Tokens are never reused, so an answer to an older question is ignored.
     if (!run || run.token !== token) return
     run.token = 0
     const messages = body && unseal(body)
@@ -174,11 +173,11 @@ export class Repair {
       else if (message.type === DELTAS) this.#o.take(run.peer, message.deltas, run.spread)
       else if (message.type === OWNERS && run.stage === 'buckets') this.#onOwners(run, message, now)
     }
-    // Unless comparing led to the next question.
+    // Unless the comparison led to the next question.
     if (run.token === 0) run.stage = 'apply'
   }
 
-  /** The peer told what it has where we differ: ask for more, push more. */
+  /** The peer listed its owners in the buckets that differ: request and send what is missing. */
   #onOwners(run: Run, message: OwnersMessage, now: number): void {
     const { replica, presence, own } = this.#o
     const { wants, ahead, gone } = compare(replica, presence, message, now)
@@ -197,11 +196,11 @@ export class Repair {
       })
     run.stage = 'want'
     if (run.wants.size > 0) this.#ask(run, run.wants.size > PACKET_WANTS ? 'stream' : run.road, now)
-    // More packets of the same answer may follow; by stream there was but one.
+    // More packets of the same answer may follow; a stream has only one.
     else if (run.road === 'stream') this.#next(run, now)
   }
 
-  /** Give a peer what it lacks: by packets, or if that is too much the news of it, so that it asks by stream. */
+  /** Sends what a peer lacks by packets; if that is too much, only announces it, and the peer asks by stream. */
   #push(run: Run, ahead: readonly (readonly [owner: Owner, from: number])[]): void {
     run.moved = true
     let bodies = answerWant(this.#o.replica, ahead, 'packet')
@@ -250,7 +249,7 @@ export class Repair {
     this.#ask(this.#run, road, now)
   }
 
-  /** Send the question of the stage the exchange is at. */
+  /** Sends the question of the current stage. */
   #ask(run: Run, road: Road, now: number): void {
     const { replica } = this.#o
     run.road = road
@@ -280,7 +279,7 @@ export class Repair {
     }
   }
 
-  /** Forget wants that were met; whether some were. */
+  /** Removes wants that are satisfied; returns whether there were any. */
   #settle(run: Run, now: number): boolean {
     const before = run.wants.size
     for (const [hash, target] of run.wants) {
@@ -292,9 +291,9 @@ export class Repair {
     return run.wants.size < before
   }
 
-  /** All that was told of is settled: on to the rest of the buckets, if there is one. */
+  /** All reported owners are settled: continue with the remaining buckets, if there are any. */
   #next(run: Run, now: number): void {
-    // Each round settles some buckets; more rounds than buckets would mean that the peer leads us in circles.
+    // Each round settles some buckets, so more rounds than buckets show a faulty peer.
     if (!run.more || ++run.rounds > BUCKET_COUNT) return this.#finish(run, true, now)
     run.more = false
     run.stalls = 0
@@ -310,7 +309,7 @@ export class Repair {
     this.sync.onExchange(run.peer, ok, run.peerSynced, now)
   }
 
-  /** What is to be sent, into `sends`; when to call again, in ms from `now`. */
+  /** Adds what to send to `sends`; returns when to call again, in ms from `now`. */
   poll(now: number, sends: RiderSend[]): number {
     this.#wakeAt = Infinity
     const { peers } = this.#o
@@ -360,7 +359,7 @@ export class Repair {
     else this.#begin(this.#differsFrom, 'packet', 'buckets', now)
   }
 
-  /** Ask for what is known to be missing, of the one who is known to have it. */
+  /** Requests what is known to be missing from the peer that has it. */
   #startBehind(now: number): void {
     const due = this.#behind.due(this.#o.replica)
     if (!due) return

@@ -1,7 +1,7 @@
 /**
- * All owners' states: who there is, what each has, the digest over all of it,
- * and the small steps by which any of it changes. What a delta does is in
- * merge.ts; nothing here knows of peers, packets or time beyond a given `now`.
+ * The states of all owners: which owners there are, what each holds, the digest over all of it, and the basic
+ * changes to it. merge.ts applies deltas. This file knows nothing about peers and packets, and time only as an
+ * argument.
  */
 import { BUCKET_COUNT, Digest } from './digest.ts'
 import { bucketOf } from './hash.ts'
@@ -9,16 +9,13 @@ import { newOwner, type Owner } from './owner.ts'
 import { DELETED, INHERITED, REFUSED, Table } from './table.ts'
 import type { Counts, Limits } from './types.ts'
 
-/**
- * Work that may take long: it yields after every entry, so that whoever runs
- * it can stop when a turn has lasted long enough.
- */
+/** Long work: it yields after every entry, so that the caller can stop when its turn has lasted long enough. */
 export type Work<T = void> = Generator<undefined, T, undefined>
 
-/** Tombstones one owner may have; beyond it the older half is forgotten early. */
+/** Limit of tombstones of one owner; beyond it the older half is forgotten early. */
 const MAX_TOMBS = 256
 
-/** An owner dropped after its grace, remembered so that it stays dropped. */
+/** An owner that was dropped after its grace time. It is remembered so that old messages cannot revive it. */
 export type Dropped = {
   readonly hash: number
   readonly epoch: number
@@ -28,7 +25,7 @@ export type Dropped = {
   readonly until: number
 }
 
-/** Whether a key (its kind octet and its name) may be shown; `owner` claims it. */
+/** Whether a key (its kind octet and its name) of this owner may be shown. */
 export type Allow = (kind: number, name: string, owner: string) => boolean
 
 export class Replica {
@@ -43,12 +40,12 @@ export class Replica {
   readonly #limits: Limits
   readonly #counts: Counts
   readonly #allow: Allow
-  /** Told of each owner made, so that membership can say how it is. */
+  /** Called for each new owner, so that its membership state is set. */
   readonly #onOwner: (owner: Owner) => void
-  /** Owner id, entry, version and time of tombstones, oldest first, four numbers each. */
+  /** Owner id, entry, version and time of each tombstone, oldest first, four numbers each. */
   #tombs: number[] = []
   #tombsAt = 0
-  /** Entries shown or showable, without tombstones. */
+  /** Entries without tombstones. */
   entries = 0
 
   constructor(options: {
@@ -73,12 +70,12 @@ export class Replica {
     return this.#byId[id]
   }
 
-  /** Owners of one digest bucket, in no order. */
+  /** Owners of one digest bucket, unordered. */
   bucket(i: number): readonly Owner[] {
     return this.#buckets[i] as Owner[]
   }
 
-  /** The owner of a name, made if there is none and room for one. */
+  /** The owner of a name; created if there is none and there is room. */
   ensure(name: string, now: number): Owner | undefined {
     const known = this.owners.get(name)
     if (known) return known
@@ -96,7 +93,7 @@ export class Replica {
     return owner
   }
 
-  /** Move an owner to a state, keeping the digest true. */
+  /** Moves an owner to a state and updates the digest. */
   advance(owner: Owner, epoch: number, version: number, gc = owner.gc): void {
     this.#toggle(owner)
     owner.epoch = epoch
@@ -105,7 +102,7 @@ export class Replica {
     this.#toggle(owner)
   }
 
-  /** Leave an owner out of the digest, or take it in again. */
+  /** Removes an owner from the digest, or adds it again. */
   hush(owner: Owner, quiet: boolean): void {
     if (owner.quiet === quiet) return
     this.#toggle(owner)
@@ -118,7 +115,7 @@ export class Replica {
     this.digest.toggle(owner.hash, owner.epoch, owner.version)
   }
 
-  /** Make a key's octets the owner's newest entry; length -1 deletes. Caps are the caller's to mind. */
+  /** Sets a key as the owner's newest entry; length -1 deletes it. The caller checks the caps. */
   write(
     owner: Owner,
     version: number,
@@ -156,18 +153,18 @@ export class Replica {
     table.put(owner, k, version, octets, valueAt, valueLength, mark | refused)
   }
 
-  /** Take an entry away without a trace. */
+  /** Removes an entry without a tombstone. */
   discard(owner: Owner, e: number): void {
     if (((this.table.flags[e] as number) & DELETED) === 0) this.entries--
     this.table.remove(owner, e)
   }
 
-  /** Forget the oldest of an owner's tombstones until it has no more than it may. */
+  /** Forgets an owner's oldest tombstones until it has no more than allowed. */
   shrink(owner: Owner): void {
     while (owner.tombs > MAX_TOMBS) this.#forgetHalf(owner)
   }
 
-  /** Forget the older half of an owner's tombstones. */
+  /** Forgets the older half of an owner's tombstones. */
   #forgetHalf(owner: Owner): void {
     const { table } = this
     let spare = (owner.tombs + 1) >> 1
@@ -184,7 +181,7 @@ export class Replica {
     this.discard(owner, e)
   }
 
-  /** Forget tombstones older than they need be. At most `most` are looked at. */
+  /** Forgets tombstones that are old enough. Looks at `most` of them at most. */
   forgetOld(now: number, most: number): void {
     for (let i = 0; i < most && this.#tombsAt < this.#tombs.length; i++) {
       if ((this.#tombs[this.#tombsAt + 3] as number) + this.#limits.tombstoneMs > now) return
@@ -197,7 +194,7 @@ export class Replica {
     const at = this.#tombsAt
     const e = this.#tombs[at + 1] as number
     const owner = this.#byId[this.#tombs[at] as number]
-    // The row may be another's by now, or its key given again.
+    // The row may be reused, or its key may be set again.
     const same =
       owner &&
       !owner.busy &&
@@ -214,7 +211,7 @@ export class Replica {
     }
   }
 
-  /** Drop an owner and all it gave. It is gone at once for whoever asks; its entries are cleared away in turns. */
+  /** Drops an owner with all its entries. Reads no longer see it at once; its entries are removed in turns. */
   *drop(owner: Owner, now: number, remember: boolean): Work {
     if (!owner.quiet) this.hush(owner, true)
     this.owners.delete(owner.name)
@@ -239,14 +236,17 @@ export class Replica {
     this.#freeIds.push(owner.id)
   }
 
-  /** Note that all this owner's keys may look different now; a microsecond for a hundred. */
+  /** Marks all keys of this owner as changed; takes 1 µs for a hundred keys. */
   touch(owner: Owner): void {
     const { table } = this
     for (let e = owner.head; e !== 0; e = table.after[e] as number)
       if (((table.flags[e] as number) & DELETED) === 0) table.keys.touch(table.key[e] as number)
   }
 
-  /** Give all an owner's entries new versions from 1 on, under a new epoch; deletions are forgotten. For our own namespace. */
+  /**
+   * Gives all entries of an owner new versions from 1 on, under a new epoch; deletions are forgotten. Used for our
+   * own namespace.
+   */
   renumber(owner: Owner, epoch: number, inherit: boolean): void {
     const { table } = this
     let version = 0

@@ -1,7 +1,6 @@
 /**
- * Answers peers that repair themselves with us, within a budget: octets of
- * packets and a number of streams a second, so that a thousand nodes that
- * start at once cannot keep one of them from its own work.
+ * Answers peers that repair themselves, within a budget: octets of packets and a number of streams per second. So a
+ * thousand nodes that start at once cannot overload one node.
  */
 import { type Answer, answerBuckets, answerWant, largeMessage, type Road } from './answers.ts'
 import { MAX_QUESTION, seal, unseal } from './envelope.ts'
@@ -11,10 +10,13 @@ import type { Presence } from './presence.ts'
 import type { Replica } from './replica.ts'
 import type { Counts, Limits } from './types.ts'
 
-/** Octets of packets a second, and streams a second, that we answer others with; a joiner of 200,000 entries takes 200. */
+/**
+ * Octets of packets per second, and streams per second, for answers. A joiner of a ring with 200,000 entries needs
+ * 200 streams.
+ */
 const PACKET_RATE = 65_536
 const STREAM_RATE = 300
-/** Octets a second that we answer with on streams: eight joiners that take the zones of a large cluster. */
+/** Octets per second on streams: eight joiners that fetch the zones of a large cluster. */
 const STREAM_OCTETS = 32 * 1024 * 1024
 
 type Options = {
@@ -36,7 +38,7 @@ export class Responder {
     this.#o = options
   }
 
-  /** The packets that answer a message; none if it is no question, or if we answered enough for now. */
+  /** The packets that answer a message; none if it is not a question, or if the budget is spent. */
   packets(message: Message, now: number): Buffer[] {
     if (message.type !== BUCKETS && message.type !== WANT) return []
     this.#fill(now)
@@ -50,7 +52,7 @@ export class Responder {
     return bodies
   }
 
-  /** The envelope that answers one; undefined if it is none, or if we answered enough for now. */
+  /** The envelope that answers an envelope; undefined if it is malformed, or if the budget is spent. */
   stream(envelope: Uint8Array, now: number): Uint8Array | undefined {
     const { counts, limits } = this.#o
     const octets = unseal(envelope, MAX_QUESTION)?.[0]

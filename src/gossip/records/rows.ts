@@ -1,9 +1,12 @@
 /**
- * What the packed tables share: columns that grow, and hash slots that chain
- * rows by a `next` column. Row 0 means none.
+ * Shared by the packed tables: columns that grow, and hash slots that chain rows by a `next` column. Row 0 stands
+ * for none.
  */
 
-/** Above this many rows the slots are made for the largest table at once, so that no turn pays for a large rehash. */
+/**
+ * With more rows than this, the slots are allocated for the largest table at once, so that no turn must rehash a
+ * large table.
+ */
 const EARLY = 16_384
 
 /** A longer copy of a column. */
@@ -16,11 +19,11 @@ export const grown = <T extends Uint8Array | Uint16Array | Uint32Array>(
   return to
 }
 
-/** How many slots a table of `rows` gets that will hold `most` at the most: a power of two. */
+/** Number of slots for a table of `rows` rows that may grow to `most`: a power of two. */
 export const slotCount = (rows: number, most: number): number =>
   2 ** Math.ceil(Math.log2(rows > EARLY ? Math.max(rows, most) : rows))
 
-/** Take a row out of its slot's chain. */
+/** Removes a row from its slot's chain. */
 export const unslot = (slots: Uint32Array, next: Uint32Array, slot: number, row: number): void => {
   let at = slots[slot] as number
   if (at === row) {

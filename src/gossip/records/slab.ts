@@ -1,13 +1,12 @@
 /**
- * Bytes of keys and values, many small blocks in few large buffers. A JS
- * buffer for each would cost about 150 bytes of header per value: at 200,000
- * entries more than the entries themselves. A block's address is one 32-bit
- * number: the slab's index above 12 bits of offset in steps of 16 octets.
+ * Stores the bytes of keys and values as small blocks in few large buffers. A JS Buffer per value has about 150
+ * bytes of overhead, more than the values themselves. A block's address is a 32-bit number: the slab's index, then
+ * 12 bits for the offset in steps of 16 octets.
  */
 
 const SLAB = 65_536
 
-/** The size class of a length, and the octets a block of that class has. */
+/** The size class of a length, and the octets of a block of that class. */
 const classOf = (length: number): number => {
   if (length <= 256) return (length + 15) >> 4
   const shift = 31 - Math.clz32(length - 1) - 2 // four classes per doubling
@@ -20,15 +19,15 @@ const sizeOf = (index: number): number => {
 }
 
 export class Slabs {
-  /** Slab 0 is never used, so that address 0 means none. */
+  /** Slab 0 is never used, so that address 0 can stand for none. */
   #slabs: Buffer[] = [Buffer.alloc(0)]
   #free: number[] = []
   #fill: { slab: number; at: number }[] = []
-  #made: number[] = []
-  /** Octets held from the system. */
+  #slabCounts: number[] = []
+  /** Octets allocated. */
   reserved = 0
 
-  /** The buffer of a block; it begins at `offset(address)`. */
+  /** The buffer that contains a block; the block begins at `offset(address)`. */
   slab(address: number): Buffer {
     return this.#slabs[address >>> 12] as Buffer
   }
@@ -37,7 +36,7 @@ export class Slabs {
     return (address & 0xfff) << 4
   }
 
-  /** Store from[at .. at + length); its address, 0 for nothing to store. */
+  /** Stores from[at .. at + length); returns its address, 0 for no octets. */
   store(from: Uint8Array, at: number, length: number): number {
     if (length === 0) return 0
     const address = this.#take(classOf(length))
@@ -48,7 +47,7 @@ export class Slabs {
     return address
   }
 
-  /** Give back a block of `length` octets. */
+  /** Frees a block of `length` octets. */
   free(address: number, length: number): void {
     if (address === 0) return
     const index = classOf(length)
@@ -65,9 +64,9 @@ export class Slabs {
     const size = sizeOf(index)
     let fill = this.#fill[index]
     if (!fill || fill.at + size > (this.#slabs[fill.slab] as Buffer).length) {
-      // The first slabs of a class are small: a quiet node needs a few blocks of each.
-      const made = (this.#made[index] = (this.#made[index] ?? 0) + 1)
-      const octets = Math.min(SLAB - (SLAB % size), size * (4 << Math.min(made, 12)))
+      // The first slabs of a class are small, because a quiet node needs few blocks of each.
+      const count = (this.#slabCounts[index] = (this.#slabCounts[index] ?? 0) + 1)
+      const octets = Math.min(SLAB - (SLAB % size), size * (4 << Math.min(count, 12)))
       fill = { slab: this.#slabs.push(Buffer.alloc(octets)) - 1, at: 0 }
       this.#fill[index] = fill
       this.reserved += octets

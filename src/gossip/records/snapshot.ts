@@ -16,7 +16,7 @@ import { isGone, type Owner } from './owner.ts'
 import type { Replica } from './replica.ts'
 
 const MAGIC = Buffer.from('SPGR\x01', 'latin1')
-/** Octets of a piece, about: half a millisecond to make. */
+/** Approximate size of a piece in octets: takes half a millisecond. */
 const PIECE = 32_768
 
 const frame = (message: Buffer): Buffer => {
@@ -27,7 +27,7 @@ const frame = (message: Buffer): Buffer => {
   return w.done()
 }
 
-/** All we hold, piece by piece. Between pieces the records may change; each owner is whole in one. */
+/** All records, piece by piece. They may change between pieces; each owner is complete in one piece. */
 export function* pieces(
   self: string,
   epoch: number,
@@ -57,18 +57,18 @@ export function* pieces(
   yield frame(wantMessage(list, []))
 }
 
-/** What a file held: whose it was, its epoch, how old it is, and what to merge. */
+/** The content of a file: the node's name, its epoch, the age of the file, and what to merge. */
 export type Restored = {
   readonly self: string
   readonly epoch: number
   readonly ageMs: number
   readonly deltas: readonly Delta[]
   readonly gone: readonly Listed[]
-  /** Whether all of it could be read. */
+  /** Whether the whole file could be read. */
   readonly complete: boolean
 }
 
-/** Read a file; undefined if it is none of ours. */
+/** Reads a file; undefined if it is not a snapshot. */
 export const readSnapshot = (
   bytes: Uint8Array,
   valueBytes: number,

@@ -12,16 +12,16 @@ import { Keys } from './keys.ts'
 import { grown, slotCount, unslot } from './rows.ts'
 import { Slabs } from './slab.ts'
 
-/** Entry flags. */
+/** Flags of an entry. */
 export const DELETED = 1
-/** Kept so that replicas stay equal, but never shown: its name or kind is not for gossip to fill. */
+/** Replicated but never shown, because gossip may not fill this name or kind. */
 export const REFUSED = 2
-/** Met while an owner's state is being replaced; what lacks it at the end is dropped. */
+/** Seen while an owner's state is being replaced; entries without this flag are removed at the end. */
 export const MARKED = 4
-/** Ours from before a restart, until its kind is published again. */
+/** Our own entry from before a restart, until its kind is published again. */
 export const INHERITED = 8
 
-/** An owner's ends of its list and what it holds; kept up by the table. Tombstones are no entries. */
+/** The ends of an owner's list and what it holds, maintained by the table. Tombstones do not count as entries. */
 export type Chain = Held & {
   readonly id: number
   head: number
@@ -52,17 +52,17 @@ export class Table {
 
   /** Entries and tombstones. */
   rows = 0
-  /** Octets of all owners' keys and values. */
+  /** Octets of all keys and values. */
   bytes = 0
 
-  /** `most` rows are expected at the most; more would still work. */
+  /** `most` is the expected number of rows; more rows still work. */
   constructor(seed: number, most: number) {
     this.#seed = seed >>> 0
     this.#most = most
     this.keys = new Keys(this.slabs, this.#seed, most)
   }
 
-  /** The entry an owner has under a key, 0 if none. */
+  /** An owner's entry under a key, 0 if none. */
   find(k: number, owner: number): number {
     let e = this.#slots[pairHash(k, owner, this.#seed) & (this.#slots.length - 1)] as number
     while (e !== 0 && !(this.key[e] === k && this.owner[e] === owner))
@@ -70,7 +70,10 @@ export class Table {
     return e
   }
 
-  /** Put bytes[at .. at + length) under a key as the owner's newest; length -1 leaves a tombstone. The entry's row. */
+  /**
+   * Sets bytes[at .. at + length) under a key as the owner's newest entry; length -1 creates a tombstone. Returns
+   * the entry's row.
+   */
   put(
     chain: Chain,
     k: number,
@@ -97,7 +100,7 @@ export class Table {
     return e
   }
 
-  /** Give an entry that says the same as before a newer version; nobody is told. */
+  /** Gives an unchanged entry a newer version, without reporting a change. */
   renew(chain: Chain, e: number, version: number, mark: number): void {
     this.#unlist(chain, e)
     this.version[e] = version
@@ -105,7 +108,7 @@ export class Table {
     this.#enlist(chain, e)
   }
 
-  /** Take an entry out altogether. */
+  /** Removes an entry. */
   remove(chain: Chain, e: number): void {
     const k = this.key[e] as number
     this.#account(chain, e, -1)
@@ -145,7 +148,7 @@ export class Table {
     return this.slabs.slab(address).compare(bytes, at, at + length, start, start + length) === 0
   }
 
-  /** What an entry counts for in its owner's octets. */
+  /** Adds (or subtracts) an entry's octets in its owner's counts. */
   #account(chain: Chain, e: number, sign: 1 | -1): void {
     const k = this.key[e] as number
     const entries = (this.flags[e] as number) & DELETED ? 0 : sign
@@ -213,7 +216,7 @@ export class Table {
     this.#slotNext = grown(this.#slotNext, size)
     if (this.#slots.length >= size) return
     this.#slots = new Uint32Array(slotCount(size, this.#most))
-    // Rows below #top - 1: the newest is linked by its maker.
+    // Rows below #top - 1: the caller links the newest row itself.
     for (let e = 1; e < this.#top - 1; e++) {
       if (this.owner[e] === 0) continue
       const slot =

@@ -1,57 +1,59 @@
 /**
- * What the records are to the rest of the daemon: keys, entries, limits and
- * counts. The classes that keep them are in the files beside this one;
- * records.ts puts them together.
+ * Types of the records that other parts use: keys, entries, limits and counts. records.ts combines the classes in
+ * this folder.
  */
 
 /**
- * vip: backends of one VIP name on the owner's agent. zone: RRsets of one name
- * in a zone copy that the leader gives out. node: what an agent says of itself.
+ * vip: backends of one VIP on the owner's agent. zone: a piece of a zone copy that the leader publishes. node: what
+ * an agent says about itself.
  */
 export type Kind = 'vip' | 'zone' | 'node'
 
-/** `name` is at most 254 octets of latin1, lower case by convention. */
+/** `name` has at most 254 octets of latin1, lower case by convention. */
 export type Key = { readonly kind: Kind; readonly name: string }
 
-/** One owner's value under a key. The value is a copy and may be kept. */
+/** One owner's value under a key. The value is a copy. */
 export type Entry = Key & {
   readonly owner: string
   readonly value: Uint8Array
-  /** Its owner is dead, or held although it vanished, or this came from disk and no peer has spoken yet. */
+  /** True if its owner is dead or held, or if the entry came from disk and no peer has confirmed it. */
   readonly stale: boolean
 }
 
-/** Constants of the ring rather than options: all its nodes must have the same. */
+/** Constants of the ring, not options: all nodes must use the same. */
 export type Limits = {
-  /** Entries in all; default 250,000. At 60 octets each that is 15 MB on the wire for a joiner. */
+  /** Limit of entries. Default 250,000: at 60 octets each, a joiner receives 15 MB. */
   readonly entries: number
-  /** Octets of keys and values in all; default 64 MiB. */
+  /** Limit of octets of all keys and values. Default 64 MiB. */
   readonly bytes: number
-  /** Entries of one owner but for pieces of zones; default 4,096. */
+  /** Limit of entries of one owner, without pieces of zones. Default 4,096. */
   readonly ownerEntries: number
-  /** Octets of their keys and values; default 256 KiB. */
+  /** Limit of octets of their keys and values. Default 256 KiB. */
   readonly ownerBytes: number
-  /** Pieces of zones of one owner; default 4,096. */
+  /** Limit of pieces of zones of one owner. Default 4,096. */
   readonly zoneEntries: number
-  /** Octets of their keys and values; default 8 MiB. Zones of 10,000 tasks take about half of it. */
+  /** Limit of octets of their keys and values. Default 8 MiB; zones of 10,000 tasks take about half of it. */
   readonly zoneBytes: number
-  /** Octets of one value; default 60,000: it must fit one block of storage and one stream message. */
+  /** Limit of octets of one value. Default 60,000: it must fit one block of storage and one stream message. */
   readonly valueBytes: number
-  /** Owners, live and gone; default 16,384. */
+  /** Limit of owners, live and gone. Default 16,384. */
   readonly owners: number
   /** How long a dead owner's entries are kept; default 24 h. */
   readonly deadMs: number
-  /** The same for one that said good-bye; default 60 s. */
+  /** The same for an owner that said goodbye. Default 60 s. */
   readonly leftMs: number
-  /** How long a dropped owner is remembered so that no lagging peer revives it; default 10 min, twice the longest push/pull interval. */
+  /**
+   * How long a dropped owner is remembered, so that no slow peer revives it. Default 10 min, twice the longest
+   * push/pull interval.
+   */
   readonly dropMemoryMs: number
-  /** How long tombstones are kept before a lagging peer gets the owner's whole state instead; default 10 min. */
+  /** How long tombstones are kept; after that a slow peer gets the owner's complete state. Default 10 min. */
   readonly tombstoneMs: number
-  /** Share of owners vanishing within a minute that means we are the ones cut off; default 0.3. */
+  /** If this share of owners vanishes within a minute, this node was probably cut off. Default 0.3. */
   readonly holdShare: number
-  /** How long vanished owners are then shown as if alive; default 15 min. */
+  /** How long vanished owners are then shown as alive. Default 15 min. */
   readonly holdMs: number
-  /** Octets a second for hot deltas; default 21,000, that is 15 packets. */
+  /** Octets per second for pushed deltas. Default 21,000, which is 15 packets. */
   readonly hotBytes: number
 }
 
@@ -73,20 +75,20 @@ export const defaultLimits: Limits = {
   hotBytes: 21_000,
 }
 
-/** Why something was not taken; a closed set, fit for a metric label. */
+/** Why something was refused; usable as a metric label. */
 export type Refusal =
-  | 'malformed' // octets that are no message of ours
+  | 'malformed' // octets that are not a valid message
   | 'version' // a message of a protocol version we do not speak
-  | 'zone' // a key that gossip may not fill; kept, never shown
-  | 'owner-cap' // more than one owner may have
-  | 'zone-cap' // more of zones than one owner may have
-  | 'total-cap' // more than all may have
-  | 'epoch' // our own namespace, claimed by another
-  | 'dropped' // an owner dropped not long ago, offered again
-  | 'busy' // more questions or streams than we answer in a second
-  | 'value' // published here, too long or of an unknown kind
+  | 'zone' // a key that gossip may not fill; replicated, never shown
+  | 'owner-cap' // over the limit for one owner
+  | 'zone-cap' // over the limit of zones for one owner
+  | 'total-cap' // over the limit for all owners
+  | 'epoch' // an entry in our own namespace from another node
+  | 'dropped' // an owner that was dropped recently
+  | 'busy' // over the budget of questions and streams per second
+  | 'value' // published here, but too long or of an unknown kind
 
-/** Which cap keeps an entry out. */
+/** The cap that refuses an entry. */
 export type Cap = Extract<Refusal, 'owner-cap' | 'zone-cap' | 'total-cap'>
 
 export const refusals: readonly Refusal[] = [
@@ -102,7 +104,7 @@ export const refusals: readonly Refusal[] = [
   'value',
 ]
 
-/** What counts over the life of the process; plain numbers, read by whoever asks. */
+/** Counters since the process started. */
 export type Counts = {
   deltasIn: number
   deltasOld: number
@@ -121,14 +123,14 @@ export type Counts = {
   digestMismatches: number
   exchanges: number
   exchangesFailed: number
-  /** Hot deltas given up because the byte budget or the queue was spent; the digest repairs them. */
+  /** Pushed deltas that were dropped because the byte budget or the queue was exhausted; the digest repairs them. */
   hotDropped: number
-  /** Owners hidden, dropped after their grace, and times that hold-still began. */
+  /** Owners hidden, owners dropped after their grace time, and holds begun. */
   hidden: number
   dropped: number
   holds: number
   flaps: number
-  /** Sum, count and largest of the age of updates when they came to us by push, in ms. */
+  /** Sum, count and maximum of the age of updates that arrived by push, in ms. */
   lagSumMs: number
   lagCount: number
   lagMaxMs: number
@@ -166,11 +168,11 @@ export const zeroCounts = (): Counts => ({
 
 const kinds: readonly (Kind | undefined)[] = [undefined, 'vip', 'zone', 'node']
 
-/** The octet a kind has on the wire, and back; a number we do not know is kept but never shown. */
+/** The octet of a kind on the wire, and the reverse; an unknown kind is replicated but never shown. */
 export const kindCode = (kind: Kind): number => kinds.indexOf(kind)
 export const kindOf = (code: number): Kind | undefined => kinds[code]
 
-/** A key's octets: its kind, then its name in latin1; undefined if it cannot be a key. */
+/** A key's octets: its kind, then its name in latin1; undefined if it is not a valid key. */
 export const keyOctets = (key: Key): Buffer | undefined => {
   const code = kindCode(key.kind)
   if (code < 1 || key.name === '' || key.name.length > 254) return undefined

@@ -1,7 +1,6 @@
 /**
- * What the records say to the daemon: for each key the entries of the best
- * rank of owners that has it (owner.ts), and which keys changed. The rule in
- * one line: a dead owner's entries are shown only where nobody alive has any.
+ * What the records show to the daemon: for each key the entries of owners with the best rank that have it
+ * (owner.ts), and which keys changed. In short: a dead owner's entries are shown only if no live owner has any.
  */
 import { rankOf } from './owner.ts'
 import type { Replica } from './replica.ts'
@@ -20,14 +19,14 @@ export class View {
     this.#synced = synced
   }
 
-  /** What is shown under a key; empty for nothing. */
+  /** The entries shown under a key; empty if there are none. */
   lookup(key: Key): Entry[] {
     const octets = keyOctets(key)
     const k = octets ? this.#replica.table.keys.find(octets, 0, octets.length) : 0
     return k === 0 ? [] : this.#shown(k, key)
   }
 
-  /** All that is shown of a kind, in no order. Live: changes made while it is read may or may not be seen. */
+  /** All shown entries of a kind, unordered. Changes during the iteration may or may not be seen. */
   *entries(kind: Kind): Generator<Entry> {
     const { table } = this.#replica
     const code = kindCode(kind)
@@ -45,7 +44,7 @@ export class View {
     for (let e = table.keys.first[k] as number; e !== 0; e = table.chainAfter[e] as number) {
       if ((table.flags[e] as number) & HIDDEN) continue
       const owner = this.#replica.byId(table.owner[e] as number)
-      // Dropped, and still being cleared away.
+      // Dropped, and not yet removed completely.
       if (!owner || this.#replica.owners.get(owner.name) !== owner) continue
       const rank = rankOf(owner)
       if (rank > best) continue
@@ -59,18 +58,20 @@ export class View {
     return found
   }
 
-  /** Call back with keys that may show something else now, in batches; the return value ends it. */
+  /**
+   * Calls the listener with keys whose entries may have changed, in batches. The returned function unsubscribes it.
+   */
   onChange(listener: (keys: readonly Key[]) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Keys whose change nobody was told of yet. */
+  /** Number of changed keys that were not reported yet. */
   get pending(): number {
     return this.#replica.table.keys.changes
   }
 
-  /** Tell of up to `most` changed keys. */
+  /** Reports up to `most` changed keys. */
   tell(most: number): void {
     const { table } = this.#replica
     const keys: Key[] = []

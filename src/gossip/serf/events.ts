@@ -1,17 +1,16 @@
 /**
- * The user events seen lately: each is delivered once and passed on once.
- * A ring of slots by Lamport time, as in Serf, so that it is bounded and can
- * be given to a joiner.
+ * User events seen lately. Each is delivered once and passed on once. They are stored in a ring of slots by Lamport
+ * time, as in Serf, so that memory is bounded and a joiner can get them.
  */
 import type { LamportTime, UserEvent } from '../wire/serf.ts'
 
 /** Slots, one per Lamport time (Serf's EventBuffer). */
 const SLOTS = 512
-/** Events of one Lamport time; more at once are not believed. */
+/** Limit of events with one Lamport time. */
 const SLOT_MOST = 64
-/** Octets of payloads kept for joiners, over all. */
+/** Limit of payload octets kept for joiners. */
 const BYTES_MOST = 512 * 1024
-/** Longest event a member may send, name and payload as encoded (Serf's default limit). */
+/** Longest event that a member may send, name and payload encoded (Serf's default limit). */
 export const USER_EVENT_MOST = 512
 
 const same = (a: UserEvent, b: UserEvent): boolean =>
@@ -22,18 +21,17 @@ const same = (a: UserEvent, b: UserEvent): boolean =>
 export class EventBuffer {
   #slots = new Map<number, UserEvent[]>()
   #bytes = 0
-  /** Events before this time are from before we joined. */
+  /** Earlier events are older than our join. */
   #from: LamportTime = 0
 
-  /** Nothing before this time is delivered. */
+  /** From now on, events before this time are not delivered. */
   ignoreBefore(time: LamportTime): void {
     this.#from = Math.max(this.#from, time)
   }
 
   /**
-   * 'new' for an event not seen yet, which is then kept; 'seen', or 'old' if
-   * it is too far back to tell.
-   * @param time the event clock, which has witnessed the event
+   * 'new' for an event that was not seen yet, which is then stored; 'seen', or 'old' if it is too old to know.
+   * @param time the event clock, already advanced by the event
    */
   take(event: UserEvent, time: LamportTime): 'new' | 'seen' | 'old' {
     if (event.ltime < this.#from || (time > SLOTS && event.ltime < time - SLOTS)) return 'old'
@@ -59,7 +57,7 @@ export class EventBuffer {
     for (const event of events) this.#bytes -= sizeOf(event)
   }
 
-  /** Over the bound the slots filled longest ago go. */
+  /** Over the limit, the slots that were filled first are dropped. */
   #shrink(): void {
     for (const [slot, events] of this.#slots) {
       if (this.#bytes <= BYTES_MOST) return
@@ -67,7 +65,7 @@ export class EventBuffer {
     }
   }
 
-  /** What is kept, by Lamport time. */
+  /** The stored events, by Lamport time. */
   groups(): IterableIterator<readonly UserEvent[]> {
     return this.#slots.values()
   }

@@ -1,18 +1,17 @@
 /**
- * Who said, and when by the Lamport clock, that a member joins or leaves.
- * An intent outlives the packet order: one that comes before its member is
- * kept for a while, and an older one never undoes a newer.
+ * Intents to join or leave, ordered by Lamport time. An intent for an unknown member is kept for a while, because
+ * packets can be reordered. An older intent never undoes a newer one.
  */
 import type { LamportTime } from '../wire/serf.ts'
 
-/** Intents for members not known yet are kept this long, and at most so many (Serf's RecentIntentTimeout). */
+/** How long intents for unknown members are kept (Serf's RecentIntentTimeout), and how many. */
 const KEEP_MS = 300_000
 const WAITING_MOST = 8192
 
 type Waiting = { readonly leave: boolean; readonly ltime: LamportTime; readonly at: number }
 
 export class Intents {
-  /** Lamport time of the last intent about each member; absent is 0. */
+  /** Lamport time of the last intent for each member; 0 if absent. */
   #times = new Map<string, LamportTime>()
   #leaving = new Set<string>()
   #waiting = new Map<string, Waiting>()
@@ -22,15 +21,12 @@ export class Intents {
     return this.#times.get(name) ?? 0
   }
 
-  /** Whether the member said last that it leaves. */
+  /** Whether the member's last intent was to leave. */
   isLeaving(name: string): boolean {
     return this.#leaving.has(name)
   }
 
-  /**
-   * An intent about a member we have; false if it is old news.
-   * @param leave join or leave
-   */
+  /** Applies an intent for a known member; false if it is outdated. @param leave true to leave, false to join */
   take(name: string, leave: boolean, ltime: LamportTime): boolean {
     if (ltime <= this.timeOf(name)) return false
     this.#times.set(name, ltime)
@@ -39,12 +35,12 @@ export class Intents {
     return true
   }
 
-  /** The member's last intent was to leave, whatever we took it for. */
+  /** Sets the member's last intent to leave, regardless of times. */
   leave(name: string): void {
     this.#leaving.add(name)
   }
 
-  /** An intent about somebody we do not know yet; false if it is old news. */
+  /** Stores an intent for an unknown member; false if it is outdated. */
   keep(name: string, leave: boolean, ltime: LamportTime, now: number): boolean {
     const had = this.#waiting.get(name)
     if (had && ltime <= had.ltime) return false
@@ -61,7 +57,7 @@ export class Intents {
     return this.#waiting.size < WAITING_MOST
   }
 
-  /** The member came: what was said of it before counts now; that it was leaving once does not. */
+  /** The member joined: stored intents for it are applied now, and an earlier intent to leave is dropped. */
   joined(name: string): void {
     this.#leaving.delete(name)
     const had = this.#waiting.get(name)
@@ -69,7 +65,7 @@ export class Intents {
     if (had) this.take(name, had.leave, had.ltime)
   }
 
-  /** The member is forgotten. */
+  /** The member was forgotten. */
   reaped(name: string): void {
     this.#times.delete(name)
     this.#leaving.delete(name)

@@ -1,6 +1,6 @@
 /**
- * Serf's queries about keys, both sides: what we answer when an operator
- * runs `serf keys` anywhere in the ring, and how we ask the same of others.
+ * Serf's key queries, both sides: our answer when an operator runs `serf keys` anywhere in the ring, and our own
+ * queries to the other members.
  */
 import { type Keyring, keyOf, keyText } from '../keyring.ts'
 import {
@@ -13,7 +13,7 @@ import {
 } from '../wire/serf.ts'
 import type { Answer } from './queries.ts'
 
-/** What can be done with keys, and the query that does it. */
+/** Key operations, and the query for each. */
 export const KEY_QUERIES = {
   install: '_serf_install-key',
   use: '_serf_use-key',
@@ -22,21 +22,21 @@ export const KEY_QUERIES = {
 } as const
 export type KeyOperation = keyof typeof KEY_QUERIES
 
-/** What an operation came to over the ring. */
+/** The result of a key operation over the whole ring. */
 export type KeyResult = {
-  /** Members asked, those that answered, and those that refused. */
+  /** Members asked, members that answered, and members that refused. */
   readonly members: number
   readonly answered: number
   readonly failed: number
-  /** What members said, by name: a refusal, or a warning. */
+  /** Messages from members, by name: a refusal or a warning. */
   readonly messages: Readonly<Record<string, string>>
-  /** base64 keys, and on how many members each is installed; filled by `list`. */
+  /** base64 keys, and how many members have each installed; filled by `list`. */
   readonly keys: Readonly<Record<string, number>>
   /** base64 primary keys, and how many members use each; filled by `list`. */
   readonly primary: Readonly<Record<string, number>>
 }
 
-/** The operation of a query's name, or undefined. */
+/** The operation for a query's name, or undefined. */
 export const keyOperation = (name: string): KeyOperation | undefined =>
   (Object.keys(KEY_QUERIES) as KeyOperation[]).find(operation => KEY_QUERIES[operation] === name)
 
@@ -56,7 +56,7 @@ const change = (
   return { result: refusal === undefined, message: refusal ?? '', keys: [], primary: '' }
 }
 
-/** Our answer to a key query, which has then been carried out. */
+/** Carries out a key query and returns our answer. */
 export const answerKeys = (
   operation: KeyOperation,
   payload: Uint8Array,
@@ -72,7 +72,7 @@ export const answerKeys = (
   )
 }
 
-/** The list, cut so that the response with its head fits Serf's limit. */
+/** The list of keys, cut so that the response fits Serf's limit. */
 const listed = (keyring: Keyring): Uint8Array => {
   const keys = keyring.list()
   const primary = keyText(keyring.primary)
@@ -86,13 +86,13 @@ const listed = (keyring: Keyring): Uint8Array => {
   }
 }
 
-/** The payload that asks for an operation; undefined if the key is none. `list` needs no key. */
+/** The payload of a key query; undefined if the key is invalid. `list` needs no key. */
 export const keyRequest = (operation: KeyOperation, key: string): Uint8Array | undefined => {
   const octets = operation === 'list' ? new Uint8Array(0) : keyOf(key)
   return octets && writeKeyRequest(octets)
 }
 
-/** All members' answers in one. */
+/** Combines the answers of all members. */
 export const keyResult = (answers: readonly Answer[], members: number): KeyResult => {
   const messages: [string, string][] = []
   const keys = new Map<string, number>()

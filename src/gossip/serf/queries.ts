@@ -1,17 +1,16 @@
 /**
- * Queries: those of others, each handled once, and our own with the
- * responses that come back until their time is over.
+ * Queries: those of other members, each handled once, and our own, whose responses are collected until a deadline.
  */
 import type { LamportTime, Query, QueryResponse } from '../wire/serf.ts'
 import type { Env } from '../swim/env.ts'
 import type { Timer } from '../swim/timers.ts'
 
-/** Slots, one per Lamport time (Serf's QueryBuffer), and queries of one time. */
+/** Slots, one per Lamport time (Serf's QueryBuffer), and the limit of queries in one slot. */
 const SLOTS = 512
 const SLOT_MOST = 64
-/** Queries of our own under way. */
+/** Limit of our own queries under way. */
 const OWN_MOST = 16
-/** A query's time: gossip interval, times 16, times the logarithm of the ring. */
+/** A query's time limit: gossip interval, times 16, times the logarithm of the ring's size. */
 export const queryTimeout = (n: number): number =>
   200 * 16 * Math.max(1, Math.ceil(Math.log10(n + 1)))
 
@@ -33,7 +32,7 @@ export class Queries {
     this.#env = env
   }
 
-  /** Whether a query is new; it then counts as seen. */
+  /** Whether a query is new; it is then marked as seen. */
   isNew(query: Query, time: LamportTime): boolean {
     if (time > SLOTS && query.ltime < time - SLOTS) return false
     const slot = query.ltime % SLOTS
@@ -53,7 +52,7 @@ export class Queries {
     return this.#own.size < OWN_MOST
   }
 
-  /** Collects answers to a query of ours until `wanted` came or its time is over. */
+  /** Collects answers to our query until `wanted` have come or its time is over. */
   collect(query: Query, wanted: number, done: (answers: Answer[]) => void): void {
     const timer = this.#env.timers.at(this.#env.now + query.timeout, () =>
       this.#finish(query.ltime),
@@ -77,7 +76,7 @@ export class Queries {
     own.done([...own.answers].map(([from, payload]) => ({ from, payload })))
   }
 
-  /** Ends all queries of ours with what came. */
+  /** Ends all our queries with the answers so far. */
   close(): void {
     for (const ltime of [...this.#own.keys()]) this.#finish(ltime)
   }

@@ -1,7 +1,6 @@
 /**
- * Serf on top of SWIM: intents to join and leave, user events, queries, and
- * what of all that goes into a push/pull. Messages come in through
- * `message`, and go out through three queues of their own.
+ * Serf's protocol on top of SWIM: intents to join and leave, user events, queries, and Serf's part of a push/pull.
+ * Messages come in through `message` and go out through three queues.
  */
 import { type Env } from '../swim/env.ts'
 import type { Entry } from '../swim/members.ts'
@@ -37,17 +36,17 @@ import { type Answer, Queries, queryTimeout } from './queries.ts'
 
 export type SerfHooks = {
   readonly swim: () => Swim
-  /** Sends one user message straight to a node. */
+  /** Sends one user message directly to a node. */
   readonly send: (to: Endpoint, message: Uint8Array) => void
   readonly onUserEvent: (event: UserEvent) => void
-  /** A query that passed our filters: its response, or undefined for none. */
+  /** Called for a query that passed our filters; returns its response, or undefined for none. */
   readonly onQuery: (name: string, payload: Uint8Array) => Uint8Array | undefined
 }
 
-/** Events held while the first join is under way, at most. */
+/** Limit of events held back during the first join. */
 const HELD_MOST = 64
 
-/** A message as it is queued: a user message of memberlist's, copied out of its packet. */
+/** A queued message: a memberlist user message, copied out of its packet. */
 const queued = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.of(TYPE.user), bytes])
 
 export class Serf implements UserState {
@@ -59,10 +58,10 @@ export class Serf implements UserState {
   readonly intents = new Intents()
   #events = new EventBuffer()
   readonly #queries: Queries
-  /** What is told to everybody, in the order in which it fills a packet. */
+  /** Outgoing messages, in the order in which they fill a packet. */
   readonly queues = { intents: new Queue(), queries: new Queue(1024), events: new Queue(1024) }
   #leaving = false
-  /** Events that came while we join: the join's answer tells which of them are older than we are. */
+  /** Events that arrive during the join. The answer to the join shows which of them are older than this node. */
   #held: UserEvent[] | undefined
 
   constructor(env: Env, hooks: SerfHooks) {
@@ -76,14 +75,14 @@ export class Serf implements UserState {
     return { member: this.#clock.time, event: this.#eventClock.time, query: this.#queryClock.time }
   }
 
-  /** Messages of ours that wait to be told. */
+  /** Number of queued messages. */
   get queued(): number {
     return this.queues.intents.length + this.queues.queries.length + this.queues.events.length
   }
 
-  // what comes in
+  // incoming messages
 
-  /** A user message of Serf's, its type octet first. False if it cannot be read. */
+  /** Handles a Serf user message, type octet first; false if it is malformed. */
   message(bytes: Uint8Array): boolean {
     const body = bytes.subarray(1)
     switch (bytes[0]) {
@@ -120,14 +119,15 @@ export class Serf implements UserState {
     return false
   }
 
-  /** Takes an intent; true if it is to be passed on. */
+  /** Applies an intent; true if it should be passed on. */
   #intent(name: string, leave: boolean, ltime: LamportTime, prune: boolean): boolean {
     const entry = this.#hooks.swim().table.get(name)
     if (!entry) return this.intents.keep(name, leave, ltime, this.#env.now)
     if (ltime <= this.intents.timeOf(name)) return false
     if (name === this.#env.name && !this.#leaving) {
-      // A leave from before our last restart, or somebody forces us out: we are here. A push/pull of one
-      // who holds such a leave against us shows only its time, as if it were of a join: the same answer.
+      // The leave is from before our last restart, or an operator forces us out: announce that we are here. A
+      // push/pull of a member that knows such a leave shows only its time, like that of a join, and gets the same
+      // reply.
       this.announce()
       return false
     }
@@ -140,9 +140,9 @@ export class Serf implements UserState {
   }
 
   /**
-   * A peer's table shows a member as left. The time beside it may be that of the join before the
-   * leave, so an equal time counts as newer. It is kept as it came: counted one up at each
-   * push/pull, as Serf does once, it would outrun the join of the member's next life.
+   * A peer's table shows a member as left. Its time may be that of the join before the leave, so an equal time
+   * counts as newer. The time is stored unchanged: Serf adds one, but if that happened at each push/pull, it would
+   * overtake the member's next join.
    */
   #leftElsewhere(name: string, ltime: LamportTime): void {
     if (name === this.#env.name) this.#intent(name, true, ltime + 1, false)
@@ -153,14 +153,14 @@ export class Serf implements UserState {
   }
 
   /**
-   * We are alone and ask somebody to let us in. Members that hear of us before we have the answer
-   * send us events that are older than we are; they wait for the answer, which has the event clock.
+   * Holds back events while we join through another member. Members that hear of us early send events that are older
+   * than this node; the answer to the join contains the event clock, which identifies them.
    */
   holdEvents(): void {
     this.#held ??= []
   }
 
-  /** The answer is merged, or none came. */
+  /** Delivers or drops the held events, after the join's answer was merged or failed to come. */
   releaseEvents(): void {
     const held = this.#held ?? []
     this.#held = undefined
@@ -168,7 +168,7 @@ export class Serf implements UserState {
       if (this.#event(event)) this.queues.events.push(queued(writeUserEvent(event)))
   }
 
-  /** Whether the event waits for `releaseEvents`. */
+  /** Holds the event back during the join; true if it did. */
   #hold(event: UserEvent): boolean {
     if (!this.#held || this.#held.length >= HELD_MOST) return false
     this.#held.push({ ...event, payload: Uint8Array.from(event.payload) })
@@ -205,14 +205,16 @@ export class Serf implements UserState {
     this.#hooks.send({ address: query.address, port: query.port }, message)
   }
 
-  /** What we know of a member whose name two nodes claim: the answer to Serf's conflict query. */
+  /** Our entry for a member whose name two nodes use: the answer to Serf's conflict query. */
   conflictAnswer(name: string): Uint8Array | undefined {
     if (name === this.#env.name) return undefined
     const entry = this.#hooks.swim().table.get(name)
     return entry && writeMember(entry.node)
   }
 
-  /** A response to be handed on: only to a member where we know it, so that nobody is shot at through us. */
+  /**
+   * Relays a response, only to a member at its known address, so that we cannot be misused against third parties.
+   */
   #relay(body: Uint8Array): boolean {
     const relay = readRelay(body)
     if (!relay) return false
@@ -227,9 +229,9 @@ export class Serf implements UserState {
     return true
   }
 
-  // what SWIM saw
+  // events from SWIM
 
-  /** A member came, or came back. */
+  /** A member joined, or came back. */
   joined(entry: Entry): void {
     this.intents.joined(entry.node.name)
   }
@@ -239,12 +241,11 @@ export class Serf implements UserState {
     this.intents.reaped(entry.node.name)
   }
 
-  // what we say
+  // our own announcements
 
   /**
-   * Tells everybody that we join, or that a leave intent of ours is old. One
-   * tick is skipped: who learns of our last leave from a push/pull counts it
-   * one later than it was, and would take our join for older.
+   * Announces that we join, or that a leave intent for us is outdated. One tick is skipped: a member that learns our
+   * last leave from a push/pull counts it one too high, and would treat our join as older.
    */
   announce(): void {
     this.#clock.tick()
@@ -256,7 +257,7 @@ export class Serf implements UserState {
     )
   }
 
-  /** Tells everybody that we leave; `done` is called when that was said often enough. */
+  /** Announces that we leave; `done` is called when that was sent often enough. */
   leave(done: () => void): void {
     this.#leaving = true
     const ltime = this.#clock.tick()
@@ -268,14 +269,14 @@ export class Serf implements UserState {
     )
   }
 
-  /** Takes a failed member for left, everywhere; with `prune` it is forgotten at once. */
+  /** Marks a failed member as left, in the whole ring; with `prune` it is forgotten at once. */
   forceLeave(name: string, prune: boolean): void {
     const ltime = this.#clock.tick()
     this.#intent(name, true, ltime, prune)
     this.queues.intents.push(queued(writeIntent(SERF.leave, { ltime, node: name, prune })))
   }
 
-  /** Sends a user event; false if it is longer than Serf lets pass (512 octets encoded). */
+  /** Sends a user event; false if it is longer than Serf allows (512 octets encoded). */
   userEvent(name: string, payload: Uint8Array, coalesce: boolean): boolean {
     const event = { ltime: this.#eventClock.time, name, payload, coalesce }
     const bytes = writeUserEvent(event)
@@ -286,7 +287,7 @@ export class Serf implements UserState {
     return true
   }
 
-  /** Asks everybody, ourselves included; false if it is too long or too many queries are under way. */
+  /** Sends a query to all members including this one; false if it is too long or too many queries are under way. */
   query(name: string, payload: Uint8Array, done: (answers: Answer[]) => void): boolean {
     const { self, table } = this.#hooks.swim()
     const query: Query = {
@@ -311,12 +312,12 @@ export class Serf implements UserState {
     return true
   }
 
-  /** Ends what is under way. */
+  /** Ends all queries under way. */
   close(): void {
     this.#queries.close()
   }
 
-  // our part of a push/pull
+  // Serf's part of a push/pull
 
   write(entries: readonly Entry[], done: (bytes: Uint8Array) => void): Job {
     const left = entries.filter(entry => entry.state === LEFT).map(entry => entry.node.name)
@@ -343,7 +344,7 @@ export class Serf implements UserState {
       done()
       return { step: () => true }
     }
-    // nothing with the peer's own time has been sent yet
+    // no message with the peer's current time has been sent yet
     this.#clock.witness(state.ltime - 1)
     this.#eventClock.witness(state.eventTime - 1)
     this.#queryClock.witness(state.queryTime - 1)
@@ -353,7 +354,8 @@ export class Serf implements UserState {
       step: () => {
         const members = state.members(SLICE)
         for (const [name, ltime] of members) {
-          // A clock behind a time in our table would give joins that others take for older than that.
+          // If our clock were behind a time in our table, other members would treat our next join as older than
+          // that.
           if (!this.#clock.witness(ltime)) continue
           if (left.has(name)) this.#leftElsewhere(name, ltime)
           else this.#intent(name, false, ltime, false)

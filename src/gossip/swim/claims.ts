@@ -1,33 +1,33 @@
 /**
- * Claims that are checked before they are believed: that somebody we hold for
- * gone lives after all, and that a living member has moved. A ping decides.
+ * Verifies claims before they are believed, by a ping: that a member we consider gone is alive, or that a living
+ * member has moved.
  */
 import type { Endpoint } from '../wire/address.ts'
 import type { Accusation, Alive } from '../wire/messages.ts'
 import type { Env } from './env.ts'
 import { type Entry, isGone } from './members.ts'
 
-/** Claims being checked at the same time. */
+/** Limit of claims that are checked at the same time. */
 const CHECKS_MOST = 256
-/** A claim that was wrong is not checked again for this long. */
+/** After a wrong claim about a member, further claims about it are ignored for this time. */
 const AGAIN_MS = 5_000
 
-/** A claim that is being checked, or, without one, until when its member's are not. */
+/** A claim that is being checked. Without a claim: the time until which claims about this member are ignored. */
 type Check = { readonly until: number; claim: Alive | undefined }
 
 export type ClaimHooks = {
-  /** Pings `name` at an address, telling it what we hold against it; then says whether it answered. */
+  /** Pings `name` at an address and includes the accusation we hold against it; then reports whether it answered. */
   readonly ping: (
     name: string,
     at: Endpoint,
     accusation: Accusation | undefined,
     done: (ok: boolean) => void,
   ) => void
-  /** What we believe of a member now. */
+  /** Our current entry for a member. */
   readonly held: (name: string) => Entry | undefined
-  /** The claim is believed. */
+  /** Called when a claim turned out to be true. */
   readonly accept: (claim: Alive, held: Entry | undefined) => void
-  /** Another node goes by the name of one we know. */
+  /** Called when another node uses the name of a member we know. */
   readonly onConflict: (known: Entry, other: Endpoint) => void
 }
 
@@ -41,17 +41,17 @@ export class Claims {
     this.#hooks = hooks
   }
 
-  /** The member is forgotten. */
+  /** Called when the member is forgotten. */
   forget(name: string): void {
     this.#checks.delete(name)
   }
 
   /**
-   * Whether the claim is to be checked now. One that comes while an older one
-   * about the same member is checked takes its place.
+   * Whether to check the claim now. If an older claim about the same member is being checked, the new one replaces
+   * it.
    */
   #begins(a: Alive): boolean {
-    // meta and versions lie in a packet that will be gone by the time they are wanted
+    // the packet's buffer is reused, so meta and versions must be copied
     const claim = (): Alive => ({
       ...a,
       meta: Uint8Array.from(a.meta),
@@ -75,7 +75,7 @@ export class Claims {
     }
   }
 
-  /** The check is over; gives the claim it was about in the end. */
+  /** Ends a check; returns the last claim it was about. */
   #ends(name: string, right: boolean): Alive | undefined {
     const claim = this.#checks.get(name)?.claim
     this.#env.stats.verified++
@@ -87,7 +87,10 @@ export class Claims {
     return claim
   }
 
-  /** Asks whom we hold for gone. What we hold against it goes along, so that it refutes in everybody's ears. */
+  /**
+   * Pings a member that we consider gone. The ping includes our accusation, so that the member refutes it to the
+   * whole ring.
+   */
   check(a: Alive, had: Entry | undefined): void {
     if (!this.#begins(a)) return
     const accusation = had && {
@@ -104,7 +107,10 @@ export class Claims {
     })
   }
 
-  /** A living member is said to have moved: believed only when nobody answers by its name where we know it. */
+  /**
+   * Checks a claim that a living member has moved. It is believed only if no node answers by this name at the known
+   * address.
+   */
   checkMove(a: Alive, had: Entry): void {
     if (!this.#begins(a)) return
     const { address, port } = had.node

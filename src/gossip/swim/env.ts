@@ -1,7 +1,6 @@
 /**
- * What every part of the membership machine shares: the node's name, the
- * time of the input being handled, the pending timers, and the counters.
- * Nothing here reads a clock or a socket.
+ * State shared by all parts of the membership machine: the node's name, the time of the current input, pending
+ * timers, and counters. Nothing here reads a clock or a socket.
  */
 import type { Log } from '../../base/log.ts'
 import type { Endpoint } from '../wire/address.ts'
@@ -18,35 +17,38 @@ export type RingStats = {
   streamsOut: number
   streamBytesIn: number
   streamBytesOut: number
-  /** Packets and streams that no key opened, or that were plain in a ring with keys, or that bore another label. */
+  /**
+   * Packets and streams that no key decrypts, that were not encrypted in a ring with keys, or that had another
+   * label.
+   */
   refused: number
-  /** Packets, streams and messages that could not be read. */
+  /** Packets, streams and messages that were malformed. */
   malformed: number
-  /** Streams closed because too many were open, or too many octets were held. */
+  /** Streams closed because too many were open, or too many octets were buffered. */
   busy: number
-  /** Streams that failed or were late. */
+  /** Streams that failed or timed out. */
   streamsFailed: number
   probes: number
   probesFailed: number
-  /** Probes that only TCP saved: UDP between us and that member is broken. */
+  /** Probes that were answered over TCP only, which shows that UDP to that member is broken. */
   probesByTcp: number
-  /** Times we had to say that we are alive. */
+  /** Times we refuted an accusation against us. */
   refutations: number
-  /** Claims that a member is alive that were checked by a ping first, and those that were wrong. */
+  /** Claims that a member is alive that a ping verified, and those that turned out wrong. */
   verified: number
   verifiedWrong: number
   conflicts: number
-  /** Members not taken because the table is full. */
+  /** Members refused because the table is full. */
   membersRefused: number
   syncs: number
   syncsFailed: number
-  /** Periodic syncs saved because both tables were known to be equal. */
+  /** Periodic syncs skipped because digests showed equal tables. */
   syncsSaved: number
   recordBytesIn: number
   recordBytesOut: number
-  /** Records' packets not sent: over the budget, too long, or to nobody we know. */
+  /** Records packets not sent: over the budget, too long, or to an unknown member. */
   recordsDropped: number
-  /** Stalls of our own event loop that lengthened our patience with others. */
+  /** Stalls of our own event loop, after which deadlines of others were extended. */
   stalls: number
   eventsOld: number
 }
@@ -84,23 +86,23 @@ export const newStats = (): RingStats => ({
 
 export type Env = {
   readonly name: string
-  /** Time of the input being handled, milliseconds, monotonic. */
+  /** Time of the current input: milliseconds, monotonic. */
   now: number
-  /** From 0 to 1, 1 excluded. */
+  /** 0 ≤ random() < 1. */
   readonly random: () => number
   readonly timers: Timers
   readonly stats: RingStats
   readonly log: Log
 }
 
-/** How messages leave; the core packs and seals them. */
+/** Sends messages; the core packs and encrypts them. */
 export type Outbox = {
   /**
-   * Sends messages in one packet, with queued news in the room that is left.
-   * `node`, where known, says what it understands.
+   * Sends messages in one packet, and fills the rest with queued news. `node`, if known, shows what the receiver
+   * understands.
    */
   readonly send: (to: Endpoint, node: Node | undefined, messages: readonly Uint8Array[]) => void
-  /** A ping over TCP; `done` is called once, within the time or at its end. */
+  /** A ping over TCP; `done` is called once, at the answer or at the deadline. */
   readonly pingByStream: (
     to: Endpoint,
     message: Uint8Array,

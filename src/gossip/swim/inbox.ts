@@ -1,7 +1,4 @@
-/**
- * Where each message goes: the one place that knows all kinds, those of
- * packets and those of streams.
- */
+/** Dispatches each message by its type, from packets and from streams. */
 import type { Serf } from '../serf/serf.ts'
 import type { Endpoint } from '../wire/address.ts'
 import {
@@ -21,7 +18,7 @@ import type { Prober } from './probe.ts'
 import type { Swim } from './swim.ts'
 import type { Syncs } from './syncs.ts'
 
-/** What messages are handed to. */
+/** The receivers of messages. */
 export type Recipients = {
   readonly swim: Swim
   readonly prober: Prober
@@ -29,7 +26,7 @@ export type Recipients = {
   readonly transport: RecordsTransport
   readonly syncs: Syncs
   readonly post: Post
-  /** Writes to a stream that was opened to us, and ends it. */
+  /** Writes to a stream that a peer opened, and ends it. */
   readonly end: (id: number, bytes: Uint8Array) => void
   readonly close: (id: number) => void
 }
@@ -44,16 +41,16 @@ export class Inbox {
     this.#to = to
   }
 
-  /** All messages of one packet. */
+  /** Handles all messages of one packet. */
   packet(messages: readonly Uint8Array[], from: Endpoint): void {
-    // the digest in a packet is that of who sent the ping or the ack in it
+    // a digest belongs to the sender of the ping or ack in the same packet
     this.#sender = ''
     for (const message of messages) {
       if (!this.#message(message[0] ?? 0, message.subarray(1), from)) this.#env.stats.malformed++
     }
   }
 
-  /** Hands on one message; false if it cannot be read. */
+  /** Handles one message; false if it is malformed. */
   #message(type: number, body: Uint8Array, from: Endpoint): boolean {
     const { swim, prober } = this.#to
     switch (type) {
@@ -95,14 +92,14 @@ export class Inbox {
     return false
   }
 
-  /** A user message is ours from 0x80 on, and Serf's below. */
+  /** User messages from 0x80 on are ours; those below are Serf's. */
   #user(body: Uint8Array): boolean {
-    const { serf, transport: transport, syncs } = this.#to
+    const { serf, transport, syncs } = this.#to
     if ((body[0] ?? 0) < 0x80) return serf.message(body)
     return transport.message(body, this.#sender, (node, table) => syncs.onTable(node, table))
   }
 
-  /** A whole message on a stream that was opened to us. */
+  /** Handles a complete message on a stream that a peer opened. */
   stream(id: number, from: Endpoint, message: Buffer): void {
     const body = message.subarray(1)
     switch (message[0]) {

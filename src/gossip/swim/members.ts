@@ -1,7 +1,6 @@
 /**
- * Who is in the ring, as this node sees it. A member's state is one small
- * object that is replaced, never changed, so that a list taken for a
- * push/pull stays as it was; what a node says of itself (nodes.ts) is shared
+ * The members of the ring as this node sees them. A member's state is a small object that is replaced, never
+ * changed, so that a list taken for a push/pull stays consistent. What a node says about itself (nodes.ts) is shared
  * between states, and in a simulation between tables.
  */
 import type { Member, MemberState } from '../rider.ts'
@@ -11,13 +10,13 @@ import type { Node } from './nodes.ts'
 
 export { CAPABILITY, type Node, Nodes } from './nodes.ts'
 
-/** A node and what is believed of it since when (milliseconds, monotonic). */
+/** A node, its state, and since when it has this state (milliseconds, monotonic). */
 export type Entry = {
   readonly node: Node
   readonly incarnation: number
   readonly state: State
   readonly since: number
-  /** Its bytes in a push/pull, made when first asked for. */
+  /** Its bytes in a push/pull; created on first use. */
   encoded: Uint8Array | undefined
 }
 
@@ -28,7 +27,7 @@ const STATE_NAMES: Readonly<Record<State, MemberState>> = {
   [LEFT]: 'left',
 }
 
-/** What the records, and everything above, are shown of a member. */
+/** A member as other parts see it. */
 export const memberOf = (entry: Entry): Member => ({
   name: entry.node.name,
   address: entry.node.address,
@@ -41,7 +40,10 @@ export const memberOf = (entry: Entry): Member => ({
 
 export const isGone = (entry: Entry): boolean => entry.state === DEAD || entry.state === LEFT
 
-/** An entry's share in the digest of a table: who is gone has none, since tables forget at different times. */
+/**
+ * An entry's contribution to the table's digest. Members that are gone contribute nothing, because tables forget
+ * them at different times.
+ */
 const share = (entry: Entry): number => {
   if (isGone(entry)) return 0
   let h = Math.imul(entry.node.hash ^ Math.imul(entry.incarnation, 0x9e37_79b1), 0x85eb_ca6b)
@@ -57,7 +59,7 @@ export const entryOf = (node: Node, incarnation: number, state: State, since: nu
   encoded: undefined,
 })
 
-/** An entry's bytes in a push/pull, kept with it. */
+/** An entry's bytes in a push/pull; cached in the entry. */
 export const encodedEntry = (entry: Entry): Uint8Array => {
   const { node } = entry
   entry.encoded ??= writeState({
@@ -73,9 +75,8 @@ export const encodedEntry = (entry: Entry): Uint8Array => {
 }
 
 /**
- * A membership many tables begin with and share: in a simulation of 10,000
- * nodes each table then costs what differs in it. Never changed after it was
- * given to a table.
+ * Initial members shared by many tables. In a simulation of 10,000 nodes each table then only stores its
+ * differences. Never changed once a table uses it.
  */
 export type Roster = {
   readonly entries: readonly Entry[]
@@ -89,11 +90,11 @@ export const rosterOf = (entries: readonly Entry[]): Roster => ({
   digest: entries.reduce((sum, entry) => (sum + share(entry)) | 0, 0),
 })
 
-/** Name to entry, with a stable number for each so that one can be drawn at random. */
+/** Maps names to entries. Each entry has a stable number, so that a random one can be drawn. */
 export class MemberTable {
   #roster: Roster | undefined
   #shared: number
-  /** What differs from the roster, by number; undefined: removed. */
+  /** Differences from the roster by number; undefined marks a removed member. */
   #changed = new Map<number, Entry | undefined>()
   #own: (Entry | undefined)[] = []
   #index = new Map<string, number>()
@@ -120,7 +121,7 @@ export class MemberTable {
     return number === undefined ? undefined : this.at(number)
   }
 
-  /** The entry of a number below `span`; undefined where one was removed. */
+  /** The entry with a number below `span`; undefined if it was removed. */
   at(number: number): Entry | undefined {
     if (number >= this.#shared) return this.#own[number - this.#shared]
     return this.#changed.size > 0 && this.#changed.has(number)
@@ -128,12 +129,12 @@ export class MemberTable {
       : this.#roster?.entries[number]
   }
 
-  /** Numbers are below this. */
+  /** All numbers are below this. */
   get span(): number {
     return this.#shared + this.#own.length
   }
 
-  /** All members, or those in one state. */
+  /** The number of all members, or of those in one state. */
   get size(): number {
     return this.#count[ALIVE] + this.#count[SUSPECT] + this.#count[DEAD] + this.#count[LEFT]
   }
@@ -142,20 +143,19 @@ export class MemberTable {
     return this.#count[state]
   }
 
-  /** Members that are thought to be there: alive or suspect. */
+  /** The number of members that are alive or suspect. */
   get living(): number {
     return this.#count[ALIVE] + this.#count[SUSPECT]
   }
 
   /**
-   * A sum over the names and incarnations of all living members, 32 bits
-   * unsigned: tables with equal sums are taken for equal.
+   * A 32-bit sum over the names and incarnations of all living members. Tables with equal sums are treated as equal.
    */
   get digest(): number {
     return this.#digest >>> 0
   }
 
-  /** Puts an entry in the place of the one with its name, or adds it. */
+  /** Adds an entry, or replaces the one with its name. */
   set(entry: Entry): void {
     const number = this.#numberOf(entry.node.name)
     this.#count[entry.state]++
@@ -196,14 +196,14 @@ export class MemberTable {
   }
 
   /**
-   * Up to `n` different members that `fits`, at random. In a large table it
-   * gives up after a number of tries rather than look at everyone.
+   * Up to `n` different random members that `fits` accepts. In a large table it stops after a number of tries
+   * instead of visiting all members.
    */
   some(n: number, random: () => number, fits: (entry: Entry) => boolean): Entry[] {
     const { span } = this
     const out: Entry[] = []
     const start = Math.floor(random() * span)
-    // a small table is walked whole, from anywhere, with a step that meets everyone
+    // a small table is visited completely: from a random start, with a step that reaches every member
     if (span <= n * 8) {
       const step = stepFor(span, random)
       for (let i = 0, at = start; i < span && out.length < n; i++, at = (at + step) % span) {
@@ -222,7 +222,7 @@ export class MemberTable {
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
 
-/** A step from 1 to span - 1 that has no divisor in common with span, so that steps meet every number once. */
+/** A step from 1 to span - 1 without a common divisor with span, so that repeated steps reach every number once. */
 export const stepFor = (span: number, random: () => number): number => {
   if (span < 3) return 1
   for (;;) {

@@ -1,12 +1,9 @@
-/**
- * What nodes say of themselves, each kept once: a name, where it is, its
- * tags and the protocol versions it speaks.
- */
+/** What nodes say about themselves, stored once per node: name, address, tags and protocol versions. */
 import { readTags } from '../serf/tags.ts'
 import { bufferOf } from '../wire/msgpack.ts'
 import { META_MOST } from '../wire/types.ts'
 
-/** What a node says of itself. */
+/** What a node says about itself. */
 export type Node = {
   readonly name: string
   readonly address: string
@@ -14,13 +11,13 @@ export type Node = {
   readonly meta: Uint8Array
   readonly versions: Uint8Array
   readonly tags: Readonly<Record<string, string>>
-  /** Whether its tags announce that it speaks our records. */
+  /** Whether its tags announce that it understands our records. */
   readonly capable: boolean
   /** A hash of its name, for the table's digest. */
   readonly hash: number
 }
 
-/** The tag, and its value, by which a member says that it speaks our records. */
+/** The tag, and its value, which announces that a member understands our records. */
 export const CAPABILITY = { tag: 'sp', value: '1' } as const
 
 const same = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -33,15 +30,14 @@ const nameHash = (name: string): number => {
   return hash
 }
 
-/** Tags, and the metadata they were read from: most members of a ring have the same. */
+/** Tags and the metadata they were parsed from. Most members of a ring share the same ones. */
 type Words = Pick<Node, 'meta' | 'tags' | 'capable'>
-/** Different metadata, or versions, kept to be shared. */
+/** Limit of different metadata, or versions, that are kept for sharing. */
 const SHARED_MOST = 1024
 
 /**
- * A node's own words, copied out of the packet they came in; the same object
- * for the same words, so that a member costs some 250 octets and not a
- * thousand.
+ * Copies a node's description out of the packet. Equal descriptions share one object, so that a member costs about
+ * 250 octets instead of a thousand.
  */
 export class Nodes {
   #byName = new Map<string, Node>()
@@ -49,7 +45,7 @@ export class Nodes {
   #versions = new Map<string, Uint8Array>()
   readonly #most: number
 
-  /** @param most names remembered; beyond it nothing is shared */
+  /** @param most limit of remembered names; further ones are not shared */
   constructor(most = 32_768) {
     this.#most = most
   }
@@ -85,7 +81,7 @@ export class Nodes {
     return node
   }
 
-  /** The name is of no member any more. */
+  /** To be called when no member has this name any more. */
   forget(name: string): void {
     this.#byName.delete(name)
   }
@@ -97,13 +93,13 @@ const wordsOf = (bytes: Uint8Array): Words => {
   return { meta, tags, capable: tags[CAPABILITY.tag] === CAPABILITY.value }
 }
 
-/** What was made of these octets before, or is now. */
+/** The cached value for these octets; created on first use. */
 const shared = <T>(known: Map<string, T>, bytes: Uint8Array, make: (bytes: Uint8Array) => T): T => {
   const key = bufferOf(bytes).toString('latin1')
   const had = known.get(key)
   if (had) return had
   if (known.size >= SHARED_MOST) known.clear()
-  const made = make(bytes)
-  known.set(key, made)
-  return made
+  const created = make(bytes)
+  known.set(key, created)
+  return created
 }

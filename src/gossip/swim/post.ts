@@ -1,7 +1,6 @@
 /**
- * How messages leave: packed into one packet with as much queued news as
- * fits, the records' digest beside a ping or an ack, all sealed. Also the
- * frames of streams.
+ * Sends messages: packs them into one packet with as much queued news as fits, adds the records' digest to pings and
+ * acks, and encrypts. Also frames messages for streams.
  */
 import type { Keyring } from '../keyring.ts'
 import type { Serf } from '../serf/serf.ts'
@@ -17,14 +16,17 @@ import type { Node } from './members.ts'
 import type { Queue } from './queue.ts'
 import type { Swim } from './swim.ts'
 
-/** Of a packet's room the membership takes at most this share while Serf's messages wait too (memberlist #299: they starve). */
+/**
+ * The largest share of a packet for membership news while Serf messages wait, so that those are not starved
+ * (memberlist #299).
+ */
 const NEWS_SHARE = 0.75
 
 export type PostOptions = {
   readonly label: string
   readonly keyring: Keyring | undefined
   readonly send: (to: Endpoint, bytes: Uint8Array) => void
-  /** The digest for a capable member, as a message; undefined for none. */
+  /** The digest message for a capable member; undefined for none. */
   readonly digest: () => Uint8Array | undefined
 }
 
@@ -35,7 +37,7 @@ export class Post {
   readonly #news: Queue
   readonly #options: PostOptions
   readonly #packets: Packets
-  /** Octets of messages that fit one packet, before the compound's own. */
+  /** Octets of messages that fit into one packet, without the compound header. */
   readonly #room: number
 
   constructor(env: Env, swim: Swim, serf: Serf, news: Queue, options: PostOptions) {
@@ -49,17 +51,17 @@ export class Post {
     this.#room = PACKET_MOST - label - (options.keyring ? ENVELOPE : 0)
   }
 
-  /** Octets that label and envelope add to a packet. */
+  /** Octets that label and encryption add to a packet. */
   get overhead(): number {
     return PACKET_MOST - this.#room
   }
 
-  /** Messages that wait to be told to everybody. */
+  /** Messages queued for gossip. */
   get queued(): number {
     return this.#news.length + this.#serf.queued
   }
 
-  /** Where a direct answer to us should go. */
+  /** The address to which peers should send direct answers. */
   source(): Source {
     const { node } = this.#swim.self
     return { address: node.address, port: node.port, name: node.name }
@@ -71,8 +73,8 @@ export class Post {
   }
 
   /**
-   * Sends messages in one packet. A member we know gets queued news in the
-   * room that is left, and a capable one our digest with a ping or an ack.
+   * Sends messages in one packet. For a known member the rest of the packet is filled with queued news, and a
+   * capable one gets our digest with a ping or an ack.
    */
   send(to: Endpoint, node: Node | undefined, messages: readonly Uint8Array[]): void {
     const out = [...messages]
@@ -89,7 +91,7 @@ export class Post {
     this.#packet(to, out)
   }
 
-  /** Queued news that fits the room: the membership's first, then intents, queries, events. */
+  /** Queued news that fits the room: first membership, then intents, queries, events. */
   news(room: number): Uint8Array[] {
     const n = this.#swim.table.living
     const others = this.#serf.queued > 0
@@ -107,14 +109,14 @@ export class Post {
     return out
   }
 
-  /** Sends a packet full of news; false if there is none. */
+  /** Sends a packet full of news; false if there is no news. */
   gossip(to: Endpoint): boolean {
     const messages = this.news(this.#room - COMPOUND_HEAD)
     if (messages.length > 0) this.#packet(to, messages)
     return messages.length > 0
   }
 
-  /** Sends one message of the user family, as it is. */
+  /** Sends one user message unchanged. */
   user(to: Endpoint, body: Uint8Array): void {
     this.#packet(to, [Buffer.concat([Buffer.of(TYPE.user), body])])
   }
@@ -126,7 +128,7 @@ export class Post {
     this.#options.send(to, bytes)
   }
 
-  /** A message as it is written to a stream. */
+  /** A message framed for a stream. */
   frame(parts: readonly Uint8Array[]): Uint8Array {
     const { label, keyring } = this.#options
     const bytes = framed(
@@ -139,7 +141,7 @@ export class Post {
     return bytes
   }
 
-  /** Takes apart what comes on a stream. */
+  /** A parser for an incoming stream. */
   streamReader(): StreamReader {
     return new StreamReader({ label: this.#options.label, keys: this.#options.keyring?.keys })
   }

@@ -1,8 +1,7 @@
 /**
- * Failure detection: one member after another is pinged; if it stays silent,
- * three others are asked to ping it and we try TCP; if that fails too it is
- * suspected. Also the other side of it: acks, pings for others, and the
- * single pings by which a claim is checked (swim.ts).
+ * Failure detection. It pings one member after another. If a member stays silent, three others are asked to ping it,
+ * and we try TCP; if all of this fails, it is suspected. This file also answers pings, pings on behalf of others,
+ * and sends the single pings that verify claims (claims.ts).
  */
 import type { Endpoint } from '../wire/address.ts'
 import {
@@ -24,40 +23,36 @@ import type { Timer } from './timers.ts'
 import { Turns } from './turns.ts'
 
 /**
- * A probe begins every half second. memberlist's LAN default is a second;
- * twice as often costs 0.2 kB/s and halves the wait until anybody looks at a
- * member that just died, which in a ring of ten was over 3 s one time in 40.
+ * Interval between probes. memberlist's LAN default is a second; half of it costs 0.2 kB/s more, and a dead member
+ * is found in half the time.
  */
 const PROBE_EVERY_MS = 500
-/** memberlist's LAN defaults, milliseconds: how long a probe may take, and its first ping. */
+/** memberlist's LAN defaults in milliseconds: the time for a whole probe, and for its first ping. */
 export const PROBE_MS = 1000
 const PROBE_TIMEOUT_MS = 500
 /**
- * A ping nobody answered is sent again at these times, under its number;
- * memberlist sends it once. At a quarter of datagrams lost that was not
- * enough: in a ring of 1,000 seventy living members a second were suspected,
- * had to refute, thought themselves ill for it and probed four times more
- * slowly, so that what pushing missed was found after up to 7 s. Now it is
- * two a second, and 0.7 s. Where nothing is lost nothing is sent again.
+ * When an unanswered ping is repeated, with the same number. memberlist sends it once, which is not enough on a bad
+ * network: with a quarter of the datagrams lost, living members are suspected all the time, consider themselves
+ * unhealthy, and probe more slowly. Without loss, nothing is repeated.
  */
 const REPEAT_MS = [150, 300, 500, 700] as const
-/** Members asked to ping a silent one. */
+/** How many members are asked to ping a silent one. */
 const INDIRECT = 3
-/** After this a relay says that it failed too: early enough to be heard within the prober's second. */
+/** After this time a relay reports that its ping failed, early enough to arrive within the prober's second. */
 const NACK_MS = 400
-/** A relay that waits the whole timeout, as serf does, is heard this much after it. */
+/** A relay that waits for the whole timeout, as serf does, may still answer this much later. */
 const NACK_GRACE_MS = 150
-/** Pings under way for others at most. */
+/** Limit of pings under way for others. */
 const RELAYS_MOST = 256
-/** A claim is checked this long. */
+/** How long a claim is checked. */
 const VERIFY_MS = 1000
 
 type Pending = {
-  /** The member whose ack this awaits, and where it is. */
+  /** The member that must answer, and its address. */
   readonly name: string
   readonly kind: 'probe' | 'relay' | 'verify'
   readonly acked: () => void
-  /** Judged already; only nacks and a late ack still count. */
+  /** The probe has been judged; only nacks and a late ack still count. */
   late: boolean
   nacks: number
   timers: Timer[]
@@ -85,12 +80,12 @@ export class Prober {
     this.#seq = Math.floor(env.random() * 0x8000_0000)
   }
 
-  /** Begins the rounds, at a random moment within the first interval. */
+  /** Begins the probes at a random moment within the first interval. */
   start(): void {
     this.#env.timers.at(this.#env.now + this.#env.random() * PROBE_EVERY_MS, () => this.#probe())
   }
 
-  /** Probes nobody any more; pings are still answered. */
+  /** Stops probing; pings are still answered. */
   stop(): void {
     this.#stopped = true
   }
@@ -112,7 +107,7 @@ export class Prober {
     for (const timer of pending.timers) this.#env.timers.cancel(timer)
   }
 
-  /** Sends a ping, and sends it again while there is no answer and less than `ms` have passed. */
+  /** Sends a ping, and repeats it until it is answered or `ms` have passed. */
   #insist(pending: Pending, ms: number, send: () => void): void {
     send()
     for (const at of REPEAT_MS)
@@ -137,7 +132,7 @@ export class Prober {
       this.#health.change(pending.late ? 1 : -1),
     )
     const ping = writePing(seq, node.name, this.#source())
-    // a suspect is told so with the ping, that it can refute at once
+    // the ping tells a suspect about the suspicion, so that it can refute at once
     const suspected =
       entry.state === SUSPECT
         ? { incarnation: entry.incarnation, node: node.name, from: env.name }
@@ -158,18 +153,18 @@ export class Prober {
       env.timers.at(deadline, () => {
         pending.late = true
         env.stats.probesFailed++
-        // of the life we pinged: it may have begun another one elsewhere meanwhile
+        // only the incarnation that was pinged is suspected; it may have restarted elsewhere meanwhile
         this.#swim.suspect({ incarnation: entry.incarnation, node: node.name, from: env.name })
       }),
       env.timers.at(deadline + NACK_GRACE_MS, () => {
         this.#settle(seq, pending)
-        // others who could not even tell us that they failed hint that the trouble is ours
+        // if relays did not even report a failure, the problem is probably our own network
         this.#health.change(nacksWanted > 0 ? Math.max(0, nacksWanted - pending.nacks) : 1)
       }),
     )
   }
 
-  /** Asks others to ping a silent member; gives how many of them will say so if they fail too. */
+  /** Asks others to ping a silent member; returns how many of them will report a failure. */
   #askOthers(seq: number, node: Node): number {
     const others = this.#swim.table.some(
       INDIRECT,
@@ -193,7 +188,7 @@ export class Prober {
     return nacks
   }
 
-  /** Pings somebody by name, with what we hold against it; says whether it answered. */
+  /** Pings a node by name and includes the accusation we hold against it; reports whether it answered. */
   verify(
     name: string,
     at: Endpoint,
@@ -214,7 +209,7 @@ export class Prober {
     )
   }
 
-  /** An ack came, over UDP or TCP; gives the name of who was pinged, '' if nobody waits for it. */
+  /** An ack arrived over UDP or TCP. Returns the name of the pinged member; '' if no probe waits for it. */
   acked(seq: number): string {
     const pending = this.#pending.get(seq)
     if (!pending) return ''
@@ -223,13 +218,13 @@ export class Prober {
     return pending.kind === 'relay' ? '' : pending.name
   }
 
-  /** Somebody we asked could not reach the member either. */
+  /** A relay reports that it could not reach the member either. */
   nacked(seq: number): void {
     const pending = this.#pending.get(seq)
     if (pending?.kind === 'probe') pending.nacks++
   }
 
-  /** A ping came. A ping for another name is not answered: the address has changed hands. */
+  /** A ping arrived. A ping for another name is not answered: that node no longer has this address. */
   pinged(ping: IndirectPing, from: Endpoint): void {
     if (ping.node !== '' && ping.node !== this.#env.name) return
     const to = ping.source.address !== '' && ping.source.port > 0 ? ping.source : from
@@ -240,7 +235,7 @@ export class Prober {
     if (ping.source.name !== '') this.#swim.heardFrom(ping.source.name, to)
   }
 
-  /** Somebody asks us to ping a member for it. */
+  /** A member asks us to ping another one. */
   asked(ask: IndirectPing, from: Endpoint): void {
     if (ask.target === '' || ask.port === 0 || this.#relays >= RELAYS_MOST) return
     const env = this.#env

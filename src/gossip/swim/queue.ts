@@ -1,15 +1,17 @@
 /**
- * What is to be told to everybody: each message goes out a number of times
- * that grows with the logarithm of the ring, those told least first. News of
- * a subject replaces what was queued about it.
+ * Messages that spread through the ring. Each is sent a number of times that grows with the logarithm of the ring's
+ * size; messages sent least often come first. A new message about a subject replaces the queued one about it.
  */
 
 /** memberlist's RetransmitMult. */
 const RETRANSMIT_MULT = 4
-/** Messages looked at per round of one packet before it is left as full as it is. */
+/** Messages examined per round for one packet; after that the packet is sent although it has room. */
 const LOOKS = 64
 
-/** How often one message is sent in a ring of n: at least twice memberlist's least, since in a ring of five each 60th is missed by somebody with that. */
+/**
+ * How often one message is sent in a ring of n members. At least twice memberlist's minimum, because in a small ring
+ * that minimum often misses a member.
+ */
 export const transmitLimit = (n: number): number =>
   RETRANSMIT_MULT * Math.max(2, Math.ceil(Math.log10(n + 1)))
 
@@ -22,17 +24,17 @@ type Item = {
 }
 
 export class Queue {
-  /** By times sent, the newest last. */
+  /** Messages by the number of times they were sent; newest last. */
   #rounds: Item[][] = []
   #bySubject = new Map<string, Item>()
   #length = 0
-  /** Replaced messages that still lie in a round. */
+  /** Replaced messages that are still in a round. */
   #corpses = 0
   readonly #most: number
-  /** Messages given up because the queue was full. */
+  /** Messages dropped because the queue was full. */
   dropped = 0
 
-  /** @param most messages held; beyond it those told most often, then the oldest, go */
+  /** @param most limit of messages; beyond it, those sent most often are dropped first, then the oldest */
   constructor(most = 4096) {
     this.#most = most
   }
@@ -43,7 +45,7 @@ export class Queue {
 
   /**
    * @param subject what the message is about; '' replaces nothing
-   * @param done called when it has been told often enough, or was replaced
+   * @param done called when the message was sent often enough or was replaced
    */
   push(bytes: Uint8Array, subject = '', done?: () => void): void {
     const had = subject === '' ? undefined : this.#bySubject.get(subject)
@@ -57,7 +59,7 @@ export class Queue {
   }
 
   #drop(item: Item): void {
-    // stays in its round until met there; see #sweep
+    // it is removed when its round is next read, or by #sweep
     item.dropped = true
     this.#corpses++
     if (item.subject !== '' && this.#bySubject.get(item.subject) === item)
@@ -81,7 +83,10 @@ export class Queue {
     }
   }
 
-  /** Messages that fit `room` octets, each costing `each` more, in a ring of n; they count as sent once more. */
+  /**
+   * Messages that fit into `room` octets, each with a header of `each` octets, in a ring of n members. They count as
+   * sent once more.
+   */
   take(room: number, each: number, n: number): Uint8Array[] {
     if (this.#length === 0) return []
     const limit = transmitLimit(n)
@@ -108,13 +113,13 @@ export class Queue {
         }
       }
     }
-    // taken newest first, kept newest last
+    // they were taken newest first, and a round keeps the newest last
     for (const item of again.reverse()) (this.#rounds[item.sent] ??= []).push(item)
     while (this.#rounds.length > 0 && (this.#rounds.at(-1)?.length ?? 0) === 0) this.#rounds.pop()
     return out
   }
 
-  /** Whether a message about the subject still waits to be told. */
+  /** Whether a message about the subject is still queued. */
   has(subject: string): boolean {
     return this.#bySubject.has(subject)
   }

@@ -18,18 +18,20 @@ import { STREAM_MS, type Streams } from './streams.ts'
 import type { Swim } from './swim.ts'
 
 /**
- * Octets a second the records may send in packets, whatever the membership
- * does (memberlist #299): 21 kB of news, which the records hold to
- * themselves, and room to answer those who repair.
+ * Octets per second that the records may send in packets, independent of the membership's traffic (memberlist #299):
+ * 21 kB for news, which the records limit themselves, and the rest for answers to repairs.
  */
 export const RECORDS_PER_SECOND = 32_000
-/** What may be saved up: two seconds. */
+/** Unused budget is kept for up to two seconds. */
 const BURST_SECONDS = 2
-/** Longest datagram for records: theirs come ready at 1,300 octets, and no name of 128 may push one into fragments. */
+/**
+ * Longest datagram with records. A records message has up to 1,300 octets; with a name of 128 octets it must still
+ * fit without fragments.
+ */
 const DATAGRAM_MOST = 1472
 const DIGEST_HEAD = 9
 
-/** What a peer's digest says of its table. */
+/** The membership part of a peer's digest. */
 export type TableDigest = { readonly digest: number; readonly living: number }
 
 export class RecordsTransport {
@@ -43,7 +45,7 @@ export class RecordsTransport {
   #allowance: number
   #filledAt: number
   #polling = false
-  /** When the records want to be asked again, at the latest: the rider says in how many milliseconds. */
+  /** When to poll the records next; the rider returned the wait. */
   nextMs = Infinity
 
   constructor(
@@ -85,10 +87,10 @@ export class RecordsTransport {
   }
 
   /**
-   * A message of ours came in a packet, without the type octet.
+   * Handles a records message from a packet, without its type octet.
    * @param sender who sent the ping or ack in the same packet, '' if there was none
-   * @param onTable told what a capable sender's digest says of its table
-   * @returns false if it cannot be read
+   * @param onTable called with the table digest of a capable sender
+   * @returns false if the message is malformed
    */
   message(
     body: Uint8Array,
@@ -112,7 +114,10 @@ export class RecordsTransport {
     return true
   }
 
-  /** A user message on a stream, its type octet included: the answer to write, or undefined to close. */
+  /**
+   * Handles a user message from a stream, type octet included. Returns the answer to write, or undefined to close
+   * the stream.
+   */
   request(message: Uint8Array): Uint8Array | undefined {
     const letter = openedStream(message)
     if (!letter) {
@@ -126,9 +131,9 @@ export class RecordsTransport {
     return writeStreamUser(Buffer.concat([this.#head, answer]))
   }
 
-  /** Asks the records what they want sent, and sends it. */
+  /** Asks the records for what to send, and sends it. */
   poll(): void {
-    // a rider called back while it is asked would be asked again without end
+    // the rider may call back while it is polled; without this check that would recurse without end
     if (!this.#rider || this.#polling) return
     this.#polling = true
     const { sends, nextMs } = this.#rider.poll(this.#env.now)
@@ -137,7 +142,7 @@ export class RecordsTransport {
     this.#polling = false
   }
 
-  /** After a stall the rider is asked at once, not blamed. */
+  /** After a stall the rider is polled at once. */
   shift(by: number): void {
     this.#filledAt += by
   }
@@ -175,14 +180,14 @@ export class RecordsTransport {
     const bytes =
       node && this.#post.frame([writeStreamUser(Buffer.concat([this.#head, send.body]))])
     this.#env.stats.recordBytesOut += send.body.length
-    // the answer 'none' comes later, as any other would: the rider is in the middle of being asked
+    // the failure is reported later, because the rider is in the middle of a poll
     if (!node || !bytes || !this.#streams.open('records', node, bytes, STREAM_MS, answered)) {
       this.#env.timers.at(this.#env.now, () => answered(undefined))
     }
   }
 }
 
-/** Sender and bytes of a message of ours. */
+/** Sender and content of a records message. */
 const opened = (body: Uint8Array): { from: string; bytes: Uint8Array } | undefined => {
   const length = body[1] ?? 0
   if (body[0] !== OURS.records || length === 0 || body.length < 2 + length) return undefined

@@ -1,7 +1,6 @@
 /**
- * Finding others: at the start through the seeds, and for ever after through
- * dead members and through seeds nobody is seen at, so that a ring cut in two
- * heals (bare memberlist forgets the other side after 30 s).
+ * Finds other members: at the start through the seeds, later through dead members and through seeds at whose address
+ * no member is known. This heals a ring that was cut in two; memberlist alone forgets the other side after 30 s.
  */
 import type { Serf } from '../serf/serf.ts'
 import { type Endpoint, endpointKey } from '../wire/address.ts'
@@ -11,9 +10,9 @@ import { isGone } from './members.ts'
 import type { Swim } from './swim.ts'
 import type { Syncs } from './syncs.ts'
 
-/** How often dead members and silent seeds are tried (Serf's reconnect interval), give or take a fifth. */
+/** How often dead members and silent seeds are tried (Serf's reconnect interval), varied by a fifth. */
 const REJOIN_MS = 30_000
-/** While nobody is found: at first after a second, then doubling. */
+/** While no member is found: first after a second, then with doubling intervals. */
 const ALONE_FIRST_MS = 1_000
 
 export class Rejoin {
@@ -26,7 +25,7 @@ export class Rejoin {
   #seeking = false
   #leaving = false
 
-  /** @param seeds where others may be */
+  /** @param seeds addresses where other members may be */
   constructor(env: Env, swim: Swim, serf: Serf, syncs: Syncs, seeds: readonly Endpoint[]) {
     this.#env = env
     this.#swim = swim
@@ -35,14 +34,14 @@ export class Rejoin {
     this.#known = seeds
   }
 
-  /** Looks for others at once. */
+  /** Starts looking for members at once. */
   start(): void {
     const env = this.#env
     env.timers.at(env.now + this.#wait(), () => this.#round())
     env.timers.at(env.now, () => this.#seek())
   }
 
-  /** We go: no more searching. */
+  /** Stops looking, because this node leaves. */
   leave(): void {
     this.#leaving = true
   }
@@ -70,7 +69,7 @@ export class Rejoin {
     next()
   }
 
-  /** Seeds that are not we ourselves, in random order. */
+  /** Seeds other than this node, in random order. */
   #seeds(): Endpoint[] {
     const { node } = this.#swim.self
     const seeds = this.#known.filter(
@@ -83,7 +82,7 @@ export class Rejoin {
     return seeds
   }
 
-  /** As long as there is nobody: one seed after another, more and more seldom. */
+  /** Tries one seed after another until a member is found, with growing intervals. */
   #seek(): void {
     if (this.#seeking || this.#leaving || this.#swim.table.living > 1) return
     this.#seeking = true
@@ -111,7 +110,9 @@ export class Rejoin {
     return REJOIN_MS * (0.8 + 0.4 * this.#env.random())
   }
 
-  /** One dead member, the more likely the more are dead, and one seed at whose address nobody lives. */
+  /**
+   * Tries one dead member (more likely the more members are dead), and one seed at whose address no member is known.
+   */
   #round(): void {
     const env = this.#env
     env.timers.at(env.now + this.#wait(), () => this.#round())

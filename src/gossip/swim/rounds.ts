@@ -1,19 +1,22 @@
 /**
- * Gossip rounds: news goes to a few members at a time until it was told often
- * enough. There is a round only while there is news.
+ * Gossip rounds: each sends queued news to a few members, until all news was sent often enough. There are no rounds
+ * without news.
  */
 import { ALIVE, DEAD, SUSPECT } from '../wire/types.ts'
 import type { Env } from './env.ts'
 import type { Post } from './post.ts'
 import type { Swim } from './swim.ts'
 
-/** memberlist's LAN defaults: news goes to 3 members every 200 ms, to dead ones for 30 s, in case they are not. */
+/**
+ * memberlist's LAN defaults: every 200 ms news goes to 3 members. Dead members get news for 30 s, in case they are
+ * alive.
+ */
 const GOSSIP_MS = 200
 const GOSSIP_NODES = 3
 const GOSSIP_TO_DEAD_MS = 30_000
-/** First news of a quiet node waits this long for company. */
+/** The first news after a quiet time waits this long, so that several messages share a packet. */
 const GATHER_MS = 20
-/** Saying goodbye is done in a hurry. */
+/** Interval of rounds while this node leaves. */
 const GOODBYE_MS = 50
 
 export class Rounds {
@@ -35,12 +38,12 @@ export class Rounds {
     this.#started = true
   }
 
-  /** From now on there is a hurry. */
+  /** From now on rounds follow quickly, because this node leaves. */
   leave(): void {
     this.#leaving = true
   }
 
-  /** Sees to it that waiting news is told. */
+  /** Starts rounds if news is queued. */
   arm(): void {
     if (this.#armed || !this.#started || this.#post.queued === 0 || this.#swim.table.size < 2)
       return

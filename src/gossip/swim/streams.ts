@@ -1,8 +1,6 @@
 /**
- * The TCP side of the machine: which streams are open, what each is for, and
- * when it has taken too long. One message goes each way and the stream is
- * done. Ids of streams we open are positive, those of the body's are
- * negative.
+ * The TCP part of the machine: which streams are open, what each is for, and when it times out. A stream carries one
+ * message each way. Streams that we open have positive ids; the network chooses negative ids for the others.
  */
 import { type Endpoint, endpointKey } from '../wire/address.ts'
 import type { StreamReader } from '../wire/stream.ts'
@@ -10,36 +8,36 @@ import type { Env } from './env.ts'
 import type { Job } from './sync.ts'
 import type { Timer } from './timers.ts'
 
-/** A stream that did not finish by then is closed (memberlist's TCPTimeout). */
+/** A stream that is not finished after this time is closed (memberlist's TCPTimeout). */
 export const STREAM_MS = 10_000
-/** Streams open at the same time, each way. */
+/** Limits of open streams in each direction. */
 const INBOUND_MOST = 64
 const OUTBOUND_MOST = 64
-/** Octets held of messages that are still coming in, over all streams. */
+/** Octets of incomplete messages that are buffered over all streams. */
 const HELD_MOST = 48 * 1024 * 1024
 
-/** What a stream we open is for; one of a kind per peer at a time. */
+/** What a stream that we open is for. At most one of each kind per peer at a time. */
 export type Purpose = 'sync' | 'ping' | 'records'
 
 type Stream = {
   readonly id: number
   readonly from: Endpoint
-  /** '' for one that was opened to us. */
+  /** '' for a stream that a peer opened. */
   readonly key: string
   readonly reader: StreamReader
   readonly timer: Timer
   held: number
   reading: boolean
-  /** The message came, or undefined if none will. Called once. */
+  /** Called once: with the message, or with undefined if none will come. */
   done: ((message: Buffer | undefined) => void) | undefined
 }
 
 export type StreamHooks = {
   readonly reader: () => StreamReader
-  /** Effects: the body is told to open, or to close. */
+  /** Effects for the driver: open a stream, close one. */
   readonly open: (id: number, to: Endpoint, bytes: Uint8Array) => void
   readonly close: (id: number) => void
-  /** A whole message came on a stream that was opened to us; it may be answered on it. */
+  /** Called with the complete message of a stream that a peer opened; the answer may be written to the stream. */
   readonly onMessage: (id: number, from: Endpoint, message: Buffer) => void
   readonly work: (job: Job) => void
 }
@@ -76,7 +74,10 @@ export class Streams {
     if (key !== '') this.#outbound.add(key)
   }
 
-  /** Opens a stream and writes `bytes`; `done` gets the answer, or undefined. False if one of its kind is open to that peer. */
+  /**
+   * Opens a stream and writes `bytes`; `done` gets the answer, or undefined. False if a stream of this kind to that
+   * peer is already open.
+   */
   open(
     purpose: Purpose,
     to: Endpoint,
@@ -98,7 +99,7 @@ export class Streams {
     return this.#outbound.has(`${purpose} ${endpointKey(to)}`)
   }
 
-  /** Somebody opened a stream to us. */
+  /** A peer opened a stream to us. */
   accepted(id: number, from: Endpoint): void {
     if (this.#streams.size - this.#outbound.size >= INBOUND_MOST) {
       this.#env.stats.busy++
@@ -126,7 +127,7 @@ export class Streams {
     stream.held = stream.reader.held
   }
 
-  /** Reads on until more octets are needed; decompressing is left to a job. */
+  /** Parses until more octets are needed. Decompressing is done in slices, as a job. */
   #read(stream: Stream): void {
     stream.reading = false
     const state = stream.reader.step()
@@ -172,13 +173,13 @@ export class Streams {
     stream.done = undefined
   }
 
-  /** The peer has said all it will. A message that is not whole by now never will be. */
+  /** The peer ended its side. An incomplete message is now an error. */
   ended(id: number): void {
     const stream = this.#streams.get(id)
     if (stream && !stream.reading) this.failed(id)
   }
 
-  /** The stream broke, was refused, or took too long. */
+  /** The stream broke, was refused, or timed out. */
   failed(id: number): void {
     const stream = this.#streams.get(id)
     if (!stream) return
@@ -189,7 +190,7 @@ export class Streams {
     done?.(undefined)
   }
 
-  /** Closes all; nobody is called back. */
+  /** Closes all streams without callbacks. */
   close(): void {
     for (const stream of [...this.#streams.values()]) {
       this.#forget(stream)

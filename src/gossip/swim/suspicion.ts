@@ -1,22 +1,21 @@
 /**
- * How long a suspect has to refute. It begins long and gets shorter with
- * each independent accuser, since one that stands alone may be the one that
- * is ill (Lifeguard's dynamic suspicion timeout).
+ * How long a suspect has time to refute. The time starts long and shrinks with each independent accuser, because a
+ * single accuser may itself be the unhealthy one (Lifeguard's dynamic suspicion timeout).
  */
 
-/** Times of memberlist's LAN defaults. */
+/** memberlist's LAN defaults. */
 export const SUSPICION_MULT = 4
 const LONGEST_MULT = 6
 
-/** Shortest time to refute in a ring of n, milliseconds. */
+/** Shortest time to refute in a ring of n members, milliseconds. */
 export const shortestSuspicion = (n: number, probeMs: number): number =>
   SUSPICION_MULT * Math.max(1, Math.log10(Math.max(1, n))) * probeMs
 
-/** Accusers beside the first that bring the time to its shortest; 0 in a ring too small to have them. */
+/** Number of further accusers that reduce the time to its shortest; 0 in a ring too small to have them. */
 export const wantedConfirmations = (n: number): number =>
   n - 2 < SUSPICION_MULT - 2 ? 0 : SUSPICION_MULT - 2
 
-/** The time from the first accusation after `confirmations` of the `wanted` came. */
+/** The time from the first accusation, after `confirmations` of `wanted` further ones. */
 export const suspicionTime = (confirmations: number, wanted: number, shortest: number): number => {
   if (wanted < 1) return shortest
   const longest = shortest * LONGEST_MULT
@@ -24,7 +23,7 @@ export const suspicionTime = (confirmations: number, wanted: number, shortest: n
   return Math.max(shortest, Math.floor(longest - share * (longest - shortest)))
 }
 
-/** One suspect's case. */
+/** The suspicion against one member. */
 export class Suspicion {
   since: number
   readonly #accusers: Set<string>
@@ -38,22 +37,22 @@ export class Suspicion {
     this.#shortest = shortestSuspicion(n, probeMs)
   }
 
-  /** Accusers beside the first. */
+  /** Accusers after the first. */
   get confirmations(): number {
     return this.#accusers.size - 1
   }
 
-  /** When the time is over. */
+  /** When the time to refute ends. */
   get until(): number {
     return this.since + suspicionTime(this.confirmations, this.#wanted, this.#shortest)
   }
 
-  /** Counts the time from later on. */
+  /** Extends the time by a stall of our own event loop. */
   shift(by: number): void {
     this.since += by
   }
 
-  /** Another accuser; true if that is news worth passing on. */
+  /** Adds an accuser; true if this is news that should be passed on. */
   confirm(accuser: string): boolean {
     if (this.confirmations >= this.#wanted || this.#accusers.has(accuser)) return false
     this.#accusers.add(accuser)

@@ -1,8 +1,7 @@
 /**
- * The rules of SWIM: what an alive, a suspect or a dead message does to the
- * table, who must refute, and what is told on. It knows neither packets nor
- * probes (probe.ts) nor push/pull (sync.ts). Where it departs from
- * memberlist, invisibly to it, a comment names the incident.
+ * The rules of SWIM: how alive, suspect and dead messages change the table, who must refute, and what is passed on.
+ * Packets, probes (probe.ts) and push/pull (sync.ts) are elsewhere. Where it differs from memberlist, a comment
+ * names the reason; other members cannot see the difference.
  */
 import type { MemberEvent } from '../rider.ts'
 import type { Endpoint } from '../wire/address.ts'
@@ -22,31 +21,34 @@ import type { Queue } from './queue.ts'
 import { Suspicion } from './suspicion.ts'
 import type { Timer } from './timers.ts'
 
-/** A dead or left member is remembered this long (Serf's reconnect and tombstone timeouts). */
+/** How long a dead or left member is remembered (Serf's reconnect and tombstone timeouts). */
 export const REMEMBER_MS = 24 * 3_600_000
 /** How often the table is searched for members to forget. */
 const REAP_MS = 30_000
-/** Incarnations of members that were forgotten, kept so that no lagging peer revives them unseen (memberlist #312). */
+/**
+ * Limit of forgotten members whose incarnations are kept, so that old news from a slow peer cannot revive them
+ * unnoticed (memberlist #312).
+ */
 const REAPED_MOST = 8192
-/** How long after a goodbye old news of a member is only old news (memberlist forgets it after this time). */
+/** For this time after a goodbye, older news about the member is ignored (memberlist then forgets it). */
 const GOODBYE_MS = 30_000
-/** Highest incarnation anyone may claim; above it there would be nothing left to refute with. */
+/** Limit of incarnations; a member needs higher ones left to refute with. */
 const INCARNATION_MOST = 0xffff_fff0
 
 export type SwimHooks = {
   readonly onEvent: (type: MemberEvent['type'], entry: Entry, before: Entry | undefined) => void
-  /** Pings `name` at an address, telling it what we hold against it; then says whether it answered. */
+  /** Pings `name` at an address and includes the accusation we hold against it; then reports whether it answered. */
   readonly verify: (
     name: string,
     at: Endpoint,
     accusation: Accusation | undefined,
     done: (ok: boolean) => void,
   ) => void
-  /** Whether a member said, through Serf, that it is leaving. */
+  /** Whether a member announced through Serf that it is leaving. */
   readonly isLeaving: (name: string) => boolean
-  /** Another node goes by the name of one we know. */
+  /** Called when another node uses the name of a member we know. */
   readonly onConflict: (known: Entry, other: Endpoint) => void
-  /** Our own incarnation has risen. */
+  /** Called when our own incarnation has grown. */
   readonly onIncarnation: (incarnation: number) => void
 }
 
@@ -57,7 +59,7 @@ export type SwimOptions = {
   readonly probeMs: number
 }
 
-/** Where a claim came from: news that is going round, or a peer's whole table. */
+/** Where a claim came from: gossip, or a peer's whole table. */
 export type Via = 'news' | 'sync'
 
 export class Swim {
@@ -103,19 +105,19 @@ export class Swim {
     return this.table.get(this.#env.name)!
   }
 
-  /** Begins the rounds of forgetting. */
+  /** Begins to forget old members periodically. */
   start(): void {
     this.#env.timers.at(this.#env.now + REAP_MS, () => this.#reap())
   }
 
-  /** After a stall: suspects get the time that we were not there to hear them. */
+  /** After a stall of our event loop: suspects get the time during which we could not hear them. */
   shift(by: number): void {
     for (const suspect of this.#suspicions.values()) suspect.case.shift(by)
   }
 
-  // what is said about a member
+  // claims about a member
 
-  /** @param tell whether it is passed on if it is news to us */
+  /** @param tell whether to pass it on if it is news to us */
   alive(a: Alive, via: Via, tell = true): void {
     if (
       a.node === '' ||
@@ -136,22 +138,23 @@ export class Swim {
     }
     const moved = had.node.address !== a.address || had.node.port !== a.port
     if (!isGone(had)) {
-      // an older one elsewhere is where it once was; the same one elsewhere is a namesake
+      // an older incarnation at another address is outdated; the same incarnation is another node with this name
       if (moved && a.incarnation === had.incarnation) this.#conflict(had, a)
       if (a.incarnation <= had.incarnation) return
       if (moved) this.#claims.checkMove(a, had)
       else this.#accept(a, had, tell)
       return
     }
-    // It still answers for a moment after it said goodbye; only a new life counts then.
+    // A member still answers for a moment after its goodbye, so only a new incarnation counts then.
     if (
       had.state === LEFT &&
       a.incarnation <= had.incarnation &&
       this.#env.now - had.since < GOODBYE_MS
     )
       return
-    // Someone we hold for dead is said to live. A restarted serf counts from 1 again and would stay dead
-    // for ever (memberlist #311); an old table would revive a node that is gone (#312). So we ask it.
+    // A member that we consider dead is said to be alive. Believing it could revive a node that is gone (memberlist
+    // #312). Refusing it would keep a restarted serf dead, because its incarnations start at 1 again (#311). So we
+    // ping it.
     if (via === 'sync' || a.incarnation <= had.incarnation || (moved && had.state === DEAD))
       this.#claims.check(a, had)
     else this.#accept(a, had, tell)
@@ -197,7 +200,10 @@ export class Swim {
     }
   }
 
-  /** In a full table somebody who is gone gives way, the longest gone of a few; else names made up once would keep out new ones for a day. */
+  /**
+   * In a full table, a new member replaces one that is gone (the longest gone of a few). Otherwise invented names
+   * could keep new members out for a day.
+   */
   #makeRoom(): boolean {
     const gone = this.table.some(8, this.#env.random, isGone)
     const [oldest] = gone.sort((a, b) => a.since - b.since)
@@ -272,10 +278,9 @@ export class Swim {
   }
 
   /**
-   * One member of a peer's table. Whom the peer holds for dead we suspect, so
-   * that it can refute.
-   * @param tell whether what is news to us is told on (memberlist always
-   *   does, so that a joiner tells the ring about itself)
+   * Merges one member of a peer's table. A member that the peer considers dead is only suspected, so that it can
+   * refute.
+   * @param tell whether to pass on what is news to us; memberlist always does, so that a joiner announces itself
    */
   merge(s: NodeState, tell: boolean): void {
     if (s.state === ALIVE) this.alive(s, 'sync', tell)
@@ -283,7 +288,7 @@ export class Swim {
     else this.suspect({ incarnation: s.incarnation, node: s.node, from: this.#env.name })
   }
 
-  /** A failed member is taken for left: Serf's force-leave. */
+  /** Marks a failed member as left: Serf's force-leave. */
   forget(name: string): void {
     const had = this.table.get(name)
     if (had?.state !== DEAD) return
@@ -292,15 +297,15 @@ export class Swim {
     this.#hooks.onEvent('leave', entry, had)
   }
 
-  /** A member that is gone is removed at once: force-leave with prune. */
+  /** Removes a member that is gone at once: force-leave with prune. */
   prune(name: string): void {
     const had = this.table.get(name)
     if (had && isGone(had)) this.#remove(had)
   }
 
-  // what we say of ourselves
+  // claims about ourselves
 
-  /** A new incarnation, above our last and above the accusation. */
+  /** Announces a new incarnation, above our last one and the accused one. */
   #refute(accused: number): void {
     const { self } = this
     this.#env.stats.refutations++
@@ -325,24 +330,24 @@ export class Swim {
     this.#hooks.onIncarnation(incarnation)
   }
 
-  /** Tells everybody about new tags or a new address of ours. */
+  /** Announces our new tags or address. */
   update(said: { address: string; port: number; meta: Uint8Array; versions: Uint8Array }): void {
     const { self } = this
     this.#announce(this.#nodes.of({ ...said, node: self.node.name }), self.incarnation + 1)
   }
 
-  /** Tells everybody that we go; `told` is called when that has been said often enough. */
-  leave(told: () => void): void {
+  /** Announces that we leave; `sent` is called when that was sent often enough. */
+  leave(sent: () => void): void {
     const { self } = this
     this.#leaving = true
     this.table.set(entryOf(self.node, self.incarnation, LEFT, this.#env.now))
     const words = { incarnation: self.incarnation, node: self.node.name, from: self.node.name }
-    this.#queue.push(writeAccusation(TYPE.dead, words), self.node.name, told)
+    this.#queue.push(writeAccusation(TYPE.dead, words), self.node.name, sent)
   }
 
-  // who may not be gone
+  // members that may be alive after all
 
-  /** A ping came from somebody we hold for gone: it may not know. */
+  /** A ping came from a member that we consider gone; it may not know that. */
   heardFrom(name: string, from: Endpoint): void {
     const had = this.table.get(name)
     if (had?.state !== DEAD || had.node.address !== from.address || had.node.port !== from.port)
@@ -392,7 +397,7 @@ export class Swim {
 const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && Buffer.compare(a, b) === 0
 
-/** Whether a member speaks our protocol version, 2; one that does not say is taken at its word. */
+/** Whether a member speaks protocol version 2. One that announces no versions is assumed to. */
 const speaks = (versions: Uint8Array): boolean =>
   versions.length < 6 ||
   (versions[0]! >= 1 && versions[0]! <= 2 && versions[1]! >= 2 && versions[0]! <= versions[1]!)

@@ -1,7 +1,6 @@
 /**
- * Push/pull: both sides give their whole table. Writing and merging are done
- * in slices, as jobs that the core runs between other inputs: at 10,000
- * members the whole would hold the event loop for 50 ms.
+ * Push/pull: two members exchange their whole tables. Tables are written and merged in slices, as jobs that the core
+ * runs between other inputs, because a table of 10,000 members would block the event loop for 50 ms.
  */
 import { readPushPullHead, readState, writePushPullHead } from '../wire/messages.ts'
 import { Reader } from '../wire/msgpack.ts'
@@ -10,27 +9,29 @@ import { NODES_MOST, STREAM_MOST } from '../wire/stream.ts'
 import { encodedEntry, type Entry } from './members.ts'
 import type { Swim } from './swim.ts'
 
-/** Members written or merged in one slice: a fifth of a millisecond, and below 5 ms even in code that is not compiled yet. */
+/** Members written or merged in one slice: 0.2 ms, and below 5 ms before the code is compiled. */
 export const SLICE = 100
 
-/** A table of so many is told on in any case: two who join at once must hear of each other. */
+/**
+ * A peer's table of at most this size is always passed on, so that two nodes that join at once learn of each other.
+ */
 const FEW = 16
 
-/** A piece of work that is done a slice at a time. */
+/** Work that is done in slices. */
 export type Job = {
-  /** Does one slice; true when that was the last. */
+  /** Does one slice; true when it was the last. */
   step: () => boolean
 }
 
-/** How the user state (Serf's) of a push/pull is made and taken. */
+/** Writes and merges the user state (Serf's) of a push/pull. */
 export type UserState = {
-  /** Writes it for these members: a job whose result is there when it is done. */
+  /** A job that writes the state of these members and passes the result to `done`. */
   readonly write: (entries: readonly Entry[], done: (bytes: Uint8Array) => void) => Job
-  /** Takes a peer's. */
+  /** A job that merges a peer's state. */
   readonly merge: (bytes: Uint8Array, join: boolean, done: () => void) => Job
 }
 
-/** Runs jobs one after another as one. */
+/** Runs jobs one after another, as one job. */
 const inOrder = (jobs: readonly (() => Job)[]): Job => {
   let at = 0
   let job: Job | undefined
@@ -46,7 +47,7 @@ const inOrder = (jobs: readonly (() => Job)[]): Job => {
   }
 }
 
-/** Writes our table, or these members of it, as a push/pull message, in parts. */
+/** Writes our table, or these members of it, as the parts of a push/pull message. */
 export const writeTable = (
   swim: Swim,
   user: UserState,
@@ -76,7 +77,7 @@ export const writeTable = (
 /**
  * Merges a peer's push/pull.
  * @param message the whole message, its type octet included
- * @param done says whether all of it could be read
+ * @param done called with whether the whole message was valid
  */
 export const mergeTable = (
   swim: Swim,
@@ -88,7 +89,7 @@ export const mergeTable = (
   const head = readPushPullHead(r, NODES_MOST, STREAM_MOST)
   let left = head?.nodes ?? 0
   let failed = head === undefined
-  // who was alone learns of a whole ring at once and has nobody to tell
+  // a node that was alone learns the whole ring at once and has no one else to tell
   let tell: boolean | undefined
   const mergeStates: Job = {
     step: () => {
@@ -120,6 +121,8 @@ export const mergeTable = (
   ])
 }
 
-/** Milliseconds between push/pulls in a ring of n: 30 s, and longer from 32 members on (memberlist's scale). */
+/**
+ * Milliseconds between push/pulls in a ring of n members: 30 s, and longer from 32 members on (memberlist's scale).
+ */
 export const syncInterval = (n: number): number =>
   30_000 * (n <= 32 ? 1 : Math.ceil(Math.log2(n) - Math.log2(32)) + 1)

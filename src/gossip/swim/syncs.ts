@@ -1,7 +1,6 @@
 /**
- * When push/pulls happen, and how many at a time: now and then with anybody,
- * saved where digests say that both tables are equal, sooner where they say
- * that something is missing. How one is done is in sync.ts.
+ * Decides when push/pulls happen, and how many at a time: periodically with a random member, skipped when digests
+ * show equal tables, and sooner when they show a difference. sync.ts performs one.
  */
 import type { Serf } from '../serf/serf.ts'
 import type { Endpoint } from '../wire/address.ts'
@@ -17,48 +16,50 @@ import { STREAM_MS, type Streams } from './streams.ts'
 import type { Swim } from './swim.ts'
 import { type Job, mergeTable, SLICE, syncInterval, writeTable } from './sync.ts'
 
-/** Push/pulls at the same time, both ways together (Consul saw 3,000 pile up). */
+/** Limit of simultaneous push/pulls, in both directions together (Consul saw 3,000 pile up). */
 const SYNCS_MOST = 4
-/** Peers that wait for their turn, and octets of their tables: a serf that is turned away at its start gives up. */
+/**
+ * Limits of peers that wait for their turn, and of the octets of their tables. Peers wait because a serf that is
+ * refused at its start exits.
+ */
 const WAITING_MOST = 32
 const WAITING_BYTES = 8 * 1024 * 1024
 /**
- * A joiner for whom there is no room to wait gets a slice of our table, from
- * which it goes on by itself; turned away it knew nobody else to ask. Of 1,000
- * nodes that start at once with one seed a third was, and was alone for 5 to
- * 10 s. So many such answers at a time, and only to small tables.
+ * A joiner that cannot wait gets a part of our table instead, and continues through those members. If it were
+ * refused, it would know no other address and be alone for seconds when many nodes start with one seed. The numbers
+ * limit such answers at a time, and the size of a table that gets one.
  */
 const SHORT_MOST = 512
 const SHORT_BYTES = 4_096
-/** The first of the regular push/pulls comes within this time. */
+/** The first periodic push/pull happens within this time. */
 const FIRST_MS = 30_000
-/** A difference between tables that lasts this long while ours rests is not news on its way. */
+/** If tables differ for this long while ours does not change, the difference is not news on its way. */
 const DIFFER_MS = 3_000
 /**
- * Least time between push/pulls because of a difference, as a share of the
- * usual interval, and because we know far fewer members. Each that did not
- * bring equality doubles it: some differences last, such as two nodes of one
- * name.
+ * Shortest time between push/pulls because of a difference, as a share of the usual interval, and because we know
+ * far fewer members. Each push/pull that does not bring equality doubles it: some differences stay, such as two
+ * nodes with one name.
  */
 const REPAIR_SHARE = 0.1
 const CATCH_UP_MS = 1_000
 const DOUBLINGS_MOST = 5
 /**
- * Whoever heard of more members from everybody for so long missed news that
- * will not come any more. Of 1,000 nodes that start at once the last few
- * lacked the last few members for 30 s. After so many repairs in vain the
- * difference is one that lasts.
+ * If all digests show more members than we know for this long, we missed news that will not come again. After this
+ * many repairs without success the difference is treated as permanent.
  */
 const BEHIND_MS = 1_000
 const HOPES_MOST = 4
-/** A joiner asks a second member this soon, and a random time more: news of others who join with it may have missed it. */
+/**
+ * A joiner asks a second member after this time and a random delay, because it may have missed news of others that
+ * joined with it.
+ */
 const SECOND_LOOK_MS = 2_000
-/** Of this many push/pulls that equal digests could save, one is done all the same. */
+/** After this many push/pulls were skipped because of equal digests, one is done anyway. */
 const TRUST_MOST = 10
 
 export type SyncHooks = {
   readonly work: (job: Job) => void
-  /** Writes to a stream that was opened to us, and ends it; or closes it. */
+  /** Writes to a stream that a peer opened, and ends it; without bytes, closes it. */
   readonly write: (id: number, bytes: Uint8Array) => void
   readonly close: (id: number) => void
 }
@@ -75,17 +76,17 @@ export class Syncs {
   #waitingBytes = 0
   #short = 0
   #leaving = false
-  /** Our table's digest when a peer's was found to differ, and when that was. */
+  /** Our table's digest when a peer's differed from it, and since when it differs. */
   #differ: { readonly digest: number; readonly since: number } | undefined
   #repairedAt = -Infinity
-  /** Repairs in a row that brought neither equality nor members. */
+  /** Repairs in a row that brought neither equality nor new members. */
   #repairs = 0
-  /** Since when every digest said that others know more members than we do. */
+  /** Since when every digest has shown more members than we know. */
   #behindSince = Infinity
-  /** Digests equal to ours, in a row. */
+  /** Equal digests in a row. */
   #equal = 0
   #saved = 0
-  /** Whether anybody ever answered a push/pull, or asked us for one. */
+  /** Whether any member ever answered a push/pull or asked us for one. */
   joined = false
 
   constructor(env: Env, swim: Swim, serf: Serf, post: Post, streams: Streams, hooks: SyncHooks) {
@@ -97,18 +98,18 @@ export class Syncs {
     this.#hooks = hooks
   }
 
-  /** Begins the regular ones at a random moment. */
+  /** Begins the periodic push/pulls at a random moment. */
   start(): void {
     const env = this.#env
     env.timers.at(env.now + env.random() * FIRST_MS, () => this.#round())
   }
 
-  /** We go: no more of our own. */
+  /** Starts no more push/pulls, because this node leaves. */
   leave(): void {
     this.#leaving = true
   }
 
-  /** Gives and takes whole tables with somebody; `done` says whether it answered and could be read. */
+  /** Exchanges whole tables with a member; `done` gets whether it answered with a valid table. */
   exchange(to: Endpoint, join: boolean, done: (ok: boolean) => void): void {
     if (this.#running >= SYNCS_MOST || this.#streams.isOpen('sync', to)) return done(false)
     this.#running++
@@ -134,7 +135,7 @@ export class Syncs {
     )
   }
 
-  /** Somebody sent its table on a stream: ours goes back, then theirs is merged. */
+  /** A peer sent its table on a stream: it gets ours, then its table is merged. */
   answer(id: number, message: Uint8Array): void {
     if (this.#running < SYNCS_MOST) return this.#begin(id, message)
     const room =
@@ -157,7 +158,7 @@ export class Syncs {
     this.#give(id, message, ok => this.#ended(ok))
   }
 
-  /** Gives our table, or these members of it, and takes theirs. */
+  /** Sends our table, or these members of it, then merges the peer's. */
   #give(id: number, message: Uint8Array, ended: (ok: boolean) => void, entries?: Entry[]): void {
     const written = (parts: readonly Uint8Array[]): void => {
       this.#hooks.write(id, this.#post.frame(parts))
@@ -171,7 +172,7 @@ export class Syncs {
     this.#hooks.work(writeTable(this.#swim, this.#serf, isJoin(message), written, entries))
   }
 
-  /** A push/pull is over; the next that waits may begin. */
+  /** A push/pull is over; the next waiting one may begin. */
   #ended(ok: boolean): void {
     this.#running--
     if (ok) this.#env.stats.syncs++
@@ -209,7 +210,7 @@ export class Syncs {
     )[0]
   }
 
-  /** We are new: a second member is asked soon, unless a digest says that nothing is missing. */
+  /** After a join: asks a second member soon, unless a digest shows that nothing is missing. */
   lookAgain(): void {
     const env = this.#env
     this.#equal = 0
@@ -219,7 +220,7 @@ export class Syncs {
     })
   }
 
-  /** A capable member's digest came with its ping or ack: the tables should soon be equal. */
+  /** A capable member's digest arrived with its ping or ack. Schedules a repair if the tables differ. */
   onTable(node: Node, theirs: TableDigest): void {
     const { now } = this.#env
     const { digest, living } = this.#swim.table
@@ -234,7 +235,7 @@ export class Syncs {
     if (this.#leaving) return
     const since = (now - this.#repairedAt) / 2 ** Math.min(this.#repairs, DOUBLINGS_MOST)
     this.#behindSince = theirs.living > living ? Math.min(this.#behindSince, now) : Infinity
-    // a joiner that came late to a crowd learns most of it here
+    // a joiner that starts among many others learns most of the members here
     const much = theirs.living > living * 1.1 + 2
     const long = now - this.#behindSince >= BEHIND_MS && this.#repairs < HOPES_MOST
     if ((much || long) && since >= CATCH_UP_MS) return this.#repair(node)
@@ -255,6 +256,6 @@ export class Syncs {
   }
 }
 
-/** The join flag in a push/pull's head, which the answer repeats. */
+/** The join flag in the head of a push/pull; the answer repeats it. */
 const isJoin = (message: Uint8Array): boolean =>
   readPushPullHead(new Reader(message, 1), NODES_MOST, STREAM_MOST)?.join ?? false

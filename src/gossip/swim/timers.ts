@@ -1,36 +1,36 @@
 /**
- * What is to happen later in a state machine without a clock: a heap of
- * moments. The driver asks for the next one and comes back then.
+ * Timers for a state machine without a clock: a heap of moments. The driver asks for the next moment and calls `run`
+ * then.
  */
 
-/** A pending moment; `run` is undefined once it ran or was cancelled. */
+/** A pending timer; `run` is undefined after it ran or was cancelled. */
 export type Timer = { at: number; run: ((now: number) => void) | undefined }
 
 export class Timers {
   #heap: Timer[] = []
   #cancelled = 0
 
-  /** When `run` has something to do; Infinity if nothing is pending. */
+  /** The time of the next timer; Infinity if there is none. */
   next(): number {
     while (this.#heap[0] && !this.#heap[0].run) this.#pop()
     return this.#heap[0]?.at ?? Infinity
   }
 
-  /** Has `run` called at `at`, or as soon after as somebody looks. */
+  /** Calls `run` at the time `at`, or at the first call of `run` after it. */
   at(at: number, run: (now: number) => void): Timer {
     const timer = { at, run }
     this.#push(timer)
     return timer
   }
 
-  /** The timer will not run. Harmless if it has, or if there is none. */
+  /** Cancels a timer. Harmless if it already ran, or if there is none. */
   cancel(timer: Timer | undefined): void {
     if (!timer?.run) return
     timer.run = undefined
     if (++this.#cancelled > 64 && this.#cancelled * 2 > this.#heap.length) this.#sweep()
   }
 
-  /** Runs what is due at `now`, at most `most` of it. */
+  /** Runs the timers that are due at `now`, at most `most` of them. */
   run(now: number, most = 10_000): void {
     for (let i = 0; i < most && this.next() <= now; i++) {
       const timer = this.#pop()
@@ -40,19 +40,19 @@ export class Timers {
     }
   }
 
-  /** Moves every pending moment later: who stood still must not judge others by its own absence. */
+  /** Delays every timer, after a stall of our own event loop. */
   shift(by: number): void {
     for (const timer of this.#heap) timer.at += by
   }
 
-  /** Forgets everything. */
+  /** Removes all timers. */
   clear(): void {
     for (const timer of this.#heap) timer.run = undefined
     this.#heap = []
     this.#cancelled = 0
   }
 
-  /** Cancelled timers sink to the top and go there; when they are the most, they go at once. */
+  /** Removes cancelled timers at the top of the heap; all of them at once when they are the majority. */
   #sweep(): void {
     const kept = this.#heap.filter(timer => timer.run)
     this.#heap = []

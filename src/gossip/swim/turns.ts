@@ -1,31 +1,27 @@
 /**
- * Whose turn it is to be probed. Members that speak our records stand in a
- * circle, by a hash of their names, and each watches the two after it; every
- * third probe goes to somebody at random.
+ * Decides which member is probed next. Capable members form a circle, ordered by a hash of their names, and each
+ * watches the two after it. Every third probe goes to a random member.
  *
- * By chance alone, as in memberlist, the wait until anybody looks at a member
- * that just died has no bound, and its backends were answered for up to 5 s.
- * Watched, it is looked at within 1.5 s, by two members that do not know of
- * each other's probes; and should both have died with it, chance still finds
- * it. A probe is the same ping as ever: serf sees no difference, and is
- * itself probed by chance.
+ * With random probes alone, as in memberlist, the time until a dead member is probed has no bound. A watched member
+ * is probed within 1.5 s, by two members independently; random probes still find it if both watchers died, too. Serf
+ * sees ordinary pings, and serf members are probed at random.
  */
 import type { Env } from './env.ts'
 import { type Entry, isGone, type MemberTable, type Node, stepFor } from './members.ts'
 
-/** Members each one watches: one more than there must be, for its other watcher may have died with it. */
+/** How many members each one watches. Two, because the other watcher may have died together with the member. */
 const WATCHED = 2
-/** Of so many probes one goes to a member at random. */
+/** One of this many probes goes to a random member. */
 const CYCLE = WATCHED + 1
 
 export class Turns {
   readonly #env: Env
   readonly #table: MemberTable
   #turn = 0
-  /** Names of whom we watch, and the digest of the table they were found in. */
+  /** Names of the members we watch, and the table digest for which they were determined. */
   #watched: readonly string[] = []
   #foundIn = -1
-  /** The random round: numbers from `at` in steps, `left` of them to go. */
+  /** The random order: numbers from `at` in steps of `step`, `left` of them to go. */
   #round = { span: 0, at: 0, step: 1, left: 0 }
 
   constructor(env: Env, table: MemberTable) {
@@ -33,7 +29,7 @@ export class Turns {
     this.#table = table
   }
 
-  /** The next member to probe; undefined if there is none but us. */
+  /** The next member to probe; undefined if there is no other. */
   next(): Entry | undefined {
     if (this.#table.living < 2) return undefined
     const place = this.#turn++ % CYCLE
@@ -43,7 +39,7 @@ export class Turns {
     return entry && !isGone(entry) ? entry : this.#anybody()
   }
 
-  /** Those after us in the circle; looked for again when somebody came or went. */
+  /** The members after us in the circle; determined again when the table has changed. */
   #watch(): readonly string[] {
     const { digest } = this.#table
     if (digest === this.#foundIn) return this.#watched
@@ -52,7 +48,7 @@ export class Turns {
     return this.#watched
   }
 
-  /** The next of the round that is not us and not gone; each round has an order of its own. */
+  /** The next living member of the random round; each round has a new order. */
   #anybody(): Entry | undefined {
     for (let rounds = 0; rounds < 2; rounds++) {
       const round = this.#round
@@ -70,10 +66,10 @@ export class Turns {
   }
 }
 
-/** A node's place in the circle; neighbours by name (one rack, often) stand apart. */
+/** A node's place in the circle. The multiplication separates similar names, which are often in one rack. */
 const placeOf = (node: Node): number => Math.imul(node.hash, 0x9e37_79b1) >>> 0
 
-/** The `count` living members after `self` that speak our records, nearest first. */
+/** The `count` living capable members after `self`, nearest first. */
 export const followers = (table: MemberTable, self: string, count: number): string[] => {
   const own = table.get(self)
   if (!own) return []
@@ -84,7 +80,7 @@ export const followers = (table: MemberTable, self: string, count: number): stri
     if (!entry || isGone(entry) || !entry.node.capable || entry.node.name === self) continue
     const { name } = entry.node
     const ahead = (placeOf(entry.node) - from) >>> 0
-    // who has our very place comes before us, or after, by name
+    // if two nodes have the same place, their names decide
     const far = ahead === 0 && name < self ? 2 ** 32 : ahead
     const at = nearest.findIndex(one => far < one.far || (far === one.far && name < one.name))
     if (at < 0 && nearest.length >= count) continue

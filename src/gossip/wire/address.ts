@@ -1,10 +1,10 @@
 /**
- * Addresses as the ring carries them: 4 or 16 octets, where an IPv4 address
- * may come in either length. Inside we keep text, one spelling per address.
+ * Addresses as the protocol encodes them: 4 or 16 octets; an IPv4 address may have either length. The program uses
+ * text in canonical spelling.
  */
 import { canonicalIp, ipToNumber, numberToIp } from '../../base/ip.ts'
 
-/** Where a member or a socket is. */
+/** The address of a member or a socket. */
 export type Endpoint = { readonly address: string; readonly port: number }
 
 const isMapped = (b: Uint8Array): boolean => {
@@ -12,7 +12,7 @@ const isMapped = (b: Uint8Array): boolean => {
   return b[10] === 0xff && b[11] === 0xff
 }
 
-/** Canonical text of 4 or 16 octets, '' for any other length. An IPv4-mapped address becomes IPv4. */
+/** Canonical text of 4 or 16 octets; '' for any other length. An IPv4-mapped address becomes IPv4. */
 export const addressText = (b: Uint8Array): string => {
   if (b.length === 4) return `${b[0]}.${b[1]}.${b[2]}.${b[3]}`
   if (b.length !== 16) return ''
@@ -22,7 +22,7 @@ export const addressText = (b: Uint8Array): string => {
   return numberToIp(value, 6)
 }
 
-/** The 4 or 16 octets of a canonical address; none for text that is no address. */
+/** The 4 or 16 octets of a canonical address; empty if the text is not an address. */
 export const addressBytes = (text: string): Uint8Array => {
   if (text.includes(':')) {
     const out = Buffer.alloc(16)
@@ -35,7 +35,9 @@ export const addressBytes = (text: string): Uint8Array => {
   return parts.length === 4 ? Uint8Array.from(parts, Number) : new Uint8Array(0)
 }
 
-/** Text as a socket gives it, in the one spelling: '::ffff:192.0.2.1' becomes '192.0.2.1', a scope is dropped. */
+/**
+ * The canonical spelling of an address from a socket: '::ffff:192.0.2.1' becomes '192.0.2.1', a scope is removed.
+ */
 export const socketAddress = (text: string): string => {
   if (!text.includes(':')) return text
   if (text.startsWith('::ffff:') && text.includes('.')) return text.slice(7)
@@ -43,5 +45,5 @@ export const socketAddress = (text: string): string => {
   return canonicalIp(scope < 0 ? text : text.slice(0, scope)) || text
 }
 
-/** One string per endpoint, for maps. */
+/** A map key for an endpoint. */
 export const endpointKey = (at: Endpoint): string => `${at.address} ${at.port}`

@@ -11,12 +11,12 @@ import { crc32 } from './crc32.ts'
 import { bufferOf } from './msgpack.ts'
 import { TYPE } from './types.ts'
 
-/** Octets of a compound before its messages, and for each of them. */
+/** Octets of a compound before its messages, and for each message. */
 export const COMPOUND_HEAD = 2
 export const COMPOUND_EACH = 2
 const COMPOUND_MOST = 255
 
-/** One message as it is, more as a compound of at most 255. */
+/** One message unchanged; several as a compound of at most 255. */
 export const compounded = (messages: readonly Uint8Array[]): Uint8Array => {
   if (messages.length === 1) return messages[0]!
   const n = Math.min(messages.length, COMPOUND_MOST)
@@ -35,7 +35,7 @@ export const compounded = (messages: readonly Uint8Array[]): Uint8Array => {
   return out
 }
 
-/** The messages of a compound's octets after its type. What was cut off at the end is left out. */
+/** The messages in a compound, without its type octet. Messages cut off at the end are left out. */
 export const partsOf = (body: Uint8Array): Uint8Array[] => {
   const n = body[0] ?? 0
   const lengths = bufferOf(body)
@@ -51,7 +51,7 @@ export const partsOf = (body: Uint8Array): Uint8Array[] => {
   return parts
 }
 
-/** The header a label adds; none for no label. */
+/** The header of a label; empty if there is no label. */
 export const labelHeader = (label: string): Buffer => {
   if (label === '') return Buffer.alloc(0)
   const text = Buffer.from(label)
@@ -59,8 +59,8 @@ export const labelHeader = (label: string): Buffer => {
 }
 
 /**
- * What lies behind the expected label header, or undefined if another label
- * or none stands there. `header` is what `labelHeader` gave.
+ * The octets after the expected label header; undefined if there is another label or none. `header` comes from
+ * `labelHeader`.
  */
 export const unlabelled = (bytes: Uint8Array, header: Uint8Array): Uint8Array | undefined => {
   if (header.length === 0) return bytes[0] === TYPE.label ? undefined : bytes
@@ -69,7 +69,7 @@ export const unlabelled = (bytes: Uint8Array, header: Uint8Array): Uint8Array | 
   return bytes.subarray(header.length)
 }
 
-/** What lies behind a checksum, undefined if it does not match, the same octets if there is none. */
+/** The octets after a checksum; undefined if it does not match; all octets if there is no checksum. */
 export const checked = (bytes: Uint8Array): Uint8Array | undefined => {
   if (bytes[0] !== TYPE.checksum || bytes.length < 5) return bytes
   const rest = bytes.subarray(5)

@@ -1,18 +1,18 @@
 /**
- * CRC-32 as in IEEE 802.3, which a memberlist of protocol version 5 may put
- * before an unencrypted packet. node:zlib has one only since Node 22.
+ * CRC-32 of IEEE 802.3. memberlist with protocol version 5 puts it before an unencrypted packet. node:zlib has it
+ * only since Node 22.
  */
 
 let table: Uint32Array | undefined
 
 const tableOf = (): Uint32Array => {
-  const made = new Uint32Array(256)
+  const entries = new Uint32Array(256)
   for (let i = 0; i < 256; i++) {
     let value = i
     for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb8_8320 : value >>> 1
-    made[i] = value
+    entries[i] = value
   }
-  return made
+  return entries
 }
 
 /** The checksum of all octets, unsigned. */

@@ -11,17 +11,17 @@
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 
-/** Octets the envelope of version 1 adds. */
+/** Octets that version 1 of the envelope adds. */
 export const ENVELOPE = 29
 const NONCE_AT = 1
 const BODY_AT = 13
 const TAG = 16
 
-/** A key of 16, 24 or 32 octets names its cipher. */
+/** The cipher for a key of 16, 24 or 32 octets. */
 const cipherOf = (key: Uint8Array): 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm' =>
   key.length === 16 ? 'aes-128-gcm' : key.length === 24 ? 'aes-192-gcm' : 'aes-256-gcm'
 
-/** Plain parts in an envelope of version 1; `aad` is authenticated with them. */
+/** Encrypts parts as an envelope of version 1; `aad` is authenticated, too. */
 export const sealed = (
   key: Uint8Array,
   nonce: Uint8Array,
@@ -59,12 +59,12 @@ const openedWith = (
     decipher.final()
     return plain
   } catch {
-    // a tag that does not match is the only way final() fails here
+    // final() throws only if the tag does not match
     return undefined
   }
 }
 
-/** The plain octets, by the first key that fits, or undefined. */
+/** Decrypts with the first key that fits; undefined if none does. */
 export const opened = (
   keys: readonly Uint8Array[],
   bytes: Uint8Array,

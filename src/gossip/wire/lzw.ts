@@ -1,9 +1,7 @@
 /**
- * Decoder for the LZW of memberlist's compressed messages: GIF's variant,
- * codes packed from the low bit, 8-bit literals, codes of 9 to 12 bits, 256
- * clears the table and 257 ends the data. It works in steps, so that a large
- * stream does not hold the event loop, and stops at a size. We never
- * compress: a sender need not.
+ * Decoder for memberlist's compressed messages. The format is GIF's LZW: codes packed from the low bit, 8-bit
+ * literals, codes of 9 to 12 bits; 256 clears the table, 257 ends the data. It works in steps, so that a large
+ * stream does not block the event loop, and stops at a size limit. We never compress: receivers do not require it.
  */
 
 const CLEAR = 256
@@ -11,7 +9,7 @@ const END = 257
 const MAX_BITS = 12
 const TABLE = 1 << MAX_BITS
 
-/** What a step came to. */
+/** The result of a step. */
 export type LzwState = 'more' | 'done' | 'bad'
 
 export class LzwDecoder {
@@ -20,11 +18,11 @@ export class LzwDecoder {
   #bits = 0
   #bitCount = 0
   #width = 9
-  /** The newest code in the table. Codes above it are not known yet. */
+  /** The newest code in the table; higher codes are not defined yet. */
   #high = END
-  /** The code at which the width grows. */
+  /** The code at which the code width grows. */
   #overflow = 1 << 9
-  /** The code before this one, -1 after a clear. */
+  /** The previous code, -1 after a clear. */
   #last = -1
   #prefix = new Uint16Array(TABLE)
   #suffix = new Uint8Array(TABLE)
@@ -33,14 +31,14 @@ export class LzwDecoder {
   #length = 0
   #most: number
 
-  /** @param most octets after which the input counts as bad */
+  /** @param most size limit of the output in octets */
   constructor(input: Uint8Array, most: number) {
     this.#input = input
     this.#most = most
     this.#out = Buffer.allocUnsafe(Math.min(most, Math.max(256, input.length * 3)))
   }
 
-  /** Decodes until about `budget` more octets are out. Input that ends without an end code is bad. */
+  /** Decodes about `budget` more octets of output. Input without an end code is bad. */
   step(budget = Infinity): LzwState {
     const until = this.#length + budget
     for (;;) {
@@ -69,7 +67,7 @@ export class LzwDecoder {
   #emit(code: number): boolean {
     const last = this.#last
     if (code > this.#high + 1 || (code > this.#high && last < 0)) return false
-    // 'high + 1' is the string being defined by this very code: the last one and its own first octet
+    // 'high + 1' is the string that this code defines: the previous one and its own first octet
     const own = code > this.#high && code > END
     let at = TABLE
     let walk = code
@@ -97,7 +95,7 @@ export class LzwDecoder {
     return true
   }
 
-  /** Appends the scratch from `at` to its end. */
+  /** Appends the scratch buffer from `at` to the output. */
   #push(at: number): boolean {
     const n = TABLE - at
     if (this.#length + n > this.#most) return false
@@ -119,7 +117,7 @@ export class LzwDecoder {
   }
 }
 
-/** A whole buffer at once, or undefined if it is no LZW or longer than `most`. */
+/** Decodes a whole buffer; undefined if it is not LZW or its output exceeds `most`. */
 export const decompressed = (input: Uint8Array, most: number): Buffer | undefined => {
   const decoder = new LzwDecoder(input, most)
   return decoder.step() === 'done' ? decoder.output() : undefined

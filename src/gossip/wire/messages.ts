@@ -1,7 +1,6 @@
 /**
- * memberlist's messages: each a type octet and a map keyed by field name.
- * Unknown fields are stepped over, missing ones are zero, and a message that
- * cannot be read gives undefined.
+ * memberlist's messages: a type octet and a map keyed by field name. Unknown fields are skipped, missing ones are
+ * zero, and a malformed message gives undefined.
  */
 import { addressBytes, addressText } from './address.ts'
 import { Reader } from './msgpack.ts'
@@ -10,7 +9,7 @@ import { META_MOST, NAME_MOST, type State, TYPE } from './types.ts'
 
 const U32 = 0xffff_ffff
 
-/** Where a direct answer should go; name '' and port 0 when the sender did not say. */
+/** The address for direct answers; name '' and port 0 if the sender did not include it. */
 export type Source = { readonly address: string; readonly port: number; readonly name: string }
 export type Ping = { readonly seq: number; readonly node: string; readonly source: Source }
 export type IndirectPing = Ping & {
@@ -19,13 +18,13 @@ export type IndirectPing = Ping & {
   readonly nack: boolean
 }
 export type Ack = { readonly seq: number; readonly payload: Uint8Array }
-/** A claim that `node` failed (suspect) or is gone (dead); it left by itself when it is its own accuser. */
+/** A claim that `node` failed (suspect) or is gone (dead). If a node accuses itself, it left on purpose. */
 export type Accusation = {
   readonly incarnation: number
   readonly node: string
   readonly from: string
 }
-/** `versions`: protocol min, max, current; then the same of Serf. */
+/** `versions`: protocol min, max, current; then the same for Serf. */
 export type Alive = {
   readonly incarnation: number
   readonly node: string
@@ -43,13 +42,13 @@ export type PushPullHead = {
 
 const NONE = new Uint8Array(0)
 
-/** Reads a struct's fields through `field`, which gives false for a name it does not know. */
+/** Reads the fields of a struct through `field`, which returns false for an unknown name. */
 const fields = (r: Reader, field: (key: string) => boolean): boolean => {
   for (let n = r.map(); n > 0 && r.ok; n--) if (!field(r.key())) r.skip()
   return r.ok
 }
 
-/** The address of a raw value; octets of another length are BAD. */
+/** The address in a raw value; a wrong length is BAD. */
 const address = (r: Reader): string => {
   const bytes = r.raw(16)
   const text = addressText(bytes)
@@ -57,7 +56,7 @@ const address = (r: Reader): string => {
   return text
 }
 
-/** A ping or, with the fields that only it has, an indirect ping. */
+/** Reads a ping, or an indirect ping, which has additional fields. */
 export const readPing = (body: Uint8Array): IndirectPing | undefined => {
   const r = new Reader(body)
   let seq = 0,
@@ -101,7 +100,7 @@ export const readPing = (body: Uint8Array): IndirectPing | undefined => {
   return ok ? { seq, node, target, port, nack, source } : undefined
 }
 
-/** An ack or a nack. */
+/** Reads an ack or a nack. */
 export const readAck = (body: Uint8Array): Ack | undefined => {
   const r = new Reader(body)
   let seq = 0
@@ -115,7 +114,7 @@ export const readAck = (body: Uint8Array): Ack | undefined => {
   return ok ? { seq, payload } : undefined
 }
 
-/** A suspect or a dead message. */
+/** Reads a suspect or a dead message. */
 export const readAccusation = (body: Uint8Array): Accusation | undefined => {
   const r = new Reader(body)
   let incarnation = 0,
@@ -131,7 +130,7 @@ export const readAccusation = (body: Uint8Array): Accusation | undefined => {
   return ok && node !== '' ? { incarnation, node, from } : undefined
 }
 
-/** An alive message, or one node's state in a push/pull; the reader is left behind it. */
+/** Reads an alive message, or one node's state in a push/pull; leaves the reader behind it. */
 export const readState = (r: Reader): NodeState | undefined => {
   let incarnation = 0,
     node = '',
@@ -172,7 +171,7 @@ export const readState = (r: Reader): NodeState | undefined => {
     : undefined
 }
 
-/** The head of a push/pull; the reader is left at the first state. */
+/** Reads the head of a push/pull; leaves the reader at the first state. */
 export const readPushPullHead = (
   r: Reader,
   mostNodes: number,
@@ -191,7 +190,7 @@ export const readPushPullHead = (
   return ok ? { nodes, userLength, join } : undefined
 }
 
-/** The length in a stream's user message; the reader is left at its octets. */
+/** Reads the length in a stream's user message; leaves the reader at its octets. */
 export const readUserHead = (r: Reader, most: number): number | undefined => {
   let length = 0
   const ok = fields(r, key => {
@@ -202,7 +201,7 @@ export const readUserHead = (r: Reader, most: number): number | undefined => {
   return ok ? length : undefined
 }
 
-/** The sentence of an error message; '' if it cannot be read. */
+/** The text of an error message; '' if it is malformed. */
 export const readError = (body: Uint8Array): string => {
   const r = new Reader(body)
   let error = ''
@@ -214,9 +213,9 @@ export const readError = (body: Uint8Array): string => {
   return error
 }
 
-/** The head of a compressed message; the reader is left at `length` octets of LZW. */
+/** Reads the head of a compressed message; leaves the reader at the LZW data, whose length is returned. */
 export const readCompressHead = (r: Reader, most: number): number | undefined => {
-  // the two fields come in this order from every known sender, and the second is as long as the stream
+  // every known sender writes the two fields in this order, and the second is as long as the stream
   let length: number | undefined
   let algorithm = 0
   for (let n = r.map(4); n > 0 && r.ok && length === undefined; n--) {
@@ -229,7 +228,7 @@ export const readCompressHead = (r: Reader, most: number): number | undefined =>
   return r.ok ? length : undefined
 }
 
-// Fields are written in alphabetical order, as go-msgpack does: the bytes are then the same as a serf's.
+// Fields are written in alphabetical order, like go-msgpack does, so that the bytes equal serf's.
 
 const source = (w: Writer, from: Source): Writer =>
   w
@@ -265,7 +264,7 @@ export const writeIndirectPing = (ping: IndirectPing): Buffer =>
     .raw(addressBytes(ping.target))
     .done()
 
-/** Without a payload: serf takes that for a member that has no network coordinates. */
+/** Without payload; serf then assumes that this member has no network coordinates. */
 export const writeAck = (seq: number): Buffer =>
   new Writer(32).u8(TYPE.ack).map(2).text('Payload').nil().text('SeqNo').int(seq).done()
 
@@ -305,7 +304,7 @@ export const writeAlive = (a: Alive): Buffer =>
     .raw(a.versions)
     .done()
 
-/** One node's state as it stands in a push/pull. */
+/** One node's state in a push/pull. */
 export const writeState = (s: NodeState): Buffer =>
   new Writer(192)
     .map(7)
@@ -337,7 +336,7 @@ export const writePushPullHead = (head: PushPullHead): Buffer =>
     .int(head.userLength)
     .done()
 
-/** A user message for a stream, with its length before it. */
+/** A user message for a stream, preceded by its length. */
 export const writeStreamUser = (body: Uint8Array): Buffer =>
   new Writer(32 + body.length)
     .u8(TYPE.user)

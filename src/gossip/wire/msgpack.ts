@@ -1,16 +1,15 @@
 /**
- * The subset of MessagePack that memberlist and Serf speak: maps keyed by
- * field name, integers, booleans, and "raw" for both strings and bytes (the
- * specification before 2013, which go-msgpack writes). The reader takes the
- * newer forms too, never throws, and says how far it came, so that a message
- * can be read while it is still arriving.
+ * Reads the subset of MessagePack that memberlist and Serf use: maps keyed by field name, integers, booleans, and
+ * "raw" for strings and bytes (the specification before 2013, which go-msgpack writes). It also accepts the newer
+ * forms, never throws, and distinguishes incomplete from invalid input, so that a message can be parsed while it
+ * arrives.
  */
 
-/** Nothing wrong so far. */
+/** No error so far. */
 export const OK = 0
-/** The bytes end inside a value; more of them may make it whole. */
+/** The bytes end inside a value; more bytes may complete it. */
 export const SHORT = 1
-/** The bytes cannot be what was asked for, whatever follows. */
+/** The bytes are invalid, whatever follows. */
 export const BAD = 2
 export type Fault = typeof OK | typeof SHORT | typeof BAD
 
@@ -21,8 +20,8 @@ export const bufferOf = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /**
- * Reads values one after another. After the first fault every read gives an
- * empty value and `fault` stays, so a struct is read first and judged once.
+ * Reads one value after another. After the first error every read returns an empty value and `fault` stays set, so
+ * that callers check it once at the end.
  */
 export class Reader {
   readonly bytes: Buffer
@@ -37,7 +36,7 @@ export class Reader {
     this.#end = end
   }
 
-  /** Whether everything was read and nothing was wrong. */
+  /** Whether everything was read without error. */
   get ok(): boolean {
     return this.fault === OK
   }
@@ -47,12 +46,12 @@ export class Reader {
     return this.#end - this.at
   }
 
-  /** Declares the message impossible. */
+  /** Marks the message as invalid. */
   bad(): void {
     if (this.fault === OK) this.fault = BAD
   }
 
-  /** Whether n octets are there; otherwise the fault is SHORT. */
+  /** Whether n octets are available; otherwise sets the fault SHORT. */
   #has(n: number): boolean {
     if (this.fault !== OK) return false
     if (this.at + n <= this.#end) return true
@@ -70,7 +69,7 @@ export class Reader {
     return this.bytes.readUInt32BE(at) * 0x1_0000_0000 + this.bytes.readUInt32BE(at + 4)
   }
 
-  /** n octets as they lie (a view, not a copy). */
+  /** The next n octets (a view, not a copy). */
   take(n: number): Buffer {
     if (!this.#has(n)) return EMPTY
     this.at += n
@@ -81,7 +80,7 @@ export class Reader {
     return this.#uint(1)
   }
 
-  /** Pairs in a map; nil counts as none. More than `most` is BAD. */
+  /** Number of pairs in a map; nil counts as none. More than `most` is BAD. */
   map(most = 64): number {
     const tag = this.#tag()
     const n =
@@ -98,7 +97,7 @@ export class Reader {
     return this.fault === OK ? n : 0
   }
 
-  /** Elements of an array; nil counts as none. More than `most` is BAD. */
+  /** Number of elements in an array; nil counts as none. More than `most` is BAD. */
   array(most: number): number {
     const tag = this.#tag()
     const n =
@@ -115,7 +114,7 @@ export class Reader {
     return this.fault === OK ? n : 0
   }
 
-  /** Length of a raw, str or bin value, whose octets come next. More than `most` is BAD. */
+  /** Length of a raw, str or bin value; its octets come next. More than `most` is BAD. */
   rawLength(most: number): number {
     const tag = this.#tag()
     const n =
@@ -134,7 +133,7 @@ export class Reader {
     return this.fault === OK ? n : 0
   }
 
-  /** Octets of a raw, str or bin value (a view). An array of small integers is taken too. */
+  /** Octets of a raw, str or bin value (a view). An array of small integers is accepted, too. */
   raw(most: number): Buffer {
     if (this.#has(1) && (this.bytes[this.at]! & 0xf0) === 0x90) {
       const n = this.array(Math.min(most, 15))
@@ -143,27 +142,27 @@ export class Reader {
     return this.take(this.rawLength(most))
   }
 
-  /** Text of a raw value. Octets that are no UTF-8 are BAD: such a name could not be said back. */
+  /** Text of a raw value. Invalid UTF-8 is BAD, because such a name could not be sent back unchanged. */
   text(most: number): string {
     const text = this.#string(this.rawLength(most), 'utf8')
     if (text.includes('\ufffd')) this.bad()
     return text
   }
 
-  /** A field's name in a struct, '' for one longer than any we know. */
+  /** A field name in a struct; '' for one longer than all known names. */
   key(): string {
     const n = this.rawLength(0xffff)
     return n > 32 ? this.take(n).toString('latin1', 0, 0) : this.#string(n, 'latin1')
   }
 
-  /** n octets as text, without a view between. */
+  /** n octets as text, without creating a view. */
   #string(n: number, as: 'utf8' | 'latin1'): string {
     if (!this.#has(n)) return ''
     this.at += n
     return this.bytes.toString(as, this.at - n, this.at)
   }
 
-  /** An integer of any width; beyond 2^53 the nearest one that is exact. */
+  /** An integer of any width; beyond 2^53 rounded to a double. */
   int(): number {
     const tag = this.#tag()
     if (tag < 0x80) return tag
@@ -214,7 +213,7 @@ export class Reader {
     return tag === 0xc3
   }
 
-  /** Steps over one value, however nested, without recursion: every part of it takes an octet. */
+  /** Skips one value with all nested values, without recursion. */
   skip(): void {
     for (let values = 1; values > 0 && this.fault === OK; values--) {
       const tag = this.#tag()
@@ -226,7 +225,7 @@ export class Reader {
     }
   }
 
-  /** Steps over what follows a tag with a length of its own; gives the values that are inside it. */
+  /** Skips the length field of a tag; returns the number of values inside it. */
   #skipLong(tag: number): number {
     switch (tag) {
       case 0xcc:

@@ -1,6 +1,6 @@
 /**
- * A datagram from and to its messages: label, envelope, checksum, compound
- * and compression, in whatever order they are nested, within bounds.
+ * Converts between a datagram and its messages: label, encryption, checksum, compound and compression, in any
+ * nesting order, within limits.
  */
 import { checked, compounded, labelHeader, partsOf, unlabelled } from './compound.ts'
 import { opened, sealed } from './envelope.ts'
@@ -9,11 +9,11 @@ import { readCompressHead } from './messages.ts'
 import { Reader } from './msgpack.ts'
 import { TYPE } from './types.ts'
 
-/** Octets one packet may grow to when decompressed; a datagram holds 64 KiB. */
+/** Limit of a decompressed packet in octets; a datagram holds 64 KiB. */
 const INFLATED_MOST = 64 * 1024
-/** Compounds and compressions inside each other. memberlist writes two at most. */
+/** Limit of nested compounds and compressions. memberlist nests two at most. */
 const DEPTH_MOST = 4
-/** Messages in one packet. */
+/** Limit of messages in one packet. */
 const MESSAGES_MOST = 1024
 
 export type PacketKeys = {
@@ -34,7 +34,7 @@ export class Packets {
     this.#keyring = keyring
   }
 
-  /** Messages as one datagram. */
+  /** Packs messages into one datagram. */
   pack(messages: readonly Uint8Array[]): Uint8Array {
     const body = compounded(messages)
     if (!this.#keyring) return this.#header.length > 0 ? Buffer.concat([this.#header, body]) : body
@@ -43,9 +43,8 @@ export class Packets {
   }
 
   /**
-   * The messages of a datagram, compounds resolved. 'refused': no key opens
-   * it, it is plain in a ring with keys, or it bears another label.
-   * 'malformed': there is nothing in it that can be read.
+   * The messages in a datagram, compounds resolved. 'refused': no key decrypts it, it is not encrypted in a ring
+   * with keys, or it has another label. 'malformed': it contains no valid message.
    */
   unpack(datagram: Uint8Array): Uint8Array[] | 'refused' | 'malformed' {
     const bytes = unlabelled(datagram, this.#header)

@@ -1,27 +1,25 @@
 /**
- * What Serf adds to a push/pull: its clocks, a Lamport time for every
- * member, who left, and the recent user events. As long as the ring, so it
- * is written and read in slices.
+ * Serf's part of a push/pull: its clocks, a Lamport time for each member, the members that left, and recent user
+ * events. Its size grows with the ring, so it is written and read in slices.
  */
 import { Reader } from './msgpack.ts'
 import { Writer } from './writer.ts'
 import { EVENT_MOST, type LamportTime, type UserEvent } from './serf.ts'
 import { NAME_MOST, SERF } from './types.ts'
 
-/** Members, left members and event groups taken from one push/pull at most. */
+/** Limits of members, left members and event groups read from one push/pull. */
 const MEMBERS_MOST = 65_536
 const GROUPS_MOST = 4096
 const EVENTS_MOST = 256
 const LTIME = Number.MAX_SAFE_INTEGER
 
-/** Writes the state: everything short at once, then `member` for each member, in alphabetical order as in messages.ts. */
+/**
+ * Writes the state: the short fields first, then `member` for each member, in alphabetical order as in messages.ts.
+ */
 export class SerfStateWriter {
   #w: Writer
 
-  /**
-   * @param groups events of one Lamport time each
-   * @param members how many will follow
-   */
+  /** @param groups events, each group with one Lamport time @param members how many members will follow */
   constructor(
     clocks: {
       readonly member: LamportTime
@@ -50,20 +48,20 @@ export class SerfStateWriter {
     this.#w.text(name).int(ltime)
   }
 
-  /** All of it, once every member is written. */
+  /** The complete state, once every member is written. */
   done(): Buffer {
     return this.#w.done()
   }
 }
 
-/** Reads a state: everything short at once, the members' times by `members`. */
+/** Reads a state: the short fields at once, the members' times with `members`. */
 export class SerfState {
   ltime: LamportTime = 0
   eventTime: LamportTime = 0
   queryTime: LamportTime = 0
   readonly left: string[] = []
   readonly events: UserEvent[] = []
-  /** Whether all of it could be read. */
+  /** Whether the whole state was valid. */
   readonly ok: boolean
   #members: Reader
   #count = 0
@@ -130,7 +128,7 @@ export class SerfState {
     }
   }
 
-  /** Up to `most` members not given yet, with their times; empty at the end. */
+  /** The next up to `most` members with their times; empty at the end. */
   members(most: number): [name: string, ltime: LamportTime][] {
     const out: [string, LamportTime][] = []
     const r = this.#members

@@ -1,20 +1,18 @@
 /**
- * Serf's messages, which travel as memberlist's user messages: a type octet
- * and a map. The push/pull is read in two steps, since its member list is as
- * long as the ring.
+ * Serf's messages, which are memberlist user messages: a type octet and a map. serf-state.ts handles the push/pull.
  */
 import { addressBytes, addressText } from './address.ts'
 import { Reader } from './msgpack.ts'
 import { Writer } from './writer.ts'
 import { NAME_MOST, SERF } from './types.ts'
 
-/** A Lamport time. What comes as 2^53 or more is capped there and then refused by the clocks. */
+/** A Lamport time. Larger values are capped at 2^53, which the clocks refuse. */
 export type LamportTime = number
 const LTIME = Number.MAX_SAFE_INTEGER
 const U32 = 0xffff_ffff
-/** Longest name or payload of an event or a query, octets (Serf's own sane limit). */
+/** Limit of an event's or query's name or payload in octets (Serf's own limit). */
 export const EVENT_MOST = 9 * 1024
-/** Largest encoded query, and response to one, octets. */
+/** Limit of an encoded query, and of a response, in octets. */
 export const QUERY_MOST = 1024
 
 export type Intent = { readonly ltime: LamportTime; readonly node: string; readonly prune: boolean }
@@ -33,7 +31,7 @@ export type Query = {
   readonly filters: readonly Uint8Array[]
   readonly flags: number
   readonly relayFactor: number
-  /** Milliseconds between delivery and the last response that counts. */
+  /** Milliseconds from delivery to the last response that counts. */
   readonly timeout: number
   readonly name: string
   readonly payload: Uint8Array
@@ -267,7 +265,7 @@ export const readTagFilter = (
   return ok ? { tag, expression } : undefined
 }
 
-/** The key in a key request (its type octet included); empty when listing, undefined if unreadable. */
+/** The key in a key request (type octet included); empty for a list request, undefined if malformed. */
 export const readKeyRequest = (bytes: Uint8Array): Uint8Array | undefined => {
   if (bytes[0] !== SERF.keyRequest) return undefined
   const r = new Reader(bytes, 1)
@@ -283,7 +281,7 @@ export const readKeyRequest = (bytes: Uint8Array): Uint8Array | undefined => {
 export const writeKeyRequest = (wanted: Uint8Array): Buffer =>
   new Writer(64).u8(SERF.keyRequest).map(1).text('Key').raw(wanted).done()
 
-/** One member's response to a key query (its type octet included), or undefined. */
+/** One member's response to a key query (type octet included), or undefined. */
 export const readKeyResponse = (bytes: Uint8Array): KeyResponse | undefined => {
   if (bytes[0] !== SERF.keyResponse) return undefined
   const r = new Reader(bytes, 1)
@@ -315,7 +313,7 @@ export const writeKeyResponse = (k: KeyResponse): Buffer => {
     .done()
 }
 
-/** A message wrapped for another member: where it goes, and its bytes. */
+/** A message wrapped for another member: its destination and its bytes. */
 export const readRelay = (
   body: Uint8Array,
 ): { address: string; port: number; name: string; message: Uint8Array } | undefined => {
@@ -338,7 +336,7 @@ export const readRelay = (
   return ok ? { address, port, name, message: body.subarray(r.at) } : undefined
 }
 
-/** Where we know a member, in answer to a query about a name conflict. */
+/** Our entry for a member, in answer to a query about a name conflict. */
 export const writeMember = (node: { name: string; address: string; port: number }): Buffer =>
   new Writer()
     .u8(SERF.conflictResponse)

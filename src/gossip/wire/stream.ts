@@ -17,29 +17,29 @@ import { readCompressHead, readPushPullHead, readUserHead } from './messages.ts'
 import { Reader, SHORT } from './msgpack.ts'
 import { TYPE } from './types.ts'
 
-/** Octets of one stream we take, framed. memberlist stops at 20 MiB; a ring of 10,000 needs 1.6. */
+/** Limit of one stream in octets, framed. memberlist's limit is 20 MiB; a ring of 10,000 members needs 1.6. */
 export const STREAM_MOST = 16 * 1024 * 1024
-/** Octets a compressed stream may grow to. */
+/** Limit of a decompressed stream in octets. */
 export const INFLATED_MOST = 2 * STREAM_MOST
-/** Nodes in one push/pull. */
+/** Limit of nodes in one push/pull. */
 export const NODES_MOST = 65_536
-/** Octets decompressed in one step, about a millisecond's work. */
+/** Octets decompressed in one step: about a millisecond of work. */
 const LZW_STEP = 64 * 1024
 
-/** wait: more octets are needed; more: call again; done: `payload` is there; bad: close it. */
+/** wait: more octets are needed; more: call again; done: `payload` is complete; bad: close the stream. */
 export type StreamState = 'wait' | 'more' | 'done' | 'bad'
 
 export type StreamOptions = {
   /** The ring's label, '' for none. */
   readonly label: string
-  /** The keys that may open it; undefined in a ring without keys. */
+  /** The keys for decryption; undefined in a ring without keys. */
   readonly keys: readonly Uint8Array[] | undefined
 }
 
 const authenticated = (head: Uint8Array, label: string): Uint8Array =>
   label === '' ? head : Buffer.concat([head, Buffer.from(label)])
 
-/** A message ready to be written to a stream. */
+/** Frames a message for a stream. */
 export const framed = (
   message: readonly Uint8Array[],
   label: string,
@@ -64,9 +64,9 @@ export class StreamReader {
   #length = 0
   #stage: 'label' | 'type' | 'encrypted' | 'compressed' | 'inflate' | 'plain' | 'done' | 'bad' =
     'label'
-  /** Where the message begins, behind the label. */
+  /** Offset of the message, behind the label. */
   #from = 0
-  /** How far a plain push/pull is complete, and how many states are still to come. */
+  /** How far a plain push/pull has been parsed, and how many states follow. */
   #at = 0
   #states = -1
   #userLength = 0
@@ -79,17 +79,17 @@ export class StreamReader {
     this.#keys = options.keys
   }
 
-  /** The whole message, type octet first, once `step` said 'done'. */
+  /** The whole message, type octet first; valid once `step` returned 'done'. */
   get payload(): Buffer {
     return this.#payload
   }
 
-  /** Octets held. */
+  /** Octets buffered. */
   get held(): number {
     return this.#bytes.length
   }
 
-  /** Takes what came (copied). More than a stream may carry is bad; what comes after the message is dropped. */
+  /** Adds received octets (copied). Exceeding the limit is bad; octets after the message are dropped. */
   push(chunk: Uint8Array): void {
     if (this.#stage === 'done' || this.#stage === 'bad' || this.#stage === 'inflate') return
     const need = this.#length + chunk.length
@@ -112,7 +112,7 @@ export class StreamReader {
     this.#lzw = undefined
   }
 
-  /** Goes as far as one step leads. */
+  /** Does one step of work. */
   step(): StreamState {
     switch (this.#stage) {
       case 'label':
@@ -160,7 +160,7 @@ export class StreamReader {
     if (this.#length <= this.#from) return 'wait'
     const type = this.#bytes[this.#from]
     if (type === TYPE.encrypt) return this.#keys ? this.#to('encrypted') : this.#bad()
-    // plain text has no place in a ring with keys
+    // plain text is refused in a ring with keys
     if (this.#keys) return this.#bad()
     return this.#to(type === TYPE.compress ? 'compressed' : 'plain')
   }
@@ -203,7 +203,7 @@ export class StreamReader {
     return state === 'done' && plain && plain.length > 0 ? this.#done(plain) : this.#bad()
   }
 
-  /** Finds the end of a plain message; what is complete of a long one is not looked at again. */
+  /** Finds the end of a plain message; continues where the last call stopped. */
   #readPlain(): StreamState {
     const type = this.#bytes[this.#from]
     const r = new Reader(this.#bytes, this.#at || this.#from + 1, this.#length)

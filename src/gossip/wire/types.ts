@@ -1,6 +1,6 @@
 /**
- * The numbers of the two message families: memberlist's own, and Serf's
- * inside memberlist's user messages. From 0x80 a user message is ours.
+ * Message type numbers: memberlist's, and Serf's inside memberlist's user messages. User messages from 0x80 on are
+ * ours.
  */
 
 /** memberlist's message types. */
@@ -51,9 +51,9 @@ export const DEAD = 2
 export const LEFT = 3
 export type State = typeof ALIVE | typeof SUSPECT | typeof DEAD | typeof LEFT
 
-/** Longest name of a node, octets. Serf allows 128 where it checks. */
+/** Limit of a node's name in octets. Serf checks for 128. */
 export const NAME_MOST = 255
-/** Longest metadata of a node, octets (memberlist's limit). */
+/** Limit of a node's metadata in octets (memberlist's). */
 export const META_MOST = 512
-/** Largest packet sent, octets (memberlist's LAN default). */
+/** Limit of a sent packet in octets (memberlist's LAN default). */
 export const PACKET_MOST = 1400

@@ -1,14 +1,14 @@
 /**
- * Writes MessagePack as go-msgpack of serf's age does: strings and octets
- * both as "raw" of the old specification, numbers in their shortest form.
+ * Writes MessagePack like the go-msgpack of serf's time: strings and octets as "raw" of the old specification,
+ * numbers in their shortest form.
  */
 
-/** Writes values one after another into one buffer that grows. */
+/** Appends values to one growing buffer. */
 export class Writer {
   #bytes: Buffer
   #at = 0
 
-  /** @param size octets to begin with */
+  /** @param size initial size in octets */
   constructor(size = 128) {
     this.#bytes = Buffer.allocUnsafe(size)
   }
@@ -25,14 +25,14 @@ export class Writer {
     this.#bytes = wider
   }
 
-  /** One octet as it is: a message type. */
+  /** One raw octet: a message type. */
   u8(value: number): this {
     this.#room(1)
     this.#bytes[this.#at++] = value
     return this
   }
 
-  /** Octets as they are. */
+  /** Raw octets. */
   bytes(value: Uint8Array): this {
     this.#room(value.length)
     this.#bytes.set(value, this.#at)
@@ -81,7 +81,7 @@ export class Writer {
     return this.u8(0xc0)
   }
 
-  /** A whole number in its shortest form. */
+  /** An integer in its shortest form. */
   int(value: number): this {
     this.#room(9)
     const b = this.#bytes
@@ -109,7 +109,7 @@ export class Writer {
     return this
   }
 
-  /** What was written; the writer must not be used after it. */
+  /** The written octets; the writer must not be used afterwards. */
   done(): Buffer {
     return this.#bytes.subarray(0, this.#at)
   }
