@@ -1,9 +1,8 @@
 /**
- * Keeps the kernel at the VIP table: one transaction at a time, of the
- * difference between what was programmed and what is wanted now. The state of
- * the kernel is remembered, because reading it is dear. Whenever that memory
- * may be wrong (at the start, after an error, after a change by somebody else)
- * everything is replaced in one transaction.
+ * Keeps the kernel's rules equal to the VIP table. Each change is one nft transaction with the difference between
+ * the programmed state and the wanted one. The programmed state is remembered, because reading it from the kernel is
+ * slow. Whenever it may be wrong (at the start, after an error, after a change by another program), everything is
+ * replaced in one transaction.
  */
 import type { Log } from '../base/log.ts'
 import { SYNC_BOUNDS, type BalanceReport } from '../vip/feed.ts'
@@ -26,24 +25,24 @@ export type BalancerOptions = {
   readonly layout: Layout
   readonly prefer: 'none' | 'local'
   readonly log: Log
-  /** Monotonic milliseconds. */
+  /** Milliseconds, monotonic. */
   readonly now: () => number
-  /** Links whose members may meet through them. */
+  /** Links whose members can reach each other through them. */
   readonly links: () => readonly string[]
-  /** Told after each attempt: what is in the kernel, or why it is not. */
+  /** Called after each attempt with the version in the kernel, or with the error. */
   readonly onSync: (version: string | undefined) => void
   readonly retryMs?: number
 }
 
 const RETRY_MS = 1_000
-/** A look at the kernel's maps may cost this share of the time. */
+/** Reading the kernel's maps may take at most this share of the time. */
 const LISTING_SHARE = 10
 
 export class Balancer {
   readonly #options: BalancerOptions
   #table: ReceivedTable | undefined
   #programmed: Programmed | undefined
-  /** Times that what was programmed turned out to be gone. */
+  /** How often the programmed rules turned out to be gone. */
   #losses = 0
   readonly #planner: Planner
   #planned: Planned | undefined
@@ -51,7 +50,7 @@ export class Balancer {
   #again = false
   #closed = false
   #retry: NodeJS.Timeout | undefined
-  /** Something changed in nftables that was not shown. */
+  /** Something in nftables has changed, but the event does not show what. */
   #doubtful = false
   #listedAt = -Infinity
   #listingMs = 0
@@ -64,13 +63,13 @@ export class Balancer {
     this.#planner = new Planner({ prefer: options.prefer, ipv6: options.layout.ipv6 })
   }
 
-  /** Takes the table as it shall be. */
+  /** Sets the wanted table. */
   take(table: ReceivedTable): void {
     this.#table = table
     this.#wake()
   }
 
-  /** Somebody else changed nftables. */
+  /** Another program changed nftables. */
   foreign(seen: ForeignChange): void {
     if (seen.kind === 'unseen') {
       this.#doubtful = true
@@ -84,7 +83,7 @@ export class Balancer {
     this.#lost()
   }
 
-  /** To be called every 25 s: finds what no event told, and links that came or went. */
+  /** Call it every 25 s: it finds changes that no event reported, and links that were added or removed. */
   async check(): Promise<void> {
     const { kernel, layout, log } = this.#options
     await this.#running
@@ -127,7 +126,7 @@ export class Balancer {
     this.#wake()
   }
 
-  /** Whether elements in the kernel are not those that we put there. */
+  /** Whether the elements in the kernel differ from those that we programmed. */
   async #differs(): Promise<boolean> {
     const { kernel, layout, now } = this.#options
     const began = now()
@@ -139,7 +138,7 @@ export class Balancer {
       if (family === 6 && !layout.ipv6) continue
       for (const map of MAPS) {
         const listing = await kernel.list(family, map)
-        // Meanwhile we changed it ourselves: the next look will tell.
+        // We changed the rules ourselves meanwhile; the next check will compare again.
         if (this.#programmed?.rules !== rules) {
           this.#doubtful = true
           return false
@@ -174,7 +173,7 @@ export class Balancer {
     }
   }
 
-  /** False if it failed; it is tried again after a while. */
+  /** Programs the table. Returns false on failure; it is tried again later. */
   async #sync(table: ReceivedTable): Promise<boolean> {
     const { kernel, layout, log, now, links, onSync, retryMs = RETRY_MS } = this.#options
     const planned = this.#planner.plan(table.vips, [table.own4, table.own6])
@@ -194,7 +193,7 @@ export class Balancer {
         if (this.#trouble !== wrong) log.error('nft refuses the rules', { err: wrong })
         this.#trouble = wrong
         this.#programmed = undefined
-        // What was assumed of the kernel may be wrong: everything anew, at once the first time.
+        // The remembered state may be wrong: replace everything, the first time at once.
         if (before) this.#again = true
         else {
           clearTimeout(this.#retry)
@@ -214,7 +213,7 @@ export class Balancer {
     this.#trouble = ''
     this.#tellCapped(planned)
     this.#planned = planned
-    // A flush that was noticed while the transaction ran is not forgotten.
+    // Keeps the mark of a flush that happened while the transaction ran.
     if (losses === this.#losses) this.#programmed = after
     const flows = staleFlows(before?.rules.services ?? this.#last, rules.services)
     this.#last = rules.services
@@ -223,7 +222,7 @@ export class Balancer {
     return true
   }
 
-  /** Services of the last transaction that succeeded, also when the rules were lost since. */
+  /** Services of the last successful transaction, even if the rules were lost since. */
   #last: Rules['services'] = new Map()
 
   #count(ms: number, replaced: boolean): void {
@@ -246,7 +245,7 @@ export class Balancer {
   }
 }
 
-/** The services with those that say the same as before being the same objects, so that nothing is compared twice. */
+/** Reuses the previous objects of services that have not changed, so that later comparisons are by identity. */
 const kept = (
   before: Rules['services'] | undefined,
   services: Rules['services'],

@@ -1,4 +1,4 @@
-/** What the balancer needs of this host, tried before anything is changed, each thing by its name. */
+/** Checks before any change whether this host has what the balancer needs, feature by feature. */
 import { readFileSync } from 'node:fs'
 import { probe } from './kernel.ts'
 import { nftFamily, replaceAll, type Layout } from './ruleset.ts'
@@ -7,12 +7,12 @@ import type { Family, Rules, Service } from './services.ts'
 
 export type Features = {
   readonly ipv6: boolean
-  /** What is missing, each a sentence. Without IPv4 nothing can be done. */
+  /** What is missing, one sentence each. Balancing is impossible without IPv4. */
   readonly missing: readonly string[]
   readonly works: boolean
 }
 
-/** Each feature with the least text that needs it. */
+/** Each feature with the smallest ruleset that needs it. */
 const PARTS = (family: Family): readonly [name: string, text: string][] => {
   const ip = nftFamily(family)
   const table = `add table ${ip} spartan_probe\n`
@@ -49,7 +49,7 @@ const sample = (family: Family): Rules => {
   return { services: new Map([service('tcp'), service('udp')]), self: new Set(), links: new Set() }
 }
 
-/** Tries all that the rules use. */
+/** Tries every feature that the rules use. */
 export const probeFeatures = async (layout: Layout): Promise<Features> => {
   const missing: string[] = []
   for (const [tool, flag, use] of [
@@ -86,7 +86,7 @@ const setting = (path: string): string => {
   }
 }
 
-/** Settings of the kernel that change what works, as sentences for the log and the status page. */
+/** Kernel settings that limit balancing, as sentences for the log and the status page. */
 export const hostNotes = (): string[] => {
   const notes: string[] = []
   if (setting('bridge/bridge-nf-call-iptables') === '1')

@@ -1,7 +1,6 @@
 /**
- * The kernel as the balancer uses it: transactions of nft, UDP flows to
- * forget, and a watch for changes by others. Thin; what is done is decided in
- * balancer.ts.
+ * The balancer's access to the kernel: nft transactions, removal of UDP flows, and a monitor for changes by other
+ * programs. All decisions are in balancer.ts.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -16,21 +15,21 @@ export type ForeignChange =
   | { readonly kind: 'unseen' }
 
 export interface Kernel {
-  /** Applies a text of nft as one transaction; '' or what is wrong. */
+  /** Runs an nft script as one transaction; returns '' or the error. */
   apply(text: string): Promise<string>
   /** Which of our tables exist. */
   tables(): Promise<readonly Family[]>
-  /** A map of ours as nft lists it; undefined if that fails. */
+  /** A map of ours as nft prints it; undefined on failure. */
   list(family: Family, map: string): Promise<string | undefined>
-  /** Forgets UDP flows; how many there were. */
+  /** Removes UDP flows; returns how many there were. */
   forget(flows: readonly Flow[]): Promise<number>
 }
 
-/** Calls of conntrack at a time. */
+/** Limit of conntrack commands that run at the same time. */
 const AT_ONCE = 4
-/** Own processes that the monitor may still report. */
+/** Limit of our own processes that are remembered because the monitor may still report them. */
 const REMEMBERED = 64
-/** After a transaction of ours its report may take this long. */
+/** How long the report of our own transaction may take. */
 const REPORT_MS = 300
 const RESTART_MS = 1_000
 
@@ -40,7 +39,7 @@ export class NftKernel implements Kernel {
   #monitor: ChildProcess | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
-  /** Whether process ids in reports are those that we see; not so in a container with its own. */
+  /** Whether process ids in reports can be compared with ours; false in a container with its own PID namespace. */
   #comparable = false
   #applying = 0
   #appliedAt = -Infinity
@@ -49,12 +48,15 @@ export class NftKernel implements Kernel {
     this.#onForeign = onForeign
   }
 
-  /** Watches until closed. A monitor that ends is started again, and what it missed counts as a change. */
+  /**
+   * Watches until closed. If the monitor ends, it is started again, and changes that it may have missed count as a
+   * change.
+   */
   watch(): void {
     if (this.#closed) return
     const reader = new MonitorReader()
-    // The kernel ends it with this process: a monitor writes nothing while nothing
-    // changes, so a broken pipe would not end it after a kill -9.
+    // The kernel kills the monitor with this process. A broken pipe would not end it after a kill -9, because it
+    // writes only when something changes.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor'], {
       stdio: ['ignore', 'pipe', 'ignore'],
       env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
@@ -113,7 +115,7 @@ export class NftKernel implements Kernel {
       for (let flow = queue.shift(); flow; flow = queue.shift()) {
         const { address, port, to, toPort } = flow
         const family = address.includes(':') ? ['-f', 'ipv6'] : []
-        // Its status 1 says that nothing matched.
+        // Exit status 1 means that no flow matched.
         const { error } = await runTool('conntrack', [
           ...['-D', ...family, '-p', 'udp', '--orig-dst', address],
           ...[
@@ -148,7 +150,7 @@ export class NftKernel implements Kernel {
   }
 }
 
-/** Takes flows of a whole prefix out of conntrack, as far as that works: for `--cleanup`. */
+/** Removes the flows of a whole prefix from conntrack as far as possible: for `--cleanup`. */
 export const forgetPrefix = async (prefix: string): Promise<void> => {
   const family = prefix.includes(':') ? ['-f', 'ipv6'] : []
   await runTool('conntrack', ['-D', ...family, '-p', 'udp', '--orig-dst', prefix])
@@ -156,7 +158,7 @@ export const forgetPrefix = async (prefix: string): Promise<void> => {
 
 export type Probe = { readonly works: boolean; readonly why: string }
 
-/** Whether the kernel and nft can hold this text; nothing is changed. */
+/** Whether the kernel and nft accept this script. Changes nothing. */
 export const probe = async (text: string): Promise<Probe> => {
   const { status, error } = await runTool('nft', ['-c', '-f', '-'], text)
   return { works: status === 0, why: error }

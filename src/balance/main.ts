@@ -1,8 +1,7 @@
 /**
- * The process of `spartan balance`: follows the VIP table of the daemon on
- * this host and keeps the kernel at it. When it ends, the rules stay: DNS and
- * connections to VIPs go on, and the next start replaces the rules in one
- * transaction. Only `--cleanup` takes them away.
+ * The process of `spartan balance`: follows the VIP table of the daemon on this host and programs the kernel. The
+ * rules stay when it ends, so that connections to VIPs continue; the next start replaces the rules in one
+ * transaction. Only `--cleanup` removes them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Backoff } from '../base/backoff.ts'
@@ -24,7 +23,7 @@ import { bridges, removeRoutes, Routes } from './routes.ts'
 import { removeAll, type Layout } from './ruleset.ts'
 import { runTool } from './run-tool.ts'
 
-/** What no event tells is found within 30 s. */
+/** Interval of checks, so that changes without an event are found within 30 s. */
 const CHECK_MS = 25_000
 
 const layoutOf = ({ vips, balance }: Config): Layout => {
@@ -36,7 +35,7 @@ const layoutOf = ({ vips, balance }: Config): Layout => {
   }
 }
 
-/** Takes tables, routes and UDP flows away; the exit status. */
+/** Removes tables, routes and UDP flows; returns the exit status. */
 export const cleanUp = async (config: Config): Promise<number> => {
   const { status, error } = await runTool('nft', ['-f', '-'], removeAll())
   await removeRoutes()
@@ -47,7 +46,7 @@ export const cleanUp = async (config: Config): Promise<number> => {
   return 1
 }
 
-/** Runs until told to stop; the exit status. */
+/** Runs until a signal; returns the exit status. */
 export const runBalancer = async (config: Config): Promise<number> => {
   const log = createLog(config.log.level, { node: config.node, part: 'balance' })
   if (config.admin.socket === '') {
@@ -85,7 +84,7 @@ class Balance {
   readonly #routes = new Routes()
   #routed = ''
   #notes: readonly string[] = []
-  /** Rules of an earlier run are in the kernel: only a whole table may replace them. */
+  /** Rules of an earlier run are in the kernel: only a complete table may replace them. */
   #adopting = false
   #version = ''
   #reporting = false
@@ -124,7 +123,7 @@ class Balance {
 
   async #follow(stop: AbortSignal): Promise<void> {
     const backoff = new Backoff({ minMs: 200, maxMs: 2_000, random: Math.random })
-    let told = ''
+    let logged = ''
     while (!stop.aborted) {
       try {
         const since = encodeURIComponent(this.#received.since)
@@ -132,17 +131,17 @@ class Balance {
           this.#socket,
           `/v1/vips/changes?since=${since}`,
           text => {
-            told = ''
+            logged = ''
             backoff.reset()
             this.#line(text)
           },
           stop,
         )
       } catch (er) {
-        // The daemon restarts now and then; the rules stay as they are meanwhile.
-        if (told !== messageOf(er))
+        // The daemon restarts at times; the rules stay unchanged meanwhile.
+        if (logged !== messageOf(er))
           this.#log.warn('no VIPs from the daemon, the rules stay', { err: messageOf(er) })
-        told = messageOf(er)
+        logged = messageOf(er)
       }
       this.#received.broken()
       await sleep(backoff.next(), undefined, { signal: stop }).catch(() => {})
@@ -158,7 +157,7 @@ class Balance {
     void this.#route(table)
   }
 
-  /** Routes follow this agent's addresses and the numeric VIPs. */
+  /** Routes depend on this agent's addresses and the numeric VIPs. */
   async #route({ vips, own4, own6 }: ReceivedTable, again = false): Promise<void> {
     const single = [...vips.values()]
       .filter(({ name }) => name === '')
@@ -190,7 +189,7 @@ class Balance {
     this.#notes = notes
   }
 
-  /** Tells the daemon what is in the kernel. One report at a time; the last one counts. */
+  /** Reports the kernel's state to the daemon. One report at a time; a newer one replaces the waiting one. */
   #report(): void {
     this.#reportAgain = true
     if (!this.#reporting) void this.#send()

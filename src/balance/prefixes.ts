@@ -1,4 +1,7 @@
-/** A range of addresses as the fewest prefixes that cover exactly it: routes and rules know only prefixes. Pure. */
+/**
+ * A range of addresses as the fewest prefixes that cover exactly it, because routes and rules accept only prefixes.
+ * Pure.
+ */
 import { familyOf, ipToNumber, numberToIp } from '../base/ip.ts'
 
 export const prefixesOf = (min: string, max: string): string[] => {
@@ -8,7 +11,7 @@ export const prefixesOf = (min: string, max: string): string[] => {
   const prefixes: string[] = []
   for (let at = ipToNumber(min); at <= end;) {
     let bits = 0
-    // As large as its alignment and the end allow.
+    // As large as its alignment and the end of the range allow.
     while (
       bits < width &&
       at % (1n << BigInt(bits + 1)) === 0n &&

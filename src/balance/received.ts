@@ -1,7 +1,6 @@
 /**
- * The VIP table as it comes over the stream, line by line. A table that the
- * daemon does not yet call whole adds to what is known and takes nothing away:
- * a daemon that has just started must not empty the kernel. Pure.
+ * Builds the VIP table from the lines of the stream. A table that the daemon does not call complete yet only adds to
+ * what is known: a daemon that has just started must not empty the kernel. Pure.
  */
 import type { FeedLine, FeedVersion, FeedVip } from '../vip/feed.ts'
 
@@ -12,22 +11,22 @@ export class Received {
   #streamed = new Map<string, FeedVip>()
   #table: ReceivedTable | undefined
 
-  /** Names the open stream in reports. */
+  /** Identifies the open stream in reports. */
   get session(): string {
     return this.#session
   }
 
-  /** The table of the last version. */
+  /** The table of the last complete version. */
   get table(): ReceivedTable | undefined {
     return this.#table
   }
 
-  /** What to go on from when the stream is opened again. */
+  /** The version to continue from when the stream is opened again. */
   get since(): string {
     return this.#table?.version ?? ''
   }
 
-  /** The stream broke: lines without their version do not count. */
+  /** The stream broke: lines after the last complete version are dropped. */
   broken(): void {
     this.#session = ''
     this.#streamed = new Map(this.#whole)
@@ -35,7 +34,7 @@ export class Received {
 
   #whole: ReadonlyMap<string, FeedVip> = new Map()
 
-  /** True when a version is complete. */
+  /** Adds a line; returns true if it completes a version. */
   take(line: FeedLine): boolean {
     if ('session' in line) this.#session = line.session
     else if ('reset' in line) this.#streamed = new Map()

@@ -1,19 +1,17 @@
 /**
- * Routes for the addresses of VIPs: without one a connection fails before any
- * rule sees it, and the route decides which source address it has. They lead
- * to the loopback with this agent's own address as the source, so that a
- * backend elsewhere can reply. Marked with a protocol number of our own, so
- * that no route of anybody else is touched.
+ * Routes for VIP addresses. Without a route, a connection fails before any rule sees it; the route also sets the
+ * source address. They lead to the loopback interface with this agent's own address as the source, so that a backend
+ * on another host can reply. They have a protocol number of our own, so that other routes are never changed.
  */
 import { readdirSync } from 'node:fs'
 import { runTool } from './run-tool.ts'
 
-/** rtm_protocol of our routes; free in /etc/iproute2/rt_protos. */
+/** rtm_protocol of our routes; not used in /etc/iproute2/rt_protos. */
 const PROTOCOL = '178'
 
 export type WantedRoutes = {
   readonly prefixes: readonly string[]
-  /** Addresses of numeric VIPs, which need a route only where nothing else leads there. */
+  /** Addresses of numeric VIPs. They need a route only if no other route covers them. */
   readonly single: readonly string[]
   /** Source addresses; '' for none. */
   readonly own4: string
@@ -23,9 +21,9 @@ export type WantedRoutes = {
 const familyFlag = (prefix: string): string => (prefix.includes(':') ? '-6' : '-4')
 
 export class Routes {
-  readonly #made = new Map<string, string>()
+  readonly #added = new Map<string, string>()
 
-  /** Makes what is missing; what is wrong, as sentences. */
+  /** Adds missing routes; returns the problems as sentences. */
   async ensure({ prefixes, single, own4, own6 }: WantedRoutes): Promise<string[]> {
     const notes: string[] = []
     for (const prefix of prefixes) {
@@ -42,12 +40,12 @@ export class Routes {
       const own = address.includes(':') ? own6 : own4
       if (own === '') continue
       const led = await runTool('ip', [familyFlag(address), 'route', 'get', address])
-      if (led.status !== 0 || this.#made.has(address)) {
+      if (led.status !== 0 || this.#added.has(address)) {
         const note = await this.#ensure(address, own)
         if (note) notes.push(note)
       }
     }
-    for (const prefix of [...this.#made.keys()]) {
+    for (const prefix of [...this.#added.keys()]) {
       if (prefixes.includes(prefix) || single.includes(prefix)) continue
       await this.#drop(prefix)
     }
@@ -61,16 +59,16 @@ export class Routes {
     const ours = new RegExp(`proto ${PROTOCOL}\\b`).test(there)
     if (there !== '' && !ours)
       return `${prefix} is routed by somebody else (${there.split('\n')[0]}); it is left alone`
-    this.#made.set(prefix, own)
+    this.#added.set(prefix, own)
     if (ours && there.includes(`src ${own} `)) return ''
-    const made = await runTool('ip', [
+    const result = await runTool('ip', [
       ...[flag, 'route', 'replace', prefix, 'dev', 'lo', 'src', own, 'proto', PROTOCOL],
     ])
-    return made.status === 0 ? '' : `no route for ${prefix}: ${made.error}`
+    return result.status === 0 ? '' : `no route for ${prefix}: ${result.error}`
   }
 
   async #drop(prefix: string): Promise<void> {
-    this.#made.delete(prefix)
+    this.#added.delete(prefix)
     await runTool('ip', [
       familyFlag(prefix),
       'route',
@@ -84,7 +82,7 @@ export class Routes {
   }
 }
 
-/** Takes all routes of ours away. */
+/** Removes all our routes. */
 export const removeRoutes = async (): Promise<void> => {
   for (const flag of ['-4', '-6']) {
     const { out } = await runTool('ip', [flag, 'route', 'show', 'proto', PROTOCOL])
@@ -95,7 +93,7 @@ export const removeRoutes = async (): Promise<void> => {
   }
 }
 
-/** Links of this host whose members can meet through it: bridges. */
+/** Bridges of this host: links whose members can reach each other through them. */
 export const bridges = (root = '/sys/class/net'): string[] => {
   try {
     return readdirSync(root).filter(name => {

@@ -1,13 +1,11 @@
 /**
- * Rules as text for `nft -f -`: the whole of both tables as one atomic
- * replacement, or the difference between two states. Pure.
+ * Rules as scripts for `nft -f -`: a complete replacement of both tables in one transaction, or the difference
+ * between two states. Pure.
  *
- * Layout, per family. A service with W slots goes from the map `service` to
- * the chain `tcpW` or `udpW`, which picks a slot and looks the backend up in
- * one map of all slots of that protocol. Few large maps and few chains: nft
- * reads every set of a table before each change, and the kernel's work grows
- * with their number. Chains are never deleted, because some kernels refuse
- * that right after the element that led to them went.
+ * For each family, the map `service` leads a service with W slots to the chain `tcpW` or `udpW`. The chain picks a
+ * slot, and one map of all slots of that protocol contains the backend. There are few large maps and few chains,
+ * because nft reads every set of a table before each change. Chains are never deleted: some kernels refuse that
+ * right after the element that led to them was removed.
  */
 import type { Protocol } from '../vip/record.ts'
 import type { Family, Rules, Service } from './services.ts'
@@ -16,24 +14,24 @@ export const TABLE = 'spartan_balance'
 export const FAMILIES: readonly Family[] = [4, 6]
 export const nftFamily = (family: Family): 'ip' | 'ip6' => (family === 4 ? 'ip' : 'ip6')
 const PROTOCOLS = ['tcp', 'udp'] as const
-/** Elements of one command; nft reads a line at a time. */
+/** Limit of elements in one command; nft reads one line at a time. */
 const PER_LINE = 200
 
 export type Layout = {
-  /** Prefixes of VIP addresses, by family. */
+  /** Prefixes of VIP addresses by family. */
   readonly prefixes: Readonly<Record<Family, readonly string[]>>
   readonly affinity: 'none' | 'client'
   readonly ipv6: boolean
 }
 
-/** What is declared in the kernel: the rules and the chains that were ever needed. */
+/** What is in the kernel: the rules, and all chains that were ever needed. */
 export type Programmed = { readonly rules: Rules; readonly chains: ReadonlySet<string> }
 
 const families = ({ ipv6 }: Layout): readonly Family[] => (ipv6 ? FAMILIES : [4])
 
 const chainOf = ({ protocol, slots }: Service): string => `${protocol}${slots.length}`
 
-/** Elements of sets and maps, in commands of bounded length. */
+/** Elements of sets and maps, as commands of limited length. */
 const elements = (verb: 'add' | 'delete', into: string, all: readonly string[]): string[] => {
   const lines: string[] = []
   for (let at = 0; at < all.length; at += PER_LINE)
@@ -63,10 +61,11 @@ const skeleton = (family: Family, { prefixes }: Layout): string[] => {
     ...['prerouting', 'output'].map(
       chain => `add rule ${add} ${chain} ${ip} daddr . meta l4proto . th dport vmap @service`,
     ),
-    // A container that meets itself, and siblings behind one link: the reply must come back through here.
+    // A container that connects to itself, or to a sibling behind the same link: masquerading makes the reply come
+    // back through this host.
     `add rule ${add} postrouting ct status dnat ${ip} saddr . ${ip} daddr @self masquerade`,
     `add rule ${add} postrouting ct status dnat ct original ${ip} daddr ${range} iifname . oifname @links masquerade`,
-    // After the translation: what still has the address of a VIP has no backend.
+    // After translation, a packet that still has a VIP as its destination has no backend.
     `add chain ${add} refuse`,
     `add rule ${add} refuse meta l4proto tcp reject with tcp reset`,
     `add rule ${add} refuse reject with ${unreachable}`,
@@ -79,7 +78,7 @@ const skeleton = (family: Family, { prefixes }: Layout): string[] => {
   ]
 }
 
-/** A chain that spreads connections over W slots. */
+/** A chain that distributes connections over W slots. */
 const spread = (family: Family, chain: string, { affinity }: Layout): string[] => {
   const ip = nftFamily(family)
   const protocol = chain.slice(0, 3) as Protocol
@@ -97,7 +96,7 @@ const spread = (family: Family, chain: string, { affinity }: Layout): string[] =
 const slotKey = ({ address, port }: Service, slot: number): string =>
   `${address} . ${port} . ${slot}`
 
-/** What a state adds to or takes from the sets and maps of one family. */
+/** Elements to add to, or remove from, the sets and maps of one family. */
 type Delta = { readonly add: Map<string, string[]>; readonly drop: Map<string, string[]> }
 
 const put = (map: Map<string, string[]>, name: string, element: string): void => {
@@ -148,7 +147,7 @@ const differ = (family: Family, before: Rules, after: Rules): Delta => {
 
 const NOTHING: Rules = { services: new Map(), self: new Set(), links: new Set() }
 
-/** Chains that services lead to, as '4 tcp3'. */
+/** Chains that services lead to, such as '4 tcp3'. */
 const chainsOf = ({ services }: Rules): Set<string> => {
   const chains = new Set<string>()
   for (const service of services.values())
@@ -177,40 +176,40 @@ const deltaText = (
 
 export type Transaction = { readonly text: string; readonly after: Programmed }
 
-/** Both tables anew in one transaction, whatever is in the kernel: no connection meets a gap. */
+/** Replaces both tables in one transaction, whatever is in the kernel. */
 export const replaceAll = (layout: Layout, rules: Rules): Transaction => {
   const lines = families(layout).flatMap(family => {
     const table = `table ${nftFamily(family)} ${TABLE}`
-    // A table must exist to be deleted; there is no "delete if it exists" before nft 1.0.8.
+    // Before nft 1.0.8 a table must exist to be deleted, so it is added first.
     return [`add ${table}`, `delete ${table}`, `add ${table}`, ...skeleton(family, layout)]
   })
   lines.push(...deltaText(layout, NOTHING, rules, new Set()))
   return { text: `${lines.join('\n')}\n`, after: { rules, chains: chainsOf(rules) } }
 }
 
-/** What leads from one state to another; '' if they are the same. */
+/** The change from one state to another; '' if they are equal. */
 export const change = (layout: Layout, from: Programmed, rules: Rules): Transaction => {
   const lines = deltaText(layout, from.rules, rules, from.chains)
   const chains = new Set([...from.chains, ...chainsOf(rules)])
   return { text: lines.length > 0 ? `${lines.join('\n')}\n` : '', after: { rules, chains } }
 }
 
-/** Takes both tables away. */
+/** Removes both tables. */
 export const removeAll = (): string =>
   FAMILIES.map(family => {
     const table = `table ${nftFamily(family)} ${TABLE}`
     return `add ${table}\ndelete ${table}\n`
   }).join('')
 
-/** Elements of a listing of a map, sorted: '11.0.0.1 . tcp . 80 : goto tcp3'. */
+/** The elements in a listing of a map, sorted: '11.0.0.1 . tcp . 80 : goto tcp3'. */
 export const listedElements = (listing: string): string[] =>
   [...listing.matchAll(/[0-9a-f][0-9a-f:.]*(?: \. [\w]+){2} : (?:goto \w+|[0-9a-f:.]+ \. \d+)/g)]
     .map(([text]) => text)
     .sort()
 
-/** The same of what should be there, by family and name of the map. */
+/** The elements that the map should contain, in the same format. */
 export const expectedElements = (family: Family, name: string, rules: Rules): string[] =>
   (differ(family, NOTHING, rules).add.get(name) ?? []).slice().sort()
 
-/** The maps that carry connections. */
+/** The maps that decide where connections go. */
 export const MAPS = ['service', ...PROTOCOLS.map(protocol => `${protocol}_slots`)]

@@ -1,21 +1,21 @@
-/** Runs one of the system's tools: its input in, its words and status out. Never throws. */
+/** Runs a system tool with input; returns its output and status. Never throws. */
 import { spawn } from 'node:child_process'
 import { messageOf } from '../base/error.ts'
 
 export type Outcome = {
   readonly pid: number
-  /** -1 when it could not be started or was killed. */
+  /** -1 if it could not be started or was killed. */
   readonly status: number
   readonly out: string
-  /** What it said, or why it did not run; one line. */
+  /** Its error output, or why it did not run; one line. */
   readonly error: string
 }
 
-/** A tool that takes longer than this hangs. */
+/** A tool that takes longer than this is killed. */
 const DEADLINE_MS = 60_000
 const MOST_OUTPUT = 64 * 2 ** 20
 
-/** `started` is told the process id before the tool can have done anything that shows. */
+/** `started` gets the process id before the tool can have had any effect. */
 export const runTool = (
   command: string,
   args: readonly string[],
@@ -44,7 +44,7 @@ export const runTool = (
     child.once('close', (status, signal) =>
       end(status ?? -1, signal ? `${command} was ended by ${signal}` : error),
     )
-    // A tool that ends early leaves a broken pipe, which its status explains.
+    // A tool that ends early breaks the pipe; its exit status explains why.
     child.stdin.on('error', () => {})
     child.stdin.end(input)
   })

@@ -1,10 +1,9 @@
 /**
- * The VIP table as what the kernel shall do: for each address, protocol and
- * port the row of slots. Pure.
+ * Converts the VIP table to the wanted state of the kernel: a list of slots for each address, protocol and port.
+ * Pure.
  *
- * Backends of weight 0 drain: they get no new connections. If all have weight
- * 0 all are used, because health checks fail together more often for a reason
- * of their own than services do.
+ * Backends of weight 0 are draining and get no new connections. If all backends have weight 0, all are used: the
+ * health check is then more likely to be broken than every backend.
  */
 import { familyOf } from '../base/ip.ts'
 import type { FeedBackend, FeedVip } from '../vip/feed.ts'
@@ -18,15 +17,15 @@ export type Service = {
   readonly protocol: Protocol
   readonly address: string
   readonly port: number
-  /** '10.0.0.1 . 31000' of each slot; none refuses connections. */
+  /** '10.0.0.1 . 31000' for each slot. Without slots, connections are refused. */
   readonly slots: readonly string[]
 }
 
-/** Everything that the tables of the kernel hold besides their fixed rules. */
+/** The wanted state of the kernel's tables, without the fixed rules. */
 export type Rules = {
-  /** By '11.0.0.1 . tcp . 80'. */
+  /** Keyed by '11.0.0.1 . tcp . 80'. */
   readonly services: ReadonlyMap<string, Service>
-  /** Addresses of containers of this host, which may be their own clients. */
+  /** Addresses of containers on this host, which may connect to themselves. */
   readonly self: ReadonlySet<string>
   /** Links through which a packet may leave the way it came. */
   readonly links: ReadonlySet<string>
@@ -39,7 +38,7 @@ export type Planned = {
   readonly backends: number
   readonly slots: number
   readonly rejecting: number
-  /** Keys of VIPs whose shares had to be changed. */
+  /** Keys of VIPs whose weights could not be represented exactly. */
   readonly capped: readonly string[]
 }
 
@@ -58,13 +57,13 @@ const usable = (backends: readonly FeedBackend[], prefer: 'none' | 'local'): Fee
 
 export type PlanOptions = {
   readonly prefer: 'none' | 'local'
-  /** False leaves out that family. */
+  /** False leaves out IPv6. */
   readonly ipv6: boolean
-  /** Addresses of this agent itself, which need no help to meet themselves. */
+  /** This agent's own addresses; they need no masquerading to reach themselves. */
   readonly own: readonly string[]
 }
 
-/** One VIP planned. */
+/** The plan for one VIP. */
 type Part = {
   readonly services: readonly Service[]
   readonly self: readonly string[]
@@ -72,7 +71,7 @@ type Part = {
   readonly capped: boolean
 }
 
-/** Plans are kept by VIP: a change of one of 5,000 plans one. */
+/** Caches the plans by VIP, so that a change of one of 5,000 VIPs plans only one. */
 export class Planner {
   readonly #options: Omit<PlanOptions, 'own'>
   #own: readonly string[] = []
@@ -143,7 +142,7 @@ const planVip = (vip: FeedVip, { prefer, ipv6, own }: PlanOptions, most: number)
   return { services, self, slots, capped }
 }
 
-/** UDP flows that would go on to a backend that is not in a service any more; `to` '' stands for the VIP itself. */
+/** UDP flows that lead to a backend that the service no longer has; `to` '' stands for the VIP itself. */
 export type Flow = {
   readonly address: string
   readonly port: number
@@ -151,7 +150,7 @@ export type Flow = {
   readonly toPort: number
 }
 
-/** Flows to forget after the kernel went from one set of services to another. */
+/** Flows to remove after the kernel changed from one set of services to another. */
 export const staleFlows = (
   before: ReadonlyMap<string, Service>,
   after: ReadonlyMap<string, Service>,
@@ -168,7 +167,7 @@ export const staleFlows = (
       flows.push({ address, port, to, toPort: Number(toPort) })
     }
   }
-  // A flow that began before the VIP was there went to its address itself.
+  // A flow that began before the VIP existed goes to the VIP's address itself.
   for (const [key, { protocol, address, port, slots }] of after)
     if (protocol === 'udp' && slots.length > 0 && !before.get(key)?.slots.length)
       flows.push({ address, port, to: address, toPort: port })

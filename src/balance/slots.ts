@@ -1,21 +1,20 @@
 /**
- * Weights as slots: a VIP has a row of slots, the kernel picks one at random
- * for each new connection, and a backend holds as many as its weight says.
- * Slots cost memory and time in the kernel, so weights are divided by their
- * greatest common divisor, and scaled down where that is not enough.
+ * Converts weights to slots. A VIP has a list of slots, and a backend has as many as its weight says; the kernel
+ * picks one at random for each new connection. Slots cost memory and time in the kernel, so weights are divided by
+ * their greatest common divisor and, if necessary, scaled down.
  */
 
-/** Slots of one VIP, unless it has more backends than this. */
+/** Limit of slots for one VIP, unless it has more backends than this. */
 export const MOST_SLOTS = 256
-/** Backends of one VIP; further ones get nothing, which is reported. */
+/** Limit of backends for one VIP; further ones get no connections, which is reported. */
 export const MOST_BACKENDS = 1_024
-/** Slots of all VIPs together; nft loads that many in about 3 s. */
+/** Limit of slots of all VIPs together; nft loads this many in about 3 s. */
 export const TOTAL_SLOTS = 250_000
 
 export type Slots = {
-  /** How many each backend has, in the order of the weights. */
+  /** Number of slots of each backend, in the order of the weights. */
   readonly counts: readonly number[]
-  /** Whether shares differ from what the weights ask for. */
+  /** Whether the shares differ from the weights. */
   readonly capped: boolean
 }
 
@@ -35,7 +34,7 @@ export const slotsOf = (weights: readonly number[], most: number = MOST_SLOTS): 
   })
   const limit = Math.max(most, used.length)
   if (total <= limit) return fit(shares, false)
-  // One for each, and of the rest what the weights say, the largest remainders first.
+  // One slot for each, and the others in proportion to the weights; the largest remainders are rounded up.
   const room = limit - used.length
   const exact = shares.map(share => (share / total) * room)
   const counts = exact.map(share => 1 + Math.floor(share))

@@ -13,7 +13,7 @@ import { TABLE } from './ruleset.ts'
 export type Seen =
   /** Our own tables were changed. */
   | { readonly kind: 'changed'; readonly pid: number; readonly by: string; readonly what: string }
-  /** Something was changed that is not printed: maybe elements of ours. */
+  /** A change that is not printed: it may concern our elements. */
   | { readonly kind: 'unseen'; readonly pid: number }
   | { readonly kind: 'other'; readonly pid: number }
 
@@ -24,13 +24,13 @@ export class MonitorReader {
   #ours = ''
   #lines = 0
 
-  /** What a line completes; undefined while a transaction goes on. */
+  /** The change that a line completes; undefined within a transaction. */
   line(text: string): Seen | undefined {
     const generation = GENERATION.exec(text)
     if (!generation) {
       if (/^(?:add|delete|insert|replace|flush) /.test(text)) {
         this.#lines++
-        // Taking the table away says more than the rules that go with it.
+        // Deleting the table also deletes its rules, so only the table is reported.
         if (OURS.test(text) && (this.#ours === '' || text.startsWith('delete table')))
           this.#ours = text
       }

@@ -1,11 +1,11 @@
-/** `spartan balance`: the process that carries connections to VIPs on this agent. */
+/** `spartan balance`: the process that distributes connections to VIPs on this agent. */
 import type { Command } from 'commander'
 import { CONFIG_FILE } from '../config/config.ts'
 import { examples } from './options.ts'
 
 type Options = { readonly config: string; readonly cleanup?: boolean }
 
-/** Add the command to the program. `ended` takes the exit status. */
+/** Adds the command to the program. `ended` gets the exit status. */
 export const addBalance = (program: Command, ended: (status: number) => void): void => {
   program
     .command('balance')

@@ -1,8 +1,7 @@
 /**
- * `spartan check`: is this configuration usable, and what would be in effect?
- * It opens what the daemon would open, as the user who runs it, and warns of
- * what is allowed but hardly meant. It binds nothing and changes nothing, and
- * asks somebody only with --deep.
+ * `spartan check`: checks a configuration and prints the effective values. It opens the files that the daemon would
+ * open, with the same user, and warns about valid but suspicious settings. It binds nothing, changes nothing, and
+ * sends queries only with --deep.
  */
 import type { Command } from 'commander'
 import { CONFIG_FILE, problemsOf, readHost, showProblem, type Loaded } from '../config/config.ts'
@@ -19,7 +18,7 @@ type Options = {
   readonly deep?: boolean
 }
 
-/** Add the command to the program. `ended` takes the exit status. */
+/** Adds the command to the program. `ended` gets the exit status. */
 export const addCheck = (program: Command, io: Io, ended: (status: number) => void): void => {
   program
     .command('check')
@@ -39,7 +38,7 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
     .action(async (options: Options) => ended(await check(io, options)))
 }
 
-/** The keys that name what cannot be opened, each once. */
+/** The keys of files that cannot be opened, without duplicates. */
 const listOf = (problems: readonly { readonly key: string }[]): string =>
   [...new Set(problems.map(({ key }) => key))].join(', ')
 
@@ -80,7 +79,7 @@ const check = async (io: Io, { config: file, json, quiet, deep }: Options): Prom
     if (!ok) io.err(`${file}: ${key}: ${who}: ${detail}\n`)
   if (problems.length > 0)
     io.err(`${file}: the daemon would start, without what needs ${listOf(problems)}\n`)
-  // Not WRONG: the daemon starts, and DNS with it.
+  // Not WRONG, because the daemon starts and answers DNS with such a configuration.
   return ok ? DONE : FAILED
 }
 

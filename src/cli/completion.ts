@@ -1,6 +1,6 @@
 /**
- * `spartan completion SHELL`: a script that completes commands and options,
- * made from the command line as it is, so that it cannot name what is not there.
+ * `spartan completion SHELL`: prints a script that completes commands and options. It is generated from the command
+ * line definition, so it is always up to date.
  */
 import { Argument, type Command } from 'commander'
 import type { Io } from './io.ts'
@@ -9,7 +9,7 @@ import { examples } from './options.ts'
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
-/** One command as typed, and what may follow it. */
+/** A command, and the words that may follow it. */
 type Words = {
   /** 'cache flush'; '' is the program itself. */
   readonly path: string
@@ -37,10 +37,10 @@ const wordsOf = (command: Command, path: readonly string[] = []): Words[] => [
   ...command.commands.flatMap(inner => wordsOf(inner, [...path, inner.name()])),
 ]
 
-/** Text between single quotes of a POSIX shell. */
+/** Text in single quotes of a POSIX shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** Files are completed for what takes a file, and where a command has nothing more to offer. */
+/** File names are completed for options that take a file, and where a command offers nothing else. */
 const bash = (all: readonly Words[]): string => {
   const files = [...new Set(all.flatMap(w => w.options.filter(o => o.file).map(o => o.word)))]
   return `# Completion of spartan for bash: source it, or put it into /usr/share/bash-completion/completions/spartan
@@ -131,7 +131,7 @@ const fish = (all: readonly Words[]): string => {
 
 const SCRIPTS: Readonly<Record<Shell, (all: readonly Words[]) => string>> = { bash, zsh, fish }
 
-/** Add the command to the program. */
+/** Adds the command to the program. */
 export const addCompletion = (program: Command, io: Io): void => {
   program
     .command('completion')

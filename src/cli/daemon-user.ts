@@ -1,6 +1,6 @@
 /**
- * The account that the daemon runs under. Commands run by root write files
- * that the daemon must read, so they give them to this account.
+ * The account of the daemon. Commands that root runs write files that the daemon must read, so they change the owner
+ * to this account.
  */
 import { readFileSync } from 'node:fs'
 
@@ -9,7 +9,7 @@ export type Account = { readonly uid: number; readonly gid: number }
 /** The name of the account in spartan.service. */
 export const DAEMON_USER = 'spartan'
 
-/** Finds an account in the text of /etc/passwd; undefined if it is not there. */
+/** Finds an account in the text of /etc/passwd; undefined if it does not exist. */
 export const accountIn = (passwd: string, name: string): Account | undefined => {
   for (const line of passwd.split('\n')) {
     const [login, , uid = '', gid = ''] = line.split(':')
@@ -19,7 +19,7 @@ export const accountIn = (passwd: string, name: string): Account | undefined => 
   return undefined
 }
 
-/** The daemon's account on this host; undefined if it was never made. */
+/** The daemon's account on this host; undefined if it does not exist. */
 export const daemonAccount = (): Account | undefined => {
   try {
     return accountIn(readFileSync('/etc/passwd', 'utf8'), DAEMON_USER)
@@ -28,6 +28,9 @@ export const daemonAccount = (): Account | undefined => {
   }
 }
 
-/** Who must own a file that the daemon reads: its account if root writes the file, otherwise nobody else. */
+/**
+ * The owner of a file that the daemon reads: its account if root writes the file, otherwise the current user
+ * (undefined).
+ */
 export const ownerForDaemon = (): Account | undefined =>
   process.getuid?.() === 0 ? daemonAccount() : undefined

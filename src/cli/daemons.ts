@@ -1,7 +1,6 @@
 /**
- * The commands that are programs of their own: run, demo and mesos-dns.
- * Each is loaded only when it is asked for, so that `spartan status` does not
- * pay for the daemon.
+ * The commands run, demo and mesos-dns, which are large programs. Each is loaded on demand, so that `spartan status`
+ * starts quickly.
  */
 import type { Command } from 'commander'
 import { CONFIG_FILE } from '../config/config.ts'
@@ -10,7 +9,7 @@ import type { Threads } from '../daemon/threads.ts'
 import type { DemoOptions } from '../demo/demo.ts'
 import { examples, number } from './options.ts'
 
-/** Add the commands to the program. `ended` takes the exit status; `run` begins with `threads`. */
+/** Adds the commands to the program. `ended` gets the exit status; `run` uses `threads`. */
 export const addDaemons = (
   program: Command,
   ended: (status: number) => void,

@@ -1,6 +1,6 @@
 /**
- * `spartan check --deep`: asks everybody the configuration names, once, and
- * says who answered and how fast. Nobody is asked anything that changes them.
+ * `spartan check --deep`: sends one request to every server in the configuration, and prints which answered and how
+ * fast. No request changes anything.
  */
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -14,12 +14,12 @@ import { RCODE, TYPE } from '../wire/codes.ts'
 import { HEADER } from '../wire/header.ts'
 import { answers, ask } from './dns-client.ts'
 
-/** One that was asked: the key that names it, itself, and what came of it. */
+/** One server: the key that names it, its address, and the result. */
 export type Asked = {
   readonly key: string
   readonly who: string
   readonly ok: boolean
-  /** How long it took, or why there is no answer. */
+  /** The time it took, or why there is no answer. */
   readonly detail: string
 }
 
@@ -32,7 +32,7 @@ const query = (name: string, type: number): Buffer => {
   return wire
 }
 
-/** Every resolver knows the root's servers; every Mesos-DNS knows the leader. */
+/** Every resolver knows the name servers of the root; every Mesos-DNS knows the leader. */
 const ROOT = (): Buffer => query('.', TYPE.NS)
 const LEADER = (): Buffer => query('leader.mesos', TYPE.A)
 
@@ -46,7 +46,7 @@ const timed = async (work: () => Promise<void>): Promise<{ ok: boolean; detail: 
   }
 }
 
-/** SERVFAIL and REFUSED are answers, but none that helps a client. */
+/** SERVFAIL and REFUSED are answers, but do not help a client. */
 const judge = (wire: Uint8Array): void => {
   const rcode = wire[3]! & 0x0f
   if (rcode === RCODE.SERVFAIL) throw new Error('answers SERVFAIL')
@@ -113,7 +113,7 @@ const askUpstream = (upstream: Upstream): Promise<void> =>
       ? overTls(ROOT(), upstream, upstream.serverName)
       : overUdp(ROOT(), upstream)
 
-/** Whether anything accepts a connection there. */
+/** Resolves if a TCP connection to this address succeeds. */
 const connects = ({ address, port }: Endpoint): Promise<void> =>
   new Promise((resolve, reject) => {
     const socket = connect({ host: address, port })
@@ -140,7 +140,7 @@ const reads = async (url: string): Promise<void> => {
   }
 }
 
-/** Asks all of them at once; never rejects. */
+/** Sends all requests at once; never rejects. */
 export const askEverybody = (config: Config): Promise<Asked[]> => {
   const { masters, upstreams, forwardZones, gossip } = config
   const wanted: [key: string, who: string, work: () => Promise<void>][] = [

@@ -1,10 +1,8 @@
-/**
- * A unified diff of two short texts, for the log of a change to a system file.
- */
+/** A unified diff of two short texts, to log a change to a system file. */
 
-/** Lines around a change. */
+/** Lines of context around a change. */
 const CONTEXT = 3
-/** Beyond this many lines the old text is shown as replaced whole: the comparison is quadratic. */
+/** With more lines, the diff shows the whole old text as replaced, because the comparison takes quadratic time. */
 const MAX_LINES = 1000
 
 type Step = readonly [mark: ' ' | '-' | '+', line: string]
@@ -15,7 +13,7 @@ const linesOf = (text: string): string[] => {
   return lines
 }
 
-/** The steps from one text to the other along a longest common subsequence. */
+/** The edits from one text to the other along a longest common subsequence. */
 const steps = (from: readonly string[], to: readonly string[]): Step[] => {
   if (from.length > MAX_LINES || to.length > MAX_LINES) {
     return [...from.map(line => ['-', line] as const), ...to.map(line => ['+', line] as const)]
@@ -43,7 +41,7 @@ const steps = (from: readonly string[], to: readonly string[]): Step[] => {
   return out
 }
 
-/** A unified diff, or '' if the texts are equal. `name` heads both sides. */
+/** A unified diff, or '' if the texts are equal. `name` is the title of both sides. */
 export const unifiedDiff = (name: string, from: string, to: string): string => {
   if (from === to) return ''
   const all = steps(linesOf(from), linesOf(to))
@@ -65,7 +63,7 @@ export const unifiedDiff = (name: string, from: string, to: string): string => {
     const hunk = all.slice(i, end)
     const old = hunk.filter(([mark]) => mark !== '+').length
     const fresh = hunk.filter(([mark]) => mark !== '-').length
-    // An empty side begins before the first line.
+    // In the diff format, an empty side begins before the first line.
     out.push(`@@ -${old ? before : before - 1},${old} +${fresh ? after : after - 1},${fresh} @@`)
     out.push(...hunk.map(([mark, line]) => mark + line))
     before += old

@@ -1,8 +1,7 @@
 /**
- * A small stub resolver for `query` and `resolvconf`: one query to one server
- * over UDP with retries, over TCP when the answer is truncated or TCP is asked
- * for. It talks to the address it is given and believes only a response with
- * its ID and question; the daemon's own client is in resolve/ and does far more.
+ * A small DNS client for `query` and `resolvconf`: one query to one server over UDP with retries, and over TCP if
+ * the answer is truncated or if TCP is requested. It accepts only responses with its ID and question. The daemon's
+ * own client (data/upstream) does much more.
  */
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
@@ -20,11 +19,11 @@ export type QueryOptions = {
   readonly recurse?: boolean
   readonly dnssec?: boolean
   readonly checkingDisabled?: boolean
-  /** Send no OPT, as programs of old do. */
+  /** False sends no OPT record, like old programs. */
   readonly edns?: boolean
 }
 
-/** A query message with a random ID, or undefined if `name` is none. */
+/** A query with a random ID; undefined if `name` is invalid. */
 export const queryWire = (name: string, options: QueryOptions): Buffer | undefined => {
   const qname = nameWire(name)
   if (!qname) return undefined
@@ -51,10 +50,10 @@ export const queryWire = (name: string, options: QueryOptions): Buffer | undefin
   return wire
 }
 
-/** Is this a response to that query: its ID, and its question if it carries one? */
+/** Whether this response belongs to the query: same ID, and same question if there is one. */
 export const answers = (query: Uint8Array, response: Uint8Array): boolean => {
   if (response.length < HEADER || !isResponse(response) || id(response) !== id(query)) return false
-  // A server that could not read the question may leave it out.
+  // A server that could not parse the question may leave it out.
   if (qdcount(response) === 0) return true
   const asked = skipPlainName(query, HEADER, query.length)
   const echoed = skipPlainName(response, HEADER, response.length)
@@ -66,7 +65,7 @@ export const answers = (query: Uint8Array, response: Uint8Array): boolean => {
   )
 }
 
-/** What came of asking: a response, or why there is none. */
+/** The result: a response, or why there is none. */
 export type Reply =
   | {
       readonly wire: Buffer
@@ -78,15 +77,15 @@ export type Reply =
 
 export type AskOptions = {
   readonly server: Endpoint
-  /** For each attempt. */
+  /** Limit of each attempt. */
   readonly timeout: Milliseconds
-  /** Over UDP; TCP is tried once. */
+  /** Attempts over UDP; TCP is tried once. */
   readonly attempts: number
   readonly tcp?: boolean
   readonly signal?: AbortSignal
 }
 
-/** Ask over UDP, or over TCP if told to or if the response is truncated. Never throws. */
+/** Asks over UDP, or over TCP if requested or if the response is truncated. Never throws. */
 export const ask = async (query: Buffer, options: AskOptions): Promise<Reply> => {
   if (options.tcp) return once(overTcp, query, options, 1)
   let last: Reply = { silence: 'not asked' }
@@ -146,7 +145,7 @@ const overUdp: Transport = (query, { address, port }, signal) =>
     const end = (act: () => void): void => {
       signal.removeEventListener('abort', late)
       socket.removeAllListeners()
-      // Closing twice throws, and an error may still be on its way.
+      // Closing twice throws, and an error event may still follow.
       socket.on('error', () => {})
       socket.close()
       act()
@@ -154,9 +153,9 @@ const overUdp: Transport = (query, { address, port }, signal) =>
     const late = (): void => end(() => reject(new Error('late')))
     signal.addEventListener('abort', late)
     socket.on('error', er => end(() => reject(er)))
-    // A connected socket hears from nobody else, and of refused ports.
+    // A connected socket receives only from this peer, and reports a refused port.
     socket.on('message', wire => answers(query, wire) && end(() => resolve(wire)))
-    // Without a route it is this callback that is told so, and sending would throw.
+    // If there is no route, this callback gets the error, and sending would throw.
     socket.connect(port, address, (er?: Error) =>
       er ? end(() => reject(er)) : socket.send(query, er => er && end(() => reject(er))),
     )

@@ -1,7 +1,6 @@
 /**
- * A DNS message as text: header and flags, then records in zone-file form.
- * The octets are read where they lie, so that a message no codec would take,
- * or a type this program has no name for, still shows (RFC 3597 section 5).
+ * Formats a DNS message as text: header and flags, then records in zone-file form. It reads the octets directly, so
+ * that malformed messages and unknown types are also shown (RFC 3597 section 5).
  */
 import { typeName, rcodeName, TYPE, CLASS, OPCODE } from '../wire/codes.ts'
 import { extendedRcode, readEde } from '../wire/edns.ts'
@@ -45,7 +44,7 @@ const EDE_NAMES = [
   'Synthesized',
 ]
 
-/** A record for people. */
+/** A record as text. */
 export type Shown = {
   readonly name: string
   readonly ttl: number
@@ -54,7 +53,7 @@ export type Shown = {
   readonly data: string
 }
 
-/** A message for people; `malformed` if it does not scan, and then only the header is right. */
+/** A message as text. If `malformed` is set, only the header is reliable. */
 export type Message = {
   readonly id: number
   readonly opcode: string
@@ -87,10 +86,10 @@ const FLAGS = [
   [3, header.CD, 'cd'],
 ] as const
 
-/** Absolute, as in a zone file. */
+/** With the final dot, as in a zone file. */
 const dotted = (name: string): string => (name === '.' ? name : `${name}.`)
 
-/** Read a message. Never throws; fewer than twelve octets are malformed. */
+/** Parses a message. Never throws; fewer than twelve octets are malformed. */
 export const readMessage = (wire: Uint8Array): Message => {
   const short = wire.length < header.HEADER
   const head = short ? new Uint8Array(header.HEADER) : wire
@@ -139,7 +138,7 @@ const shownRecord = (b: Uint8Array, r: Records, i: number): Shown => ({
   data: rdataText(b, r.type[i]!, r.rdataAt[i]!, r.rdataEnd[i]!),
 })
 
-/** The name at an offset and the offset behind it; undefined if it is broken. */
+/** The name at an offset and the offset behind it; undefined if it is invalid. */
 const nameAt = (
   b: Uint8Array,
   at: number,
@@ -151,7 +150,7 @@ const nameAt = (
   return { text: dotted(nameText(plain)), end: u8(b, at) === 0 ? at + 1 : at + 2 }
 }
 
-/** Names and numbers in the order of the type's rdata; `n` is a name, digits are the octets of a number. */
+/** Fields of each type's rdata: `n` is a name, a digit is a number of that many octets. */
 const LAYOUTS: Readonly<Record<number, string>> = {
   [TYPE.NS]: 'n',
   [TYPE.CNAME]: 'n',
@@ -162,7 +161,7 @@ const LAYOUTS: Readonly<Record<number, string>> = {
   [TYPE.SOA]: 'nn44444',
 }
 
-/** Rdata in presentation form; what cannot be read as its type is shown as octets. */
+/** Rdata in presentation form; as octets if it is not valid for its type. */
 export const rdataText = (b: Uint8Array, type: number, at: number, end: number): string =>
   known(b, type, at, end) ??
   `\\# ${end - at} ${Buffer.from(b.subarray(at, end)).toString('hex')}`.trimEnd()
@@ -216,10 +215,10 @@ const strings = (b: Uint8Array, at: number, end: number): string | undefined => 
   return out.join(' ')
 }
 
-/** Only control characters and what a terminal would obey are dangerous in an EDE text, which anyone may have written. */
+/** EDE text may come from anyone, so characters that a terminal interprets are removed. */
 const safe = (text: string): string => text.replace(/[^\x20-\x7e\u00a1-\u2027\u2030-\ud7ff]/g, '?')
 
-/** The message in dig's order, so that eyes find things where they expect them. */
+/** The message in the format of dig. */
 export const showMessage = (m: Message): string => {
   const lines = [
     `;; ${m.opcode}, ${m.rcode}, id ${m.id}, flags: ${m.flags.join(' ')}`,
@@ -246,7 +245,7 @@ export const showMessage = (m: Message): string => {
   return `${lines.join('\n')}\n`
 }
 
-/** Records one a line, columns aligned, as a zone file has them. */
+/** One record per line, in aligned columns like a zone file. */
 const showRecords = (records: readonly Shown[]): string => {
   const name = Math.max(...records.map(r => r.name.length))
   const ttl = Math.max(...records.map(r => String(r.ttl).length))

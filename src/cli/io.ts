@@ -1,23 +1,20 @@
-/**
- * The terminal as the commands see it: handed in, so that tests read what a
- * command printed, and the exit statuses that scripts decide on.
- */
+/** The terminal as commands see it, and the exit statuses. Tests pass in their own to read what a command prints. */
 
 /** Exit statuses (README, spartan(8)). */
 export const DONE = 0
 export const FAILED = 1
-/** Wrong usage or a configuration that cannot be used. */
+/** Wrong usage or an unusable configuration. */
 export const WRONG = 2
 
 export type Io = {
   /** Results. */
   readonly out: (text: string) => void
-  /** What is wrong, and remarks that are no result. */
+  /** Errors, and remarks that are not part of the result. */
   readonly err: (text: string) => void
-  /** Everything on standard input, as text of bounded length. */
+  /** Reads standard input as text of limited length. */
   readonly input: () => Promise<string>
-  /** Is the output a person's terminal? */
+  /** Whether the output is a terminal. */
   readonly tty: boolean
-  /** Aborted by ^C: a command that repeats or waits ends then. */
+  /** Aborted by ^C, which ends commands that repeat or wait. */
   readonly interrupted: AbortSignal
 }

@@ -1,6 +1,6 @@
 /**
- * `spartan keys`: make a keyring for the gossip ring, and rotate its keys on a
- * running cluster: install the new key everywhere, use it, remove the old one.
+ * `spartan keys`: creates a keyring for the gossip ring and rotates its keys on a running cluster: install the new
+ * key, use it, remove the old one.
  */
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
@@ -20,8 +20,8 @@ import {
 import { counted, table } from './table.ts'
 
 /**
- * Where a keyring goes if nothing else is said. The daemon writes it when keys
- * change, and its unit lets it write below this folder only.
+ * Default path of the keyring. The daemon writes to it when keys change, and its unit may only write below this
+ * folder.
  */
 const KEYRING = '/var/lib/spartan/keyring.json'
 
@@ -43,7 +43,7 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
       'ESTATE',
     )
   }
-  // The first key encrypts: a new one goes to the end until every node has it.
+  // The first key encrypts, so a new one is added at the end until every node has it.
   const keys = old ? [...loadKeyring(file).list(), key] : [key]
   const owner = ownerForDaemon()
   writeKeyringFile(file, keys, owner)
@@ -54,7 +54,7 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
     )
 }
 
-/** The key of the command line; '-' is read from standard input, where other users of the host do not see it. */
+/** The key from the command line; '-' reads it from standard input, where other users of the host cannot see it. */
 const keyFrom = async (io: Io, text: string): Promise<string> => {
   const { keyOf } = await import('../gossip/keyring.ts')
   const key = (text === '-' ? await io.input() : text).trim()
@@ -66,7 +66,7 @@ const keyFrom = async (io: Io, text: string): Promise<string> => {
   return key
 }
 
-/** What the ring said, whatever is missing of it. */
+/** The ring's result; missing fields get defaults. */
 const resultOf = (json: unknown): KeyResult => ({
   members: 0,
   answered: 0,
@@ -83,11 +83,11 @@ const showMessages = ({ messages }: KeyResult): string =>
 const showKeys = ({ keys, primary }: KeyResult): string =>
   table(Object.entries(keys).map(([key, nodes]) => ({ key, nodes, encrypting: primary[key] ?? 0 })))
 
-/** Did every member do it? Silence is no consent: removing the old key would cut such a member off. */
+/** Whether every member confirmed. A member that did not answer would be cut off when the old key is removed. */
 const unanimous = ({ members, answered, failed }: KeyResult): boolean =>
   failed === 0 && answered >= members
 
-/** One operation over the whole ring, which takes a while; the exit status says whether all took part. */
+/** Runs one operation over the whole ring; the exit status tells whether all members confirmed. */
 const change = async (
   io: Io,
   options: DaemonOptions,
@@ -102,7 +102,7 @@ const change = async (
   ended(unanimous(result) ? DONE : FAILED)
 }
 
-/** Add the commands to the program. `ended` takes the exit status. */
+/** Adds the commands to the program. `ended` gets the exit status. */
 export const addKeys = (program: Command, io: Io, ended: (status: number) => void): void => {
   const keys = program.command('keys').description('the encryption keys of the gossip ring')
   withConfig(keys.command('generate'))

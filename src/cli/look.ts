@@ -1,7 +1,6 @@
 /**
- * The commands that look at a running daemon, and the two that make it forget:
- * status, top, cache, upstreams, vips, members. Each is one exchange and one
- * rendering of it.
+ * Commands that show a running daemon's state (status, top, cache, upstreams, vips, members), and the two that clear
+ * its caches. Each makes one request and prints the result.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
@@ -21,7 +20,7 @@ import {
 import { showStatus } from './status-text.ts'
 import { cell, counted, rowsOf, showBytes, showDuration, table, type Column } from './table.ts'
 
-/** Text for people, or with --json what the daemon said. */
+/** Prints text, or the daemon's JSON with --json. */
 const say = (
   io: Io,
   { json }: DaemonOptions,
@@ -43,7 +42,7 @@ const statusOf = (json: unknown): Status => {
   return status as Status
 }
 
-/** How long ago a Unix time in milliseconds was; 0 stands for never. */
+/** How long ago a Unix time in milliseconds was; 0 means never. */
 const since = (at: unknown): string =>
   Number(at) > 0 ? `${showDuration(Math.max(0, Date.now() - Number(at)))} ago` : 'never'
 
@@ -93,7 +92,7 @@ const topText = (status: Status, top: DataStatus['top']): string => {
   ].join('\n')
 }
 
-/** The most asked names: from the daemon's own list, or from its status where it has none. */
+/** The names queried most: from the daemon's own list, or from its status if it has no such list. */
 const topOf = async (options: DaemonOptions, status: Status): Promise<DataStatus['top']> => {
   try {
     const { json } = await daemon(options, { path: '/v1/top' })
@@ -106,11 +105,11 @@ const topOf = async (options: DaemonOptions, status: Status): Promise<DataStatus
 
 type TopOptions = DaemonOptions & { readonly interval: number; readonly times?: number }
 
-/** Home, and clear from there on: no flicker, no scrolling. */
+/** Moves the cursor to the top and clears from there, which does not flicker or scroll. */
 const CLEAR = '\u001b[H\u001b[J'
 
 const top = async (io: Io, options: TopOptions): Promise<void> => {
-  // Into a file or pipe one look is what is wanted.
+  // If the output is a file or a pipe, the command prints once.
   const times = options.times ?? (io.tty && !options.json ? Infinity : 1)
   for (let i = 0; i < times && !io.interrupted.aborted; i++) {
     const answer = await daemon(options, { path: '/v1/status' })
@@ -123,7 +122,7 @@ const top = async (io: Io, options: TopOptions): Promise<void> => {
   }
 }
 
-/** Add the commands to the program. */
+/** Adds the commands to the program. */
 export const addLooks = (program: Command, io: Io): void => {
   withDaemon(program.command('status'))
     .description('what the running daemon is doing, and what is wrong')
@@ -202,7 +201,7 @@ export const addLooks = (program: Command, io: Io): void => {
     .addHelpText('after', examples('spartan vips', 'spartan vips --json'))
     .action(async (options: DaemonOptions) => {
       const answer = await daemon(options, { path: '/v1/balance' }).catch((er: unknown) => {
-        // A daemon of an earlier version knows only the list.
+        // A daemon of an earlier version has only the list.
         if ((er as { status?: number }).status !== 404) throw er
         return daemon(options, { path: '/v1/vips' })
       })
@@ -261,7 +260,7 @@ const VIPS: Column[] = [
   ['BACKENDS', row => listed(row['backends'] ?? row['backend'])],
 ]
 
-/** What VIP names resolve to and who balances, above the list. */
+/** The VIP addresses and the state of the balancer, printed above the list. */
 const balanceText = (json: unknown): string => {
   const { answer, reason, balancer } = json as {
     answer?: string

@@ -1,7 +1,4 @@
-/**
- * What several commands have in common: reading option values, the options
- * that say which daemon is meant, and asking that daemon.
- */
+/** Shared by several commands: parsers for option values, options that select a daemon, and the request to it. */
 import { existsSync } from 'node:fs'
 import { InvalidArgumentError, type Command } from 'commander'
 import type { Endpoint } from '../boundary/messages.ts'
@@ -21,7 +18,7 @@ const orRefuse = <T>(read: Parsed<T>): T => {
   throw new InvalidArgumentError(`${read.problem}.`)
 }
 
-/** A whole number from `least` on. */
+/** A whole number, at least `least`. */
 export const number =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (text: string): number => {
@@ -41,10 +38,10 @@ export const time = (text: string): number => {
   return ms
 }
 
-/** An address to send to, with or without a port. */
+/** An address to send to, with an optional port. */
 export const target = (text: string): Address => orRefuse(parseTarget(text))
 
-/** An address to send to; the port is 53 if none is named. */
+/** An address to send to; the default port is 53. */
 export const server = (text: string): Endpoint => ({ port: 53, ...target(text) })
 
 const admin = (text: string): AdminTarget => {
@@ -58,14 +55,14 @@ const admin = (text: string): AdminTarget => {
 export type ConfigOption = { readonly config?: string }
 export type DaemonOptions = ConfigOption & { readonly admin?: AdminTarget; readonly json?: boolean }
 
-/** The option --config; the usual file is read if it is there. */
+/** Adds the option --config; by default the usual file is read if it exists. */
 export const withConfig = (command: Command): Command =>
   command.option(
     '-c, --config <file>',
     `configuration file (default: ${CONFIG_FILE}, if it exists)`,
   )
 
-/** The options of commands that ask a running daemon. */
+/** Adds the options of commands that talk to a running daemon. */
 export const withDaemon = (command: Command): Command =>
   withConfig(command)
     .option(
@@ -76,13 +73,12 @@ export const withDaemon = (command: Command): Command =>
     .option('--json', 'print what the daemon says, as JSON')
 
 /**
- * The configuration that is meant, undefined if none is named and the usual
- * one is absent or unusable: looking at a daemon must work while somebody
- * edits its file. Throws ECONFIG for a named file.
+ * The configuration; undefined if none is named and the usual file is missing or unusable, because these commands
+ * must work while an operator edits the file. Throws ECONFIG for a named file.
  */
 export const configOf = async ({ config }: ConfigOption): Promise<Config | undefined> => {
   if (config === undefined && !existsSync(CONFIG_FILE)) return undefined
-  // Loaded when it is needed: a daemon started by this command line does without the YAML library.
+  // Loaded on demand, so that a daemon started by this command line does not load the YAML library here.
   const { loadConfigFile } = await import('../config/load.ts')
   if (config !== undefined) return loadConfigFile(config, readHost()).config
   try {
@@ -92,24 +88,24 @@ export const configOf = async ({ config }: ConfigOption): Promise<Config | undef
   }
 }
 
-/** The defaults of admin.socket and admin.listen. */
+/** Defaults of admin.socket and admin.listen. */
 const DEFAULT_ADMIN: AdminTarget = {
   socket: '/run/spartan/admin.sock',
   listen: { address: '127.0.0.1', port: 62080 },
 }
 
-/** Ask the daemon that the options mean. Throws EHTTP, or ECONFIG for a bad --config. */
+/** Sends a request to the selected daemon. Throws EHTTP, or ECONFIG for a bad --config. */
 export const daemon = async (options: DaemonOptions, call: AdminCall): Promise<AdminAnswer> =>
   askDaemon(options.admin ?? (await configOf(options))?.admin ?? DEFAULT_ADMIN, call)
 
-/** A query string from what is not undefined. */
+/** A query string of the values that are defined. */
 export const search = (values: Readonly<Record<string, string | number | undefined>>): string => {
-  const given = new URLSearchParams()
+  const params = new URLSearchParams()
   for (const [key, value] of Object.entries(values))
-    if (value !== undefined) given.set(key, String(value))
-  return given.size ? `?${given.toString()}` : ''
+    if (value !== undefined) params.set(key, String(value))
+  return params.size ? `?${params.toString()}` : ''
 }
 
-/** Examples at the end of a command's help. */
+/** Formats examples for the end of a command's help. */
 export const examples = (...lines: string[]): string =>
   `\nExamples:\n${lines.map(line => `  $ ${line}\n`).join('')}`

@@ -1,6 +1,5 @@
 /**
- * The command line: which commands there are, and what becomes of an error.
- * Exit status 0 done, 1 failed, 2 wrong usage or configuration.
+ * Defines the command line and turns errors into exit statuses: 0 done, 1 failed, 2 wrong usage or configuration.
  */
 import { Command, CommanderError } from 'commander'
 import { problemsOf, showProblem } from '../config/config.ts'
@@ -12,9 +11,8 @@ import type { Threads } from '../daemon/threads.ts'
 import { version } from '../base/version.ts'
 
 /**
- * The whole command line; `ended` takes the exit status of commands that have
- * one of their own. If `called` is `run` there is nothing else in it: a daemon
- * that starts waits for no code that asks daemons.
+ * The command line; `ended` gets the exit status of commands that set one. If `called` is `run`, only that command
+ * is added, so that a starting daemon does not load code of other commands.
  */
 export const createProgram = async (
   io: Io,
@@ -77,7 +75,7 @@ const addRest = async (
   addCompletion(program, io)
 }
 
-/** Run one command line (without the interpreter's own words). Never throws; resolves to the exit status. */
+/** Runs one command line (without interpreter and script). Never throws; resolves to the exit status. */
 export const runCli = async (
   args: readonly string[],
   io: Io,
@@ -89,7 +87,7 @@ export const runCli = async (
     await program.parseAsync(args, { from: 'user' })
     return status
   } catch (er) {
-    // Commander has already written its sentence or its help.
+    // Commander has already printed its message or help.
     if (er instanceof CommanderError) return er.exitCode === 0 ? DONE : WRONG
     return complain(io, er)
   }
@@ -104,7 +102,8 @@ const complain = (io: Io, er: unknown): number => {
     return WRONG
   }
   io.err(`spartan: ${messageOf(er)}\n`)
-  // Our codes and the system's are expected failures: one line. Anything else is a bug and deserves its stack.
+  // Errors with our codes or the system's are expected failures and print one line. Any other error is a bug and
+  // prints its stack.
   if (!/^E[A-Z0-9]+$/.test(code) && er instanceof Error) io.err(`${er.stack ?? ''}\n`)
   return code === 'EUSAGE' || code === 'ECONFIG' ? WRONG : FAILED
 }

@@ -1,7 +1,6 @@
 /**
- * `spartan query`: ask one question and show what came. Plainly it is a client
- * like any other, over UDP and TCP; with --trace the running daemon answers it
- * itself and tells each step.
+ * `spartan query`: sends one question and prints the answer. By default it is an ordinary client over UDP or TCP;
+ * with --trace the running daemon answers the question itself and reports each step.
  */
 import { isIP } from 'node:net'
 import type { Command } from 'commander'
@@ -40,10 +39,10 @@ type Options = DaemonOptions & {
   readonly class: string
 }
 
-/** The first of the three addresses that agents have by convention. */
+/** The first of the three addresses that agents use by convention. */
 const USUAL: Endpoint = { address: '198.51.100.1', port: 53 }
 
-/** Add the command to the program. `ended` takes the exit status. */
+/** Adds the command to the program. `ended` gets the exit status. */
 export const addQuery = (program: Command, io: Io, ended: (status: number) => void): void => {
   withDaemon(program.command('query'))
     .description('ask for a name, as a client would; with --trace, see how it is decided')
@@ -135,7 +134,7 @@ const query = async (
   return verdict(message)
 }
 
-/** NXDOMAIN is an answer; SERVFAIL, REFUSED and the like are not. */
+/** NXDOMAIN counts as an answer; SERVFAIL, REFUSED and others do not. */
 const verdict = ({ rcode, malformed }: Message): number =>
   !malformed && (rcode === 'NOERROR' || rcode === 'NXDOMAIN') ? DONE : FAILED
 

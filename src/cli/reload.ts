@@ -1,6 +1,6 @@
 /**
- * `spartan reload`: the running daemon reads its configuration again, and says
- * key by key what came of it.
+ * `spartan reload`: makes the running daemon read its configuration again, and prints for each changed key what
+ * happened.
  */
 import type { Command } from 'commander'
 import { fail } from '../base/error.ts'
@@ -8,13 +8,13 @@ import { DONE, FAILED, type Io } from './io.ts'
 import { daemon, examples, withDaemon, type DaemonOptions } from './options.ts'
 import type { ReloadOutcome } from '../daemon/reloader.ts'
 
-/** The reload is done, but some of the new values are used only after a restart. */
+/** The reload succeeded, but some new values apply only after a restart. */
 export const RESTART = 3
 
-/** Longer than reading a file and starting a part anew may take. */
+/** Longer than reading the file and restarting a part may take. */
 const DEADLINE_MS = 60_000
 
-/** Add the command to the program. `ended` takes the exit status. */
+/** Adds the command to the program. `ended` gets the exit status. */
 export const addReload = (program: Command, io: Io, ended: (status: number) => void): void => {
   withDaemon(program.command('reload'))
     .description('make the running daemon read its configuration again, and say what came of it')

@@ -1,7 +1,6 @@
 /**
- * Replaces a file that other programs read at any moment: they see the old
- * text or the new one, never an empty or half-written file. A symlink stays
- * one; what it points at is replaced.
+ * Replaces a file atomically: other programs read either the old or the new text, never an empty or partial file. If
+ * the path is a symlink, the file it points to is replaced.
  */
 import { randomBytes } from 'node:crypto'
 import {
@@ -24,18 +23,21 @@ import {
 import { dirname, resolve } from 'node:path'
 import { codeOf, fail, messageOf } from '../base/error.ts'
 
-/** As many links as Linux follows. */
+/** Limit of symlinks, the same as in Linux. */
 const MAX_LINKS = 40
-/** A resolv.conf longer than this is none. */
+/** A larger file is not a resolv.conf. */
 const MAX_BYTES = 2 ** 20
 
-/** What can go wrong with the new file beside the old one, when the old one itself may still be written: a bind mount, or a folder that is read-only. */
+/**
+ * Errors of creating or renaming a new file that do not affect writing to the old one: a bind mount, or a read-only
+ * folder.
+ */
 const IN_PLACE = new Set(['EBUSY', 'EROFS', 'EACCES', 'EPERM', 'EXDEV'])
 
-/** How octets and text become each other. */
+/** How octets are converted to text and back. */
 type Encoding = 'utf8' | 'latin1'
 
-/** The system calls, for tests that stand in for a mounted file. */
+/** System calls that tests replace to simulate a mounted file. */
 export type Calls = { readonly rename: (from: string, to: string) => void }
 
 /** The file at the end of a chain of symlinks; it need not exist. Throws EDATA on a loop. */
@@ -53,7 +55,7 @@ export const linkTarget = (path: string): string => {
   throw fail(`${path} is a loop of symlinks`, 'EDATA')
 }
 
-/** The folder a relative link starts from: '..' is meant from where the folder really is. */
+/** The real folder of a path; a relative link starts from it. */
 const folderOf = (path: string): string => {
   try {
     return realpathSync(dirname(path))
@@ -62,11 +64,14 @@ const folderOf = (path: string): string => {
   }
 }
 
-/** The text of a file, '' if there is none; `latin1` is a character for each octet. Throws EDATA if it cannot be read or is no file of this kind. */
+/**
+ * The text of a file, '' if it does not exist; `latin1` gives one character per octet. Throws EDATA if it cannot be
+ * read or is not a regular file.
+ */
 export const readText = (path: string, encoding: Encoding = 'utf8'): string => {
   let fd: number
   try {
-    // A named pipe would otherwise wait for a writer.
+    // O_NONBLOCK, because opening a named pipe would wait for a writer.
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (er) {
     if (codeOf(er) === 'ENOENT') return ''
@@ -83,7 +88,10 @@ export const readText = (path: string, encoding: Encoding = 'utf8'): string => {
   }
 }
 
-/** Put `text` in the place of the file. Returns how: a new file moved over the old one, or written into it. Throws EDATA, and the old text is still there. */
+/**
+ * Replaces the file's text. Returns how: by renaming a new file, or by writing into the old one. If it throws EDATA,
+ * the old text is still there.
+ */
 export const replaceFile = (
   path: string,
   text: string,
@@ -93,12 +101,12 @@ export const replaceFile = (
   return replaceAt(path, linkTarget(path), Buffer.from(text), calls)
 }
 
-/** The same, but a symlink at `path` is itself replaced by a file, and what it points at stays. The text may be empty. */
+/** Like replaceFile, but a symlink at `path` is itself replaced by a file. The text may be empty. */
 export const putFile = (path: string, text: string, encoding: Encoding = 'utf8'): void => {
   replaceAt(path, path, Buffer.from(text, encoding), { rename: renameSync })
 }
 
-/** `path` is for messages, `target` is the place. */
+/** `path` is shown in messages, `target` is written. */
 const replaceAt = (
   path: string,
   target: string,
@@ -111,7 +119,7 @@ const replaceAt = (
   try {
     const fd = openSync(beside, 'wx', 0o644)
     try {
-      // The mask of the process must not make the file unreadable for others.
+      // Set explicitly, because the umask of the process could make the file unreadable for others.
       fchmodSync(fd, old ? old.mode & 0o777 : 0o644)
       if (old && process.getuid?.() === 0) fchownSync(fd, old.uid, old.gid)
       writeWhole(fd, bytes)
@@ -136,7 +144,7 @@ const writeWhole = (fd: number, bytes: Buffer): void => {
   for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at)
 }
 
-/** Over the old bytes first, cut to length afterwards: a reader in between finds nameservers, not nothing. */
+/** Overwrites the old bytes and then truncates, so that a concurrent reader finds nameservers. */
 const writeInto = (path: string, target: string, bytes: Buffer): void => {
   try {
     const fd = openSync(target, 'r+')
@@ -152,7 +160,9 @@ const writeInto = (path: string, target: string, bytes: Buffer): void => {
   }
 }
 
-/** The rename itself must survive a power cut; a file system that cannot promise it is still used. */
+/**
+ * Syncs the folder, so that the rename survives a power failure. Errors are ignored: some file systems cannot do it.
+ */
 const syncFolder = (folder: string): void => {
   try {
     const fd = openSync(folder, 'r')
@@ -162,7 +172,7 @@ const syncFolder = (folder: string): void => {
       closeSync(fd)
     }
   } catch {
-    // Not every file system syncs folders.
+    // Not every file system can sync folders.
   }
 }
 
@@ -170,6 +180,6 @@ const tidy = (beside: string): void => {
   try {
     rmSync(beside, { force: true })
   } catch {
-    // A read-only folder has no file of ours in it.
+    // In a read-only folder there cannot be a file of ours.
   }
 }

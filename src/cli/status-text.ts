@@ -1,6 +1,6 @@
 /**
- * The daemon's status in a terminal: is it answering, from whom did it learn
- * what it knows, what has gone wrong lately; in the order of the status page.
+ * The daemon's status for a terminal, in the order of the status page: does it answer, from where does it get its
+ * data, what has failed lately.
  */
 import { hostPort } from '../base/ip.ts'
 import type { Endpoint } from '../boundary/messages.ts'
@@ -13,7 +13,7 @@ const at = ({ address, port }: Endpoint): string => hostPort(address, port)
 const verdict = ({ live, ready, degraded }: Status['health']): string =>
   !live ? 'not live' : !ready ? 'not ready' : degraded ? 'answering, with trouble' : 'answering'
 
-/** How long before the status was made something happened. */
+/** How long before the status was taken something happened. */
 const ago = (status: Status, time: number): string =>
   time ? `${showDuration(Math.max(0, status.at - time))} ago` : 'never'
 

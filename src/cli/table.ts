@@ -1,9 +1,12 @@
 /**
- * Text for people out of plain data: aligned tables and outlines. What came
- * over HTTP is shown as it is, control characters aside, whatever its shape.
+ * Formats plain data as aligned tables and outlines. Data from HTTP may have any shape; control characters are
+ * escaped.
  */
 
-/** A value in one line. Control characters are escaped: a name may hold any octet, a terminal obeys some. */
+/**
+ * A value on one line. Control characters are escaped, because a name may hold any octet and a terminal interprets
+ * some.
+ */
 export const cell = (value: unknown): string => {
   if (value === undefined || value === null || value === '') return '-'
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
@@ -26,17 +29,17 @@ export const cell = (value: unknown): string => {
 
 type Row = Readonly<Record<string, unknown>>
 
-/** A column: its heading, and what of a row stands in it. Numbers are set to the right. */
+/** A column: its heading and the value for a row. Numbers are right-aligned. */
 export type Column = readonly [heading: string, value: (row: Row) => unknown]
 
-/** The columns of objects whose shape is only known when they arrive. */
+/** Columns for objects of unknown shape. */
 export const columnsOf = (rows: readonly Row[]): Column[] =>
   [...new Set(rows.flatMap(row => Object.keys(row)))].map(key => [
     key.toUpperCase(),
     row => row[key],
   ])
 
-/** An aligned table with a heading, each line ended. Without rows: ''. */
+/** An aligned table with a heading; each line ends with a newline. '' without rows. */
 export const table = (
   rows: readonly Row[],
   columns: readonly Column[] = columnsOf(rows),
@@ -57,13 +60,13 @@ export const table = (
   return `${[columns.map(([heading]) => heading), ...cells].map(line).join('\n')}\n`
 }
 
-/** 'name  value' lines, the values below one another. */
+/** Lines of 'name  value', values aligned. */
 export const pairs = (list: readonly (readonly [name: string, value: unknown])[]): string => {
   const width = Math.max(0, ...list.map(([name]) => name.length))
   return list.map(([name, value]) => `${name.padEnd(width)}  ${cell(value)}\n`).join('')
 }
 
-/** Rows out of an answer that is a list, or an object with a list under one of these names. */
+/** The rows in an answer that is a list, or an object with a list under one of these names. */
 export const rowsOf = (json: unknown, ...names: string[]): Row[] => {
   const list = Array.isArray(json)
     ? json
@@ -71,7 +74,7 @@ export const rowsOf = (json: unknown, ...names: string[]): Row[] => {
   return (list ?? []).filter((row): row is Row => typeof row === 'object' && row !== null)
 }
 
-/** '3d 4h', '12m 5s', '250 ms': two units are enough to judge by. */
+/** '3d 4h', '12m 5s', '250 ms': the two largest units. */
 export const showDuration = (ms: number): string => {
   if (!Number.isFinite(ms)) return '-'
   if (ms < 1000) return `${Math.round(ms)} ms`

@@ -1,11 +1,11 @@
-/** `spartan version`: what runs here, for people and for those who keep lists of it. */
+/** `spartan version`: prints the version, for people and for inventories. */
 import type { Command } from 'commander'
 import { revision, version } from '../base/version.ts'
 import { loadLibc } from '../data/io/libc.ts'
 import type { Io } from './io.ts'
 import { examples } from './options.ts'
 
-/** Whether datagrams can be moved in batches on this machine. */
+/** Whether this machine can receive and send datagrams in batches. */
 const batched = async (): Promise<boolean> => {
   try {
     await loadLibc()
@@ -15,7 +15,7 @@ const batched = async (): Promise<boolean> => {
   }
 }
 
-/** Add the command to the program. */
+/** Adds the command to the program. */
 export const addVersion = (program: Command, io: Io): void => {
   program
     .command('version')

@@ -1,9 +1,7 @@
 /**
- * `spartan demo`: a small cluster on loopback, made of the real parts. A
- * Mesos whose tasks come and go, three masters that serve `mesos` from it
- * (`spartan mesos-dns`), and three agents (`spartan run`) that race them and
- * tell each other their VIPs. It shows what they are for, prints lines to
- * try, and stays until it is stopped.
+ * `spartan demo`: a small cluster on loopback that runs the real programs. It consists of a Mesos whose tasks start
+ * and end, three masters that serve the `mesos` zone (`spartan mesos-dns`), and three agents (`spartan run`) that
+ * race the masters and gossip their VIPs. It prints commands to try, and runs until it is stopped.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { askDaemon } from '../http/admin-client.ts'
@@ -12,19 +10,19 @@ import { Cluster } from './cluster/cluster.ts'
 import { layOut, writeFiles, type Layout } from './layout.ts'
 import { Daemon } from './process.ts'
 import { startResolver } from './resolver.ts'
-import { look, told, type Seen } from './show.ts'
+import { look, described, type Seen } from './show.ts'
 
 export type DemoOptions = {
   /** Stop after this many seconds; default: when interrupted. */
   readonly seconds?: number
-  /** Moves everything to other addresses, so that two demos can run at once. */
+  /** Shifts all addresses, so that two demos can run at once. */
   readonly offset?: number
   readonly out?: (text: string) => void
 }
 
 const PATIENCE_MS = 60_000
 
-/** Runs until ^C or for some seconds; the exit status. */
+/** Runs until ^C or for some seconds; returns the exit status. */
 export const runDemo = async ({
   seconds,
   offset = 0,
@@ -67,7 +65,7 @@ export const runDemo = async ({
   }
 }
 
-/** The three things worth seeing: a race, a hit, and the loss of a master. */
+/** Shows a race, a cache hit, and the loss of a master. */
 const show = async (
   layout: Layout,
   masters: readonly Daemon[],
@@ -90,11 +88,11 @@ const show = async (
   }
 
   out('\nThe same name again: from the cache.\n')
-  out(`  ${told(name, await ask(name))}\n`)
+  out(`  ${described(name, await ask(name))}\n`)
 
   out('\nA master is killed: nobody waits for it.\n')
   await masters[1]!.kill()
-  out(`  ${told('api-shop.marathon.mesos', await ask('api-shop.marathon.mesos'))}\n`)
+  out(`  ${described('api-shop.marathon.mesos', await ask('api-shop.marathon.mesos'))}\n`)
   await masters[1]!.start()
 
   const vip = 'web.marathon.l4lb.thisdcos.directory'
@@ -102,10 +100,10 @@ const show = async (
   out(
     `\nA VIP that tasks on any agent declare resolves on every agent, here ${last.name}, by gossip.\n`,
   )
-  // Each hears of it in its own time, and the lines that follow are to be tried at once.
+  // Agents learn of the change at different times, and the printed commands must work at once.
   for (const { listen } of layout.agents)
     await until(async () => (await look(vip, listen[0]!, layout.port)).answers.length > 0)
-  out(`  ${told(vip, await look(vip, last.listen[0]!, layout.port))}\n`)
+  out(`  ${described(vip, await look(vip, last.listen[0]!, layout.port))}\n`)
 }
 
 const invitation = ({ agents, spare, port, folder }: Layout): string => {
@@ -136,14 +134,14 @@ const until = async (well: () => Promise<boolean>): Promise<void> => {
   }
 }
 
-/** SIGINT or SIGTERM, or the end of the time that was given. */
+/** Resolves at SIGINT or SIGTERM, or after `seconds`. */
 const interrupted = (seconds: number | undefined): Promise<void> =>
   new Promise(resolve => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
     if (seconds !== undefined) setTimeout(resolve, seconds * 1000)
   })
 
-/** The same timetable each time (mulberry32). */
+/** Seeded random numbers (mulberry32), so that the timetable is the same each time. */
 const seeded = (seed: number) => (): number => {
   seed = (seed + 0x6d2b79f5) | 0
   let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)

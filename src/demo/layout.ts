@@ -1,7 +1,6 @@
 /**
- * Where everything in the demo lives: loopback addresses that nobody else
- * uses and unprivileged ports, and the configuration files that say so. The
- * files are what an operator would write; nothing is passed behind them.
+ * Addresses, ports and configuration files of everything in the demo. It uses rare loopback addresses and
+ * unprivileged ports; all settings are passed in files as an operator would write them.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,7 +21,7 @@ export const AGENTS = 3
 
 export type AgentLayout = {
   readonly name: string
-  /** The three addresses clients ask. */
+  /** The three addresses that clients ask. */
   readonly listen: readonly string[]
   readonly config: string
   readonly admin: Endpoint
@@ -38,15 +37,15 @@ export type Layout = {
     readonly config: string
   }[]
   readonly mesos: readonly Endpoint[]
-  /** Agents of Mesos, one for each of ours, the spare one included. */
+  /** Mesos agents: one for each of our agents, including the spare one. */
   readonly mesosAgents: readonly Endpoint[]
   readonly resolver: Endpoint
   readonly agents: readonly AgentLayout[]
-  /** An agent that is configured and not started: somebody may do it by hand. */
+  /** An agent that is configured but not started; the user may start it. */
   readonly spare: AgentLayout
 }
 
-/** `offset` moves everything to other addresses, so that two demos can run beside each other. */
+/** `offset` shifts all addresses, so that two demos can run at once. */
 export const layOut = (offset = 0): Layout => {
   const net = `127.${53 + offset}`
   const folder = join(tmpdir(), offset === 0 ? 'spartan-demo' : `spartan-demo-${offset}`)
@@ -79,7 +78,7 @@ export const layOut = (offset = 0): Layout => {
   }
 }
 
-/** Writes every file the daemons read; what an earlier demo left is gone. */
+/** Writes every configuration file; files of an earlier demo are removed. */
 export const writeFiles = (layout: Layout): void => {
   const { folder, masters, mesos, resolver, agents, spare } = layout
   rmSync(folder, { recursive: true, force: true })
@@ -131,7 +130,7 @@ const agentConfig = (
     keyring,
   },
   vips: { agent: `http://${listen[0]}:${AGENT_PORT}` },
-  // In a cluster the nodes on the masters do this; the demo's first agent stands in for them.
+  // In a real cluster the nodes on the masters do this; here the first agent does.
   ...(name === 'agent-1'
     ? { mesos: { master: `http://${layout.mesos[0]!.address}:${MESOS_PORT}`, leaderOnly: false } }
     : {}),

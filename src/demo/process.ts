@@ -1,9 +1,9 @@
-/** One daemon of the demo: a child process of this program, its log lines read as they come. */
+/** One daemon of the demo: a child process of this program, whose log lines are read. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fail } from '../base/error.ts'
 
-/** A daemon that is not ready by then will not be. */
+/** Limit of the time until a daemon is ready. */
 const READY_MS = 60_000
 
 export class Daemon {
@@ -13,7 +13,7 @@ export class Daemon {
   #child: ChildProcess | undefined
   #ended: Promise<void> = Promise.resolve()
 
-  /** `onLine` hears each log line. */
+  /** `onLine` gets each log line. */
   constructor(
     name: string,
     args: readonly string[],
@@ -24,14 +24,14 @@ export class Daemon {
     this.#onLine = onLine
   }
 
-  /** Resolves when it says that it is ready; rejects with ESTATE, and its last words, if it ends before. */
+  /** Resolves when the daemon is ready. Rejects with ESTATE and its last output if it ends before. */
   start(): Promise<void> {
     const main = process.argv[1] ?? ''
     const child = spawn(process.execPath, [main, ...this.#args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
-    // However this program ends (`spartan demo | head` ends it at once), what it started ends, too.
+    // Ends the child whenever this program ends, for example by a broken pipe in `spartan demo | head`.
     const orphaned = (): void => void child.kill('SIGTERM')
     process.once('exit', orphaned)
     child.once('exit', () => process.off('exit', orphaned))
@@ -59,13 +59,13 @@ export class Daemon {
     })
   }
 
-  /** Ends it as a crash would. */
+  /** Ends it like a crash. */
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL')
     await this.#ended
   }
 
-  /** Ends it as a service manager would. */
+  /** Ends it like a service manager. */
   async stop(): Promise<void> {
     this.#child?.kill('SIGTERM')
     await this.#ended

@@ -1,6 +1,6 @@
 /**
- * The world outside the demo's cluster: a resolver that knows example.org and
- * refuses the rest, so that the demo needs no network and sends nothing to it.
+ * The demo's external resolver. It answers for example.org and refuses everything else, so that the demo sends
+ * nothing to the network.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import type { Endpoint } from '../boundary/messages.ts'

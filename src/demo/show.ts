@@ -1,4 +1,4 @@
-/** What the demo lets one see: a question asked as a client would, and the answer in a line or two. */
+/** Sends a question as a client would, and formats the answer in one line. */
 import { createSocket } from 'node:dgram'
 import { performance } from 'node:perf_hooks'
 import { fail } from '../base/error.ts'
@@ -17,7 +17,7 @@ export type Seen = {
 const PATIENCE_MS = 3_000
 const TYPE_A = 1
 
-/** Asks for the addresses of a name. Rejects with ESTATE without an answer in time. */
+/** Asks for the addresses of a name. Rejects with ESTATE if no answer arrives in time. */
 export const look = (name: string, address: string, port: number): Promise<Seen> =>
   new Promise((resolve, reject) => {
     const socket = createSocket('udp4')
@@ -42,5 +42,5 @@ export const look = (name: string, address: string, port: number): Promise<Seen>
   })
 
 /** `web.marathon.mesos → 9.0.1.4 9.0.2.4, TTL 5, 0.4 ms`. */
-export const told = (name: string, seen: Seen): string =>
+export const described = (name: string, seen: Seen): string =>
   `${name} → ${seen.answers.join(' ') || seen.rcode}${seen.ttl === undefined ? '' : `, TTL ${seen.ttl}`}, ${seen.ms.toFixed(1)} ms`

@@ -15,9 +15,9 @@ import type { Protocol } from './record.ts'
 export type FeedBackend = {
   readonly ip: string
   readonly port: number
-  /** 0 takes no new connections while another backend can. */
+  /** A backend with weight 0 gets no new connections while another one can take them. */
   readonly weight: number
-  /** Where this agent reaches it, if that is another place: the container behind a mapped host port. */
+  /** Where this agent reaches it, if not at that address: the container behind a mapped host port. */
   readonly via?: { readonly ip: string; readonly port: number }
   /** Whether it runs on this agent. */
   readonly local?: true
@@ -26,7 +26,7 @@ export type FeedBackend = {
 export type FeedVip = {
   /** Identifies the VIP in the stream. */
   readonly key: string
-  /** '' of a numeric VIP. */
+  /** '' for a numeric VIP. */
   readonly name: string
   readonly protocol: Protocol
   readonly port: number
@@ -35,12 +35,12 @@ export type FeedVip = {
   readonly backends: readonly FeedBackend[]
 }
 
-/** What closes a batch of lines. */
+/** The line that ends a batch. */
 export type FeedVersion = {
   readonly version: string
-  /** False while the daemon has not heard of everything: what is missing may still exist. */
+  /** False while the daemon does not know all VIPs yet: a missing one may still exist. */
   readonly loaded: boolean
-  /** Addresses by which other hosts reach this agent, '' where it has none: the source of connections to VIPs. */
+  /** Addresses by which other hosts reach this agent, '' for none: the source of connections to VIPs. */
   readonly own4: string
   readonly own6: string
 }
@@ -56,10 +56,10 @@ export type FeedLine =
 /** Upper bounds of the histogram of sync durations, in seconds. */
 export const SYNC_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const
 
-/** What the balancer says of itself after every change it made, and while nothing changes. */
+/** The balancer's report after every change, and periodically. */
 export type BalanceReport = {
   readonly engine: string
-  /** Of the kernel's rules as they are now. */
+  /** Counts of the kernel's current rules. */
   readonly vips: number
   readonly backends: number
   readonly slots: number
@@ -71,14 +71,14 @@ export type BalanceReport = {
   readonly syncs: number
   readonly replaced: number
   readonly failures: number
-  /** Times somebody else had changed our rules. */
+  /** How often another program had changed our rules. */
   readonly mended: number
   readonly forgotten: number
-  /** Counts by SYNC_BOUNDS and above, then the sum in seconds. */
+  /** Counts for each of SYNC_BOUNDS and above, then the sum in seconds. */
   readonly durations: readonly number[]
-  /** '' while the last transaction succeeded. */
+  /** The last error; '' while the last transaction succeeded. */
   readonly trouble: string
-  /** What this host lacks or has set against us, each a sentence. */
+  /** Missing features and limiting settings of this host, one sentence each. */
   readonly notes: readonly string[]
 }
 
@@ -105,7 +105,7 @@ const COUNTS = [
   'forgotten',
 ] as const
 
-/** A report as it came over the socket; undefined if it is none. */
+/** Parses a report from the socket; undefined if it is malformed. */
 export const readAck = (body: unknown): BalanceAck | undefined => {
   const { session, version, report } = (body ?? {}) as Record<string, unknown>
   if (!isText(session) || !isText(version) || typeof report !== 'object' || !report)

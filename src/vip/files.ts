@@ -19,20 +19,20 @@ import { canonicalIp, familyOf } from '../base/ip.ts'
 import { parseVip } from './label.ts'
 import { MAX_WEIGHT, VipCollector, type Backend, type Protocol, type VipRecord } from './record.ts'
 
-/** Why a file cannot be used, where its first mistake is; lines and columns from 1. */
+/** Why a file cannot be used, and where its first mistake is; lines and columns from 1. */
 export type FileProblem = { readonly line: number; readonly column: number; readonly why: string }
 
 export type ParsedFile =
   { readonly records: readonly VipRecord[] } | { readonly problem: FileProblem }
 
-/** Ends the reading of the file at its first mistake. */
+/** Creates the error that stops the parsing at the first mistake. */
 const mistake = (why: string, node: unknown): Coded =>
   fail(why, 'EDATA', { at: (node as Node | null)?.range?.[0] ?? 0 })
 
 const stringOf = (map: YAMLMap, key: string): { value: string; node: unknown } | undefined => {
   const node = map.get(key, true)
   if (node === undefined) return undefined
-  // a bare number stays a mistake: 0x10 and 1e3 would not come out as written
+  // a number without quotes is refused, because YAML would change 0x10 or 1e3
   if (!isScalar(node) || typeof node.value !== 'string') throw mistake(`${key} must be text`, node)
   return { value: node.value, node }
 }
@@ -53,7 +53,7 @@ const parseEndpoint = (text: string): { ip: string; port: number } | undefined =
   const bracketed = host.startsWith('[') && host.endsWith(']')
   const ip = canonicalIp(bracketed ? host.slice(1, -1) : host)
   const port = /^\d{1,5}$/.test(digits) ? Number(digits) : 0
-  // without brackets the end of an IPv6 address would pass for a port
+  // without brackets, the end of an IPv6 address would look like a port
   if (ip === '' || (familyOf(ip) === 6) !== bracketed || port < 1 || port > 65_535) return undefined
   return { ip, port }
 }
@@ -112,7 +112,7 @@ const addEntry = (node: unknown, framework: string, to: VipCollector): void => {
   to.add({ protocol: protocolOf(node), ...vip }, backends)
 }
 
-/** The VIPs a file declares, or its first mistake. Never throws. */
+/** The VIPs that a file declares, or its first mistake. Never throws. */
 export const parseVipFile = (text: string): ParsedFile => {
   const lines = new LineCounter()
   const problem = (why: string, at: number): ParsedFile => {
@@ -127,7 +127,7 @@ export const parseVipFile = (text: string): ParsedFile => {
   const error = document.errors[0]
   if (error) return problem(error.message, error.pos[0])
   const root: unknown = document.contents
-  // an empty file declares nothing
+  // an empty file declares no VIPs
   if (root === null || (isScalar(root) && root.value === null)) return { records: [] }
   const collector = new VipCollector()
   try {

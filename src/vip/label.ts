@@ -1,13 +1,12 @@
 /**
- * What a label says about a VIP: '/redis:6379' or '192.0.2.10:80' on a
- * discovery port, 'tcp://redis:6379' on a task. Everything before the last
- * colon is the VIP, so that names may hold colons and IPv6 literals need no
- * brackets (they may have them).
+ * Parses labels that declare a VIP: '/redis:6379' or '192.0.2.10:80' on a discovery port, 'tcp://redis:6379' on a
+ * task. The text before the last colon is the VIP, so names may contain colons, and IPv6 literals may be written
+ * with or without brackets.
  */
 import { canonicalIp } from '../base/ip.ts'
 import { vipName, type Protocol } from './record.ts'
 
-/** A VIP as a label or a file names it, or why it cannot be one. */
+/** A VIP from a label or a file, or why it is invalid. */
 export type ParsedVip =
   { readonly name: string; readonly ip: string; readonly port: number } | { readonly wrong: string }
 
@@ -27,16 +26,16 @@ export const parseVip = (value: string, framework: string): ParsedVip => {
     : { name, ip: '', port }
 }
 
-/** Whether a port's label declares a VIP: exactly these two spellings, whatever follows. */
+/** Whether a port's label declares a VIP: its key begins with one of these two spellings. */
 export const isVipKey = (key: string): boolean => key.startsWith('VIP') || key.startsWith('vip')
 
-/** The index in a task label 'vip_port<N>', -1 of any other. */
+/** The index in a task label 'vip_port<N>', -1 for any other label. */
 export const vipPortIndex = (key: string): number => {
   const match = /^vip_port(\d{1,4})$/i.exec(key)
   return match ? Number(match[1]) : -1
 }
 
-/** 'tcp://redis:6379' split; undefined if it does not begin so. */
+/** Splits 'tcp://redis:6379'; undefined without such a prefix. */
 export const parseVipUrl = (value: string): { protocol: Protocol; rest: string } | undefined => {
   const match = /^(tcp|udp):\/\/(.*)$/is.exec(value)
   if (!match) return undefined

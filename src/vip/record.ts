@@ -1,7 +1,6 @@
 /**
- * What a node says about VIPs: which backends it has for each. This is the
- * neutral form that sources produce, that gossip carries per node, and that
- * the table merges; an address or a DNS name is made of it only in zone.ts.
+ * What a node announces about VIPs: its backends for each. Sources produce records of this form, gossip transports
+ * them, and the table merges them. zone.ts derives addresses and DNS names from them.
  */
 import { domainFrag } from '../mesos/dcos-names/label.ts'
 import { isName } from '../boundary/zone.ts'
@@ -12,31 +11,31 @@ export type Backend = {
   /** Canonical spelling. */
   readonly ip: string
   readonly port: number
-  /** 1 takes traffic, 0 is unhealthy or draining; files may say more than 1. */
+  /** 1 takes connections, 0 is unhealthy or draining; files may set higher weights. */
   readonly weight: number
 }
 
 export type VipRecord = {
   readonly protocol: Protocol
-  /** Normalised '<vip name>.<framework>'; '' of a numeric VIP. */
+  /** Normalised '<vip name>.<framework>'; '' for a numeric VIP. */
   readonly name: string
-  /** Canonical address of a numeric VIP; '' of a named one. */
+  /** Canonical address of a numeric VIP; '' for a named one. */
   readonly ip: string
   readonly port: number
-  /** Sorted by address and port, each once. */
+  /** Sorted by address and port, without duplicates. */
   readonly backends: readonly Backend[]
 }
 
-/** Zone of the names of VIPs. */
+/** Zone of the VIPs' names. */
 export const L4LB_APEX = 'l4lb.thisdcos.directory'
 
 /** Highest weight a backend may have. */
 export const MAX_WEIGHT = 65_535
 
-/** Keys by record: each is asked for again with every change anywhere. */
+/** Cached keys, because they are needed for all records at every change. */
 const keys = new WeakMap<object, string>()
 
-/** One VIP is one protocol, one name (or address) and one port. */
+/** A VIP is identified by its protocol, its name or address, and its port. */
 export const vipKey = (vip: Omit<VipRecord, 'backends'>): string => {
   let key = keys.get(vip)
   if (key === undefined) {
@@ -47,14 +46,13 @@ export const vipKey = (vip: Omit<VipRecord, 'backends'>): string => {
 }
 
 /**
- * The name of a VIP in its framework: both through the same rules as in the
- * originals, so '/a/b' and 'ab' are one. '' if nothing is left of either, or
- * if the whole would be too long for DNS.
+ * The name of a VIP in its framework. Both parts are normalised as in DC/OS, so '/a/b' and 'ab' are equal. '' if a
+ * part becomes empty, or if the result is too long for DNS.
  */
 export const vipName = (vip: string, framework: string): string => {
   const [first, second] = [domainFrag(vip), domainFrag(framework)]
   const name = `${first}.${second}`
-  // room for the SRV names of its ports: _65535._tcp.
+  // leaves room for the SRV names of its ports: _65535._tcp.
   const fits = first !== '' && second !== '' && isName(`_65535._tcp.${name}.${L4LB_APEX}`)
   return fits ? name : ''
 }
@@ -64,9 +62,8 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 const byBackend = (a: Backend, b: Backend): number => byText(a.ip, b.ip) || a.port - b.port
 
 /**
- * Collects backends by VIP; of one backend said twice the greater weight
- * counts. A record that nobody adds to comes out as it went in, so that a
- * change costs what it changes.
+ * Collects backends by VIP. If a backend is added twice, the greater weight counts. A record that nothing is added
+ * to keeps its identity, so that unchanged records are recognised quickly.
  */
 export class VipCollector {
   readonly #vips = new Map<string, VipRecord | Gathered>()
@@ -81,14 +78,14 @@ export class VipCollector {
     gathered.add(backends)
   }
 
-  /** A record as `records` gives it. */
+  /** Adds a record from `records`. */
   addRecord(vip: VipRecord): void {
     const key = vipKey(vip)
     if (this.#vips.has(key)) this.add(vip, vip.backends)
     else this.#vips.set(key, vip)
   }
 
-  /** All of them, in the order of their keys, so that equal sets compare equal. */
+  /** All records, ordered by key, so that equal sets compare equal. */
   records(): VipRecord[] {
     const all = [...this.#vips]
     if (all.some(([key], i) => i > 0 && key < all[i - 1]![0])) all.sort(([a], [b]) => byText(a, b))
@@ -96,7 +93,7 @@ export class VipCollector {
   }
 }
 
-/** A VIP that several say something about. */
+/** A VIP that several nodes announce. */
 class Gathered {
   readonly #vip: Omit<VipRecord, 'backends'>
   readonly #backends = new Map<string, Backend>()
@@ -119,7 +116,7 @@ class Gathered {
   }
 }
 
-/** Whether two lists of records (as `records` gives them) say the same. */
+/** Whether two lists from `records` are equal. */
 export const sameVips = (a: readonly VipRecord[], b: readonly VipRecord[]): boolean =>
   a.length === b.length &&
   a.every((vip, i) => {

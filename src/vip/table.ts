@@ -1,15 +1,14 @@
 /**
- * All VIPs of the cluster, merged from what every node says about its own
- * backends. Pure: the shares come in with the time, the table comes out.
+ * All VIPs of the cluster, merged from the announcements of all nodes. Pure: announcements and the time are passed
+ * in.
  *
- * A VIP whose last backend went stays for a grace time: clients hold its
- * address, which a balancer refuses meanwhile, and the next task of a
- * deployment is usually a second away.
+ * A VIP whose last backend was removed stays for a grace time: clients still know its address, the balancer refuses
+ * their connections meanwhile, and the next task of a deployment usually starts soon.
  */
 import { familyOf } from '../base/ip.ts'
 import { VipCollector, vipKey, type VipRecord } from './record.ts'
 
-/** What one node says. */
+/** The VIPs of one node. */
 export type OwnerVips = {
   readonly owner: string
   readonly records: readonly VipRecord[]
@@ -17,34 +16,34 @@ export type OwnerVips = {
 
 /** A VIP as it is served. */
 export type ServedVip = VipRecord & {
-  /** Families of its address: those its backends have, or had last. */
+  /** Families of its address: those of its current or last backends. */
   readonly v4: boolean
   readonly v6: boolean
 }
 
-/** A VIP for people and balancers: with the addresses its name resolves to ('' where it has none). */
+/** A VIP for people and balancers, with the addresses of its name ('' for none). */
 export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
 
-/** The union of what all nodes say, in the order of the VIPs' keys. */
+/** The union of all nodes' VIPs, ordered by key. */
 export const mergeVips = (owners: Iterable<OwnerVips>): ServedVip[] => {
   const collector = new VipCollector()
   for (const { records } of owners) for (const vip of records) collector.addRecord(vip)
   return collector.records().map(served)
 }
 
-/** By record, which is the same object as long as nobody says anything else. */
+/** Cached by record, which keeps its identity while nothing changes. */
 const servedOf = new WeakMap<VipRecord, ServedVip>()
 
 const served = (vip: VipRecord): ServedVip => {
   const known = servedOf.get(vip)
   if (known) return known
-  const made = {
+  const served = {
     ...vip,
     v4: vip.backends.some(b => familyOf(b.ip) === 4),
     v6: vip.backends.some(b => familyOf(b.ip) === 6),
   }
-  servedOf.set(vip, made)
-  return made
+  servedOf.set(vip, served)
+  return served
 }
 
 export class VipTable {
@@ -53,14 +52,14 @@ export class VipTable {
   /** VIPs without backends, and until when they stay. */
   #leaving = new Map<string, { readonly vip: ServedVip; readonly until: number }>()
 
-  /** `graceMs` 0 lets a VIP go with its last backend. */
+  /** `graceMs` 0 removes a VIP together with its last backend. */
   constructor(graceMs: number) {
     this.#graceMs = graceMs
   }
 
-  /** Take what all nodes say now; also to be called when `nextMs` has passed. */
+  /** Merges the current announcements. Also call it when `nextMs` has passed. */
   update(owners: Iterable<OwnerVips>, now: number): readonly ServedVip[] {
-    // a record without backends is a name that its owner keeps: nothing to leave yet
+    // a record without backends belongs to a name that its owner still keeps
     const served = mergeVips(owners).filter(vip => vip.v4 || vip.v6)
     const present = new Set(served.map(vipKey))
     for (const vip of this.#vips) {
@@ -79,12 +78,12 @@ export class VipTable {
     return this.#vips
   }
 
-  /** What `update` gave last. */
+  /** The last result of `update`. */
   get vips(): readonly ServedVip[] {
     return this.#vips
   }
 
-  /** Milliseconds until the next name leaves; Infinity if none is leaving. */
+  /** Milliseconds until the next name is removed; Infinity if none is waiting. */
   nextMs(now: number): number {
     let next = Infinity
     for (const { until } of this.#leaving.values()) next = Math.min(next, Math.max(0, until - now))

@@ -1,8 +1,6 @@
 /**
- * Which VIPs the tasks of one agent declare, and with which backends: the
- * labels of their discovery ports, and `vip_port<N>` labels of the task for
- * its Nth port resource. A label that cannot be used costs itself, and is
- * told of.
+ * Determines which VIPs the tasks of one agent declare, and their backends: from labels of discovery ports, and from
+ * a task's `vip_port<N>` labels for its Nth port resource. An invalid label is skipped and reported.
  */
 import { canonicalIp, familyOf } from '../base/ip.ts'
 import { taskKey, type Label, type MesosState, type Task } from '../mesos/api/model.ts'
@@ -20,13 +18,13 @@ export type BadLabel = {
 }
 
 export type TaskVipsOptions = {
-  /** The agent's own address, where mapped ports are. */
+  /** The agent's own address, where mapped ports are reached. */
   readonly agentIp: string
   /** Whether backends may have IPv6 addresses. */
   readonly ipv6: boolean
 }
 
-/** A port that may be declared: as the discovery info names it, with the labels that count for it. */
+/** A port that may declare a VIP, named as in the discovery info, with its labels. */
 type DeclaredPort = {
   readonly protocol: Protocol
   readonly number: number
@@ -34,9 +32,9 @@ type DeclaredPort = {
   readonly vips: readonly { readonly label: Label; readonly value: string }[]
 }
 
-/** Longest piece of a label that is shown. */
+/** Longest part of a label that is shown. */
 const SHOWN = 80
-/** Bad labels remembered; a broken deployment may have thousands. */
+/** Limit of remembered bad labels; a broken deployment may have thousands. */
 const MAX_BAD = 1_000
 
 const shown = ({ key, value }: Label): string => {
@@ -44,11 +42,14 @@ const shown = ({ key, value }: Label): string => {
   return whole.length > SHOWN ? `${whole.slice(0, SHOWN)}…` : whole
 }
 
-/** Draining tasks keep their backends at weight 0, so that connections end and do not break. */
+/** Draining tasks keep their backends at weight 0, so that open connections can finish. */
 const isServing = (task: Task): boolean =>
   task.state === 'TASK_RUNNING' || task.state === 'TASK_KILLING'
 
-/** A health check without a result yet counts as failed (DCOS_OSS-1954: traffic came before the task was up). */
+/**
+ * A health check without a result counts as failed, so that no traffic arrives before the task is ready
+ * (DCOS_OSS-1954).
+ */
 const weightOf = (task: Task): 0 | 1 => {
   if (task.state !== 'TASK_RUNNING') return 0
   const healthy = task.running?.healthy
@@ -97,7 +98,7 @@ const declaredPorts = (task: Task, bad: (label: Label, why: string) => void): De
       bad(label, `the task has no port ${index}`)
       continue
     }
-    // the network-scope of the discovery port with the same number holds for this label too
+    // the network-scope of the discovery port with the same number applies to this label, too
     const port = task.discovery?.ports.find(
       p => p.number === number && protocolsOf(p.protocol).includes(url.protocol),
     )
@@ -115,7 +116,7 @@ export type MappedPort = {
   readonly container: { readonly ip: string; readonly port: number }
 }
 
-/** The tasks' mapped ports with what is behind them: this host itself reaches the containers only there. */
+/** The tasks' mapped ports and the containers behind them. This host itself reaches the containers only there. */
 export const mappedPorts = (state: MesosState, agent: string): MappedPort[] => {
   const ip = canonicalIp(agent)
   const ports: MappedPort[] = []
@@ -147,7 +148,7 @@ const endpoints = (
   return ips.map(ip => ({ ip, port: mapping?.containerPort ?? port.number }))
 }
 
-/** The VIP records of all tasks of an agent's state, and the labels that were skipped. */
+/** The VIP records of all tasks in an agent's state, and the labels that were skipped. */
 export const vipsOfState = (
   state: MesosState,
   options: TaskVipsOptions,

@@ -35,7 +35,7 @@ export type VipZoneOptions = {
   readonly ipv6?: boolean
 }
 
-/** The healthy ones; all of them if none is. */
+/** The healthy backends; all of them if none is healthy. */
 const usable = (backends: readonly Backend[]): readonly Backend[] => {
   const healthy = backends.filter(b => b.weight > 0)
   return healthy.length > 0 ? healthy : backends
@@ -59,7 +59,7 @@ type Addresses = {
   readonly v6: ReadonlyMap<string, string>
 }
 
-/** Addresses by name of every named VIP, for those families its backends have; kept as long as the names are. */
+/** The addresses of every named VIP, for the families of its backends. Cached while the names stay the same. */
 export class VipAddresses {
   readonly #last = { 4: new Allocated(4), 6: new Allocated(6) }
 
@@ -89,7 +89,10 @@ export class VipAddresses {
   }
 }
 
-/** One family's addresses: hashing 5,000 names takes 20 ms, and most changes are of backends. */
+/**
+ * The addresses of one family. Cached, because hashing 5,000 names takes 20 ms and most changes only concern
+ * backends.
+ */
 class Allocated {
   readonly #family: 4 | 6
   #names: readonly string[] = []
@@ -126,7 +129,7 @@ const addressZone = (
     const [a, aaaa] = [v4.get(name), v6.get(name)]
     if (a !== undefined) rrsets.push(rrset('A', [a]))
     if (aaaa !== undefined) rrsets.push(rrset('AAAA', [aaaa]))
-    // a range that is full leaves a name without data rather than without existence
+    // if the range is full, the name exists without an address (NODATA, not NXDOMAIN)
     zone.set(`${name}.${apex}`, rrsets)
   }
   return zone
@@ -167,7 +170,7 @@ const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): Z
       for (const { ip, port, weight } of usable(allowed(vip.backends))) {
         const target = `${addressLabel(ip)}.${owner}`
         if (!isName(target)) continue
-        // weight 0 would mean "almost never" beside others (RFC 2782); here all are 0 or none is
+        // SRV weight 0 stands for "almost never" beside others (RFC 2782), so it becomes 1
         targets.push(`0 ${Math.max(1, weight)} ${port} ${target}`)
         zone.set(target, addressSets([ip]))
       }
@@ -180,7 +183,10 @@ const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): Z
   return zone
 }
 
-/** The zone of a table that already has its grace names (VipTable); `addresses` remembers from one to the next. */
+/**
+ * The zone for a table (which includes names in their grace time). `addresses` keeps the allocations from one call
+ * to the next.
+ */
 export const servedVipZone = (
   vips: readonly ServedVip[],
   options: VipZoneOptions,

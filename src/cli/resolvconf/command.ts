@@ -1,7 +1,6 @@
 /**
- * `spartan resolvconf`: point the programs of this host at the forwarder, and
- * away from it again. Only addresses that answer are named; when none does,
- * everything stays as it is.
+ * `spartan resolvconf`: makes this host's programs use the forwarder, and undoes that. Only addresses that answer
+ * are written; if none answers, nothing changes.
  */
 import type { Command } from 'commander'
 import type { Endpoint } from '../../boundary/messages.ts'
@@ -26,7 +25,7 @@ import { answeredBefore, probe, upstreamTrouble } from './probe.ts'
 import { recognise, textOf } from './recognise.ts'
 import { isOurs, MAX_NAMESERVERS, nameserversIn, resolvConf, searchList } from './text.ts'
 
-/** The addresses agents have by convention. */
+/** The addresses that agents use by convention. */
 const USUAL: readonly Address[] = [1, 2, 3].map(n => ({ address: `198.51.100.${n}` }))
 
 type Options = ConfigOption & {
@@ -43,7 +42,7 @@ type Options = ConfigOption & {
 const ACTIONS = ['print', 'apply', 'restore', 'status'] as const
 type Action = (typeof ACTIONS)[number]
 
-/** Add the command to the program. `ended` takes the exit status. */
+/** Adds the command to the program. `ended` gets the exit status. */
 export const addResolvconf = (program: Command, io: Io, ended: (status: number) => void): void => {
   withConfig(program.command('resolvconf'))
     .description('point the programs of this host at the local addresses that answer, or back')
@@ -110,7 +109,7 @@ const run = async (io: Io, action: Action, options: Options): Promise<number> =>
   }
 }
 
-/** The addresses that answer, at most as many as the resolver library reads. Why others are left out is said. */
+/** The addresses that answer, at most as many as the resolver library reads. Prints why others are left out. */
 const answering = async (
   io: Io,
   options: Options,
@@ -119,7 +118,7 @@ const answering = async (
   const wanted: readonly Address[] = options.addresses ?? config?.listen.addresses ?? USUAL
   const usable = wanted.flatMap(({ address, port = options.port }) => {
     const at = { address, port }
-    // A resolv.conf has addresses only; with --port something leads port 53 to the one that is probed.
+    // resolv.conf has no ports. With --port, the operator redirects port 53 to the probed port.
     const why =
       port !== options.port
         ? `resolv.conf cannot say a port other than ${options.port}`
@@ -170,7 +169,7 @@ const print = async (io: Io, options: Options): Promise<number> => {
   return DONE
 }
 
-/** A link into another program's folder leads to that program's own file, which is not ours to write. */
+/** Refuses a path that is a link to a file of another program. */
 const refuseForeign = (path: string): void => {
   const file = new ResolvHost('/').fileAt(path)
   const manager = recognise(file)
@@ -192,7 +191,7 @@ const apply = async (io: Io, options: Options): Promise<number> => {
     io.err('spartan: no address answers; /etc/resolv.conf is left as it is\n')
     return FAILED
   }
-  // Once applied it stays: an outage of the upstreams later is no reason to lose the cluster's names, too.
+  // Once applied, the file stays even if the upstreams fail, because the cluster's names still work.
   if (!isApplied(state)) {
     const why = await upstreamTrouble(via, config, options.timeout, io.interrupted)
     if (why && !(await answeredBefore(options, config))) {
@@ -212,7 +211,7 @@ const apply = async (io: Io, options: Options): Promise<number> => {
   return asks(host.state(), nameservers) ? DONE : notApplied(io, host.state())
 }
 
-/** Does the file name our addresses first, as it must after all that was done? */
+/** Whether the file lists our addresses first, as it must after all steps. */
 const asks = ({ file }: HostState, nameservers: readonly string[]): boolean =>
   nameserversIn(textOf(file)).slice(0, nameservers.length).join() === nameservers.join()
 

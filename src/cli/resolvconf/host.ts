@@ -1,8 +1,7 @@
 /**
- * The rim of `spartan resolvconf`: reads what a plan is made of from a host's
- * files, and takes the steps of a plan. Texts have a character for each octet,
- * so that what is put back is what was there. `root` is / or the folder that holds
- * the files of a host which is not running; no program is asked to reload then.
+ * File access of `spartan resolvconf`: reads the host's files for a plan, and executes its steps. Texts have one
+ * character per octet, so that files are restored exactly. `root` is / or the root folder of a host that is not
+ * running; then no program is reloaded.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -25,7 +24,7 @@ import { DROP_INS, RECORD, type HostState, type Kept, type Step } from './plan.t
 import type { ResolvFile } from './recognise.ts'
 
 const RESOLV_CONF = '/etc/resolv.conf'
-/** Belongs to root alone: what is kept here is put into /etc. */
+/** Only root may write here, because its content is later written to /etc. */
 const KEPT = '/var/lib/spartan-resolvconf/kept.json'
 const MAX_LINKS = 40
 
@@ -48,9 +47,8 @@ export class ResolvHost {
   }
 
   /**
-   * Take the steps in order.
-   * @returns what could not be done and does no harm, a sentence each
-   * @throws EDATA at the first file that cannot be written
+   * Executes the steps in order.
+   * @returns harmless failures, one sentence each @throws EDATA at the first file that cannot be written
    */
   take(steps: readonly Step[]): string[] {
     return steps.flatMap(step => this.#step(step) ?? [])
@@ -87,7 +85,7 @@ export class ResolvHost {
     return readText(this.#path(path), 'latin1')
   }
 
-  /** What is at an absolute path of the host. */
+  /** The file at an absolute path of the host. */
   fileAt(at: string): ResolvFile {
     const path = this.#path(at)
     let target: string
@@ -112,7 +110,7 @@ export class ResolvHost {
     }
   }
 
-  /** The path at the end of a chain of links, all of them inside the root. */
+  /** The path at the end of a chain of links that all stay inside the root. */
   #end(path: string): string {
     let at = path
     for (let i = 0; i < MAX_LINKS; i++) {
@@ -136,7 +134,7 @@ export class ResolvHost {
     }
     if (typeof kept?.manager !== 'string' || typeof kept.was?.kind !== 'string')
       throw fail(`${KEPT} is damaged: it does not say what was there`, 'EDATA')
-    // The program behind the link goes on writing its file: its search list may have changed.
+    // The program that owns the link's target may have written it meanwhile, for example with a new search list.
     const { was } = kept
     const now = was.kind === 'link' ? this.#text(was.leadsTo) : ''
     return now && was.kind === 'link' ? { ...kept, was: { ...was, text: now } } : kept
@@ -162,13 +160,13 @@ export class ResolvHost {
       return
     }
     putFile(path, was.text, 'latin1')
-    // A file that is mounted there is written in place and keeps its owner.
+    // A file that is mounted there is overwritten in place and keeps its owner.
     if (lstatSync(path).uid !== was.uid || lstatSync(path).gid !== was.gid)
       chownSync(path, was.uid, was.gid)
     chmodSync(path, was.mode)
   }
 
-  /** Ask another program. That it is not there, or not running, is no failure of ours. */
+  /** Runs another program; it is not an error if that is missing or not running. */
   #run([command = '', ...args]: readonly string[], input = ''): string | undefined {
     if (this.#root !== '/') return undefined
     const { status, error, stderr } = spawnSync(command, args, {

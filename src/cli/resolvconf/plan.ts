@@ -1,37 +1,36 @@
 /**
- * What to do so that this host's programs ask the forwarder, and what to do to
- * undo it. Pure: from what the host is like to a list of steps, in order. Each
- * step leaves a host that resolves names, so the list may end early at any one.
+ * Plans how to make this host's programs use the forwarder, and how to undo it. Pure: from the state of the host to
+ * an ordered list of steps. The host can resolve names after each step, so the list may be interrupted.
  */
 import { asksResolved, recognise, textOf, type Manager, type ResolvFile } from './recognise.ts'
 import { isOurs, nameserversIn, resolvConf } from './text.ts'
 
-/** What is kept of the host as it was, until it is put back. */
+/** The original state of the host, kept until it is restored. */
 export type Kept = {
   readonly manager: Manager
-  /** /etc/resolv.conf as others left it. */
+  /** The original /etc/resolv.conf. */
   readonly was: ResolvFile
 }
 
 export type HostState = {
   readonly file: ResolvFile
-  /** Kept by an earlier run. */
+  /** What an earlier run kept. */
   readonly kept: Kept | undefined
   /** /etc/nsswitch.conf. */
   readonly nsswitch: string
-  /** Our files in other programs' configuration that exist: path → text. */
+  /** Our files in other programs' configuration folders that exist: path → text. */
   readonly dropIns: Readonly<Record<string, string>>
 }
 
 export type Step =
   | { readonly do: 'keep'; readonly kept: Kept }
-  /** Replace /etc/resolv.conf, also if it is a link: never what the link leads to. */
+  /** Replaces /etc/resolv.conf. If it is a link, the link is replaced, never its target. */
   | { readonly do: 'write'; readonly text: string }
   | { readonly do: 'put back'; readonly was: ResolvFile }
   | { readonly do: 'drop-in'; readonly path: string; readonly text: string }
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'reload'; readonly unit: string }
-  /** Hand our nameservers to resolvconf(8), which writes the file, or take them back from it. */
+  /** Adds our nameservers to resolvconf(8), which writes the file, or removes them. */
   | { readonly do: 'register'; readonly text: string }
   | { readonly do: 'unregister' }
   | { readonly do: 'forget' }
@@ -62,17 +61,17 @@ DNS=${nameservers.join(' ')}
 Domains=~.
 `
 
-/** The program that decides on this host: while our file is in its place, the one that did before. */
+/** The program that manages resolv.conf on this host; while our file is in place, the one that did so before. */
 export const managerOf = ({ file, kept }: HostState): Manager =>
   isOurs(textOf(file)) && file.kind === 'file' ? (kept?.manager ?? 'plain') : recognise(file)
 
-/** Do programs of this host ask exactly these nameservers, or any of ours if none are named? */
+/** Whether this host's programs use exactly these nameservers, or any of ours if none are named. */
 export const isApplied = (state: HostState): boolean =>
   isOurs(textOf(state.file)) || state.kept?.manager === 'resolvconf'
 
 /**
- * @param nameservers addresses that answer, one at least
- * @param search search list of the operator; without one the host's own stays
+ * @param nameservers addresses that answer, at least one
+ * @param search search list from the operator; by default the host keeps its own
  */
 export const planApply = (
   state: HostState,
@@ -83,7 +82,7 @@ export const planApply = (
   const ours = file.kind === 'file' && isOurs(file.text)
   const manager = managerOf(state)
   if (manager === 'resolvconf' && !ours) return register(state, nameservers, search)
-  // Whatever others wrote last is what they want back; our own file is no original.
+  // The file as other programs wrote it last; our own file is not an original.
   const was = ours ? kept?.was : file
   const text = resolvConf({ nameservers, search, keepFrom: was ? textOf(was) : textOf(file) })
   const steps: Step[] = []
@@ -107,7 +106,7 @@ const dropIn = ({ dropIns }: HostState, path: string, text: string): Step[] =>
         { do: 'reload', unit: UNITS[path]! },
       ]
 
-/** resolvconf(8) merges records and writes the file; our record must stand first in the result. */
+/** resolvconf(8) merges records and writes the file; our record must come first. */
 const register = (
   { file, kept }: HostState,
   nameservers: readonly string[],
@@ -122,12 +121,12 @@ const register = (
   ]
 }
 
-/** The way back. Empty if nothing of ours is there. */
+/** The steps that undo everything. Empty if nothing of ours is in place. */
 export const planRestore = (state: HostState): Step[] => {
   const { file, kept, dropIns } = state
   const steps: Step[] = []
   if (kept?.manager === 'resolvconf') steps.push({ do: 'unregister' })
-  // Somebody else has written the file since: it is theirs now.
+  // If another program has written the file since, it is left unchanged.
   else if (kept && (file.kind === 'absent' || isOurs(textOf(file))))
     steps.push({ do: 'put back', was: kept.was })
   for (const path of DROP_INS) {

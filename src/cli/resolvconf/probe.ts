@@ -1,6 +1,5 @@
 /**
- * May this address stand in resolv.conf, and has the forwarder anybody to ask?
- * Both are asked over DNS, as programs of this host would.
+ * Checks over DNS whether an address may be written to resolv.conf, and whether the forwarder has working upstreams.
  */
 import type { Endpoint } from '../../boundary/messages.ts'
 import type { Config, Upstream } from '../../config/config.ts'
@@ -9,13 +8,13 @@ import { ancount, rcode } from '../../wire/header.ts'
 import { ask, queryWire } from '../dns-client.ts'
 import { daemon, type ConfigOption } from '../options.ts'
 
-/** The name that is there as soon as the daemon answers at all, and the type its watchdogs have always asked for. */
+/** The name that exists as soon as the daemon answers, with the type that DC/OS watchdogs ask for. */
 const READY = { name: 'ready.spartan', qtype: TYPE.ANY }
 
 const NOERROR = 0
 const NXDOMAIN = 3
 
-/** Why an address must not stand in resolv.conf, or ''. `timeout` in milliseconds, for each transport. */
+/** Why an address must not be in resolv.conf, or ''. `timeout` in milliseconds, for each transport. */
 export const probe = async (
   to: Endpoint,
   timeout: number,
@@ -23,7 +22,7 @@ export const probe = async (
 ): Promise<string> => {
   for (const tcp of [false, true]) {
     const wire = queryWire(READY.name, READY)!
-    // Two tries share the time: one lost datagram is no failure.
+    // Two attempts share the time, so that one lost datagram is not a failure.
     const reply = await ask(wire, {
       server: to,
       timeout: tcp ? timeout : timeout / 2,
@@ -39,16 +38,15 @@ export const probe = async (
   return ''
 }
 
-/** What only an upstream can answer: the root for external resolvers, the leader for the masters. */
+/** A question that only an upstream can answer: the root for external resolvers, the leader for the masters. */
 const evidence = (config: Config | undefined): { name: string; qtype: number } | undefined => {
   if (!config || config.upstreams.length) return { name: '.', qtype: TYPE.NS }
   return config.masters ? { name: 'leader.mesos', qtype: TYPE.A } : undefined
 }
 
 /**
- * Why this host would lose names if it asked the forwarder now, or ''. A
- * forwarder without any upstream has only its own names to give, and is as
- * good as it will ever be.
+ * Why this host would lose names if it used the forwarder now, or ''. A forwarder without any upstream only has its
+ * own names, which is acceptable.
  */
 export const upstreamTrouble = async (
   via: Endpoint,
@@ -65,7 +63,10 @@ export const upstreamTrouble = async (
   return code === NOERROR || code === NXDOMAIN ? '' : `${question.name} has no answer yet`
 }
 
-/** Has the running daemon ever had a reply from an external upstream? One may be alive and refuse to be asked for the root. */
+/**
+ * Whether the running daemon ever had a reply from an external upstream. Some resolvers work but refuse questions
+ * about the root.
+ */
 export const answeredBefore = async (
   options: ConfigOption,
   config: Config | undefined,
@@ -79,10 +80,10 @@ export const answeredBefore = async (
         srttMs > 0 && [...ours].some(host => host !== '' && name.includes(host)),
     )
   } catch {
-    // A daemon that cannot be asked has given no proof.
+    // A daemon that does not answer proves nothing.
     return false
   }
 }
 
-/** The part of an upstream that its name in the status has, too. */
+/** The address or URL of an upstream, as in the status. */
 const hostOf = (upstream: Upstream): string => ('url' in upstream ? upstream.url : upstream.address)

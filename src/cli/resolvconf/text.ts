@@ -1,19 +1,18 @@
 /**
- * What /etc/resolv.conf should say, as pure text: our nameservers, the options
- * that make libc go on to the next one in a second, the search list, and on
- * request what others had put there.
+ * The text of /etc/resolv.conf: our nameservers, options that make libc try the next one after a second, the search
+ * list, and on request the other lines of the old file.
  */
 import { isIP } from 'node:net'
 import { parseName } from '../../config/address.ts'
 import { fail } from '../../base/error.ts'
 
-/** The resolver library reads three nameservers and no more (resolv.conf(5), MAXNS). */
+/** The resolver library reads only three nameservers (resolv.conf(5), MAXNS). */
 export const MAX_NAMESERVERS = 3
 /** Limits of the search list in resolver libraries before glibc 2.26, musl and others. */
 const MAX_SEARCH = 6
 const MAX_SEARCH_LENGTH = 255
 
-/** One second a server, three rounds: what DC/OS clients have always had. */
+/** One second per server, three rounds: the values that DC/OS clients use. */
 const OPTIONS = ['timeout:1', 'attempts:3']
 
 /** The first line of every file of ours; older versions wrote the same one. */
@@ -25,14 +24,14 @@ const HEADER = [
   '# upstream resolvers belong into the configuration of spartan.',
 ]
 
-/** Whether this command wrote that text, even if somebody has changed lines of it since. */
+/** Whether this command wrote the text, even if it was edited since. */
 export const isOurs = (text: string): boolean => text.startsWith(MARK)
 
-/** The nameservers that a text names, in its order. */
+/** The nameservers in a text, in order. */
 export const nameserversIn = (text: string): string[] =>
   [...text.matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm)].map(match => match[1] ?? '')
 
-/** A search list as given on the command line, checked. Throws EUSAGE. */
+/** Checks a search list from the command line. Throws EUSAGE. */
 export const searchList = (words: readonly string[]): string[] => {
   const zones = words.filter(word => word !== '')
   if (zones.length > MAX_SEARCH)
@@ -60,11 +59,14 @@ export type ResolvConf = {
   /** Addresses that answer; at least one. */
   readonly nameservers: readonly string[]
   readonly search: readonly string[]
-  /** The old file, whose foreign options, sortlist and (without a search list of ours) search lines are kept; '' keeps nothing. */
+  /**
+   * The old file, whose other options, sortlist and (unless a search list is set) search lines are kept; '' keeps
+   * nothing.
+   */
   readonly keepFrom: string
 }
 
-/** The whole file. Without nameservers it would send every query nowhere, so that is a bug of the caller. */
+/** The whole file. Throws if there is no nameserver, because then no query would be answered. */
 export const resolvConf = ({ nameservers, search, keepFrom }: ResolvConf): string => {
   const servers = [...new Set(nameservers)]
     .filter(address => isIP(address))
@@ -85,7 +87,9 @@ type Foreign = {
   readonly sortlist: readonly string[]
 }
 
-/** What of a resolv.conf is not ours to decide. Of search and domain the last one counts (resolv.conf(5)). */
+/**
+ * The lines of a resolv.conf that we keep. Of several search and domain lines the last one counts (resolv.conf(5)).
+ */
 const foreign = (text: string): Foreign => {
   const options: string[] = []
   const sortlist: string[] = []

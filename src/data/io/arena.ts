@@ -31,23 +31,22 @@ export const LENGTH = 14
 const IOVEC_BYTES = 16
 const IOVEC_WORDS = 4
 
-/** How a Messages is cut. */
+/** The dimensions of a Messages. */
 export type Layout = {
-  /** 0 for packets that leave through a SendList, which has headers of its own. */
+  /** 0 for packets that are sent through a SendList, which has its own headers. */
   readonly headers: number
-  /** Packets with their iovec and sockaddr; header i starts out on packet i. */
+  /** Packets, each with an iovec and a sockaddr. Header i initially refers to packet i. */
   readonly packets: number
   readonly packetBytes: number
   /** Bytes of control data per packet, a multiple of 8; 0 for none. */
   readonly controlBytes?: number
-  /** Use the sockaddrs and control data of these messages: replies go where the query came from. */
+  /** Uses the sockaddrs and control data of these messages, so that replies go to the sender of the query. */
   readonly replyTo?: Messages
 }
 
 /**
- * Headers over packets. Packets lie a cache line further apart than their
- * size: at exactly 4,096 bytes their first lines would all compete for the
- * same eight ways of the first-level cache.
+ * Message headers and packets. Packets are one cache line further apart than their size: at multiples of 4,096 bytes
+ * their first lines would share the same eight ways of the first-level cache.
  */
 export class Messages {
   readonly memory: ArrayBuffer
@@ -57,10 +56,10 @@ export class Messages {
   readonly bytes: Buffer
   readonly packetAt: Int32Array
   readonly controlAt: Int32Array
-  /** The sockaddr slots; packet i's is names[i * NAME_WORDS ...]. */
+  /** The sockaddrs; packet i's is names[i * NAME_WORDS ...]. */
   readonly names: Int32Array
   readonly #iovecs: number
-  /** Addresses of the first sockaddr and of the first control data. */
+  /** Memory addresses of the first sockaddr and of the first control data. */
   readonly #namesAddress: number
   readonly #controlsAddress: number
   readonly #controlBytes: number
@@ -98,7 +97,10 @@ export class Messages {
     this.words[word + 1] = Math.floor(address / 2 ** 32)
   }
 
-  /** Let a header carry a packet with its address and control data (whose length is left alone). */
+  /**
+   * Makes a header refer to a packet with its address and control data (the length of the control data is not
+   * changed).
+   */
   point(header: number, packet: number): void {
     const at = header * HEADER_WORDS
     this.#pointer(at, this.#namesAddress + packet * NAME_BYTES)
@@ -106,22 +108,22 @@ export class Messages {
     this.#pointer(at + IOV, this.base + this.#iovecs + packet * IOVEC_BYTES)
   }
 
-  /** Bytes of a packet to send, or room to receive it. */
+  /** Sets the number of bytes of a packet to send, or the room to receive it. */
   resize(packet: number, bytes: number): void {
     this.words[this.#iovecs / 4 + packet * IOVEC_WORDS + 2] = bytes
   }
 
-  /** Where a packet lies, for an iovec. */
+  /** Memory address of a packet, for an iovec. */
   packetAddress(packet: number): number {
     return this.base + this.packetAt[packet]!
   }
 
-  /** Where its sockaddr lies. */
+  /** Memory address of a packet's sockaddr. */
   nameAddress(packet: number): number {
     return this.#namesAddress + packet * NAME_BYTES
   }
 
-  /** Where its control data lies. */
+  /** Memory address of a packet's control data. */
   controlAddress(packet: number): number {
     return this.#controlsAddress + packet * this.#controlBytes
   }

@@ -1,6 +1,6 @@
 /**
- * One batch of received datagrams over the receive and reply memory of a
- * thread. There is one object of this kind; every batch refills it.
+ * One batch of received datagrams, as a view of the thread's receive and reply memory. A single object is reused for
+ * every batch.
  */
 import { FLAGS, HEADER_WORDS, LENGTH, Messages } from './arena.ts'
 import { AF_INET, InetPeer, NAME_WORDS, address4Of, asInet, portOf } from './inet.ts'
@@ -46,7 +46,7 @@ export class BatchView implements Batch {
     this.#names = this.received.names
   }
 
-  /** Takes over what recvmmsg wrote into the headers. */
+  /** Reads the results of recvmmsg from the headers. */
   fill(socket: UdpSocket, count: number): void {
     this.socket = socket
     this.count = count
@@ -78,7 +78,7 @@ export class BatchView implements Batch {
       names[at + 3] === word3 &&
       names[at + 4] === word4 &&
       names[at + 5] === word5 &&
-      // A scope that we were not told is any scope.
+      // A peer without a scope matches any scope.
       (word6 === 0 || names[at + 6] === word6)
     )
   }

@@ -1,8 +1,6 @@
 /**
- * The Linux body of PacketIO: recvmmsg and sendmmsg over memory laid out once,
- * driven by the inverted loop. Per batch only lengths change, and nothing is
- * made per packet. One call per datagram is what a C server pays for; the
- * figures are in scripts/bench/README.md.
+ * PacketIO for Linux: recvmmsg and sendmmsg on preallocated memory, driven by our own event loop (loop.ts). A batch
+ * only changes lengths and allocates nothing per packet. Figures are in scripts/bench/README.md.
  */
 import { fail } from '../../base/error.ts'
 import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'
@@ -21,25 +19,25 @@ import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
 import type { Spin } from './spin.ts'
 
-/** Datagrams one socket may take per turn, so that a flooded socket leaves the others theirs. */
+/** Limit of datagrams per socket and turn, so that a flooded socket does not starve the others. */
 const DATAGRAMS_PER_TURN = 256
-/** How often the kernel is asked what it dropped. */
+/** How often the kernel is asked for the number of dropped datagrams. */
 const DROPS_EVERY_MS = 1_000
 /**
- * How often freed memory is given back: compiling the hot path and reading the
- * configuration leave 7 MB with malloc that nobody would use again. The call takes 0.6 ms.
+ * How often free memory of malloc is returned to the system: compiling the hot path and reading the configuration
+ * leave 7 MB. The call takes 0.6 ms.
  */
 const TRIM_EVERY_MS = 10_000
-/** The first time: what the start left is more than what any ten seconds do. */
+/** Time of the first such call, because the start leaves the most. */
 const TRIM_FIRST_MS = 2_000
-/** Pending datagrams that do not fit are asked for again after this. */
+/** When to retry datagrams that the kernel had no room for. */
 const RETRY_MS = 1
-/** Errors reported per turn; the rest are only counted. */
+/** Limit of errors reported per turn; further ones are only counted. */
 const ERRORS_PER_TURN = 256
-/** Where a control message's data begins, and the interface's index in each pktinfo. */
+/** Offset of the data in a control message, and of the interface index in each pktinfo. */
 const PKTINFO4_INTERFACE = 16
 const PKTINFO6_INTERFACE = 32
-/** First octets of a link-local IPv6 address; only there the interface is part of the address. */
+/** First octets of a link-local IPv6 address, whose interface is part of the address. */
 const LINK_LOCAL = 0xfe80
 
 class BatchSocket extends Sender implements UdpSocket {
@@ -75,7 +73,7 @@ class BatchSocket extends Sender implements UdpSocket {
 
 export type BatchOptions = {
   readonly spin?: Spin | undefined
-  /** False: no datagrams share a message, whatever their socket allows. Default true. */
+  /** False: every datagram gets its own message. Default true. */
   readonly join?: boolean
 }
 
@@ -120,7 +118,7 @@ export class BatchIO implements PacketIO {
     )
   }
 
-  /** Rejects where this thread's event loop cannot be joined. */
+  /** Rejects if this thread's event loop cannot be combined with ours. */
   static async create(libc: Libc, options: BatchOptions = {}): Promise<BatchIO> {
     return new BatchIO(libc, await Loop.create(libc, options.spin), options.join ?? true)
   }
@@ -132,7 +130,7 @@ export class BatchIO implements PacketIO {
   async open(spec: SocketSpec): Promise<UdpSocket> {
     if (this.#closed) throw fail('the packet I/O is closed', 'ESTATE')
     const socket = new BatchSocket(this, spec, openUdp(this.#libc, spec), this.#join)
-    // An adopted socket may have dropped datagrams before it was ours.
+    // A socket from systemd may have dropped datagrams before.
     socket.drops = Math.max(0, this.#drops(socket.fd))
     this.#sockets.set(socket.fd, socket)
     this.#loop.watch(socket.fd)
@@ -165,7 +163,7 @@ export class BatchIO implements PacketIO {
     this.#loop.close()
   }
 
-  /** Closes one socket; what it still has to send is sent first. */
+  /** Closes one socket, after sending what it has queued. */
   forget(socket: BatchSocket): void {
     if (socket.fd < 0) return
     this.outbox.flush(this.#loop.now)
@@ -203,7 +201,7 @@ export class BatchIO implements PacketIO {
     }
   }
 
-  /** One batch from the kernel to the handler and back; returns its size. */
+  /** Receives one batch, calls the handler and sends its replies; returns the size of the batch. */
   #receive(socket: BatchSocket): number {
     const { received } = this.#batch
     if (socket.family !== this.#receiveFamily) this.#receiveFrom(socket.family)
@@ -216,7 +214,7 @@ export class BatchIO implements PacketIO {
     if (count < 0) {
       const errno = this.#libc.errno()
       if (errno === EAGAIN || errno === EINTR) return 0
-      // A pending ICMP error fails one call and is gone; the error queue tells whom it concerns.
+      // A pending ICMP error makes one call fail; the error queue shows which peer it concerns.
       this.#drainErrors(socket)
       count = this.#libc.recvmmsg(socket.fd, received.base, socket.atOnce, MSG_DONTWAIT, 0)
       this.stats.receiveCalls++
@@ -229,7 +227,7 @@ export class BatchIO implements PacketIO {
     return count
   }
 
-  /** The kernel leaves the length of the last family's sockaddr behind. */
+  /** Resets the length of the sockaddrs, which the kernel overwrote. */
   #receiveFrom(family: 4 | 6): void {
     this.#receiveFamily = family
     const { words } = this.#batch.received
@@ -281,7 +279,10 @@ export class BatchIO implements PacketIO {
     }
   }
 
-  /** Lets a reply leave from the address that was asked, where the socket is bound to all of them; the octets of its control data. */
+  /**
+   * Makes a reply leave from the address that was asked, if the socket is bound to the wildcard address. Returns the
+   * octets of its control data.
+   */
   #replyControl(i: number): number {
     const { received } = this.#batch
     const length = received.words[i * HEADER_WORDS + CONTROL_LENGTH]!
@@ -305,7 +306,7 @@ export class BatchIO implements PacketIO {
     )
   }
 
-  /** Kept until the end of the turn: a handler must not be entered from within its own send. */
+  /** Stored until the end of the turn, because a handler must not be called from within its own send. */
   #noteError(socket: BatchSocket, errno: number, names: Int32Array, at: number): void {
     this.stats.errors++
     if (!socket.spec.onError || this.#errors.length >= ERRORS_PER_TURN) return
@@ -327,7 +328,7 @@ export class BatchIO implements PacketIO {
   }
 }
 
-/** Forget the interface a query came in by: the route decides which one the reply leaves by. */
+/** Clears the interface that a query came in by, so that the route chooses the interface of the reply. */
 const clearInterface = ({ bytes, controlAt, words }: Messages, i: number): void => {
   const at = controlAt[i]!
   const v6 = words[i * HEADER_WORDS + NAME_LENGTH]! > 16

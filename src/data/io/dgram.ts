@@ -1,7 +1,6 @@
 /**
- * The body of PacketIO that runs everywhere: node:dgram, one datagram a batch.
- * No polling: `turn` runs after packets, after wake(), and when the time it
- * asked for has come. ICMP errors do not reach unconnected sockets here.
+ * PacketIO for any platform: node:dgram with one datagram per batch. It does not poll: `turn` runs after packets,
+ * after wake(), and at the time that it asked for. Unconnected sockets do not report ICMP errors here.
  */
 import { createSocket } from 'node:dgram'
 import type { RemoteInfo, Socket } from 'node:dgram'
@@ -11,12 +10,12 @@ import { RX_SLOT, TX_SLOT } from './packet-io.ts'
 import type { Batch, IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
 import { RECEIVE_BUFFER, bindError, specPeer } from './socket.ts'
 
-/** Datagrams Node may hold for a socket the kernel has no room on. */
+/** Limit of datagrams that Node queues for a socket without room in the kernel. */
 const QUEUED = 1024
-/** Longest delay a Node timer takes. */
+/** Longest delay of a Node timer. */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
-/** One datagram at a time, over memory that is reused. */
+/** One datagram at a time, in memory that is reused. */
 class OneBatch implements Batch {
   readonly socket: UdpSocket
   readonly count = 1
@@ -49,7 +48,7 @@ class OneBatch implements Batch {
   }
 
   isFrom(_i: number, peer: Peer): boolean {
-    // Node writes addresses as we do, but for an unknown scope.
+    // Node formats addresses as we do, except for an unknown scope.
     const { address, port } = this.from
     if (port !== peer.port) return false
     const wanted = asInet(peer).address
@@ -162,7 +161,7 @@ export class DgramIO implements PacketIO {
     const socket = createSocket({
       type: want.family === 4 ? 'udp4' : 'udp6',
       ipv6Only: want.family === 6,
-      // Addresses are literals: no resolver is asked, and none is waited for.
+      // Addresses are literals, so no resolver is needed.
       lookup: (host, _options, found) => found(null, host, want.family),
     })
     try {
@@ -174,7 +173,7 @@ export class DgramIO implements PacketIO {
       })
     } catch (er) {
       socket.close()
-      // ERR_INVALID_FD_TYPE: the descriptor we were handed is no UDP socket.
+      // ERR_INVALID_FD_TYPE: the descriptor from systemd is not a UDP socket.
       const code = codeOf(er)
       throw bindError(spec, code.startsWith('ERR_') ? 'EPROTOTYPE' : code, er)
     }
@@ -182,7 +181,7 @@ export class DgramIO implements PacketIO {
     try {
       socket.setRecvBufferSize(spec.receiveBuffer ?? RECEIVE_BUFFER)
     } catch {
-      // The system's own size has to do.
+      // Ignored: the system's default size is used.
     }
     const opened = new DgramSocket(this, socket, spec)
     this.#sockets.add(opened)
@@ -226,7 +225,7 @@ export class DgramIO implements PacketIO {
     this.#timer = setTimeout(this.#look, delay)
   }
 
-  /** libuv fires timers first and then reads the sockets: what is due waits for that. */
+  /** libuv runs timers before it reads sockets, so a due turn waits until the sockets were read. */
   #look = (): void => {
     this.#seen = performance.now()
     this.wake()

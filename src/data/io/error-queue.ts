@@ -1,7 +1,6 @@
 /**
- * What ICMP said about datagrams we sent (IP_RECVERR, ip(7)): the kernel
- * queues each error with the destination it concerns, which is how a closed
- * port of one upstream is known from another's on the same socket.
+ * ICMP errors for datagrams that we sent (IP_RECVERR, ip(7)). The kernel queues each error with its destination,
+ * which distinguishes several upstreams on one socket.
  */
 import { CONTROL_LENGTH, HEADER_WORDS, Messages, NAME_LENGTH } from './arena.ts'
 import { NAME_BYTES, NAME_WORDS } from './inet.ts'
@@ -11,9 +10,9 @@ import type { Libc } from './libc.ts'
 const COUNT = 16
 /** cmsghdr (16), sock_extended_err (16), the offender's sockaddr (28), and room to spare. */
 const CONTROL_BYTES = 128
-/** Calls per drain: a flood of errors must not hold up the turn; epoll reports the rest again. */
+/** Limit of calls per drain, so that many errors do not delay the turn; epoll reports the others again. */
 const CALLS = 4
-/** Where a cmsghdr keeps its fields: length (8 bytes), level, type, then the data. */
+/** Offsets of the fields in a cmsghdr: length (8 bytes), level, type, then the data. */
 const CMSG_LEVEL = 8
 const CMSG_TYPE = 12
 const CMSG_DATA = 16
@@ -32,7 +31,10 @@ export class ErrorQueue {
     })
   }
 
-  /** Takes the queued errors of a descriptor and reports each: an errno, and where its destination's sockaddr lies. */
+  /**
+   * Reads the queued errors of a descriptor and reports each: an errno, and the position of its destination's
+   * sockaddr.
+   */
   drain(fd: number, report: (errno: number, names: Int32Array, at: number) => void): void {
     const { words, bytes, names, controlAt, base } = this.#messages
     for (let call = 0; call < CALLS; call++) {

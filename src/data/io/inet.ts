@@ -24,9 +24,8 @@ export const NAME_WORDS = 8
 export const NAME_BYTES = NAME_WORDS * 4
 
 /**
- * A peer with the words of its sockaddr as plain numbers, so that keeping one
- * per query makes one small object and sending copies seven words. Its text
- * is made when somebody asks for it.
+ * A peer stored as the words of its sockaddr, so that keeping one per query takes one small object, and sending
+ * copies a few words. Its text is created on demand.
  */
 export class InetPeer implements Peer {
   readonly family: 4 | 6
@@ -44,7 +43,7 @@ export class InetPeer implements Peer {
   readonly word6: number
   #address = ''
 
-  /** The peer in the sockaddr that begins at word `at`; a copy. */
+  /** Copies the sockaddr at word `at`. */
   constructor(names: Int32Array, at: number) {
     const word0 = names[at]!
     const v4 = (word0 & 0xffff) === AF_INET
@@ -89,13 +88,13 @@ const swap16 = (n: number): number => ((n & 0xff) << 8) | ((n >>> 8) & 0xff)
 const swap32 = (n: number): number =>
   ((n << 24) | ((n & 0xff00) << 8) | ((n >>> 8) & 0xff00) | (n >>> 24)) >>> 0
 
-/** The port in word 0 of a sockaddr. */
+/** The port from word 0 of a sockaddr. */
 export const portOf = (word0: number): number => swap16(word0 >>> 16)
 
-/** The IPv4 address in word 1 of a sockaddr_in, as an unsigned number. */
+/** The IPv4 address from word 1 of a sockaddr_in, as an unsigned number. */
 export const address4Of = (word1: number): number => swap32(word1)
 
-/** Text of an IPv4 address held as an unsigned number. */
+/** Text of an IPv4 address from an unsigned number. */
 export const text4 = (n: number): string =>
   `${n >>> 24}.${(n >>> 16) & 255}.${(n >>> 8) & 255}.${n & 255}`
 
@@ -106,7 +105,7 @@ export const number4 = (address: string): number => {
   return n
 }
 
-/** Eight 16-bit groups of an IPv6 literal without its scope; the caller has checked it with isIP. */
+/** Eight 16-bit groups of an IPv6 literal without scope. The caller has checked it with isIP. */
 const groupsOf = (literal: string): number[] => {
   let text = literal
   const dot = text.lastIndexOf(':') + 1
@@ -122,7 +121,7 @@ const groupsOf = (literal: string): number[] => {
   return [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back]
 }
 
-/** Text of eight groups, the longest run of zeros shortened (RFC 5952 section 4). */
+/** Text of eight groups, with the longest run of zeros shortened (RFC 5952 section 4). */
 const text6 = (groups: readonly number[]): string => {
   let at = -1
   let length = 1
@@ -132,7 +131,7 @@ const text6 = (groups: readonly number[]): string => {
     if (n > length) [at, length] = [i, n]
   }
   const hex = (part: readonly number[]): string => part.map(g => g.toString(16)).join(':')
-  // The one mapped form that everybody writes with dots.
+  // IPv4-mapped addresses are written with dots.
   if (at === 0 && length === 5 && groups[5] === 0xffff) {
     return `::ffff:${text4(groups[6]! * 65536 + groups[7]!)}`
   }
@@ -147,10 +146,7 @@ const scopeNumber = (scope: string): number => {
   throw fail(`no interface ${scope} with an IPv6 scope`, 'EUSAGE', { scope })
 }
 
-/**
- * Reads `address`, an IPv4 or IPv6 literal (`%scope` allowed), and a port.
- * Throws EUSAGE on anything else.
- */
+/** Parses `address`, an IPv4 or IPv6 literal (`%scope` allowed), and a port. Throws EUSAGE for anything else. */
 export const inetPeer = (address: string, port: number): InetPeer => {
   const family = isIP(address)
   if (family === 0) throw fail(`not an IP address: ${address}`, 'EUSAGE', { address })
@@ -171,6 +167,6 @@ export const inetPeer = (address: string, port: number): InetPeer => {
   return new InetPeer(words, 0)
 }
 
-/** Any Peer as one of ours; only a peer made elsewhere costs anything. */
+/** Converts a Peer to an InetPeer; only one of another class must be parsed. */
 export const asInet = (peer: Peer): InetPeer =>
   peer instanceof InetPeer ? peer : inetPeer(peer.address, peer.port)

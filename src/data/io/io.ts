@@ -1,7 +1,6 @@
 /**
- * Chooses the body of PacketIO: batches where Linux and koffi are, node:dgram
- * everywhere else. `auto` proves the batches with one datagram to itself
- * before it trusts them, and says why when it does not.
+ * Chooses the implementation of PacketIO: batches on Linux with koffi, node:dgram elsewhere. `auto` tests batches
+ * with one datagram to itself first, and reports why if the test fails.
  */
 import { fail, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
@@ -13,32 +12,35 @@ import { Spin } from './spin.ts'
 
 export type PacketIOOptions = {
   /**
-   * `batch` rejects where it cannot be had; `auto` falls back to `dgram`.
-   * `apart` is `batch` with a message for every datagram, whatever its socket allows.
+   * `batch` rejects if batches are not available; `auto` then uses `dgram`. `apart` is `batch` with one message per
+   * datagram.
    */
   readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
-  /** Whether the batches may spin for a moment instead of sleeping (spin.ts); for a thread that answers. */
+  /** Whether the thread may poll for a moment instead of sleeping (spin.ts); for the thread that answers. */
   readonly spin?: boolean
   readonly log?: Log
-  /** The system calls, for tests that make them fail. */
+  /** System calls that tests replace to make them fail. */
   readonly libc?: () => Promise<Libc>
 }
 
 export type Chosen = {
   readonly io: PacketIO
-  /** Why this body, as a sentence for the log and the status. */
+  /** Why this implementation was chosen, as a sentence for the log and the status. */
   readonly reason: string
-  /** The system calls it uses; the batch body only. */
+  /** The system calls in use; only for batches. */
   readonly libc?: Libc
 }
 
-/** Machines whose struct layouts arena.ts describes. */
+/** Machines with the struct layouts of arena.ts. */
 const ARCHITECTURES = ['x64', 'arm64']
-/** The self-test's datagram is on loopback: it is there at once or never, whatever time we are given to run. */
+/** Limit for the self-test, whose datagram crosses loopback only. */
 const SELF_TEST_MS = 250
 const SELF_TEST_TURNS = 25
 
-/** The packet I/O of this thread. Rejects with ESTATE only for `batch` and `apart` on a machine that has none. */
+/**
+ * Creates the packet I/O of this thread. Rejects with ESTATE only for `batch` and `apart` on a machine without
+ * batches.
+ */
 export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> => {
   const { io, log, libc = loadLibc } = options
   if (io === 'dgram') return { io: await dgramIO(), reason: 'configured' }
@@ -60,10 +62,10 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
   }
 }
 
-/** Loaded where it is used: it brings a part of Node that the batches do without. */
+/** Loaded on demand, because it loads a part of Node that batches do not need. */
 const dgramIO = async (): Promise<PacketIO> => new (await import('./dgram.ts')).DgramIO()
 
-/** Sends one datagram to ourselves through a loop of its own. Rejects if it does not come back as it was. */
+/** Sends one datagram to ourselves through a temporary loop. Rejects if it does not come back unchanged. */
 const selfTest = async (libc: Libc): Promise<void> => {
   const io = await BatchIO.create(libc)
   try {

@@ -1,8 +1,7 @@
 /**
- * The system calls of the batch body, bound with koffi, and the constants of
- * Linux on x86-64 and arm64 that they take. Pointers travel as plain numbers
- * (addresses fit 53 bits): passing a Buffer costs 40 ns more per call.
- * Tests hand in a Libc of their own to make calls fail.
+ * System calls for batches, bound with koffi, and their constants for Linux on x86-64 and arm64. Pointers are plain
+ * numbers (addresses fit into 53 bits), because passing a Buffer costs 40 ns more per call. Tests pass in a Libc
+ * whose calls fail.
  */
 import { getSystemErrorName } from 'node:util'
 
@@ -26,9 +25,9 @@ export const IPV6_RECVERR = 25
 export const IPV6_V6ONLY = 26
 export const IPV6_RECVPKTINFO = 49
 export const SOL_UDP = 17
-/** linux/udp.h, since 4.18: the size of the datagrams that one message is cut into. */
+/** linux/udp.h, since 4.18: the size of the datagrams that one message is split into. */
 export const UDP_SEGMENT = 103
-/** Take no path MTU from ICMP: a forged "fragmentation needed" must not shrink our answers. */
+/** Ignores the path MTU in ICMP messages, because a forged "fragmentation needed" must not shrink our answers. */
 export const PMTUDISC_OMIT = 5
 export const MSG_TRUNC = 0x20
 export const MSG_DONTWAIT = 0x40
@@ -49,7 +48,7 @@ export const EINVAL = 22
 export const EMSGSIZE = 90
 export const ENOBUFS = 105
 
-/** The calls; every one returns -1 and leaves its reason in `errno()` as C does. Addresses are numbers. */
+/** The calls. As in C, each returns -1 on failure and `errno()` gives the reason. Addresses are numbers. */
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number
   socketpair(domain: number, type: number, protocol: number, fds: number): number
@@ -63,25 +62,24 @@ export interface Libc {
   epoll_wait(epoll: number, events: number, max: number, timeoutMs: number): number
   recvmmsg(fd: number, headers: number, count: number, flags: number, timeout: number): number
   sendmmsg(fd: number, headers: number, count: number, flags: number): number
-  /** 0 is the calling thread; `param` is where its struct sched_param lies. */
+  /** 0 is the calling thread; `param` is the address of its struct sched_param. */
   sched_setscheduler(thread: number, policy: number, param: number): number
   errno(): number
-  /** Gives what malloc holds free back to the system; 0 ms to 1 ms. Does nothing where the C library has no such call. */
+  /** Returns free memory of malloc to the system; takes up to 1 ms. Does nothing if the C library lacks the call. */
   trim(): void
-  /** Where a buffer lies. It stays there as long as somebody holds the buffer. */
+  /** The memory address of a buffer. It is valid while the buffer is referenced. */
   addressOf(memory: ArrayBuffer): number
 }
 
 /**
- * Binds the calls. Rejects where koffi has no binary for this machine; throws
- * nothing later. The import is made here so that a machine without koffi can
- * still load this file.
+ * Binds the calls. Rejects if koffi has no binary for this machine. The import is inside the function, so that a
+ * machine without koffi can load this file.
  */
 export const loadLibc = async (): Promise<Libc> => {
   const { default: koffi } = await import('koffi')
   const libc = koffi.load(null)
   const bind = (name: string, ...args: string[]) => libc.func(name, 'int', args)
-  /** glibc has it, musl does not. */
+  /** glibc has the call, musl does not. */
   const mallocTrim = (): ((pad: number) => number) => {
     try {
       return bind('malloc_trim', 'size_t')

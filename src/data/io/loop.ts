@@ -1,8 +1,7 @@
 /**
- * The inverted loop: our epoll_wait holds the UDP sockets and libuv's own
- * epoll descriptor, so that one wait covers both. After every turn the thread
- * goes round libuv's loop once (setImmediate), where promises, TCP sockets,
- * timers and message ports get their due.
+ * An event loop around libuv's: our epoll_wait waits for the UDP sockets and for libuv's own epoll descriptor
+ * together. After every turn the thread runs one round of libuv's loop (setImmediate), which handles promises, TCP
+ * sockets, timers and message ports.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -24,35 +23,35 @@ import type { Libc } from './libc.ts'
 import { SPIN_MS, type Spin } from './spin.ts'
 
 const EVENTS = 64
-/** The kernel packs struct epoll_event on x86-64 (12 bytes) and nowhere else. */
+/** struct epoll_event is packed on x86-64 only (12 bytes). */
 const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 const EVENT_DATA = EVENT_WORDS - 2
 /**
- * Turns without blocking after libuv had something to do or somebody woke us.
- * libuv registers a new watcher only at its next poll, and a setImmediate of
- * somebody else's runs only after ours: in three rounds all that follows has
- * begun.
+ * Turns without waiting after libuv had work or wake() was called. libuv registers a new watcher only at its next
+ * poll, and a setImmediate of other code runs after ours. Three rounds are enough for both.
  */
 const LIVELY_TURNS = 3
-/** The same after datagrams alone; three would cost 1.4 µs more per answer when queries come one at a time. */
+/** The same after datagrams only. Three turns would cost 1.4 µs more per answer when queries come one at a time. */
 const LIVELY_TURNS_UDP = 1
-/** The longest wait. libuv's timers do not show on its descriptor, so they may be this late when nothing else happens. */
+/**
+ * The longest wait. libuv's timers are not visible on its descriptor, so they may be this late when nothing else
+ * happens.
+ */
 const MAX_WAIT_MS = 50
 
-/** What the loop drives. */
+/** The object that the loop calls. */
 export interface Driven {
-  /** A watched descriptor has something to read or an error to tell. */
+  /** A watched descriptor is readable or has an error. */
   ready(fd: number, error: boolean): void
-  /** After the events of a turn; as OnTurn. */
+  /** Called after the events of a turn; see OnTurn. */
   turn(now: number, seen: number): number
 }
 
 const nextRound = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 /**
- * The descriptor of this thread's libuv loop: the epoll instance in
- * /proc/self/fd that watches a socket which only this thread's loop knows.
- * Throws ESTATE where there is none.
+ * The descriptor of this thread's libuv loop: the epoll instance in /proc/self/fd that watches a socket of this
+ * thread. Throws ESTATE if there is none.
  */
 const libuvDescriptor = async (libc: Libc): Promise<number> => {
   const pair = new Int32Array(new ArrayBuffer(8))
@@ -72,7 +71,7 @@ const libuvDescriptor = async (libc: Libc): Promise<number> => {
         const watched = readFileSync(`/proc/self/fdinfo/${name}`, 'latin1')
         if (new RegExp(`^tfd:\\s+${known}\\s`, 'm').test(watched)) return Number(name)
       } catch {
-        // Descriptors of other threads come and go while we look.
+        // Descriptors of other threads may be closed while we look.
       }
     }
     throw fail('the event loop of this thread has no epoll descriptor to be seen', 'ESTATE')
@@ -89,9 +88,9 @@ export class Loop {
   readonly #libuv: number
   readonly #events = new Int32Array(new ArrayBuffer(EVENTS * EVENT_WORDS * 4))
   readonly #eventsAt: number
-  /** One event for epoll_ctl: a handler may open a socket while we walk the others. */
+  /** One event for epoll_ctl; separate, because a handler may open a socket while we go through the other events. */
   readonly #change = new Int32Array(new ArrayBuffer(16))
-  /** Undefined where sleeping at once is right: beside others on the same core. */
+  /** Undefined if the thread should always sleep at once, because it shares its core. */
   readonly #spin: Spin | undefined
   #driven: Driven | undefined
   #lively = LIVELY_TURNS
@@ -109,17 +108,17 @@ export class Loop {
     this.watch(libuv)
   }
 
-  /** Rejects with ESTATE where libuv's descriptor cannot be found. */
+  /** Rejects with ESTATE if libuv's descriptor cannot be found. */
   static async create(libc: Libc, spin?: Spin): Promise<Loop> {
     return new Loop(libc, await libuvDescriptor(libc), spin)
   }
 
-  /** Monotonic milliseconds, as read last. */
+  /** Monotonic milliseconds when the clock was last read. */
   get now(): number {
     return this.#now
   }
 
-  /** Reads the clock: once per turn, and once per batch in a long one. */
+  /** Reads the clock: once per turn, and before each further batch of it. */
   tick(): number {
     return (this.#now = performance.now())
   }
@@ -142,7 +141,7 @@ export class Loop {
     setImmediate(this.#turn)
   }
 
-  /** The next turns do not block. */
+  /** Makes the next turns not wait. */
   wake(): void {
     this.#lively = LIVELY_TURNS
   }
@@ -176,7 +175,7 @@ export class Loop {
       driven.ready(fd, (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0)
       if (this.#closed) return
     }
-    // After packets the next turn does not wait (lively), so nothing due between the two is late.
+    // After packets the next turn does not wait, so nothing that becomes due in between is late.
     const next = driven.turn(this.#now, count > 0 ? before : this.#now)
     if (this.#closed) return
     this.#wait = next > 0 ? Math.min(Math.ceil(next), MAX_WAIT_MS) : 0

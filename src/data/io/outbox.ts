@@ -1,7 +1,6 @@
 /**
- * Datagrams waiting to be sent: a bounded store of copies, one queue per
- * socket through it, flushed with one sendmmsg per socket and turn. What the
- * kernel has no room for waits here for a later turn.
+ * Datagrams that wait to be sent: a limited store of copies with one queue per socket, sent with one sendmmsg per
+ * socket and turn. Datagrams that the kernel has no room for wait for a later turn.
  */
 import { Messages } from './arena.ts'
 import { NAME_WORDS } from './inet.ts'
@@ -12,34 +11,37 @@ import { TX_SLOT } from './packet-io.ts'
 import type { IoStats } from './packet-io.ts'
 import { LIST, SendList } from './send-list.ts'
 
-/** Datagrams taken or sent by one call. */
+/** Limit of datagrams received or sent by one call. */
 export const BATCH = LIST
-/** Datagrams held at most: 1.6 MiB, of which only what is used becomes resident. */
+/** Limit of datagrams held: 1.6 MiB; only used memory becomes resident. */
 const SLOTS = 1024
-/** Datagrams one socket may hold of them, so that one without room leaves the others theirs. */
+/** Limit for one socket, so that one without room in the kernel does not block the others. */
 const SLOTS_PER_SOCKET = 512
-/** How long a socket may be without room before its datagrams are given up; clients ask again after a second or more. */
+/** If a socket has no room for this long, its datagrams are dropped; clients ask again after a second or more. */
 const GIVE_UP_MS = 250
-/** And how often it must have been tried by then: we may just have been kept from running. */
+/** Also required before dropping: this many attempts, because the thread itself may have been suspended. */
 const GIVE_UP_TRIES = 20
-/** Room for one pktinfo control message, and its alignment. */
+/** Room for one aligned pktinfo control message. */
 export const CONTROL_BYTES = 64
 
-/** A socket as the outbox sees it; the fields are the outbox's own. */
+/** A socket's state in the outbox. */
 export class Sender {
   /** -1 once closed. */
   fd: number
-  /** Whether the kernel reports ICMP errors here; such an error fails the next send, whoever it is for. */
+  /**
+   * Whether the kernel reports ICMP errors on this socket; such an error fails the next send, whatever its
+   * destination.
+   */
   readonly reportsErrors: boolean
-  /** Whether datagrams for the same peer may share a message; false for good once the kernel refused one. */
+  /** Whether datagrams for one peer may share a message; false after the kernel refused one. */
   joins: boolean
   head = -1
   tail = -1
   queued = 0
   dirty = false
-  /** When the kernel first had no room, 0 while it has. */
+  /** Since when the kernel has had no room, 0 if it has. */
   blockedSince = 0
-  /** Failed tries since. */
+  /** Failed attempts since then. */
   tries = 0
 
   constructor(fd: number, reportsErrors: boolean, joins: boolean) {
@@ -49,19 +51,18 @@ export class Sender {
   }
 }
 
-/** Whether a failed send may succeed a little later. */
+/** Whether a failed send may succeed shortly afterwards. */
 export const isFull = (errno: number): boolean =>
   errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM
 
 /**
- * Whether a message of several datagrams was refused for being one: the
- * device cannot sum them (EIO), they do not fit its MTU or the kernel is too
- * old (EINVAL, EMSGSIZE).
+ * Whether the kernel refused a message because it joins several datagrams: the device cannot compute their checksums
+ * (EIO), they exceed its MTU, or the kernel is too old (EINVAL, EMSGSIZE).
  */
 export const cannotJoin = (errno: number): boolean =>
   errno === EIO || errno === EINVAL || errno === EMSGSIZE
 
-/** Told of a datagram that could not be sent; `names` at word `at` holds its destination. */
+/** Called for a datagram that could not be sent; its destination is in `names` at word `at`. */
 export type OnFailedSend = (sender: Sender, errno: number, names: Int32Array, at: number) => void
 
 export class Outbox {
@@ -92,14 +93,14 @@ export class Outbox {
     this.#next = Int32Array.from({ length: SLOTS }, (_, i) => (i + 1 < SLOTS ? i + 1 : -1))
   }
 
-  /** Whether something waits for room in the kernel. */
+  /** Whether datagrams wait for room in the kernel. */
   get blocked(): boolean {
     return this.#blocked
   }
 
   /**
-   * Queues a copy of bytes[at .. at + length) for a peer. Without a free slot
-   * what is queued is sent first. False when there is still none.
+   * Queues a copy of bytes[at .. at + length) for a peer. Without a free slot, queued datagrams are sent first.
+   * False if there is still no slot.
    */
   put(sender: Sender, bytes: Uint8Array, at: number, length: number, peer: InetPeer): boolean {
     if (sender.queued >= SLOTS_PER_SOCKET) this.#send(sender, this.#now)
@@ -112,7 +113,7 @@ export class Outbox {
     this.#free = this.#next[slot]!
     const m = this.#messages
     const to = m.packetAt[slot]!
-    // A loop beats set(subarray()) at these sizes and makes no object.
+    // At these sizes a loop is faster than set(subarray()), and allocates nothing.
     for (let i = 0; i < length; i++) m.bytes[to + i] = bytes[at + i]!
     peer.put(m.names, slot * NAME_WORDS)
     this.#length[slot] = length
@@ -121,7 +122,7 @@ export class Outbox {
     return true
   }
 
-  /** Gives the datagram queued last on this socket control data: the address it must leave from. */
+  /** Sets control data for the datagram queued last on this socket: the source address to use. */
   control(sender: Sender, bytes: Buffer, at: number, length: number): void {
     const slot = sender.tail
     bytes.copy(this.#messages.bytes, this.#messages.controlAt[slot]!, at, at + length)
@@ -140,7 +141,7 @@ export class Outbox {
     }
   }
 
-  /** Sends what is queued; call once a turn. */
+  /** Sends queued datagrams; call once a turn. */
   flush(now: number): void {
     this.#now = now
     const dirty = this.#dirty
@@ -203,7 +204,7 @@ export class Outbox {
     }
   }
 
-  /** Takes the first datagrams of a queue into the list. */
+  /** Moves the first datagrams of a queue into the list. */
   #load(sender: Sender): void {
     const list = this.#list
     list.clear()
@@ -218,7 +219,7 @@ export class Outbox {
     if (slot < 0) sender.tail = -1
   }
 
-  /** Puts what the list still holds, from this message on, back before the queue. */
+  /** Moves the datagrams that the list still holds, from this message on, back to the front of the queue. */
   #unload(sender: Sender, from: number): void {
     let last = -1
     const rest = sender.head
@@ -239,7 +240,7 @@ export class Outbox {
     this.#free = slot
   }
 
-  /** Gives up everything queued on a socket, counted as dropped. */
+  /** Drops everything queued on a socket, and counts it. */
   forget(sender: Sender): void {
     while (sender.head >= 0) {
       const slot = sender.head

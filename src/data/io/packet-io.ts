@@ -1,37 +1,32 @@
 /**
- * Datagrams in and out, in batches: the one interface both bodies serve.
- * `batch.ts` calls recvmmsg and sendmmsg through koffi on Linux; `dgram.ts`
- * is plain node:dgram and runs everywhere. The choice is `createPacketIO`'s
- * (io.ts). One PacketIO belongs to one thread.
+ * The interface for receiving and sending datagrams in batches. `batch.ts` implements it with recvmmsg and sendmmsg
+ * on Linux, `dgram.ts` with node:dgram everywhere; `createPacketIO` (io.ts) chooses. One PacketIO belongs to one
+ * thread.
  */
 
-/** An opaque destination or source. Text is made only when somebody asks. */
+/** A destination or source. Its text is created on demand. */
 export interface Peer {
   readonly family: 4 | 6
   readonly address: string
   readonly port: number
 }
 
-/**
- * Received datagrams, valid only during the OnBatch call that got them.
- * Views are made once and reused for every batch.
- */
+/** Received datagrams, valid only during the OnBatch call. The object is reused for every batch. */
 export interface Batch {
   readonly socket: UdpSocket
   readonly count: number
   /** All received bytes: datagram i is rx[rxAt[i] .. rxAt[i] + rxLen[i]). */
   readonly rx: Buffer
   readonly rxAt: Int32Array
-  /** Bytes received; longer datagrams were cut by the kernel and are flagged by rxCut[i] = 1. */
+  /** Bytes received. The kernel cuts longer datagrams; those have rxCut[i] = 1. */
   readonly rxLen: Int32Array
   readonly rxCut: Uint8Array
   /** Room for one reply per datagram: tx[txAt[i] .. txAt[i] + TX_SLOT). */
   readonly tx: Buffer
   readonly txAt: Int32Array
   /**
-   * Bytes of slot i to send to the sender of datagram i, from this socket;
-   * 0 (its value on entry) sends nothing. Sent together after the handler
-   * returns.
+   * Set it to the length of the reply in slot i, which is sent to the sender of datagram i from this socket after
+   * the handler returns. 0 (its value on entry) sends nothing.
    */
   readonly txLen: Int32Array
   /** The sender's IPv4 address as an unsigned 32-bit number, -1 for IPv6. Allocates nothing. */
@@ -44,9 +39,9 @@ export interface Batch {
   peer(i: number): Peer
 }
 
-/** Largest reply a tx slot holds; larger than any UDP answer we send (1,232). */
+/** Size of a reply slot; more than any UDP answer that we send (1,232). */
 export const TX_SLOT = 1536
-/** Largest datagram received whole; our queries upstream offer 1,232. */
+/** Largest datagram received completely; our queries allow 1,232. */
 export const RX_SLOT = 4096
 
 export type OnBatch = (batch: Batch) => void
@@ -55,69 +50,65 @@ export interface UdpSocket {
   readonly address: string
   readonly port: number
   /**
-   * Queue bytes[at .. at + length) to a peer; copied at once, sent at the end
-   * of the turn together with all others. False when the queue is full or the
-   * socket is closed (counted in stats).
+   * Queues bytes[at .. at + length) to a peer. They are copied, and sent at the end of the turn together with all
+   * others. False if the queue is full or the socket is closed (counted in stats).
    */
   send(bytes: Uint8Array, at: number, length: number, to: Peer): boolean
   close(): void
 }
 
-/** What a socket is made of. `fd` adopts a bound descriptor (systemd's), which is ours to close from then on. */
+/** How to create a socket. `fd` adopts a bound descriptor from systemd; it belongs to us from then on. */
 export type SocketSpec = {
-  /** 0.0.0.0 and :: are every address; replies then leave from the one that was asked (batch body, port not 0). */
+  /** 0.0.0.0 and :: are wildcards; replies then leave from the address that was asked (batches only, port not 0). */
   readonly address: string
-  /** 0: any free one. */
+  /** 0 chooses any free port. */
   readonly port: number
   readonly fd?: number
-  /** SO_RCVBUF asked for, bytes. Default 1 MiB (as dcos-net's udp_recbuf), 256 KiB for upstream sockets. */
+  /** SO_RCVBUF in bytes. Default 1 MiB (as in dcos-net), 256 KiB for upstream sockets. */
   readonly receiveBuffer?: number
-  /** Datagrams that leave together for one peer may share a message (send-list.ts; batch body). */
+  /** Datagrams for one peer that are sent together may share a message (send-list.ts; batches only). */
   readonly join?: boolean
   /**
-   * Datagrams taken by one call, at most 64 (the default), and answered
-   * before the next call (batch body).
+   * Limit of datagrams that are received in one call and answered before the next (batches only). Default and
+   * maximum 64.
    */
   readonly atOnce?: number
   readonly onBatch: OnBatch
   /**
-   * An ICMP error or a send error named this peer (undefined where the body
-   * cannot tell). `code` is an errno name such as ECONNREFUSED.
+   * Called for an ICMP error or a send error; `peer` is undefined if it is not known. `code` is an errno name such
+   * as ECONNREFUSED.
    */
   readonly onError?: (code: string, peer: Peer | undefined) => void
 }
 
 /**
- * Called once per turn of the loop; returns milliseconds until it wants to be
- * called again (Infinity: only after packets).
- * @param now the time
- * @param seen what had arrived by then has been handed over. A timer that
- *   stands for silence is due by this one: when the machine held the thread
- *   up, now is past and the packets are still in the sockets.
+ * Called once per turn of the loop; returns the milliseconds until the next call (Infinity: only after packets).
+ * @param now the current time
+ * @param seen everything that had arrived by this time has been handled. Timers that detect silence must use it: if
+ * the thread was suspended, `now` is late and replies may still be in the sockets.
  */
 export type OnTurn = (now: number, seen: number) => number
 
 export interface PacketIO {
   readonly body: 'batch' | 'dgram'
   /**
-   * Monotonic milliseconds (performance.now() scale), read once per turn and
-   * again before each further batch of it.
+   * Monotonic milliseconds (the scale of performance.now()), read once per turn and before each further batch of it.
    */
   now(): number
-  /** Opens, binds and starts reading. Rejects with code EBIND and the errno name in `errno`. */
+  /** Opens, binds and starts to receive. Rejects with code EBIND and the errno name in `errno`. */
   open(spec: SocketSpec): Promise<UdpSocket>
-  /** A peer to send to. Throws EUSAGE on a bad literal. */
+  /** A peer to send to. Throws EUSAGE for a bad literal. */
   peer(address: string, port: number): Peer
   /** Runs `turn` each turn until close(). Call once. */
   start(turn: OnTurn): void
-  /** Say that `turn` should run soon although no packet came (a promise resolved, a message arrived). */
+  /** Makes `turn` run soon although no packet came (after a promise or a message). */
   wake(): void
-  /** Closes every socket and ends the loop; the thread may exit after it. */
+  /** Closes every socket and ends the loop; the thread may then exit. */
   close(): void
   readonly stats: IoStats
 }
 
-/** Plain numbers since start, for metrics. */
+/** Counters since the start. */
 export type IoStats = {
   receiveCalls: number
   received: number
@@ -126,7 +117,7 @@ export type IoStats = {
   /** Datagrams not sent: queue full, ENOBUFS after retry, or a socket error. */
   sendDropped: number
   sendRetried: number
-  /** Kernel receive-queue overflows where the body can tell (SO_MEMINFO, read every second and on close). */
+  /** Datagrams dropped because a receive queue was full, if known (SO_MEMINFO, read every second and on close). */
   receiveDropped: number
   errors: number
 }

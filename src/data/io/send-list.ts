@@ -1,10 +1,7 @@
 /**
- * Datagrams about to leave by one sendmmsg. Those for the same peer may share
- * a message: the kernel takes their octets as one, walks its stack once, and
- * cuts them into datagrams at the end (UDP_SEGMENT, udp(7)). Walking the stack
- * is most of what sending costs, so where one peer has sixteen queries under
- * way an answer takes a quarter less processor time. Who asks from a socket of
- * its own for every query gets messages as ever.
+ * A list of datagrams for one sendmmsg. Datagrams for the same peer may share a message: the kernel processes their
+ * octets once and splits them into datagrams at the end (UDP_SEGMENT, udp(7)). Processing is most of the cost of
+ * sending, so a peer with many queries under way is answered with a quarter less CPU time.
  */
 import { CONTROL, CONTROL_LENGTH, HEADER_BYTES, HEADER_WORDS, IOV, NAME_LENGTH } from './arena.ts'
 import type { Messages } from './arena.ts'
@@ -12,15 +9,15 @@ import { AF_INET, NAME_BYTES, NAME_WORDS, portOf } from './inet.ts'
 import type { Libc } from './libc.ts'
 import { SOL_UDP, UDP_SEGMENT } from './libc.ts'
 
-/** Datagrams of one list at most, which is also what every kernel takes as segments of one message. */
+/** Limit of datagrams in one list, which is also the kernel's limit of segments in one message. */
 export const LIST = 64
-/** Octets of one message at most: an IP packet has 65,535 with all its headers. */
+/** Limit of octets in one message; an IP packet has 65,535 with its headers. */
 const MESSAGE_BYTES = 60_000
-/** Messages that a datagram is compared with, the last ones first: a race has three masters, a batch few busy clients. */
+/** How many of the last messages a datagram is compared with: a race has three masters, a batch few busy clients. */
 const COMPARED = 4
 const IOVEC_BYTES = 16
 const IOVEC_WORDS = 4
-/** One cmsghdr with the size of a segment, padded: length 18, level, type, a 16-bit number. */
+/** One cmsghdr with a segment size, padded: length 18, level, type, a 16-bit number. */
 const CONTROL_BYTES = 24
 const SEGMENT_CONTROL = 18
 
@@ -31,22 +28,25 @@ export class SendList {
   readonly #memory: ArrayBuffer
   readonly #base: number
   readonly #words: Int32Array
-  /** Where iovecs and control data begin, in octets. */
+  /** Offsets of the iovecs and the control data. */
   readonly #iovecs = LIST * HEADER_BYTES
   readonly #controls = LIST * (HEADER_BYTES + IOVEC_BYTES)
   #size = 0
-  /** By place in the list: the packet, its octets, its control data's, and the next of the same message. */
+  /**
+   * By position in the list: the packet, its octets, the octets of its control data, and the next position in the
+   * same message.
+   */
   readonly #packet = new Int32Array(LIST)
   readonly #length = new Int32Array(LIST)
   readonly #control = new Int32Array(LIST)
   readonly #next = new Int32Array(LIST)
-  /** By message: its first and last place, its octets, and whether more may join. */
+  /** By message: its first and last position, its octets, and whether more datagrams may join. */
   readonly #first = new Int32Array(LIST)
   readonly #last = new Int32Array(LIST)
   readonly #bytes = new Int32Array(LIST)
   readonly #open = new Uint8Array(LIST)
 
-  /** @param packets where the octets, addresses and control data of the datagrams lie */
+  /** @param packets the memory of the datagrams, their addresses and control data */
   constructor(libc: Libc, packets: Messages) {
     this.#packets = packets
     this.#memory = new ArrayBuffer(LIST * (HEADER_BYTES + IOVEC_BYTES + CONTROL_BYTES))
@@ -67,9 +67,8 @@ export class SendList {
   }
 
   /**
-   * Adds a packet's first `length` octets, `control` of its control data with
-   * them. It joins an earlier message where `join` allows it: all datagrams of
-   * a message have one size, but the last may be shorter.
+   * Adds the first `length` octets of a packet with `control` octets of control data. If `join` is set it may join
+   * an earlier message: all datagrams of a message have the same size, only the last may be shorter.
    */
   add(packet: number, length: number, control: number, join: boolean): void {
     const place = this.#size++
@@ -77,7 +76,8 @@ export class SendList {
     this.#length[place] = length
     this.#control[place] = control
     this.#next[place] = -1
-    // What nobody can be sent (a query may come from port 0) must not look like a message refused for its shape.
+    // A datagram to port 0 always fails (a query may come from there); alone, its failure does not look like a
+    // refused joined message.
     const mayJoin = join && control === 0 && portOf(this.#packets.names[packet * NAME_WORDS]!) !== 0
     if (mayJoin && this.#joins(place, length)) return
     const message = this.count++
@@ -93,7 +93,7 @@ export class SendList {
       if (this.#open[message] === 0) continue
       const first = this.#first[message]!
       if (!this.#samePeer(this.#packet[first]!, this.#packet[place]!)) continue
-      // What came first leaves first: nothing passes by a message to the same peer.
+      // Keeps the order: a datagram never overtakes a message to the same peer.
       const size = this.#length[first]!
       if (length > size || this.#bytes[message]! + length > MESSAGE_BYTES) {
         this.#open[message] = 0
@@ -118,7 +118,7 @@ export class SendList {
     return true
   }
 
-  /** Writes the headers of all messages; returns their address. */
+  /** Writes the headers of all messages; returns their memory address. */
   seal(): number {
     let iovec = 0
     for (let message = 0; message < this.count; message++) {
@@ -147,7 +147,7 @@ export class SendList {
     return this.#base
   }
 
-  /** Where the header of a message lies. */
+  /** Memory address of a message's header. */
   addressOf(message: number): number {
     return this.#base + message * HEADER_BYTES
   }
@@ -157,7 +157,7 @@ export class SendList {
     return this.#first[message] !== this.#last[message]
   }
 
-  /** Calls `each` with the packets of a message, in the order they were added; returns how many. */
+  /** Calls `each` with the packets of a message in order; returns their number. */
   packetsOf(message: number, each?: (packet: number) => void): number {
     let n = 0
     for (let place = this.#first[message]!; place >= 0; place = this.#next[place]!) {

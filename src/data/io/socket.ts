@@ -1,7 +1,4 @@
-/**
- * Opening UDP sockets with system calls: bind or adopt, and the options that
- * a DNS server's sockets carry.
- */
+/** Opens UDP sockets with system calls: binds or adopts them, and sets the options that a DNS server needs. */
 import { hostPort } from '../../base/ip.ts'
 import { codeOf, fail } from '../../base/error.ts'
 import type { Coded } from '../../base/error.ts'
@@ -30,21 +27,21 @@ import {
 import type { Libc } from './libc.ts'
 import type { SocketSpec } from './packet-io.ts'
 
-/** Bytes of receive buffer asked for when the spec does not say: dcos-net's udp_recbuf. */
+/** Default receive buffer in bytes, as in dcos-net. */
 export const RECEIVE_BUFFER = 1024 * 1024
 
-/** Place of the drop count among the nine words of SO_MEMINFO. */
+/** Index of the drop count in the nine words of SO_MEMINFO. */
 const MEMINFO_WORDS = 9
 const MEMINFO_DROPS = 8
 
-/** The Error for an address that cannot be had; `errno` is a name such as EADDRINUSE. */
+/** The Error for an address that cannot be bound; `errno` is a name such as EADDRINUSE. */
 export const bindError = (spec: SocketSpec, errno: string, cause?: unknown): Coded => {
   const { address, port } = spec
   const where = hostPort(address, port)
   return fail(`cannot bind ${where} over UDP: ${errno}`, 'EBIND', { errno, address, port, cause })
 }
 
-/** The spec's address as a peer; a bad literal cannot be bound either. */
+/** The spec's address as a peer; a bad literal is reported like an address that cannot be bound. */
 export const specPeer = (spec: SocketSpec): InetPeer => {
   try {
     return inetPeer(spec.address, spec.port)
@@ -53,15 +50,15 @@ export const specPeer = (spec: SocketSpec): InetPeer => {
   }
 }
 
-/** What was opened. */
+/** The result of opening a socket. */
 export type Opened = {
   readonly fd: number
   readonly bound: InetPeer
-  /** A listener on every address: replies must name the one that was asked (IP_PKTINFO). */
+  /** Bound to the wildcard address: replies must set the address that was asked (IP_PKTINFO). */
   readonly wildcard: boolean
 }
 
-/** Words the calls read their arguments from and write results to. */
+/** Memory for the arguments and results of the calls. */
 const scratch = (libc: Libc) => {
   const words = new Int32Array(new ArrayBuffer(64))
   return { words, at: libc.addressOf(words.buffer) }
@@ -113,12 +110,15 @@ export const openUdp = (libc: Libc, spec: SocketSpec): Opened => {
   if (spec.onError) set(level, report, 1)
   if (wildcard) set(level, info, 1)
   const bytes = spec.receiveBuffer ?? RECEIVE_BUFFER
-  // FORCE passes net.core.rmem_max and needs CAP_NET_ADMIN; without it we get what the machine allows.
+  // FORCE ignores net.core.rmem_max but needs CAP_NET_ADMIN; without it the machine's limit applies.
   if (!set(SOL_SOCKET, SO_RCVBUFFORCE, bytes)) set(SOL_SOCKET, SO_RCVBUF, bytes)
   return { fd, bound, wildcard }
 }
 
-/** Reads how many datagrams the kernel dropped on a descriptor since it was opened, -1 if it will not say. */
+/**
+ * Returns a function that reads how many datagrams the kernel dropped on a descriptor since it was opened; -1 if
+ * unknown.
+ */
 export const dropCounter = (libc: Libc): ((fd: number) => number) => {
   const { words, at } = scratch(libc)
   return fd => {

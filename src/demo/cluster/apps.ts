@@ -1,7 +1,6 @@
 /**
- * What runs in the demo's cluster: names one meets in real ones, each network
- * mode, ports with and without names, VIPs, and a framework that knows no
- * DiscoveryInfo.
+ * The apps of the demo's cluster: realistic names, each network mode, ports with and without names, VIPs, and a
+ * framework without DiscoveryInfo.
  */
 import type { App, AppPort, Network } from './world.ts'
 
@@ -34,7 +33,7 @@ const app = (
 
 /** Overlay network, both families, health checked, with a VIP. */
 export const WEB = app('web', 'overlay', [port('http', 8080, '/web:80')], { healthCheck: true })
-/** Bridge network with port mappings; a dotted name; a port that is UDP. */
+/** Bridge network with port mappings, a dotted name, and a UDP port. */
 export const API = app(
   'api.shop',
   'bridge',
@@ -43,13 +42,13 @@ export const API = app(
 )
 /** Host network. */
 export const REDIS = app('redis', 'host', [port('redis', 6379, '/redis:6379')])
-/** Comes and goes, and its VIP with it. */
+/** Starts and stops during the demo, and its VIP with it. */
 export const CANARY = app('canary', 'overlay', [port('http', 8080, '/canary:80')])
-/** No DiscoveryInfo: only its port resources have SRV records. */
+/** Without DiscoveryInfo: only its port resources have SRV records. */
 export const WORKER = app('worker', 'host', [port('', 0)], { discovery: false })
 /** A batch job without ports. */
 export const REPORT = app('nightly-report', 'host', [], { framework: 'chronos', discovery: false })
-/** Three that share one VIP. */
+/** Three apps that share one VIP. */
 export const BROKERS: readonly App[] = [0, 1, 2].map(n =>
   app(`kafka-${n}-broker`, 'host', [port('broker', 9092, 'broker:9092')], { framework: 'kafka' }),
 )

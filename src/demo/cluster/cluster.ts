@@ -1,7 +1,6 @@
 /**
- * A small Mesos within the demo: masters of which one leads, agents, and
- * tasks that come, move and go on a timetable. Seen from outside it is real
- * HTTP on loopback; nothing of it touches anything else.
+ * A small Mesos for the demo: masters of which one leads, agents, and tasks that start, move and end on a timetable.
+ * It serves real HTTP on loopback.
  */
 import type { Endpoint, Milliseconds } from '../../boundary/messages.ts'
 import { FRAMEWORKS } from './apps.ts'
@@ -11,23 +10,23 @@ import { stateJson } from './state-json.ts'
 import { populate, timetable } from './timetable.ts'
 import { World, type WorldTask } from './world.ts'
 
-/** How large the cluster is, and who decides what happens in it. */
+/** The size of the cluster, and the source of its events. */
 export type ClusterOptions = {
-  /** Where each master listens; the first leads. Port 0 takes a free one. */
+  /** Listen address of each master; the first one leads. Port 0 chooses a free port. */
   readonly masters: readonly Endpoint[]
-  /** Where each agent is and its API listens. */
+  /** Listen address of each agent. */
   readonly agents: readonly Endpoint[]
   /** Milliseconds since the epoch. */
   readonly now: () => number
-  /** 0 ≤ random() < 1; the same numbers tell the same story. */
+  /** 0 ≤ random() < 1; the same numbers give the same sequence of events. */
   readonly random: () => number
-  /** Between two steps of the timetable; 0: only when `step` is called. Default 5 s. */
+  /** Interval between steps of the timetable; 0: only when `step` is called. Default 5 s. */
   readonly stepMs?: Milliseconds
-  /** How long a new leader waits for all agents to register again. Default 2 s; 0: no wait. */
+  /** How long agents take to register with a new leader. Default 2 s; 0: at once. */
   readonly reregisterMs?: Milliseconds
-  /** Default 15 s, as Mesos has it. */
+  /** Default 15 s, as in Mesos. */
   readonly heartbeatMs?: Milliseconds
-  /** Hears of each step, in a sentence. */
+  /** Called after each step with a sentence that describes it. */
   readonly onStep?: (what: string) => void
 }
 
@@ -59,7 +58,7 @@ export class Cluster {
         seconds: () => now() / 1_000,
         random,
         onEvent: event => {
-          // a master hears only of agents that have registered with it
+          // a master learns only about agents that have registered with it
           if (!this.#missing.has(event.task.agent.id))
             this.#master?.send(eventJson(this.#world, event))
         },
@@ -84,14 +83,14 @@ export class Cluster {
     this.#story = timetable(this.#world, random)
   }
 
-  /** Starts all of it; rejects with EBIND if a place is taken, and leaves nothing running. */
+  /** Starts everything. Rejects with EBIND if an address is in use; then nothing is left running. */
   static async start(options: ClusterOptions): Promise<Cluster> {
     let cluster: Cluster | undefined
     const agents = options.agents.map(
       (at, i) => new AgentServer(at, { answer: type => cluster?.agentAnswer(i, type) }),
     )
     try {
-      // an agent's id and address are known to all, so its port comes first
+      // other parts need an agent's id and address, so its port is bound first
       for (const agent of agents) await agent.start()
       cluster = new Cluster(options, agents)
       populate(cluster.#world)
@@ -106,7 +105,7 @@ export class Cluster {
     return cluster
   }
 
-  /** Where each master is, alive or not. */
+  /** The address of each master, alive or not. */
   get masters(): readonly Endpoint[] {
     return this.#masters.map(master => master.at)
   }
@@ -115,7 +114,7 @@ export class Cluster {
     return this.#agents.map(agent => agent.at)
   }
 
-  /** The leading master; undefined while every master is dead. */
+  /** The leading master; undefined if every master is dead. */
   get leader(): Endpoint | undefined {
     return this.#master?.at
   }
@@ -125,14 +124,14 @@ export class Cluster {
     return this.#world.tasks
   }
 
-  /** The timetable's next step, now; what happened. */
+  /** Does the timetable's next step; returns its description. */
   step(): string {
     const what = this.#story.next().value
     this.#options.onStep?.(what)
     return what
   }
 
-  /** Ends a master as a crash would. If it led, another one leads. */
+  /** Ends a master like a crash. If it led, another one becomes leader. */
   async killMaster(i: number): Promise<void> {
     await this.#masters[i]?.kill()
     if (i === this.#leader) this.#elect()
@@ -143,7 +142,7 @@ export class Cluster {
     if (!this.#master) this.#elect()
   }
 
-  /** Another master leads; the old one lives on and follows. */
+  /** Makes another master the leader; the old one keeps running as a follower. */
   failover(): void {
     this.#master?.hangUp()
     this.#elect()
@@ -160,13 +159,13 @@ export class Cluster {
     return master?.alive ? master : undefined
   }
 
-  /** What agent `i` answers to a call of its API. */
+  /** The answer of agent `i` to an API call. */
   agentAnswer(i: number, type: unknown): Readonly<Record<string, unknown>> | undefined {
     const agent = this.#world.agents[i]
     return agent && agentAnswerJson(this.#world, agent, type)
   }
 
-  /** The next one alive leads, and waits for the agents. */
+  /** The next living master becomes leader and waits for the agents. */
   #elect(): void {
     const n = this.#masters.length
     for (let i = 1; i <= n; i++) {
@@ -205,5 +204,5 @@ export class Cluster {
   }
 }
 
-/** Starts an embedded Mesos. */
+/** Starts the demo's Mesos. */
 export const startCluster = (options: ClusterOptions): Promise<Cluster> => Cluster.start(options)

@@ -1,7 +1,6 @@
 /**
- * The HTTP of the demo's masters and agents: what the rest of the demo asks
- * them, on loopback. A master that leads streams events; one that follows
- * sends elsewhere; one that is killed breaks every connection, as a crash does.
+ * The HTTP servers of the demo's masters and agents, on loopback. A leading master streams events, a following one
+ * redirects to the leader, and a killed one breaks every connection.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Endpoint } from '../../boundary/messages.ts'
@@ -10,21 +9,21 @@ import { fail, messageOf } from '../../base/error.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
-/** Longest call; ours are a line. */
+/** Limit of a request body. */
 const MAX_CALL = 64 * 1024
-/** A reader that lags this far behind is let go, as Mesos does. */
+/** A reader that is this many bytes behind is disconnected, as Mesos does. */
 const MAX_BEHIND = 16 * 1024 * 1024
 
-/** What a master says, asked at each call. */
+/** A master's content, queried at each request. */
 export type MasterView = {
-  /** undefined while this master leads. Where to go instead, '' while nobody leads. */
+  /** undefined while this master leads; otherwise the leader's URL, '' if there is none. */
   readonly elsewhere: () => string | undefined
   readonly state: () => Json
   readonly subscribed: () => Json
   readonly heartbeatMs: number
 }
 
-/** What an agent answers to a call; undefined to one it does not know. */
+/** An agent's answer to a call; undefined for an unknown call. */
 export type AgentView = { readonly answer: (type: unknown) => Json | undefined }
 
 const reply = (res: ServerResponse, status: number, body: Json | string): void => {
@@ -36,7 +35,7 @@ const reply = (res: ServerResponse, status: number, body: Json | string): void =
   res.end(text)
 }
 
-/** The `type` of a call to the operator API; undefined if the body is no call. */
+/** The `type` of an operator API call; undefined if the body is not a call. */
 const callOf = async (req: IncomingMessage): Promise<unknown> => {
   const parts: Buffer[] = []
   let length = 0
@@ -52,7 +51,7 @@ const callOf = async (req: IncomingMessage): Promise<unknown> => {
   }
 }
 
-/** A server that can be killed and started again at the same place. */
+/** A server that can be killed and restarted at the same address. */
 class Place {
   readonly #handle: (req: IncomingMessage, res: ServerResponse) => Promise<void>
   #server: Server | undefined
@@ -99,7 +98,7 @@ class Place {
   }
 }
 
-/** A master on its port: `/state`, `/health` and the operator API. */
+/** A master: `/state`, `/health` and the operator API. */
 export class MasterServer {
   readonly #view: MasterView
   readonly #place: Place
@@ -128,7 +127,7 @@ export class MasterServer {
     await this.#place.kill()
   }
 
-  /** Ends the streams: this master leads no more. */
+  /** Ends the streams, because this master no longer leads. */
   hangUp(): void {
     for (const [res, timer] of this.#streams) {
       clearInterval(timer)
@@ -137,7 +136,7 @@ export class MasterServer {
     this.#streams.clear()
   }
 
-  /** To everyone who has subscribed. */
+  /** Sends an event to all subscribers. */
   send(event: Json): void {
     if (this.#streams.size === 0) return
     const record = framed(JSON.stringify(event))
@@ -178,7 +177,7 @@ export class MasterServer {
   }
 }
 
-/** An agent's operator API on its port. */
+/** An agent's operator API. */
 export class AgentServer {
   readonly #place: Place
 

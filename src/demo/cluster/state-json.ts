@@ -1,4 +1,4 @@
-/** A master's `/state`: ids bare, ports a string, labels arrays. */
+/** A master's `/state`: plain ids, ports as a string, labels as arrays. */
 import {
   container,
   discovery,
@@ -41,14 +41,14 @@ const stateAgent = ({ id, address, port }: WorldAgent): Json => ({
   attributes: {},
 })
 
-/** What a master knows: of the world, only the agents that have registered with it. */
+/** The part of the world that a master knows: only agents that have registered with it. */
 export type Sight = {
-  /** 'address:port' of this master and of the leader, '' while there is none. */
+  /** 'address:port' of this master and of the leader, '' if there is none. */
   readonly self: string
   readonly leader: string
-  /** A follower knows no more than who leads. */
+  /** A follower knows only which master leads. */
   readonly leading: boolean
-  /** Agents known from the log that have not come back. */
+  /** Agents known from the log that have not registered again. */
   readonly missing: ReadonlySet<string>
 }
 

@@ -1,17 +1,16 @@
 /**
- * What both dialects of Mesos' JSON say alike about a task of the demo.
- * Fields that nothing reads are left out; the others have the shape of the
- * real ones.
+ * The parts of a task's JSON that `/state` and the operator API have in common. Fields that no reader uses are left
+ * out.
  */
 import type { World, WorldStatus, WorldTask } from './world.ts'
 
 /** An object of JSON. */
 export type Json = Readonly<Record<string, unknown>>
 
-/** What the Mesos of the demo says it is. */
+/** The version that the demo's Mesos reports. */
 export const VERSION = '1.11.0'
 
-/** An id as the operator API wraps it. */
+/** An id in the operator API's form. */
 export const value = (id: string): Json => ({ value: id })
 
 const networkInfo = ({ app, addresses, hostPorts }: WorldTask): Json => ({
@@ -32,7 +31,7 @@ const networkInfo = ({ app, addresses, hostPorts }: WorldTask): Json => ({
     : {}),
 })
 
-/** One status update; addresses only while it runs, as in Mesos. */
+/** One status update. As in Mesos, it has addresses only while the task runs. */
 export const status = (task: WorldTask, { state, timestamp, healthy }: WorldStatus): Json => ({
   state,
   timestamp,
@@ -43,7 +42,7 @@ export const status = (task: WorldTask, { state, timestamp, healthy }: WorldStat
   },
 })
 
-/** DiscoveryInfo with its VIP labels; nothing for an app without. */
+/** DiscoveryInfo with VIP labels; nothing for an app without it. */
 export const discovery = ({ app, hostPorts }: WorldTask): Json => {
   if (!app.discovery) return {}
   const ports = app.ports.map(({ name, number, protocol, vip }, i) => {
@@ -61,7 +60,7 @@ export const discovery = ({ app, hostPorts }: WorldTask): Json => {
   return { discovery: { visibility: 'FRAMEWORK', name: app.name, ports: { ports } } }
 }
 
-/** The container as far as anyone looks at it. */
+/** The container, with the fields that readers use. */
 export const container = ({ app }: WorldTask): Json => ({
   container: {
     type: 'MESOS',

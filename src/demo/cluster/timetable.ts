@@ -1,14 +1,13 @@
 /**
- * What happens in the demo's cluster, and in which order: a round of small
- * events for ever. Each step changes the world and says in a sentence what it
- * did, so that one can watch the names follow.
+ * The sequence of events in the demo's cluster: an endless round of small steps. Each step changes the world and
+ * describes the change in a sentence, so that one can watch the names follow.
  */
 import { API, BROKERS, CANARY, REDIS, REPORT, WEB, WORKER } from './apps.ts'
 import type { App, World, WorldTask } from './world.ts'
 
 const WORKERS = 6
 
-/** What runs before anyone looks. */
+/** Starts the initial tasks. */
 export const populate = (world: World): void => {
   const many = (app: App, n: number): void => {
     for (let i = 0; i < n; i++) world.launch(app)
@@ -24,8 +23,8 @@ const oneOf = (tasks: readonly WorldTask[], random: () => number): WorldTask | u
   tasks[Math.floor(random() * tasks.length)]
 
 /**
- * Each `next()` is one step; its value says what happened. Never ends. Tasks
- * are picked by `random`, so the same seed tells the same story.
+ * Each `next()` does one step and returns its description. Never ends. `random` selects the tasks, so the same seed
+ * gives the same sequence.
  */
 export const timetable = function* (world: World, random: () => number): Generator<string, never> {
   for (;;) {
@@ -81,7 +80,7 @@ const unhealthy = function* (world: World, app: App, random: () => number): Gene
   yield `${app.name} on ${task.agent.address} is healthy again`
 }
 
-/** Killed with notice, and started elsewhere. */
+/** A task that is killed and started on another agent. */
 const moved = function* (world: World, app: App): Generator<string> {
   const [old] = world.running(app.name)
   if (!old) return

@@ -1,20 +1,19 @@
 /**
- * The demo's Mesos as it would be without HTTP: agents, frameworks, and tasks
- * that are launched, change state and end. Everything it does is told as an
- * event; nothing here knows a clock, a socket or JSON.
+ * The demo's Mesos without HTTP: agents, frameworks, and tasks that are launched, change state and end. Each change
+ * is reported as an event. It uses no clock, sockets or JSON.
  */
 
-/** Whose addresses a task has: its agent's, one of an overlay, or one behind its agent's port mappings. */
+/** Whose addresses a task has: its agent's, those of an overlay, or those behind its agent's port mappings. */
 export type Network = 'host' | 'overlay' | 'bridge'
 
-/** One kind of task: what Marathon would call an app. */
+/** A kind of task: an app in Marathon's terms. */
 export type App = {
   readonly name: string
   readonly framework: string
   readonly network: Network
-  /** In DiscoveryInfo; the number is the container's (the host's on the host network, where it is assigned). */
+  /** Ports in DiscoveryInfo; the number is the container's (on the host network it is assigned by the host). */
   readonly ports: readonly AppPort[]
-  /** False: no DiscoveryInfo at all, as old frameworks have it. */
+  /** False: without DiscoveryInfo, like old frameworks. */
   readonly discovery: boolean
   readonly healthCheck: boolean
 }
@@ -30,7 +29,7 @@ export type AppPort = {
 
 export type WorldAgent = {
   readonly id: string
-  /** Where it is and where its API listens. */
+  /** Its address, where its API listens, too. */
   readonly address: string
   readonly port: number
 }
@@ -46,7 +45,7 @@ export type WorldStatus = {
   readonly healthy: boolean | undefined
 }
 
-/** One task as it is now; a change makes another one. */
+/** One task at a moment; a change creates a new object. */
 export type WorldTask = {
   readonly id: string
   readonly app: App
@@ -54,13 +53,13 @@ export type WorldTask = {
   readonly state: string
   /** Oldest first. */
   readonly statuses: readonly WorldStatus[]
-  /** One for each port of the app, on the agent. */
+  /** One port of the agent for each port of the app. */
   readonly hostPorts: readonly number[]
-  /** The container's own addresses; the agent's on the host network. */
+  /** The container's own addresses; on the host network the agent's. */
   readonly addresses: readonly string[]
 }
 
-/** What has happened to a task. */
+/** What happened to a task. */
 export type WorldEvent =
   | { readonly kind: 'added'; readonly task: WorldTask }
   | { readonly kind: 'updated'; readonly task: WorldTask }
@@ -84,7 +83,7 @@ export const hex = (random: () => number, length: number): string =>
 
 /** The cluster without its HTTP. */
 export class World {
-  /** Of the cluster; ids of agents and frameworks begin with it. */
+  /** Id of the cluster; ids of agents and frameworks begin with it. */
   readonly id: string
   readonly agents: readonly WorldAgent[]
   readonly frameworks: readonly WorldFramework[]
@@ -104,7 +103,7 @@ export class World {
     }))
   }
 
-  /** All that have not ended, oldest first. */
+  /** All tasks that have not ended, oldest first. */
   get tasks(): readonly WorldTask[] {
     return [...this.#tasks.values()]
   }
@@ -114,7 +113,7 @@ export class World {
     return this.tasks.filter(task => task.app.name === app && task.state === 'TASK_RUNNING')
   }
 
-  /** The agent with the fewest tasks, other than `not` if there is another. */
+  /** The agent with the fewest tasks, other than `not` if possible. */
   roomiest(not?: WorldAgent): WorldAgent {
     const load = (agent: WorldAgent): number =>
       this.tasks.reduce((sum, task) => sum + (task.agent.id === agent.id ? 1 : 0), 0)
@@ -128,7 +127,7 @@ export class World {
     const { random } = this.#options
     const n = ++this.#launched
     const task: WorldTask = {
-      // the count keeps ids apart whatever the random numbers are
+      // the counter keeps ids unique whatever the random numbers are
       id: `${app.name}.${[8, 4, 4, 4].map(length => hex(random, length)).join('-')}-${n.toString(16).padStart(12, '0')}`,
       app,
       agent,
@@ -143,7 +142,7 @@ export class World {
     return this.update(task.id, 'TASK_RUNNING', app.healthCheck ? true : undefined) ?? task
   }
 
-  /** A status of a task; undefined if there is no such task any more. An end removes it. */
+  /** Adds a status to a task; undefined if the task no longer exists. A terminal state removes it. */
   update(id: string, state: string, healthy?: boolean): WorldTask | undefined {
     const task = this.#tasks.get(id)
     if (task === undefined) return undefined
@@ -156,7 +155,7 @@ export class World {
   }
 }
 
-/** Overlay addresses are of the documentation ranges: nothing is there to be hit by mistake. */
+/** Overlay addresses come from the documentation ranges, so that no real host can be reached by mistake. */
 const addressesOf = (network: Network, agent: WorldAgent, n: number): readonly string[] => {
   switch (network) {
     case 'host':

@@ -1,9 +1,9 @@
 /**
- * Erlang's `phash2` of a binary, which is how running clusters chose the IPv4
- * addresses of named VIPs: we must choose the same (vectors in the tests).
+ * Erlang's `phash2` of a binary. Running DC/OS clusters chose the IPv4 addresses of named VIPs by it, and we must
+ * choose the same ones.
  *
- * For a binary it is Bob Jenkins' 1996 hash ("lookup2") over the bytes as
- * little-endian words, started from 13 golden ratios.
+ * For a binary it is Bob Jenkins' 1996 hash ("lookup2") over the bytes as little-endian words, started from 13 times
+ * the golden ratio.
  */
 
 const GOLDEN = 0x9e3779b9
@@ -36,7 +36,7 @@ export const phash2 = (bytes: Uint8Array): number => {
     c = (c + word(i + 8)) | 0
     mix()
   }
-  // The lowest octet of c is the length's, so the tail's last three bytes sit one up.
+  // The lowest octet of c holds the length, so the last three bytes are shifted up by one octet.
   a = (a + word(i)) | 0
   b = (b + word(i + 4)) | 0
   c = (c + bytes.length + ((at(i + 8) << 8) | (at(i + 9) << 16) | (at(i + 10) << 24))) | 0
