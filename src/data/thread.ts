@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
 import type { Http } from '../http/client.ts'
-import { DataPlane, type DataPlaneMeans } from './plane.ts'
+import { DataPlane, type DataPlaneContext } from './plane.ts'
 import { fail } from '../base/error.ts'
 import { goFirst } from './priority.ts'
 
@@ -13,7 +13,7 @@ if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 
 /** Loaded when the first upstream speaks HTTPS: undici takes 8 MB of this thread. */
 let http: Promise<Http> | undefined
-const means: DataPlaneMeans = {
+const context: DataPlaneContext = {
   post: (message: Up, transfer = []) => {
     port.postMessage(message, transfer)
     if (message.type === 'drained') {
@@ -44,7 +44,7 @@ let plane: DataPlane | undefined
 const early: Down[] = []
 
 const begin = async (start: DataThreadStart): Promise<void> => {
-  plane = await DataPlane.create(start, means)
+  plane = await DataPlane.create(start, context)
   for (const message of early.splice(0)) plane.handle(message)
   goFirst()
 }

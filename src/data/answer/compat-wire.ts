@@ -241,3 +241,14 @@ export const compatReply = (
     transport === 'udp' ? UDP_LIMIT : TCP_LIMIT,
   )
 }
+
+/** Answers for one zone, once its data is there, before anything else does. */
+export const compatBypass =
+  (
+    options: CompatOptions & { readonly apex: string },
+    zones: { get(apex: string): (CompatZone & { readonly loaded: boolean }) | undefined },
+  ) =>
+  (query: Buffer, transport: 'udp' | 'tcp'): Buffer | 'outside' | undefined => {
+    const zone = zones.get(options.apex)
+    return zone?.loaded ? compatReply(query, transport, zone, options, Math.random) : 'outside'
+  }

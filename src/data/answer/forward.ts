@@ -31,14 +31,8 @@ import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { upstreamQuery } from '../../wire/question.ts'
 import { answerAny } from './any.ts'
-import {
-  follow,
-  NOBODY,
-  type AnswerContext,
-  type Answerer,
-  type Asker,
-  type Resolve,
-} from './answerer.ts'
+import type { AnswerContext, Answerer, Asker, Resolve } from './answerer.ts'
+import { follow, NOBODY } from './answerer.ts'
 import { chained, questionFor } from './chain.ts'
 import type { Route } from './router.ts'
 import { MOST_ALIASES, unfinished, type Unfinished } from './unfinished.ts'
@@ -162,8 +156,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     if (left) return this.#finish(flight, outcome, left)
     const entry = keepResponse(flight, outcome, this.#isCurrent(flight), this.#context)
     if (entry) return this.#give(entry, this.inFlight.end(flight))
-    const why = `${outcome.upstream.name} sent a response that cannot be used`
-    this.#failed(flight, servfail(EDE.OTHER, why))
+    this.#failed(flight, servfail(EDE.OTHER, `${outcome.upstream.name} sent what cannot be used`))
   }
 
   /** Asks for the name that the upstream's aliases lead to, and gives both as one answer. */
