@@ -17,8 +17,8 @@ export type Asked = {
 
 /**
  * Writes a response without records to the query at `at` of `query`; its
- * length. QR is always set, Z and AD always clear; RD is the query's; RA only on
- * QUERY (RFC 8906 §3). CD is the query's where the query was processed, and
+ * length. QR is always set, Z and AD always clear. RD and RA mean something in a
+ * QUERY only (RFC 8906 §3): RD is the query's there, and RA is set. CD is the query's where the query was processed, and
  * clear in an error that rejects it (RFC 4035 §3.2.2). `text` goes with the EDE.
  */
 export const putReply = (
@@ -37,7 +37,7 @@ export const putReply = (
   const processed = isQuery && (rcode === RCODE.NOERROR || rcode === RCODE.SERVFAIL)
   out[outAt] = u8(query, at)
   out[outAt + 1] = u8(query, at + 1)
-  out[outAt + 2] = QR | (flags & (OPCODE_MASK | RD)) | (truncated ? TC : 0)
+  out[outAt + 2] = QR | (flags & (isQuery ? RD : OPCODE_MASK)) | (truncated ? TC : 0)
   out[outAt + 3] =
     (isQuery ? RA : 0) | (processed ? u8(query, at + 3) & CD : 0) | (rcode & RCODE_MASK)
   out.fill(0, outAt + 4, outAt + HEADER)

@@ -3,17 +3,20 @@
  * additional data is silent; removing authority or answer records sets TC.
  */
 import { HEADER, TC } from './header.ts'
+import { skipPlainName } from './name.ts'
 import { copy, put16, u8 } from './octets.ts'
 import { ADDITIONAL, ANSWER, AUTHORITY, Records, scan } from './scan.ts'
 
 const records = new Records()
 
 /**
- * Cuts the response b[0, length) to at most `limit` octets; returns the new length. An OPT at the end is
- * moved behind the records that remain.
+ * Cuts the response b[0, length) to at most `limit` octets, which must hold the question and the OPT; returns
+ * the new length. An OPT at the end is moved behind the records that remain. A response that cannot be parsed
+ * is cut to its question and sets TC, so that the client asks again over TCP.
  */
 export const truncate = (b: Uint8Array, length: number, limit: number): number => {
-  if (length <= limit || !scan(b, length, records)) return Math.min(length, limit)
+  if (length <= limit) return length
+  if (!scan(b, length, records)) return onlyQuestion(b, length)
   const r = records
   const hasOpt = r.opt >= 0 && r.opt === r.count - 1
   const optAt = hasOpt ? r.at[r.opt]! : length
@@ -37,6 +40,16 @@ export const truncate = (b: Uint8Array, length: number, limit: number): number =
   if (cutSection < ADDITIONAL) b[2] = u8(b, 2) | TC
   copy(b, optAt, length, b, end)
   return Math.max(HEADER, end + optLength)
+}
+
+/** Cuts a response that cannot be parsed to its question, or to its header if the question is damaged too. */
+const onlyQuestion = (b: Uint8Array, length: number): number => {
+  const nameEnd = skipPlainName(b, HEADER, length)
+  const whole = nameEnd >= 0 && nameEnd + 4 <= length
+  b[2] = u8(b, 2) | TC
+  put16(b, 4, whole ? 1 : 0)
+  for (let at = 6; at < HEADER; at += 2) put16(b, at, 0)
+  return whole ? nameEnd + 4 : HEADER
 }
 
 const sameRrset = (b: Uint8Array, r: Records, i: number, j: number): boolean => {

@@ -3,7 +3,7 @@
  * negatives and failures, stale answers, routes and reloads.
  */
 import t from 'tap'
-import { ask as askAt, exchange, query } from '../fixture/client.ts'
+import { ask as askAt, exchange, openTcp, query } from '../fixture/client.ts'
 import { daemon } from '../fixture/daemon.ts'
 import { masters } from '../fixture/masters.ts'
 import { A, CNAME, NS, SOA, SRV, TXT, data } from '../fixture/rr.ts'
@@ -20,7 +20,7 @@ import {
   wait,
 } from '../fixture/story.ts'
 import { upstream as single } from '../fixture/upstream.ts'
-import { decode } from '../fixture/wire.ts'
+import { decode, framed } from '../fixture/wire.ts'
 
 const soa = SOA('mesos. 60 ns1.mesos. root.ns1.mesos. 1 60 600 86400 60')
 const web = A('web.mesos. 60 192.0.2.1')
@@ -250,7 +250,11 @@ t.test('clients that are not allowed are refused, politely', async t => {
     status: 'REFUSED',
     ede: [{ code: 18 }],
   })
-  await t.rejects(askAt(d.at, 'www.example.org', 'A', { from, tcp: true }), 'TCP is closed at once')
+  const { socket, next, closed } = await openTcp(d.at, from)
+  socket.write(framed(query('www.example.org')))
+  t.equal(await next(60_000), undefined, 'over TCP nothing is said')
+  await closed
+  t.equal(await d.metric('tcp_closed_total', { reason: 'refused' }), 1)
   t.match(await askAt(d.at, 'www.example.org', 'A', { from: '127.13.99.9' }), { status: 'NOERROR' })
   t.equal(up.queries.length, 1)
 })

@@ -290,7 +290,7 @@ t.test(
             tc: false,
             z: false,
             ad: false,
-            rd: flags.includes('rd'),
+            rd: opcode === 0 && flags.includes('rd'),
             cd: opcode === 0 && flags.includes('cd'),
             ra: opcode === 0,
             questions: [{ name: 'WeB.mesos' }],
@@ -385,6 +385,27 @@ t.test(
     )
   },
 )
+
+t.test('what cannot be read is cut to its question, and says so', async t => {
+  const whole = encode({
+    id: 9,
+    flags: ['qr'],
+    questions: [{ name: 'web.mesos', type: 'A', class: 'IN' }],
+    answers: Array.from({ length: 40 }, (_, i) => A(`web.mesos. 60 192.0.2.${i}`)),
+  })
+  const questionEnd = 12 + 11 + 4
+  for (const [says, at, octet, questions] of [
+    ['a reserved kind of label', questionEnd, 0x80, 1],
+    ['an RDLENGTH past the end', questionEnd + 10, 0xff, 1],
+    ['a question without an end', 12, 0xff, 0],
+  ] as const) {
+    const bytes = Buffer.from(whole)
+    bytes[at] = octet
+    const m = decode(bytes.subarray(0, truncate(bytes, bytes.length, 512)))
+    t.match(m, { id: 9, tc: true, answers: [] }, says)
+    t.equal(m.questions.length, questions, says)
+  }
+})
 
 t.test(
   'composing keeps what it is told to keep, compresses, and refuses what does not fit',

@@ -31,6 +31,7 @@ import { truncate } from '../../wire/truncate.ts'
 
 /** Largest response: a TCP frame. */
 const MOST = 65_535
+const NO_TEXT = new Uint8Array(0)
 
 export type FrontMeans = {
   readonly cache: PacketCache
@@ -274,7 +275,11 @@ export class Front {
     countTime(counters, at, Math.max(0, clock() - receivedAt) / 1000)
   }
 
-  /** A hit of any shape: with options to answer, too large, stale, or over TCP. */
+  /**
+   * A hit of any shape: with options to answer, too large, stale, or over TCP.
+   * What does not fit goes in this order: our name and the text that explains
+   * an error, then records.
+   */
   #putSlowly(
     entry: Entry,
     b: Uint8Array,
@@ -288,28 +293,23 @@ export class Front {
     ede = 0,
   ): number {
     const work = this.#scratch
+    const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, t)
     const code = ede > 0 ? ede : entry.ede
-    const text = ede > 0 ? undefined : entry.edeText
-    let end = putHit(
-      entry,
-      b,
-      at,
-      head,
-      work,
-      0,
-      ede > 0 ? entry.staleTtl : shownTtl(entry, t),
-      code,
-      text,
-    )
-    if (head.optionsEnd > 0) {
-      const optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + (text?.length ?? 0))
-      if (hasOption(b, at + head.optionsAt, at + head.optionsEnd, 'nsid'))
-        end = addOption(work, optAt, end, 'nsid', Buffer.from(this.#means.node.slice(0, 128)))
-      if (tcp && hasOption(b, at + head.optionsAt, at + head.optionsEnd, 'keepalive')) {
-        const tenths = Buffer.alloc(2)
-        put16(tenths, 0, Math.min(65_535, Math.trunc(this.#means.tcpIdleMs / 100)))
-        end = addOption(work, optAt, end, 'keepalive', tenths)
-      }
+    const text = ede > 0 ? NO_TEXT : (entry.edeText ?? NO_TEXT)
+    const asksFor = (option: 'nsid' | 'keepalive'): boolean =>
+      head.optionsEnd > 0 && hasOption(b, at + head.optionsAt, at + head.optionsEnd, option)
+    let end = putHit(entry, b, at, head, work, 0, ttl, code, text)
+    let optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + text.length)
+    if (asksFor('nsid'))
+      end = addOption(work, optAt, end, 'nsid', Buffer.from(this.#means.node.slice(0, 128)))
+    if (end > limit && head.edns) {
+      end = putHit(entry, b, at, head, work, 0, ttl, code, NO_TEXT)
+      optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6)
+    }
+    if (tcp && asksFor('keepalive')) {
+      const tenths = Buffer.alloc(2)
+      put16(tenths, 0, Math.min(65_535, Math.trunc(this.#means.tcpIdleMs / 100)))
+      end = addOption(work, optAt, end, 'keepalive', tenths)
     }
     if (end > limit) end = truncate(work.subarray(0, end), end, limit)
     if (out !== work) work.copy(out, outAt, 0, Math.min(end, TX_SLOT))

@@ -1,23 +1,31 @@
+/** One query in, its response out, whatever the transport. */
 import t from 'tap'
+import { admit, Head } from '../../../src/data/serve/admit.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
 import { Front } from '../../../src/data/serve/front.ts'
+import { failureEntry, servfail } from '../../../src/data/forward/entries.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
 import { typeNumber } from '../../../src/wire/codes.ts'
 import { nameWire } from '../../../src/wire/name.ts'
-import { Plane, positive, raceRoute, snapshotOf, udp } from '../../fixture/bench-plane.ts'
+import {
+  Plane,
+  positive,
+  questionOf,
+  raceRoute,
+  snapshotOf,
+  udp,
+} from '../../fixture/bench-plane.ts'
+import { decode, encode } from '../../fixture/wire.ts'
 
 const MASTER = '192.0.2.1'
 
-t.test('a name that there was no room to refresh is refreshed by a later hit', async t => {
-  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
-    maxInFlight: 1,
-  })
-  const front = new Front(new Allow(['127.0.0.0/8']), {
+const frontOf = (p: Plane, node = 'test'): Front =>
+  new Front(new Allow(['127.0.0.0/8']), {
     cache: p.cache,
     validity: p.validity,
     counters: p.counters,
     resolver: p.resolver,
-    node: 'test',
+    node,
     identity: true,
     tcpIdleMs: 0,
     isOurs: () => false,
@@ -25,6 +33,12 @@ t.test('a name that there was no room to refresh is refreshed by a later hit', a
     clock: () => p.io.time,
     onBug: er => t.fail(String(er)),
   })
+
+t.test('a name that there was no room to refresh is refreshed by a later hit', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+    maxInFlight: 1,
+  })
+  const front = frontOf(p)
   const ask = (name: string): void =>
     front.single(plainQuery(nameWire(name)!, typeNumber('A')!), undefined, 0, () => {})
   ask('web.mesos')
@@ -41,4 +55,44 @@ t.test('a name that there was no room to refresh is refreshed by a later hit', a
   t.equal(sent(), 3, 'room now')
   ask('web.mesos')
   t.equal(sent(), 3, 'once')
+})
+
+t.test('whatever there is to say beside it, a response fits its client', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
+  const front = frontOf(p, 'n'.repeat(200))
+  const longest = [63, 63, 63, 61].map(n => 'x'.repeat(n)).join('.')
+  const nsid = [{ code: 3, data: Buffer.alloc(0) }]
+  for (const [says, name, text, size, wanted] of [
+    ['all of it', 'a.mesos', 'why', 1232, { ede: [{ code: 22, text: 'why' }], options: 2 }],
+    ['a long text', 'a.mesos', 'y'.repeat(255), 512, { ede: [{ code: 22 }], options: 2 }],
+    ['a long name', longest, 'y'.repeat(255), 512, { ede: [{ code: 22, text: '' }], options: 1 }],
+    ['no size', longest, 'y'.repeat(255), 0, { ede: [{ code: 22, text: '' }], options: 1 }],
+  ] as const) {
+    const wire = encode({
+      id: 7,
+      flags: ['rd'],
+      questions: [{ name, type: 'A', class: 'IN' }],
+      edns: { size, options: nsid },
+    })
+    const head = new Head()
+    admit(wire, 0, wire.length, head)
+    let response = Buffer.alloc(0)
+    const query = {
+      wire,
+      head,
+      limit: head.payload,
+      receivedAt: 0,
+      respond: (b: Uint8Array, n: number) => void (response = Buffer.from(b.subarray(0, n))),
+      server: 0,
+      proto: 0,
+      family: 0,
+      client: '127.0.0.1',
+      watch: undefined,
+    } as const
+    front.answer(query, failureEntry(questionOf(name), 0, servfail(22, text), p.io.time), 0)
+    t.ok(response.length <= head.payload, `${says}: ${response.length} of ${head.payload}`)
+    const m = decode(response)
+    t.match(m, { rcode: 2, tc: false, questions: [{ name }], ede: wanted.ede }, says)
+    t.equal(m.edns?.options.length, wanted.options, says)
+  }
 })

@@ -50,6 +50,19 @@ t.test('framing survives any segmentation', async t => {
   t.equal(framed(Buffer.alloc(65_535)).length, 65_537)
 })
 
+/** Rejects when it has not happened long after it should have. */
+const inTime = async <T>(happens: Promise<T>, otherwise: () => string): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(otherwise())), 30_000)
+  })
+  try {
+    return await Promise.race([happens, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** A listener that echoes messages; with `hold` the answers wait in `held`. */
 const listening = async (t: Test, more: Partial<TcpOptions> & { hold?: boolean } = {}) => {
   const events: TcpEvent[] = []
@@ -82,7 +95,11 @@ const listening = async (t: Test, more: Partial<TcpOptions> & { hold?: boolean }
   t.teardown(() => listener.close())
   const count = (kind: TcpEvent): number => events.filter(e => e === kind).length
   const when = async (met: () => boolean): Promise<void> => {
-    while (!met()) await new Promise<void>(resolve => (tell = resolve))
+    while (!met())
+      await inTime(
+        new Promise<void>(resolve => (tell = resolve)),
+        () => `only ${events.join(' ') || 'nothing'} happened, ${asked.length} were asked`,
+      )
   }
   const until = (kind: TcpEvent, n = 1): Promise<void> => when(() => count(kind) >= n)
   const client = async (localAddress = '127.0.0.1'): Promise<Socket> => {
@@ -107,7 +124,11 @@ const answers = (socket: Socket): ((n: number) => Promise<number[]>) => {
     tell()
   })
   return async n => {
-    while (got.length < n) await new Promise<void>(resolve => (tell = resolve))
+    while (got.length < n)
+      await inTime(
+        new Promise<void>(resolve => (tell = resolve)),
+        () => `${got.length} of ${n} answers came`,
+      )
     return got.splice(0, n)
   }
 }
@@ -289,15 +310,16 @@ t.test('tcp: one client gets a quarter of the connections, and eight at least', 
     [40, 10],
     [16, 8],
   ] as const) {
-    const { client, until, count, listener } = await listening(t, { maxConnections })
+    const { client, until, when, count, listener } = await listening(t, { maxConnections })
     const held: Socket[] = []
     for (let i = 0; i < share; i++) held.push(await client('127.10.250.2'))
     await until('accepted', share)
     const over = await client('127.10.250.2')
     over.resume()
-    await until('clientRejected')
-    if (!over.closed) await once(over, 'close')
+    await when(() => count('accepted') + count('clientRejected') > share)
+    t.equal(count('clientRejected'), 1, 'one more is not served')
     t.equal(listener.connections, share)
+    if (!over.closed) await inTime(once(over, 'close'), () => 'it stays open')
     const other = await client('127.10.250.3')
     const next = answers(other)
     other.write(framed(message(1)))
@@ -313,17 +335,18 @@ t.test('tcp: one client gets a quarter of the connections, and eight at least', 
 })
 
 t.test('tcp: who may not ask is closed at once and takes no place', async t => {
-  const { client, until, count, asked, listener } = await listening(t, {
+  const { client, when, count, asked, listener } = await listening(t, {
     maxConnections: 1,
     mayConnect: address => address !== '127.10.250.4',
   })
   const stranger = await client('127.10.250.4')
   stranger.resume()
   stranger.write(framed(message(1)))
-  await until('refused')
-  if (!stranger.closed) await once(stranger, 'close')
+  await when(() => count('accepted') + count('refused') > 0)
+  t.equal(count('refused'), 1)
   t.equal(listener.connections, 0)
   t.strictSame(asked, [])
+  if (!stranger.closed) await inTime(once(stranger, 'close'), () => 'it stays open')
   const friend = await client('127.10.250.5')
   const next = answers(friend)
   friend.write(framed(message(2)))
