@@ -10,7 +10,8 @@ node=${NODE:-$(command -v node)}
 
 home=$root/opt/spartan
 install -d "$home" "$root/usr/local/bin" "$root/usr/local/share/man/man8" "$root/etc/spartan" \
-  "$root/etc/systemd/system" "$root/etc/systemd/network" "$root/etc/NetworkManager/conf.d" "$root/usr/lib/sysusers.d"
+  "$root/etc/systemd/system" "$root/etc/systemd/network" "$root/etc/NetworkManager/conf.d" "$root/usr/lib/sysusers.d" \
+  "$root/usr/lib/tmpfiles.d"
 
 # The new tree is complete before it takes the old one's place.
 rm -rf "$home.new"
@@ -30,6 +31,7 @@ printf '#!/bin/sh\nexec %s%s /opt/spartan/dist/main.js "$@"\n' "$node" "$flags" 
 chmod 755 "$root/usr/local/bin/spartan"
 install -m 644 deploy/*.service deploy/*.socket deploy/*.timer "$root/etc/systemd/system"
 install -m 644 deploy/spartan.sysusers "$root/usr/lib/sysusers.d/spartan.conf"
+install -m 644 deploy/spartan.tmpfiles "$root/usr/lib/tmpfiles.d/spartan.conf"
 install -m 644 deploy/network/10-spartan.network "$root/etc/systemd/network"
 install -m 644 deploy/network/spartan-unmanaged.conf "$root/etc/NetworkManager/conf.d"
 [ ! -f deploy/spartan.8 ] || install -m 644 deploy/spartan.8 "$root/usr/local/share/man/man8"
@@ -37,9 +39,12 @@ install -m 644 deploy/network/spartan-unmanaged.conf "$root/etc/NetworkManager/c
 
 [ -z "$root" ] || exit 0
 systemd-sysusers spartan.conf
+systemd-tmpfiles --create spartan.conf
 systemctl daemon-reload
 cat <<'END'
 Next: edit /etc/spartan/spartan.yaml, then
   spartan check --config /etc/spartan/spartan.yaml
-  systemctl enable --now spartan spartan-resolvconf.timer
+  systemctl enable --now spartan spartan-resolvconf
+The way out, which puts back /etc/resolv.conf:
+  systemctl disable --now spartan spartan-resolvconf
 END

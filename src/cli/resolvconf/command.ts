@@ -37,6 +37,7 @@ type Options = ConfigOption & {
   readonly timeout: number
   readonly root: string
   readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 const ACTIONS = ['print', 'apply', 'restore', 'status'] as const
@@ -87,6 +88,7 @@ export const addResolvconf = (program: Command, io: Io, ended: (status: number) 
       '/',
     )
     .option('--json', 'with status: print it as JSON')
+    .option('-q, --quiet', 'with apply: say nothing where nothing is to be done')
     .addHelpText(
       'after',
       `${examples('spartan resolvconf apply', 'spartan resolvconf status', 'spartan resolvconf restore', 'spartan resolvconf print --search corp.example')}
@@ -202,7 +204,7 @@ const apply = async (io: Io, options: Options): Promise<number> => {
   const nameservers = addressesOf(found)
   const steps = planApply(state, nameservers, search)
   for (const trouble of host.take(steps)) io.err(`spartan: ${trouble}\n`)
-  if (!steps.length) io.err('spartan: this host asks the forwarder already\n')
+  if (!steps.length && !options.quiet) io.err('spartan: this host asks the forwarder already\n')
   for (const step of steps) {
     if (step.do === 'write') io.out(unifiedDiff('/etc/resolv.conf', textOf(state.file), step.text))
     else if (step.do === 'drop-in') io.out(`${step.path} written\n`)
@@ -229,7 +231,7 @@ const restore = async (io: Io, options: Options): Promise<number> => {
   for (const trouble of host.take(steps)) io.err(`spartan: ${trouble}\n`)
   if (steps.some(step => step.do === 'put back')) io.out('/etc/resolv.conf is again what it was\n')
   if (state.kept || !isOurs(textOf(state.file))) {
-    if (!steps.length) io.err('spartan: nothing to restore\n')
+    if (!steps.length && !options.quiet) io.err('spartan: nothing to restore\n')
     return DONE
   }
   io.err(

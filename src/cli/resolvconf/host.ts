@@ -149,7 +149,7 @@ export class ResolvHost {
     rmSync(this.#path(path), { force: true })
   }
 
-  #putBack(was: ResolvFile): undefined {
+  #putBack(was: ResolvFile): string | undefined {
     const path = this.#path(RESOLV_CONF)
     if (was.kind === 'absent') return this.#remove(RESOLV_CONF)
     if (was.kind === 'link') {
@@ -161,9 +161,14 @@ export class ResolvHost {
     }
     putFile(path, was.text, 'latin1')
     // A file that is mounted there is overwritten in place and keeps its owner.
-    if (lstatSync(path).uid !== was.uid || lstatSync(path).gid !== was.gid)
-      chownSync(path, was.uid, was.gid)
     chmodSync(path, was.mode)
+    const { uid, gid } = lstatSync(path)
+    if (uid === was.uid && gid === was.gid) return undefined
+    try {
+      chownSync(path, was.uid, was.gid)
+    } catch (er) {
+      return `${RESOLV_CONF} belongs to user ${uid} and not to ${was.uid}, as before: ${messageOf(er)}`
+    }
   }
 
   /** Runs another program; it is not an error if that is missing or not running. */
