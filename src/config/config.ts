@@ -59,7 +59,7 @@ export type Config = {
     readonly prefer: 'none' | 'local'
     readonly affinity: 'none' | 'client'
   }
-  readonly mesos?: { readonly master: string; readonly leaderOnly: boolean } | undefined
+  readonly mesos?: Mesos | undefined
   readonly admin: { readonly listen: Endpoint | undefined; readonly socket: string }
   readonly metrics: { readonly prefix: string }
   readonly log: { readonly level: Level }
@@ -67,14 +67,17 @@ export type Config = {
   readonly stateDir: string
 }
 
-/** Only one of addresses, file, url, exhibitor and name is set: the one that `source` needs. */
+/** Only one of addresses, file, url, exhibitor, name and zk is set: the one that `source` needs. */
 export type Masters = {
-  readonly source: 'static' | 'file' | 'url' | 'exhibitor' | 'dns'
+  readonly source: 'static' | 'file' | 'url' | 'exhibitor' | 'dns' | 'zk'
   readonly addresses: readonly Endpoint[]
   readonly file: string
   readonly url: string
   readonly exhibitor: string
   readonly name: string
+  readonly zk: string
+  /** File with user:password for ZooKeeper. */
+  readonly zkDigest: string
   readonly port: number
   readonly refresh: Milliseconds
   readonly retry: Milliseconds
@@ -93,13 +96,33 @@ export type Gossip = {
 }
 
 export type Vips = {
+  /** A URL, or 'local'. */
   readonly agent: string
+  readonly address: string
   readonly answer: 'auto' | 'vip' | 'backends'
   readonly files: readonly string[]
   readonly range: { readonly min: string; readonly max: string }
   readonly range6: { readonly min: string; readonly max: string }
   readonly enableIpv6: boolean
   readonly grace: Milliseconds
+}
+
+export type Mesos = {
+  /** A URL, 'local' or 'zk'. */
+  readonly master: string
+  readonly leaderOnly: boolean
+  readonly ipSources: readonly ('host' | 'netinfo' | 'mesos' | 'docker')[]
+  /** Files, '' for none. */
+  readonly tls: MesosTls
+  /** Files, '' for none; one at most is set. */
+  readonly auth: { readonly basic: string; readonly token: string; readonly iam: string }
+}
+
+export type MesosTls = {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+  readonly insecure: boolean
 }
 
 /** Where a value comes from; the number is the line of its key. */

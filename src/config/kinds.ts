@@ -117,16 +117,20 @@ const yes = (raw: unknown): string | undefined => {
   return /^(yes|on|1)$/i.test(text) ? 'true' : /^(no|off|0)$/i.test(text) ? 'false' : undefined
 }
 
-/** One of a fixed list of words. */
-export const word = <const W extends string>(words: readonly W[]): Kind<W> =>
-  of(words.join(', '), raw =>
+/** Reads one of a fixed list of words. */
+export const oneOf =
+  <const W extends string>(words: readonly W[]) =>
+  (raw: unknown): Parsed<W> =>
     words.includes(raw as W)
       ? { value: raw as W }
       : bad(
           `${shown(raw)} is not one of ${words.join(', ')}`,
           nearest(typeof raw === 'string' ? raw : '', words),
-        ),
-  )
+        )
+
+/** One of a fixed list of words. */
+export const word = <const W extends string>(words: readonly W[]): Kind<W> =>
+  of(words.join(', '), oneOf(words))
 
 /** A whole number within bounds, both included. */
 export const count = (least: number, most: number): Kind<number> =>

@@ -7,8 +7,8 @@ import { APPLIES, type Applies, type Owner } from './applies.ts'
 import type { Config } from './config.ts'
 
 export type ReloadPlan = {
-  /** Keys whose new values apply now, each with the part that uses it. */
-  readonly applied: ReadonlyMap<string, Owner>
+  /** Keys whose new values apply now, each with the parts that use it. */
+  readonly applied: ReadonlyMap<string, readonly Owner[]>
   /** Keys whose new values apply after a restart. */
   readonly pending: readonly string[]
   /** The running configuration after the reload. */
@@ -62,7 +62,7 @@ export const planReload = (
     ([key, row]) =>
       applies(key, row.applies) && !(comesOrGoes(sectionOf(key)) && stuck.has(sectionOf(key))),
   )
-  const applied = new Map(atOnce.map(([key, row]) => [key, row.owner]))
+  const applied = new Map(atOnce.map(([key, row]) => [key, row.owners]))
   let next = running as unknown as Values
   for (const key of applied.keys()) {
     const section = sectionOf(key)

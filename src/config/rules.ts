@@ -106,6 +106,7 @@ export const breaches = (raw: Raw, own: readonly string[] = []): Breach[] => {
     }
   }
   if (look(raw, 'gossip') !== undefined) gossip(raw, refuse)
+  mesosSecurity(raw, refuse)
   ranges(raw, refuse)
   inOrder(raw, ['cache', 'minTtl'], '0s', ['cache', 'maxTtl'], '1d', refuse)
   inOrder(raw, ['race', 'grace'], '20ms', ['race', 'deadline'], '1800ms', refuse)
@@ -188,6 +189,7 @@ const SOURCES = {
   url: 'url',
   exhibitor: 'exhibitor',
   dns: 'name',
+  zk: 'zk',
 } as const
 
 /** Rule: a source of masters has the key that it needs, and no key of another source. */
@@ -203,6 +205,30 @@ const masterSource = (raw: Raw, refuse: Refuse): void => {
     if (name !== needed && !empty)
       refuse(['masters', name], `has no effect with source ${source}`, 'key')
   }
+}
+
+/** Rule: one kind of credentials, a certificate only with its key, and keys of ZooKeeper only with source zk. */
+const mesosSecurity = (raw: Raw, refuse: Refuse): void => {
+  const given = (...path: string[]): boolean => {
+    const value = look(raw, ...path)
+    return value !== undefined && value !== ''
+  }
+  const ways = ['basic', 'token', 'iam'].filter(way => given('mesos', 'auth', way))
+  if (ways.length > 1)
+    refuse(['mesos', 'auth', ways[1]!], `is given beside ${ways[0]}: only one can be used`, 'key')
+  for (const [one, other] of [
+    ['cert', 'key'],
+    ['key', 'cert'],
+  ] as const)
+    if (given('mesos', 'tls', one) && !given('mesos', 'tls', other))
+      refuse(['mesos', 'tls', one], `needs mesos.tls.${other} beside it`, 'key')
+  if (look(raw, 'mesos', 'tls', 'insecure') === true && given('mesos', 'tls', 'ca'))
+    refuse(['mesos', 'tls', 'insecure'], 'contradicts mesos.tls.ca: a CA is for verifying', 'key')
+  const zk = look(raw, 'masters', 'source') === 'zk'
+  if (look(raw, 'mesos', 'master') === 'zk' && !zk)
+    refuse(['mesos', 'master'], 'is zk, which needs masters.source: zk', 'key')
+  if (given('masters', 'zkDigest') && !zk)
+    refuse(['masters', 'zkDigest'], 'has an effect with source zk only', 'key')
 }
 
 /** Rule: a forward zone must not be one that spartan answers itself, because it would have no effect. */

@@ -7,6 +7,7 @@ import { stringify } from 'yaml'
 import { z } from 'zod'
 import { SERVERS } from '../boundary/counters.ts'
 import {
+  isWildcard,
   parseAddress,
   parseName,
   parseNetwork,
@@ -22,6 +23,7 @@ import {
   listOf,
   mapOf,
   of,
+  oneOf,
   parsePath,
   size,
   text,
@@ -87,6 +89,7 @@ const maybe = {
   address: of('address', orNone(parseAddress)),
   target: of('address', orNone(parseTarget)),
   url: of('URL', orNone(parseUrl)),
+  zk: of('URL', orNone(parseZk)),
   name: of('name', orNone(parseName)),
 }
 /** Serf's limits for a node name; the name also fits into a metric label. */
@@ -137,9 +140,9 @@ export const schema = z.strictObject({
   ),
   masters: section({
     source: key(
-      word(['static', 'file', 'url', 'exhibitor', 'dns']),
+      word(['static', 'file', 'url', 'exhibitor', 'dns', 'zk']),
       'static',
-      'Where the list of masters comes from: masters.addresses, a watched file, a URL with a JSON array, Exhibitor, or a DNS name.',
+      'Where the list of masters comes from: masters.addresses, a watched file, a URL with a JSON array, Exhibitor, a DNS name, or ZooKeeper, which is watched.',
     ),
     addresses: key(
       listOf(target, parseTarget),
@@ -150,6 +153,16 @@ export const schema = z.strictObject({
     url: key(maybe.url, '', 'URL that gives a JSON array of addresses, for source url.'),
     exhibitor: key(maybe.url, '', 'Base URL of Exhibitor, for source exhibitor.'),
     name: key(maybe.name, '', 'Name with the A and AAAA records of the masters, for source dns.'),
+    zk: key(
+      maybe.zk,
+      '',
+      'Where the masters of Mesos keep themselves in ZooKeeper, zk://host:port,host:port/mesos, for source zk; zks:// is over TLS, with the files of mesos.tls.',
+    ),
+    zkDigest: key(
+      file(),
+      '',
+      'File with user:password for ZooKeeper (scheme digest), for source zk; only our user may read it.',
+    ),
     port: key(of('port', parsePort), 61053, 'Port of Mesos-DNS on the masters.'),
     refresh: key(time(1000, DAY), '120s', 'Time from a good list to the next look.'),
     retry: key(
@@ -270,9 +283,14 @@ export const schema = z.strictObject({
   }).optional(),
   vips: section({
     agent: key(
-      maybe.url,
+      of('URL or local', raw => (raw === '' || raw === 'local' ? { value: raw } : parseUrl(raw))),
       '',
-      "This host's Mesos agent, whose tasks declare VIPs, for example http://10.0.0.17:5051.",
+      "This host's Mesos agent, whose tasks declare VIPs, for example https://10.0.0.17:5051; local finds it on port 5051 and its scheme, which is https where mesos.tls is given. Asked with mesos.tls and mesos.auth.",
+    ),
+    address: key(
+      of('address', orNone(parsePlainAddress)),
+      '',
+      "Address of this host's backends. None: the one that the Mesos agent advertises.",
     ),
     answer: key(
       word(['auto', 'vip', 'backends']),
@@ -322,11 +340,49 @@ export const schema = z.strictObject({
   }).prefault({}),
   mesos: section({
     master: key(
-      of('URL or local', raw => (raw === 'local' ? { value: 'local' } : parseUrl(raw))),
+      of('URL or local or zk', raw =>
+        raw === '' || raw === 'local' || raw === 'zk' ? { value: raw } : parseUrl(raw),
+      ),
       'local',
-      "Mesos master whose tasks get names below dcos.thisdcos.directory; local is the master on this host's own address, port 5050.",
+      "Mesos master whose tasks get names below dcos.thisdcos.directory; local is the master on this host's own address, port 5050, zk the one that leads according to masters.zk, none only says how Mesos is asked.",
     ),
-    leaderOnly: key(flag, true, 'Publish only while that master leads.'),
+    leaderOnly: key(
+      flag,
+      true,
+      'Publish only while that master leads. Of no effect with master zk.',
+    ),
+    ipSources: key(
+      listOf('source', oneOf(['host', 'netinfo', 'mesos', 'docker']), { least: 1 }),
+      ['host', 'netinfo'],
+      "Where the addresses of tasks in the copy of the Mesos zone come from, as IPSources of the cluster's Mesos-DNS.",
+    ),
+    tls: section({
+      ca: key(
+        file(),
+        '',
+        'Certificate authorities of masters and agents, PEM. None: those that Node ships.',
+      ),
+      cert: key(file(), '', 'Our own certificate, PEM, for servers that ask for one.'),
+      key: key(file(), '', 'The private key of mesos.tls.cert, PEM; only our user may read it.'),
+      insecure: key(
+        flag,
+        false,
+        'Accept any certificate: whoever is between can read the credentials and change the names.',
+      ),
+    }).prefault({}),
+    auth: section({
+      basic: key(
+        file(),
+        '',
+        'File with principal:secret, or JSON with principal and secret; only our user may read it.',
+      ),
+      token: key(file(), '', 'File with a bearer token; only our user may read it.'),
+      iam: key(
+        file(),
+        '',
+        'File of a DC/OS service account, JSON with uid, private_key and login_endpoint; only our user may read it.',
+      ),
+    }).prefault({}),
   }).optional(),
   admin: section({
     listen: key(
@@ -369,6 +425,27 @@ export const schema = z.strictObject({
 /** A path that is not empty. */
 function somePath(raw: unknown): Parsed<string> {
   return raw === '' ? bad("'' is not a path") : parsePath(raw)
+}
+
+/** 'zk://host:port,host/path', or zks:// for TLS. */
+function parseZk(raw: unknown): Parsed<string> {
+  if (typeof raw === 'string' && raw.includes('@'))
+    return bad('must not hold a user and password: status and logs show it; see masters.zkDigest')
+  const server = String.raw`(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?`
+  return typeof raw === 'string' &&
+    new RegExp(`^zks?://${server}(,${server})*(/[^\\s,]*)?$`, 'i').test(raw)
+    ? { value: raw }
+    : bad('is not of the form zk://host:port,host:port/path')
+}
+
+/** An address without a port. */
+function parsePlainAddress(raw: unknown): Parsed<string> {
+  const read = parseAddress(raw)
+  if ('problem' in read) return read
+  const { address, port } = read.value
+  return port === undefined && !isWildcard(address)
+    ? { value: address }
+    : bad(`${address} must be one address without a port`)
 }
 
 /** The kernel limits the path of a Unix socket (sun_path) to 107 bytes. */

@@ -7,7 +7,6 @@
 import type { Config } from '../config/config.ts'
 import { isWildcard } from '../config/address.ts'
 import type { Endpoint } from '../boundary/messages.ts'
-import { Http } from '../http/client.ts'
 import type { RouteStatus } from '../ops/status.ts'
 import type { ControlOptions, Environment } from './environment.ts'
 import { HostPart } from './host/host-part.ts'
@@ -36,7 +35,6 @@ export class ControlPlane {
   readonly masters: MastersPart
   readonly gossip: GossipPart
   readonly routing: RoutesPart
-  readonly #http = new Http()
 
   /** @param config the configuration in use, at any time */
   constructor(config: () => Config, listen: readonly Endpoint[], options: ControlOptions) {
@@ -47,7 +45,7 @@ export class ControlPlane {
       if (advertise) return advertise.address
       return bind && !isWildcard(bind.address) ? bind.address : options.ownAddress()
     }
-    const env: Environment = { ...options, http: this.#http, ownIp }
+    const env: Environment = { ...options, ownIp }
     const own = new ZonesPart({ zones, listen, ownIp })
     const gossip = new GossipPart({
       ...env,
@@ -69,6 +67,7 @@ export class ControlPlane {
         mesos.mastersChanged()
         routing.publish()
       },
+      onLeader: () => mesos.leaderChanged(),
     })
     const vips = new VipsPart({
       ...env,
@@ -81,6 +80,7 @@ export class ControlPlane {
     const mesos = new MesosPart({
       ...env,
       masters: () => masters.list.map(m => m.address),
+      zooKeeper: () => masters.zooKeeper,
       onZone: (apex, change) => {
         zones.fed(apex, change, true, 'master')
         gossip.publishZone(apex, change)
@@ -104,7 +104,7 @@ export class ControlPlane {
     const reading: Part = {
       name: 'read API',
       start: () => {},
-      close: () => this.#http.close(),
+      close: () => {},
       routes: () =>
         readRoutes({
           zones: zones.publisher,

@@ -1,7 +1,6 @@
 /** What the parts of the control plane are handed from outside: the log, time's helpers, the other thread and this host. */
 import type { Log } from '../base/log.ts'
 import type { Snapshot, ZoneMessage } from '../boundary/messages.ts'
-import type { Http } from '../http/client.ts'
 
 /** What the daemon hands to the control plane. */
 export type ControlOptions = {
@@ -23,7 +22,6 @@ export type ControlOptions = {
 
 /** What the control plane hands to each of its parts. */
 export type Environment = ControlOptions & {
-  readonly http: Http
   /** The address that other nodes reach this one at, as far as it is known: configured or found; '' if neither. */
   readonly ownIp: () => string
 }

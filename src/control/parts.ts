@@ -79,5 +79,5 @@ export class Parts {
   }
 }
 
-const keysOf = (plan: ReloadPlan, owner: string): string[] =>
-  [...plan.applied].filter(([, of]) => of === owner).map(([key]) => key)
+const keysOf = (plan: ReloadPlan, name: string): string[] =>
+  [...plan.applied].filter(([, of]) => of.some(owner => owner === name)).map(([key]) => key)

@@ -1,49 +1,34 @@
 /**
  * The HTTP client of spartan, built on undici. It talks to Mesos masters and agents, Mesos-DNS, lists of
  * masters, and DoH servers. Every exchange has a deadline and a size limit, because servers may be slow or
- * hostile. A failure is an EHTTP error with a sentence and a `reason` for metrics.
+ * hostile. A failure is an EHTTP error with a sentence and a `reason` for metrics (fault.ts). Certificates and
+ * credentials are read at each exchange, because their files may change.
  */
 import type { Agent, Dispatcher } from 'undici'
-import { codeOf, fail, messageOf, type Coded } from '../base/error.ts'
+import type { Authorization } from './authorization.ts'
+import type { HttpCall, HttpResponse, TlsOptions } from './call.ts'
+import { Deadline } from './deadline.ts'
+import {
+  connectionFault,
+  httpFault,
+  httpStatus,
+  redirectTarget,
+  statusFault,
+  type HttpReason,
+} from './fault.ts'
 
-/** Why an exchange failed: the label values of the metric that counts failures. */
-export type HttpReason = 'connect' | 'timeout' | 'status' | 'size' | 'truncated' | 'json' | 'closed'
-
-export type TlsOptions = {
-  /** PEM of trusted certificate authorities. Default: those of Node. */
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
-  readonly servername?: string
-  /** True accepts any certificate. */
-  readonly insecure?: boolean
-}
+export type { HttpCall, HttpResponse, TlsOptions } from './call.ts'
+export { httpReason, httpStatus, shownUrl, type HttpReason } from './fault.ts'
 
 export type HttpOptions = {
-  readonly tls?: TlsOptions
-  /** Sent with every request, for instance Authorization. Never logged. */
+  /** A function returns the same object until a file changes; it may throw EHTTP. */
+  readonly tls?: TlsOptions | (() => TlsOptions)
+  /** The credentials, sent with every request, but not to another host that a redirect leads to. */
+  readonly authorization?: Authorization
+  /** Sent with every request. Never logged. */
   readonly headers?: Readonly<Record<string, string>>
   /** Time to connect, TLS included. Default 5 s. */
   readonly connectMs?: number
-}
-
-export type HttpCall = {
-  readonly method?: 'GET' | 'POST'
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | Uint8Array
-  /** From the start to the last byte (in a stream: to the end of the head). Default 30 s. */
-  readonly deadlineMs?: number
-  /** Limit of the body. Default 64 MiB: the state of a master with 25,000 tasks. */
-  readonly maxBytes?: number
-  /** Limit of redirects; only for GET. Default none. */
-  readonly redirects?: number
-  readonly signal?: AbortSignal
-}
-
-export type HttpResponse = {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: Buffer
 }
 
 export type HttpStream = {
@@ -56,25 +41,6 @@ export type HttpStream = {
 export const DEADLINE_MS = 30_000
 export const MAX_BYTES = 64 * 1024 * 1024
 
-/** The URL without user and password, for messages. */
-export const shownUrl = (url: string): string => {
-  try {
-    const parsed = new URL(url)
-    parsed.username = ''
-    parsed.password = ''
-    return parsed.href
-  } catch {
-    return 'an invalid URL'
-  }
-}
-
-/** The `reason` of an error from this file, '' of any other. */
-export const httpReason = (er: unknown): HttpReason | '' =>
-  er instanceof Error && 'reason' in er ? ((er as { reason?: HttpReason }).reason ?? '') : ''
-
-const refused = (url: string, what: string, reason: HttpReason, more: object = {}): Coded =>
-  fail(`${shownUrl(url)} ${what}`, 'EHTTP', { reason, ...more })
-
 /** undici's headers with one value each; names in lower case. */
 const flat = (headers: Dispatcher.ResponseData['headers']): Record<string, string> => {
   const out: Record<string, string> = {}
@@ -84,71 +50,31 @@ const flat = (headers: Dispatcher.ResponseData['headers']): Record<string, strin
   return out
 }
 
-/** Combines a deadline and the caller's signal, and remembers which of them fired. */
-class Limit {
-  readonly #controller = new AbortController()
-  readonly #timer: NodeJS.Timeout
-  readonly #outside: AbortSignal | undefined
-  late = false
-
-  constructor(ms: number, outside: AbortSignal | undefined) {
-    this.#outside = outside
-    this.#timer = setTimeout(() => {
-      this.late = true
-      this.#controller.abort()
-    }, ms)
-    if (outside?.aborted) this.stop()
-    outside?.addEventListener('abort', this.stop, { once: true })
-  }
-
-  readonly stop = (): void => this.#controller.abort()
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  /** Ends the deadline, after the head of a stream has arrived. */
-  disarm(): void {
-    clearTimeout(this.#timer)
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-    this.#outside?.removeEventListener('abort', this.stop)
-  }
-}
-
-/** HTTP with one set of TLS options. Owns its connections until `close`. */
+/** HTTP with one set of certificates and credentials. Owns its connections until `close`. */
 export class Http {
-  readonly #options: Agent.Options
-  /** Created at the first exchange: undici takes 7 MB, and many nodes never need it. */
-  #agent: Promise<Agent> | undefined
+  readonly #options: HttpOptions
+  /** The connections and their TLS options. Created at the first exchange: undici takes 7 MB, and many nodes never need it. */
+  #agent: { readonly tls: TlsOptions; readonly agent: Agent } | undefined
+  readonly #agents = new Set<Agent>()
   #closed = false
-  readonly #headers: Readonly<Record<string, string>>
 
   constructor(options: HttpOptions = {}) {
-    const { ca, cert, key, servername, insecure } = options.tls ?? {}
-    this.#headers = { 'user-agent': 'spartan', ...options.headers }
-    this.#options = {
-      // our own deadlines cover the whole exchange
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: {
-        timeout: options.connectMs ?? 5_000,
-        ...(ca === undefined ? {} : { ca }),
-        ...(cert === undefined ? {} : { cert }),
-        ...(key === undefined ? {} : { key }),
-        ...(servername === undefined ? {} : { servername }),
-        ...(insecure ? { rejectUnauthorized: false } : {}),
-      },
-    }
+    this.#options = options
+  }
+
+  /** Whether credentials or certificates are configured. */
+  get authorized(): boolean {
+    return this.#options.authorization !== undefined || this.#options.tls !== undefined
   }
 
   /** One exchange with any status. Throws EHTTP if no complete response arrives in time. */
   async exchange(url: string, call: HttpCall = {}): Promise<HttpResponse> {
-    const limit = new Limit(call.deadlineMs ?? DEADLINE_MS, call.signal)
+    const limit = new Deadline(call.deadlineMs ?? DEADLINE_MS, call.signal)
     try {
-      return await this.#follow(url, call, limit)
+      return await this.#authorized(url, async authorization => {
+        const response = await this.#follow(url, call, limit, authorization)
+        return { status: response.status, value: response }
+      })
     } finally {
       limit.end()
     }
@@ -156,18 +82,22 @@ export class Http {
 
   /** The JSON value in the body of a 200. Throws EHTTP for any other status and for invalid JSON. */
   async getJson(url: string, call: HttpCall = {}): Promise<unknown> {
-    return parsed(url, await this.exchange(url, { ...call, method: 'GET' }))
+    return jsonOf(url, await this.getBody(url, call))
+  }
+
+  /** The body of a 200. Throws EHTTP for any other status. */
+  async getBody(url: string, call: HttpCall = {}): Promise<Buffer> {
+    return this.#bodyOf(url, await this.exchange(url, { ...call, method: 'GET' }))
   }
 
   /** POSTs `body` as JSON, then like getJson. */
   async postJson(url: string, body: unknown, call: HttpCall = {}): Promise<unknown> {
-    const response = await this.exchange(url, {
-      ...call,
-      method: 'POST',
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json', accept: 'application/json', ...call.headers },
-    })
-    return parsed(url, response)
+    return jsonOf(url, await this.postBody(url, body, call))
+  }
+
+  /** POSTs `body` as JSON, then like getBody. */
+  async postBody(url: string, body: unknown, call: HttpCall = {}): Promise<Buffer> {
+    return this.#bodyOf(url, await this.exchange(url, posted(body, call)))
   }
 
   /**
@@ -176,26 +106,20 @@ export class Http {
    * often data should arrive.
    */
   async stream(url: string, body: unknown, call: HttpCall = {}): Promise<HttpStream> {
-    const limit = new Limit(call.deadlineMs ?? DEADLINE_MS, call.signal)
+    const limit = new Deadline(call.deadlineMs ?? DEADLINE_MS, call.signal)
     try {
-      const head = await this.#send(
-        url,
-        {
-          ...call,
-          method: 'POST',
-          body: JSON.stringify(body),
-          headers: {
-            'content-type': 'application/json',
-            accept: 'application/json',
-            ...call.headers,
-          },
-        },
-        limit,
-      )
+      const head = await this.#authorized(url, async authorization => {
+        const value = await this.#send(url, posted(body, call), limit, authorization)
+        if (value.statusCode !== 200) {
+          value.body.on('error', () => {})
+          // Read to its end, so that the connection can be used again; a long body is cut off.
+          await value.body.dump({ limit: 16_384 }).catch(() => {})
+        }
+        return { status: value.statusCode, value }
+      })
       if (head.statusCode !== 200) {
-        head.body.on('error', () => {})
         limit.stop()
-        throw statusError(url, head.statusCode, flat(head.headers))
+        throw this.#refusal(url, head.statusCode, flat(head.headers))
       }
       limit.disarm()
       return {
@@ -216,77 +140,141 @@ export class Http {
   /** Closes every connection; exchanges under way fail. */
   async close(): Promise<void> {
     this.#closed = true
-    await (await this.#agent)?.destroy()
+    await Promise.all([...this.#agents].map(agent => agent.destroy()))
   }
 
-  async #follow(url: string, call: HttpCall, limit: Limit): Promise<HttpResponse> {
+  /** Runs an exchange with our credentials. Repeats it once if they are refused and newer ones exist. */
+  async #authorized<T>(
+    url: string,
+    run: (authorization: string) => Promise<{ status: number; value: T }>,
+  ): Promise<T> {
+    const { authorization: auth } = this.#options
+    if (!auth) return (await run('')).value
+    const login = (at: string, call: HttpCall): Promise<HttpResponse> =>
+      this.#unauthorized(at, call)
+    const header = await auth.header(url, login)
+    const { status, value } = await run(header)
+    if (status !== 401 || !auth.refused(header)) return value
+    return (await run(await auth.header(url, login))).value
+  }
+
+  /** An exchange that is itself part of a login. */
+  async #unauthorized(url: string, call: HttpCall): Promise<HttpResponse> {
+    const limit = new Deadline(call.deadlineMs ?? DEADLINE_MS, call.signal)
+    try {
+      return await this.#follow(url, call, limit, '')
+    } finally {
+      limit.end()
+    }
+  }
+
+  async #follow(
+    url: string,
+    call: HttpCall,
+    limit: Deadline,
+    authorization: string,
+  ): Promise<HttpResponse> {
     let at = url
     for (let left = call.redirects ?? 0; ; left--) {
-      const head = await this.#send(at, call, limit)
+      const own = new URL(at).host === new URL(url).host
+      const head = await this.#send(at, call, limit, own ? authorization : '')
       const headers = flat(head.headers)
       const body = await wholeBody(at, head, call.maxBytes ?? MAX_BYTES, limit)
-      const to = head.statusCode >= 300 && head.statusCode < 400 ? target(at, headers) : ''
+      const moved = head.statusCode >= 300 && head.statusCode < 400
+      const to = moved ? redirectTarget(at, headers) : ''
       if (to === '' || left <= 0) return { status: head.statusCode, headers, body }
       at = to
     }
   }
 
-  async #send(url: string, call: HttpCall, limit: Limit): Promise<Dispatcher.ResponseData> {
+  async #send(
+    url: string,
+    call: HttpCall,
+    limit: Deadline,
+    authorization: string,
+  ): Promise<Dispatcher.ResponseData> {
     try {
       const undici = await import('undici')
-      if (this.#closed) throw fail('closed', 'EHTTP')
-      this.#agent ??= Promise.resolve(new undici.Agent(this.#options))
+      if (this.#closed) throw httpFault(url, 'is no longer asked', 'closed')
       return await undici.request(url, {
         method: call.method ?? 'GET',
-        headers: { ...this.#headers, ...call.headers },
+        headers: {
+          'user-agent': 'spartan',
+          ...this.#options.headers,
+          ...(authorization === '' ? {} : { authorization }),
+          ...call.headers,
+        },
         ...(call.body === undefined ? {} : { body: call.body }),
-        dispatcher: await this.#agent,
+        dispatcher: this.#dispatcher(undici),
         signal: limit.signal,
       })
     } catch (er) {
-      throw broken(url, er, limit, 'connect')
+      throw connectionFault(url, er, limit, 'connect')
     }
   }
-}
 
-/**
- * The absolute URL that a redirect leads to; '' if it must not be followed. A request over TLS may carry
- * credentials, so it is never repeated without TLS. Mesos sends locations such as '//10.0.0.5:5050/…'.
- */
-const target = (from: string, headers: Readonly<Record<string, string>>): string => {
-  const { location } = headers
-  if (location === undefined) return ''
-  try {
-    const to = new URL(location, from)
-    const secure = to.protocol === 'https:'
-    return secure || (to.protocol === 'http:' && !from.startsWith('https:')) ? to.href : ''
-  } catch {
-    return ''
+  /** The connections for the current certificates. Connections with older ones end after their exchanges. */
+  #dispatcher(undici: { readonly Agent: typeof Agent }): Agent {
+    const { tls: given, connectMs = 5_000 } = this.#options
+    const tls = (typeof given === 'function' ? given() : given) ?? NO_TLS
+    if (this.#agent?.tls === tls) return this.#agent.agent
+    const old = this.#agent?.agent
+    const { ca, cert, key, servername, insecure } = tls
+    const agent = new undici.Agent({
+      // our own deadlines cover the whole exchange
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: {
+        timeout: connectMs,
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+        ...(servername === undefined ? {} : { servername }),
+        ...(insecure ? { rejectUnauthorized: false } : {}),
+      },
+    })
+    this.#agent = { tls, agent }
+    this.#agents.add(agent)
+    if (old) void old.close().then(() => this.#agents.delete(old))
+    return agent
+  }
+
+  #bodyOf(url: string, { status, headers, body }: HttpResponse): Buffer {
+    if (status !== 200) throw this.#refusal(url, status, headers)
+    return body
+  }
+
+  #refusal(url: string, status: number, headers: Readonly<Record<string, string>>): Error {
+    const { authorization, headers: own } = this.#options
+    return statusFault(
+      url,
+      status,
+      headers,
+      authorization !== undefined || own?.authorization !== undefined,
+    )
   }
 }
 
-const statusError = (
-  url: string,
-  status: number,
-  headers: Readonly<Record<string, string>>,
-): Coded => refused(url, `answered ${status}`, 'status', { status, location: target(url, headers) })
+const NO_TLS: TlsOptions = {}
 
-const broken = (url: string, er: unknown, limit: Limit, reason: HttpReason): Coded => {
-  if (limit.late) return refused(url, 'did not answer in time', 'timeout')
-  if (limit.signal.aborted) return refused(url, 'is no longer asked', 'closed')
-  const what = reason === 'connect' ? 'cannot be reached' : 'broke off its answer'
-  // an AggregateError for two address families has a code but no message
-  return fail(`${shownUrl(url)} ${what}: ${messageOf(er) || codeOf(er)}`, 'EHTTP', {
-    reason,
-    cause: er,
-  })
+/** Whether our credentials were refused, or there are none to be had now. */
+export const isRefusal = (er: unknown): boolean => {
+  const reason: HttpReason | undefined = (er as { reason?: HttpReason } | undefined)?.reason
+  return httpStatus(er) === 401 || reason === 'login' || reason === 'credentials'
 }
+
+const posted = (body: unknown, call: HttpCall): HttpCall => ({
+  ...call,
+  method: 'POST',
+  body: JSON.stringify(body),
+  headers: { 'content-type': 'application/json', accept: 'application/json', ...call.headers },
+})
 
 const wholeBody = async (
   url: string,
   head: Dispatcher.ResponseData,
   maxBytes: number,
-  limit: Limit,
+  limit: Deadline,
 ): Promise<Buffer> => {
   const parts: Buffer[] = []
   let bytes = 0
@@ -297,33 +285,32 @@ const wholeBody = async (
       parts.push(part)
     }
   } catch (er) {
-    throw broken(url, er, limit, 'truncated')
+    throw connectionFault(url, er, limit, 'truncated')
   }
-  if (bytes > maxBytes) throw refused(url, `sent more than ${maxBytes} bytes`, 'size')
+  if (bytes > maxBytes) throw httpFault(url, `sent more than ${maxBytes} bytes`, 'size')
   return Buffer.concat(parts)
 }
 
 const chunksOf = async function* (
   url: string,
   body: AsyncIterable<Buffer>,
-  limit: Limit,
+  limit: Deadline,
 ): AsyncGenerator<Buffer> {
   try {
     yield* body
   } catch (er) {
-    throw broken(url, er, limit, 'truncated')
+    throw connectionFault(url, er, limit, 'truncated')
   } finally {
     limit.end()
   }
 }
 
-const parsed = (url: string, { status, headers, body }: HttpResponse): unknown => {
-  if (status !== 200) throw statusError(url, status, headers)
+/** The JSON value of a body; fails with EHTTP. */
+export const jsonOf = (url: string, body: Buffer): unknown => {
   try {
     return JSON.parse(body.toString('utf8')) as unknown
-  } catch (er) {
-    throw fail(`${shownUrl(url)} answered with what is no JSON: ${messageOf(er)}`, 'EHTTP', {
-      reason: 'json',
-    })
+  } catch {
+    // the parser would quote from the body, which may hold a token
+    throw httpFault(url, 'answered with what is no JSON', 'json')
   }
 }

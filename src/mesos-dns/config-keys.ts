@@ -51,6 +51,7 @@ const KEYS = {
   // ours
   compat: 'text',
   allow: 'list',
+  mesosHTTPSInsecure: 'flag',
 } as const satisfies Readonly<Record<string, Kind>>
 
 export type Key = keyof typeof KEYS

@@ -1,8 +1,8 @@
 /**
  * Reads the configuration file of Mesos-DNS as it is: JSON, keys in any case.
  * Wrong values are refused with their key; keys that mean nothing here are
- * named in a warning and otherwise do no harm. Two keys are our own: `compat`
- * and `allow`.
+ * named in a warning and otherwise do no harm. Three keys are our own:
+ * `compat`, `allow` and `mesosHTTPSInsecure`.
  */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
@@ -117,6 +117,24 @@ const credentialsOf = (given: Given): Pick<Settings, 'authentication' | 'princip
   return { authentication, principal, secret }
 }
 
+/** The original verifies no certificate where it has no CA file; here that has to be asked for. */
+const httpsOf = (given: Given): Pick<Settings, 'mesosHttps' | 'mesosHttpsInsecure'> => {
+  const mesosHttps = given.flag('mesosHTTPSOn', false)
+  const mesosHttpsInsecure = given.flag('mesosHTTPSInsecure', false)
+  const hasCa = given.text('caCertFile') !== ''
+  if (mesosHttpsInsecure && hasCa)
+    throw refused('mesosHTTPSInsecure', 'contradicts caCertFile: a CA file is for verifying')
+  if (mesosHttps && !hasCa)
+    given.warnings.push(
+      mesosHttpsInsecure
+        ? 'the certificates of the masters are not verified (mesosHTTPSInsecure), as in the original: whoever is between can read the credentials and change the records'
+        : 'mesosHTTPSOn without caCertFile: the certificates of the masters are verified against public authorities. The original verifies nothing then. Name the CA of the masters in caCertFile, or set mesosHTTPSInsecure true to do as the original',
+    )
+  if (mesosHttpsInsecure && !mesosHttps)
+    given.warnings.push('mesosHTTPSInsecure has no effect without mesosHTTPSOn')
+  return { mesosHttps, mesosHttpsInsecure }
+}
+
 const compatOf = (given: Given): boolean => {
   const compat = given.text('compat')
   if (compat !== '' && compat !== 'mesos-dns') throw refused('compat', 'may only be "mesos-dns"')
@@ -214,7 +232,7 @@ export const settingsFromJson = (
       expire: given.whole('SOAExpire', 86_400),
       minimum: given.whole('SOAMinttl', 60),
     },
-    mesosHttps: given.flag('mesosHTTPSOn', false),
+    ...httpsOf(given),
     caCertFile: given.text('caCertFile'),
     certFile,
     keyFile,

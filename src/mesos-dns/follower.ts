@@ -29,6 +29,8 @@ export type FollowerOptions = {
   readonly log: Log
   /** Base URLs of the masters, the presumed leader first. */
   readonly bases: () => readonly string[]
+  /** Base URL of the master that ZooKeeper says leads; '' while it says nothing. */
+  readonly leader?: () => string
   /** Between two polls. */
   readonly refreshMs: Milliseconds
   readonly deadlineMs: Milliseconds
@@ -61,7 +63,7 @@ export class Follower {
   readonly #options: FollowerOptions
   readonly #pace = new Pace(PACE_MS)
   readonly #recovery = new Recovery()
-  #subscription: Subscription
+  readonly #subscription: Subscription
   #known: Known = { state: emptyState, recovered: new Set() }
   /** As it was given out last. */
   #given: MesosState = emptyState
@@ -79,12 +81,9 @@ export class Follower {
     this.#subscription.start()
   }
 
-  /** Asks anew at once: who leads is said to have changed. */
-  async restart(): Promise<void> {
-    const old = this.#subscription
-    this.#subscription = this.#subscribe()
-    await old.close()
-    if (!this.#closed) this.#subscription.start()
+  /** Another master is said to lead: it is asked at once. */
+  leaderChanged(): void {
+    this.#subscription.restart()
   }
 
   async close(): Promise<void> {

@@ -16,9 +16,9 @@ import { TYPE } from '../wire/codes.ts'
 import { nameWire } from '../wire/name.ts'
 import { nameservers, readConfig, type ReadConfig } from './config.ts'
 import { mastersHttp } from './credentials.ts'
-import { staticMasters } from './master-list.ts'
+import { staticMasters } from '../mesos/master-list.ts'
 import { MesosDnsServer, type ServerMeans } from './server.ts'
-import { ZkMasters } from './zk-masters.ts'
+import { ZkMasters } from '../mesos/zookeeper/masters.ts'
 
 export type MesosDnsOptions = {
   readonly configPath: string
@@ -182,7 +182,7 @@ const created = (
   return new MesosDnsServer(settings, {
     log,
     version: version(),
-    http: mastersHttp(settings),
+    http: mastersHttp(settings, log),
     masters,
     takeOver,
     resolve: async host => (await lookup(host, { all: true })).map(({ address }) => address),

@@ -25,7 +25,7 @@ import { hostsToLookUp } from '../mesos/mesos-dns-names/cluster-records.ts'
 import { Follower } from './follower.ts'
 import { ApiServer } from './http.ts'
 import { Lookups } from '../mesos/mesos-dns-names/lookups.ts'
-import type { MasterList } from './master-list.ts'
+import type { MasterList } from '../mesos/master-list.ts'
 import { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 import type { Settings } from './settings.ts'
 import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
@@ -109,6 +109,7 @@ export class MesosDnsServer {
     this.#follower = new Follower({
       ...means,
       bases: () => means.masters.list.map(master => `${scheme}://${master}`),
+      leader: () => (means.masters.leader === '' ? '' : `${scheme}://${means.masters.leader}`),
       refreshMs: settings.refreshMs,
       deadlineMs: settings.stateTimeoutMs,
       now: () => performance.now(),
@@ -134,9 +135,7 @@ export class MesosDnsServer {
     const { masters } = this.#means
     masters.onChange = leaderChanged => {
       if (this.#state) this.#update(this.#state, this.#whole)
-      // a stream notices by itself; a poll would come up to a refresh later
-      if (leaderChanged && this.#follower.status.state !== 'streaming')
-        void this.#follower.restart()
+      if (leaderChanged) this.#follower.leaderChanged()
     }
     masters.start()
     this.#follower.start()

@@ -39,6 +39,8 @@ export type Settings = {
   readonly srvWeight: number
   readonly soa: ZoneApex
   readonly mesosHttps: boolean
+  /** Accept any certificate of the masters, as the original does without a CA file. */
+  readonly mesosHttpsInsecure: boolean
   /** Paths; '' for none. */
   readonly caCertFile: string
   readonly certFile: string

@@ -118,7 +118,14 @@ t.test('the annotated configuration is good with all its settings on, too', asyn
   const silent = [...origins].filter(([, origin]) => origin === 'default').map(([path]) => path)
   t.strictSame(
     silent,
-    ['masters.addresses', 'masters.url', 'masters.exhibitor', 'masters.name'],
+    [
+      'masters.addresses',
+      'masters.url',
+      'masters.exhibitor',
+      'masters.name',
+      'masters.zk',
+      'masters.zkDigest',
+    ],
     'the other sources',
   )
 })

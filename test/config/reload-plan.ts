@@ -17,7 +17,7 @@ t.test('a reload changes what applies at once, and keeps what needs a restart', 
   const running = config({ race: { grace: '20ms' }, io: 'auto' })
   const wanted = config({ race: { grace: '30ms' }, io: 'dgram' })
   const plan = planReload(running, wanted)
-  t.strictSame([...plan.applied], [['race.grace', 'data thread']])
+  t.strictSame([...plan.applied], [['race.grace', ['data thread']]])
   t.strictSame(plan.pending, ['io'])
   t.equal(plan.next.race.grace, 30)
   t.equal(plan.next.io, 'auto', 'as it runs')

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createVerify, generateKeyPairSync } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { silent } from '../../src/base/log.ts'
 import { settingsFromJson } from '../../src/mesos-dns/config.ts'
 import { mastersHttp } from '../../src/mesos-dns/credentials.ts'
 import type { Settings } from '../../src/mesos-dns/settings.ts'
@@ -38,10 +39,11 @@ t.test('a password goes with every exchange', async t => {
   )
   const http = mastersHttp(
     settings({ mesosAuthentication: 'basic', mesosCredentials: { principal: 'p', secret: 'ü' } }),
+    silent,
   )
   t.teardown(() => http.close())
   t.equal(await http.getJson(url), `Basic ${Buffer.from('p:ü').toString('base64')}`)
-  const plain = mastersHttp(settings({}))
+  const plain = mastersHttp(settings({}), silent)
   t.teardown(() => plain.close())
   t.equal(await plain.getJson(url), null)
 })
@@ -75,6 +77,7 @@ t.test('a token is fetched with a signed login, kept, and renewed when it is ref
   })
   const http = mastersHttp(
     settings({ mesosAuthentication: 'iam', iamConfigFile: join(dir, 'iam.json') }),
+    silent,
     () => 1_700_000_000_000,
   )
   t.teardown(() => http.close())
@@ -84,10 +87,8 @@ t.test('a token is fetched with a signed login, kept, and renewed when it is ref
   ])
   t.equal(logins, 1, 'one login for both')
   valid = 'another'
-  await t.rejects(http.getJson(master), { code: 'EHTTP' })
-  t.match(await http.getJson(master), { ok: true })
+  t.match(await http.getJson(master), { ok: true }, 'a refused token is renewed at once')
   valid = 'another'
-  await t.rejects(http.stream(master, {}), { code: 'EHTTP' })
   const stream = await http.stream(master, {})
   stream.close()
   t.equal(logins, 3)
@@ -101,6 +102,7 @@ t.test('a login that gives no token is an error, not a crash', async t => {
   })
   const http = mastersHttp(
     settings({ mesosAuthentication: 'iam', iamConfigFile: join(dir, 'iam.json') }),
+    silent,
   )
   t.teardown(() => http.close())
   for (let i = 0; i < 6; i++)
@@ -111,9 +113,9 @@ t.test('a file that cannot be used is refused with its key', async t => {
   const dir = t.testdir({ 'not.json': 'x', 'less.json': '{"uid": "u"}', 'null.json': 'null' })
   for (const name of ['not.json', 'less.json', 'null.json', 'none.json']) {
     const of = settings({ mesosAuthentication: 'iam', iamConfigFile: join(dir, name) })
-    t.throws(() => mastersHttp(of), { code: 'ECONFIG', key: 'iamConfigFile' }, name)
+    t.throws(() => mastersHttp(of, silent), { code: 'ECONFIG', key: 'iamConfigFile' }, name)
   }
-  t.throws(() => mastersHttp(settings({ caCertFile: join(dir, 'none.pem') })), {
+  t.throws(() => mastersHttp(settings({ caCertFile: join(dir, 'none.pem') }), silent), {
     code: 'ECONFIG',
     key: 'caCertFile',
   })

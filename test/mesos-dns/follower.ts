@@ -180,7 +180,7 @@ t.test('a follower that is restarted asks anew', async t => {
   await until(() => true)
   const before = told.length
   bases = [base(mesos.masters[1]!)]
-  await follower.restart()
+  follower.leaderChanged()
   await until(() => told.length > before)
   t.match(follower.status, { state: 'streaming', trouble: '' })
 })

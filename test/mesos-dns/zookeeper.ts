@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Endpoint } from '../../src/boundary/messages.ts'
 import { silent } from '../../src/base/log.ts'
-import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos-dns/zk-masters.ts'
-import { Frames, parseZkUrl, Reader } from '../../src/mesos-dns/zk-wire.ts'
+import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos/zookeeper/masters.ts'
+import { Frames, parseZkUrl, Reader } from '../../src/mesos/zookeeper/wire.ts'
 
 // two cores that others use too
 t.setTimeout(120_000)
@@ -294,7 +294,9 @@ t.test('a zk URL is read as Mesos reads it', async t => {
     ],
     path: '/mesos',
     credentials: '',
+    secure: false,
   })
+  t.match(parseZkUrl('zks://zk-1.zk/mesos'), { secure: true })
   t.match(parseZkUrl('zk://u:p@[2001:db8::1]:2182'), {
     servers: [{ host: '2001:db8::1', port: 2182 }],
     path: '/',

@@ -6,9 +6,12 @@
  */
 import t from 'tap'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { createServer as createTcpServer } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,7 +20,9 @@ import type { ReloadOutcome } from '../../src/daemon/reloader.ts'
 import { askDaemon } from '../../src/http/admin-client.ts'
 import { ownAddress } from '../fixture/address.ts'
 import { ask, openTcp, type Reply } from '../fixture/client.ts'
+import { Authority, hasOpenssl, pems } from '../fixture/certificates.ts'
 import { daemon, type Settings } from '../fixture/daemon.ts'
+import { agentState, masterState } from '../fixture/mesos.ts'
 import { A, data, SOA } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 import { framed } from '../fixture/wire.ts'
@@ -27,11 +32,12 @@ t.setTimeout(900_000)
 
 const dir = mkdtempSync(join(tmpdir(), 'spartan-test-'))
 t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-const file = (name: string, content: unknown): string => {
+const text = (name: string, content: string): string => {
   const path = join(dir, name)
-  writeFileSync(path, JSON.stringify(content), { mode: 0o600 })
+  writeFileSync(path, content, { mode: 0o600 })
   return path
 }
+const file = (name: string, content: unknown): string => text(name, JSON.stringify(content))
 
 /** Looks until it is so. */
 const until = async (so: () => Promise<boolean> | boolean): Promise<void> => {
@@ -59,17 +65,36 @@ const slow = await upstream(t, [
   { delay: 3_000 },
 ])
 
-/** Everything that is fetched over HTTP, by the path that was asked. */
+const CLUSTER = {
+  tasks: [
+    {
+      id: 'mapped',
+      name: 'mapped',
+      ips: ['9.0.0.1'],
+      mappings: [[31_000, 80]] as const,
+      ports: [{ number: 80, protocol: 'tcp', labels: { VIP_0: '/mapped:80' } }],
+    },
+  ],
+}
+const NOT_HERE = { error: 'not here' }
+/** Everything that is fetched over HTTP: the path that was asked, and who said they ask. */
 const asked: string[] = []
 const web = createServer((req, res) => {
-  asked.push(req.url ?? '')
-  const list = {
+  const path = (req.url ?? '').split('?')[0] ?? ''
+  asked.push(`${req.url} ${req.headers.authorization ?? ''}`)
+  const body = {
     '/list': ['127.9.9.2'],
     '/exhibitor/v1/cluster/status': [{ hostname: '127.9.9.3' }],
-  }
-  const body = (list as Record<string, unknown>)[(req.url ?? '').split('?')[0] ?? '']
-  res.writeHead(body === undefined ? 503 : 200, { 'content-type': 'application/json' })
-  res.end(JSON.stringify(body ?? { error: 'not here' }))
+    '/polled/state': masterState(CLUSTER, req.headers.host ?? ''),
+    '/polled/api/v1': NOT_HERE,
+    '/tasks/api/v1': agentState(CLUSTER),
+    '/login': { token: 'header.claims.signature' },
+  }[path]
+  // A master without an operator API is polled.
+  res.writeHead(body === undefined ? 503 : body === NOT_HERE ? 404 : 200, {
+    'content-type': 'application/json',
+  })
+  res.end(JSON.stringify(body ?? NOT_HERE))
 }).listen(0, ownAddress())
 await once(web, 'listening')
 t.teardown(() => web.close())
@@ -81,11 +106,74 @@ const fetched = async (part: string): Promise<boolean> => {
   return asked.slice(before).some(path => path.includes(part))
 }
 
+/** A ZooKeeper that opens a session and says nothing more. */
+let toZooKeeper = ''
+const zooKeeper = createTcpServer(socket => {
+  socket.on('error', () => {})
+  socket.on('data', chunk => (toZooKeeper += chunk.toString('latin1')))
+  socket.once('data', () => {
+    const opened = Buffer.alloc(4 + 37)
+    opened.writeInt32BE(37)
+    opened.writeInt32BE(30_000, 8)
+    opened.writeInt32BE(16, 20)
+    socket.write(opened)
+  })
+}).listen(0, ownAddress())
+await once(zooKeeper, 'listening')
+t.teardown(() => zooKeeper.close())
+const zkPlace = zooKeeper.address() as { address: string; port: number }
+const zkUrl = `zk://${zkPlace.address}:${zkPlace.port}/mesos`
+const zkHears = async (what: string): Promise<boolean> => {
+  await until(() => toZooKeeper.includes(what))
+  return toZooKeeper.includes(what)
+}
+
+if (!hasOpenssl)
+  process.stderr.write('SKIPPED: mesos.tls over a reload: openssl is not installed\n')
+/** A master over TLS, and whom it was asked by. */
+const secure = { url: '', ca: '', mine: { cert: '', key: '' }, asked: [] as string[] }
+if (hasOpenssl) {
+  const authority = new Authority(dir)
+  const address = ownAddress()
+  const server = createSecureServer(
+    {
+      ...pems(authority.issue(address)),
+      ca: readFileSync(authority.ca),
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    (req, res) => {
+      secure.asked.push((req.socket as TLSSocket).authorized ? 'known' : 'unknown')
+      res.writeHead(503).end()
+    },
+  ).listen(0, address)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  secure.url = `https://${address}:${(server.address() as { port: number }).port}`
+  secure.ca = authority.ca
+  secure.mine = authority.issue()
+}
+const overTls = (tls: object) => (): Settings => ({
+  mesos: { master: secure.url, leaderOnly: false, tls },
+})
+const askedBy = (who: string) => async (): Promise<boolean> => {
+  secure.asked.length = 0
+  await until(() => secure.asked.includes(who))
+  return secure.asked.includes(who)
+}
+const withAuth = (auth: object) => (): Settings => ({
+  mesos: { master: `${base}/mesos-b`, leaderOnly: false, auth },
+})
+
 const seed = createTcpServer(socket => socket.destroy()).listen(0, ownAddress())
 await once(seed, 'listening')
 const seedCalled = once(seed, 'connection')
 t.teardown(() => seed.close())
 const key = (octet: number): string => Buffer.alloc(32, octet).toString('base64')
+
+const PEM = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString()
 
 const VIPS = {
   vips: [
@@ -336,6 +424,12 @@ const ROWS: readonly Row[] = [
     () => ({ masters: { source: 'dns', name: 'masters.steady.example' } }),
     zk('127.9.9.4'),
   ],
+  ['masters.zk', () => ({ masters: { source: 'zk', zk: zkUrl } }), () => zkHears('\0')],
+  [
+    'masters.zkDigest',
+    () => ({ masters: { source: 'zk', zk: zkUrl, zkDigest: text('digest', 'user:word') } }),
+    () => zkHears('user:word'),
+  ],
   [
     'masters.port',
     () => ({ masters: { addresses: [two.address], port: two.port } }),
@@ -412,11 +506,43 @@ const ROWS: readonly Row[] = [
     becomes(VIP_NAME, 'A', /^11\./),
   ],
   ['vips.agent', add(vips, 'agent', 'vips', `${base}/agent`), () => fetched('/agent')],
+  [
+    'vips.address',
+    () => {
+      vips['answer'] = 'backends'
+      vips['agent'] = `${base}/tasks`
+      return add(vips, 'address', 'vips', '198.51.100.77')()
+    },
+    becomes('mapped.marathon.l4lb.thisdcos.directory', 'A', /^198\.51\.100\.77$/),
+  ],
   ['mesos.master', () => ({ mesos: { master: `${base}/mesos-b` } }), () => fetched('/mesos-b')],
   [
     'mesos.leaderOnly',
     () => ({ mesos: { master: `${base}/mesos-b`, leaderOnly: false } }),
     () => fetched('/mesos-b'),
+  ],
+  [
+    'mesos.ipSources',
+    () => ({ mesos: { master: `${base}/polled`, leaderOnly: false, ipSources: ['netinfo'] } }),
+    becomes('mapped.marathon.mesos.thisdcos.directory', 'A', /^9\.0\.0\.1$/),
+  ],
+  ['mesos.auth.basic', withAuth({ basic: text('basic', 'p:s') }), () => fetched('Basic cDpz')],
+  ['mesos.auth.token', withAuth({ token: text('token', 'abc') }), () => fetched('Bearer abc')],
+  [
+    'mesos.auth.iam',
+    withAuth({ iam: file('iam', { uid: 'u', private_key: PEM, login_endpoint: `${base}/login` }) }),
+    () => fetched('token=header.claims.signature'),
+  ],
+  ['mesos.tls.insecure', overTls({ insecure: true }), askedBy('unknown')],
+  ['mesos.tls.ca', overTls({ ca: secure.ca }), askedBy('unknown')],
+  ['mesos.tls.cert', overTls({ ca: secure.ca, ...secure.mine }), askedBy('known')],
+  [
+    'mesos.tls.key',
+    () => {
+      const key = text('key.pem', readFileSync(secure.mine.key, 'utf8'))
+      return overTls({ ca: secure.ca, ...secure.mine, key })()
+    },
+    askedBy('known'),
   ],
   [
     'gossip.seeds',
@@ -510,12 +636,16 @@ t.test('every key is in one of the tables', async t => {
 })
 
 for (const [name, over, acts] of ROWS)
-  t.test(`${name} applies at once`, async t => {
-    const said = await reload(over())
-    t.equal(said.error, '')
-    t.ok(said.applied.includes(name), `the reload says so: ${JSON.stringify(said)}`)
-    t.ok(await acts(), 'and it acts')
-  })
+  t.test(
+    `${name} applies at once`,
+    { skip: !hasOpenssl && name.startsWith('mesos.tls') },
+    async t => {
+      const said = await reload(over())
+      t.equal(said.error, '')
+      t.ok(said.applied.includes(name), `the reload says so: ${JSON.stringify(said)}`)
+      t.ok(await acts(), 'and it acts')
+    },
+  )
 
 t.test(
   'the other keys wait for a restart, and the status says so until the old value is back',

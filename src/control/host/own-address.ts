@@ -1,5 +1,5 @@
 /**
- * The address that other hosts reach this one by: the first that is neither
+ * The address that other hosts reach this one by, IPv4 before IPv6: the first that is neither
  * loopback nor on an interface that leads nowhere, as the one that the
  * forwarder's own addresses are on: alike on every host, and there before the
  * network is. '' while there is none, as when the daemon starts.
@@ -15,9 +15,15 @@ export const ownAddress = (
   interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
   flagsOf: (name: string) => number = linkFlags,
 ): string => {
-  for (const [name, list] of Object.entries(interfaces)) {
-    const found = list?.find(({ family, internal }) => !internal && family === 'IPv4')
-    if (found && !leadsNowhere(flagsOf(name))) return found.address
+  for (const wanted of ['IPv4', 'IPv6'] as const) {
+    for (const [name, list] of Object.entries(interfaces)) {
+      const found = list?.find(
+        ({ family, internal, address }) =>
+          // a link-local address means nothing without its link
+          !internal && family === wanted && !address.startsWith('fe80:'),
+      )
+      if (found && !leadsNowhere(flagsOf(name))) return found.address
+    }
   }
   return ''
 }

@@ -1,15 +1,22 @@
 /** The list of masters as a part: who they are, from whichever source the configuration names. */
+import type { Log } from '../../base/log.ts'
 import type { Endpoint } from '../../boundary/messages.ts'
-import { showEndpoint, type Config } from '../../config/config.ts'
+import type { Config } from '../../config/config.ts'
+import type { Http } from '../../http/client.ts'
 import type { MastersStatus } from '../../ops/status.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
+import { mesosHttp, mesosTls } from '../mesos/mesos-http.ts'
 import { sameMasters } from './list.ts'
 import { Masters } from './masters.ts'
+import { masterSource } from './sources.ts'
+import { zkMasters, ZkWatch } from './zk-watch.ts'
 
 export type MastersPartOptions = Environment & {
   /** Another list is in use. */
   readonly onChange: (masters: readonly Endpoint[]) => void
+  /** ZooKeeper names another leader of Mesos. */
+  readonly onLeader: () => void
 }
 
 export class MastersPart implements Part {
@@ -17,6 +24,8 @@ export class MastersPart implements Part {
   readonly #options: MastersPartOptions
   #from: NonNullable<Config['masters']> | undefined
   #masters: Masters | undefined
+  #http: Http | undefined
+  #zooKeeper: ZkWatch | undefined
   /** The list in use. It outlives a reload, so that a change of source never passes through an empty list. */
   #list: readonly Endpoint[] = []
   #at = 0
@@ -30,21 +39,33 @@ export class MastersPart implements Part {
     return this.#list
   }
 
+  /** The masters of Mesos as ZooKeeper names them; undefined unless it is the source of the list. */
+  get zooKeeper(): ZkWatch | undefined {
+    return this.#zooKeeper
+  }
+
   wanted(config: Config): boolean {
     return config.masters !== undefined
   }
 
-  start({ masters, stateDir }: Config): void {
+  start(config: Config): void {
+    const { masters, mesos, stateDir } = config
     if (!masters) return
-    const { log, random, http, resolve } = this.#options
+    const { random, resolve } = this.#options
+    const log = this.#options.log.child({ part: 'masters' })
+    const http = mesosHttp(mesos, log)
+    const zk = this.#watchZooKeeper(config, log)
     this.#from = masters
+    this.#http = http
+    this.#zooKeeper = zk
     const current = new Masters({
-      from: { ...masters, addresses: masters.addresses.map(m => showEndpoint(m)) },
+      from: masterSource(masters),
+      zk,
       refreshMs: masters.refresh,
       retryMs: masters.retry,
       random,
       stateDir,
-      log: log.child({ part: 'masters' }),
+      log,
       http,
       resolve,
       onChange: list => {
@@ -58,6 +79,20 @@ export class MastersPart implements Part {
     void current.start()
   }
 
+  #watchZooKeeper({ masters, mesos }: Config, log: Log): ZkWatch | undefined {
+    if (masters?.source !== 'zk') return undefined
+    const { random, onLeader } = this.#options
+    const tls = mesosTls(mesos, log)
+    const watch: ZkWatch = new ZkWatch({
+      masters: zkMasters({ url: masters.zk, digestFile: masters.zkDigest, tls, log, random }),
+      now: () => performance.now(),
+      onLeader: () => {
+        if (this.#zooKeeper === watch) onLeader()
+      },
+    })
+    return watch
+  }
+
   #use(list: readonly Endpoint[]): void {
     this.#at = Date.now()
     if (sameMasters(list, this.#list)) return
@@ -67,16 +102,20 @@ export class MastersPart implements Part {
 
   async reload(_before: Config, after: Config): Promise<void> {
     const old = this.#masters
+    const http = this.#http
     this.start(after)
     await old?.close()
+    await http?.close()
   }
 
   async close(): Promise<void> {
     const old = this.#masters
-    this.#masters = undefined
+    const http = this.#http
+    this.#masters = this.#http = this.#zooKeeper = undefined
     this.#from = undefined
     this.#list = []
     await old?.close()
+    await http?.close()
   }
 
   /** What is known of the masters; undefined when this cluster has none. */

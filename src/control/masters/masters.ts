@@ -18,6 +18,7 @@ import {
   type MastersState,
   type ScheduleOptions,
 } from './schedule.ts'
+import type { ZkWatch } from './zk-watch.ts'
 import { readMasters, type MasterSource, type SourceNeeds } from './sources.ts'
 
 const FILE = 'masters.json'
@@ -30,6 +31,8 @@ export type MastersOptions = SourceNeeds &
     readonly stateDir: string
     readonly log: Log
     readonly onChange: (masters: readonly Endpoint[]) => void
+    /** For source 'zk': watches ZooKeeper. Closed with this. */
+    readonly zk?: ZkWatch | undefined
     /** How often a watched file is looked at without a notification. */
     readonly watchMs?: number
   }
@@ -76,11 +79,13 @@ export class Masters {
         watchMs === undefined ? {} : { everyMs: watchMs },
       )
     }
+    this.#options.zk?.start(() => void this.look())
     await this.look()
   }
 
   async close(): Promise<void> {
     this.#closing.abort()
+    await this.#options.zk?.close()
     clearTimeout(this.#timer)
     this.#watch?.close()
     await this.#looking
@@ -102,10 +107,12 @@ export class Masters {
 
   async #ask(): Promise<Look> {
     this.#looks++
+    const { from, zk } = this.#options
+    const needs = { ...this.#options, ...(zk ? { watched: () => zk.hosts } : {}) }
     try {
       return {
         type: 'good',
-        masters: await readMasters(this.#options.from, this.#options, this.#closing.signal),
+        masters: await readMasters(from, needs, this.#closing.signal),
       }
     } catch (er) {
       return { type: 'failed', why: messageOf(er) }

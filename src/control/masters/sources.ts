@@ -5,7 +5,7 @@
 import type { Endpoint } from '../../boundary/messages.ts'
 import { fail, messageOf } from '../../base/error.ts'
 import type { Http } from '../../http/client.ts'
-import { familyOf } from '../../base/ip.ts'
+import { familyOf, hostPort } from '../../base/ip.ts'
 import { readText } from '../feeds/watch.ts'
 import { mastersOf } from './list.ts'
 
@@ -16,7 +16,41 @@ export type MasterSource = { readonly port: number } & (
   | { readonly source: 'url'; readonly url: string }
   | { readonly source: 'exhibitor'; readonly exhibitor: string }
   | { readonly source: 'dns'; readonly name: string }
+  | { readonly source: 'zk'; readonly zk: string }
 )
+
+/** The `masters` section of a configuration, as far as it says where the list comes from. */
+export type MastersSection = {
+  readonly source: MasterSource['source']
+  readonly port: number
+  readonly addresses: readonly Endpoint[]
+  readonly file: string
+  readonly url: string
+  readonly exhibitor: string
+  readonly name: string
+  readonly zk: string
+}
+
+/** The source of a section. */
+export const masterSource = (section: MastersSection): MasterSource => {
+  const { source, port } = section
+  switch (source) {
+    case 'static': {
+      const addresses = section.addresses.map(at => hostPort(at.address, at.port))
+      return { source, port, addresses }
+    }
+    case 'file':
+      return { source, port, file: section.file }
+    case 'url':
+      return { source, port, url: section.url }
+    case 'exhibitor':
+      return { source, port, exhibitor: section.exhibitor }
+    case 'dns':
+      return { source, port, name: section.name }
+    case 'zk':
+      return { source, port, zk: section.zk }
+  }
+}
 
 /** All addresses of a name, of both families; throws or gives none if there is no answer. */
 export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly string[]>
@@ -25,6 +59,8 @@ export type SourceNeeds = {
   readonly http: Http
   /** Only for source 'dns'. Must not go through the list it helps to find. */
   readonly resolve?: Resolve
+  /** Only for source 'zk': the hosts of the masters as ZooKeeper tells them; [] while it has told none. */
+  readonly watched?: () => readonly string[]
 }
 
 /** Longer lists are no lists of masters. */
@@ -50,7 +86,7 @@ const steady = (ips: readonly string[]): string[] =>
 /** Ask the source now. Throws EHTTP, EDATA or the system's error. */
 export const readMasters = async (
   source: MasterSource,
-  { http, resolve }: SourceNeeds,
+  { http, resolve, watched }: SourceNeeds,
   signal: AbortSignal,
 ): Promise<Endpoint[]> => {
   const { port } = source
@@ -79,6 +115,11 @@ export const readMasters = async (
     case 'dns': {
       if (!resolve) throw fail('there is nothing to resolve the name of the masters with', 'ESTATE')
       return mastersOf(steady(await resolve(source.name, signal)), port)
+    }
+    case 'zk': {
+      const hosts = watched?.() ?? []
+      if (hosts.length === 0) throw fail('ZooKeeper has named no master yet', 'EDATA')
+      return mastersOf(steady(hosts), port)
     }
   }
 }

@@ -2,15 +2,20 @@
 import type { Config } from '../../config/config.ts'
 import type { Reason } from '../../boundary/health.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
+import type { Http } from '../../http/client.ts'
 import { masterUrl } from '../../mesos/api/master-url.ts'
 import { MesosSource } from '../../mesos/api/source.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
+import { masterBase, type ZkWatch } from '../masters/zk-watch.ts'
 import { mesosCopy } from './mesos-copy.ts'
+import { mesosHttp, speaksTls } from './mesos-http.ts'
 
 export type MesosPartOptions = Environment & {
   /** Addresses of the masters known now. */
   readonly masters: () => string[]
+  /** The masters that ZooKeeper names; undefined while nobody watches it. */
+  readonly zooKeeper: () => ZkWatch | undefined
   readonly onZone: (apex: string, change: ZoneChange) => void
 }
 
@@ -18,26 +23,37 @@ export class MesosPart implements Part {
   readonly name = 'mesos'
   readonly #options: MesosPartOptions
   #source: MesosSource | undefined
+  #http: Http | undefined
 
   constructor(options: MesosPartOptions) {
     this.#options = options
   }
 
   wanted(config: Config): boolean {
-    return config.mesos !== undefined
+    return !!config.mesos?.master
   }
 
   start({ mesos }: Config): void {
-    if (!mesos) return
-    const { http, log, random, masters, ownIp, onZone } = this.#options
+    if (!mesos?.master) return
+    const { random, masters, zooKeeper, ownIp, onZone } = this.#options
+    const { master, ipSources } = mesos
+    const log = this.#options.log.child({ part: 'mesos' })
+    const http = mesosHttp(mesos, log)
+    const scheme = speaksTls(mesos) || master.startsWith('https:') ? 'https' : 'http'
+    const byZooKeeper = master === 'zk'
+    this.#http = http
     this.#source = new MesosSource({
       http,
-      log: log.child({ part: 'mesos' }),
-      bases: () => [masterUrl(mesos.master, ownIp())],
+      log,
+      bases: () =>
+        byZooKeeper
+          ? (zooKeeper()?.list ?? []).map(found => masterBase(found, scheme))
+          : [masterUrl(master, ownIp(), scheme)],
+      leader: () => masterBase(zooKeeper()?.leader ?? '', scheme),
       masters,
-      follow: !mesos.leaderOnly,
+      follow: byZooKeeper || !mesos.leaderOnly,
       onZone,
-      copies: [mesosCopy({ masters })],
+      copies: [mesosCopy({ masters, ipSources })],
       now: () => performance.now(),
       random,
     })
@@ -46,13 +62,20 @@ export class MesosPart implements Part {
 
   async close(): Promise<void> {
     const old = this.#source
-    this.#source = undefined
+    const http = this.#http
+    this.#source = this.#http = undefined
     await old?.close()
+    await http?.close()
   }
 
   status(): readonly Reason[] {
     const trouble = this.#source?.status.trouble ?? ''
     return trouble === '' ? [] : [{ name: 'Mesos master', detail: trouble }]
+  }
+
+  /** ZooKeeper names another leader. */
+  leaderChanged(): void {
+    this.#source?.leaderChanged()
   }
 
   /** The list of masters has changed. */

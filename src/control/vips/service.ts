@@ -24,9 +24,13 @@ export type VipServiceOptions = {
   readonly node: string
   /** What names resolve to, and who programs the kernel. */
   readonly balancing: Balancing
-  /** Base URL of this host's Mesos agent; '' for none. */
+  /** Base URL of this host's Mesos agent, or 'local'; '' for none. */
   readonly agent: string
-  /** This node's address now, for mapped ports; '' takes what the agent says. */
+  /** Whether a local agent is asked over TLS only. */
+  readonly tls?: boolean
+  /** Address of this host's backends as the operator says it; '' takes what the agent says. */
+  readonly address?: string
+  /** This node's address now, for an agent that says none. */
   readonly nodeIp: () => string
   /** Its IPv6 address, '' for none. */
   readonly nodeIp6?: () => string

@@ -6,10 +6,12 @@ import type { VipRecord } from '../../vip/record.ts'
 import type { OwnerVips, ShownVip } from '../../vip/table.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
+import type { Http } from '../../http/client.ts'
 import type { Route } from '../../http/route.ts'
 import type { Metrics } from '../../ops/metrics.ts'
 import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../../vip/hash/vip-address.ts'
 import { ownAddress6 } from '../host/own-address.ts'
+import { mesosHttp, speaksTls } from '../mesos/mesos-http.ts'
 import { BALANCE_FAMILIES } from './balance-metrics.ts'
 import { Balancing, type BalanceStatus } from './balancing.ts'
 import { hostBalancers } from './host-balancers.ts'
@@ -38,6 +40,7 @@ export class VipsPart implements Part {
   readonly #balancing: Balancing
   #ranges: Pick<NonNullable<Config['vips']>, 'range' | 'range6'> | undefined
   #service: VipService | undefined
+  #http: Http | undefined
   #remembered: readonly VipRecord[] | undefined
 
   constructor(options: VipsPartOptions) {
@@ -60,16 +63,21 @@ export class VipsPart implements Part {
     return config.vips !== undefined || config.gossip !== undefined
   }
 
-  async start({ vips, node, gossip }: Config): Promise<void> {
-    const { http, log, ownIp, random, onOwn, onZone, onServing } = this.#options
+  async start({ vips, node, gossip, mesos }: Config): Promise<void> {
+    const { ownIp, random, onOwn, onZone, onServing } = this.#options
+    const log = this.#options.log.child({ part: 'vips' })
+    const http = mesosHttp(mesos, log)
+    this.#http = http
     this.#ranges = vips
     this.#balancing.configure(vips?.answer ?? 'auto')
     const service = new VipService({
       http,
-      log: log.child({ part: 'vips' }),
+      log,
       node,
       balancing: this.#balancing,
       agent: vips?.agent ?? '',
+      tls: speaksTls(mesos),
+      address: vips?.address ?? '',
       // Mapped ports of this host's tasks are reached where the other nodes reach us.
       nodeIp: ownIp,
       nodeIp6: () => ownAddress6(ownIp()),
@@ -116,9 +124,11 @@ export class VipsPart implements Part {
   async close(): Promise<void> {
     const old = this.#service
     this.#remembered = old?.own ?? this.#remembered
-    this.#service = undefined
+    const http = this.#http
+    this.#service = this.#http = undefined
     this.#balancing.close()
     await old?.close()
+    await http?.close()
   }
 
   status(): readonly Reason[] {

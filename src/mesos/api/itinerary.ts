@@ -20,6 +20,8 @@ export type Outcome =
   | { readonly kind: 'redirect'; readonly base: string }
   /** No operator API here, or not for us. */
   | { readonly kind: 'unsupported' }
+  /** Our credentials were refused, or there are none to be had now. */
+  | { readonly kind: 'refused' }
   /** The stream delivered the state and ended later. */
   | { readonly kind: 'ended' }
   /** Nothing came of it. `reached`: someone did answer. */
@@ -32,6 +34,8 @@ export type ItineraryOptions = {
   readonly masters: () => readonly string[]
   /** False: ask only those, and take a redirect for "not leading now" (the publisher beside a master). */
   readonly follow: boolean
+  /** Base URL of the master that ZooKeeper says leads; '' while it says nothing. Nobody else is asked meanwhile. */
+  readonly leader?: () => string
   readonly random: () => number
   /** Between polls. */
   readonly pollMs?: number
@@ -47,6 +51,12 @@ const MAX_MS = 30_000
 const MAX_HOPS = 3
 /** Streams in a row that someone answered and that gave nothing, before polling instead. */
 const STREAM_TRIES = 3
+/** Longest wait for a leader that ZooKeeper names and that does not serve yet. */
+const LEADER_MS = 1_000
+/** First wait for it. */
+const LEADER_MIN_MS = 250
+/** Longest wait after a refusal: a token is renewed, or its file changed, any moment. */
+const REFUSED_MS = 5_000
 /** Polls before streaming is tried again: five minutes at the usual 5 s. */
 const POLLS = 60
 
@@ -67,9 +77,13 @@ export class Itinerary {
     this.#backoff = new Backoff({ minMs, maxMs, random })
   }
 
-  /** The first step. */
+  /** The first step; all that was tried before is forgotten. */
   start(): Step {
-    return this.#go(this.#options.masters()[0] ?? '', 0)
+    this.#how = 'stream'
+    this.#hops = this.#useless = this.#polls = 0
+    this.#tried.clear()
+    this.#backoff.reset()
+    return this.#go(this.#first, 0)
   }
 
   /** The next step after this end of the last. */
@@ -79,13 +93,20 @@ export class Itinerary {
       case 'redirect': {
         const { base } = outcome
         const { follow, random, minMs = MIN_MS } = this.#options
+        const leader = this.#leader
+        // a master that has just been elected may not know it yet, and sends us to the one before
+        const awaited = leader !== '' && base !== leader && (follow || this.#base === leader)
+        const waitMs = Math.round((awaited ? LEADER_MIN_MS : minMs) * (1 + random()))
+        if (awaited) return this.#go(follow ? leader : this.#base, waitMs)
         // a healthy follower may lead any moment: asked again soon, and without growing waits
-        if (!follow) return this.#go(this.#base, Math.round(minMs * (1 + random())))
+        if (!follow) return this.#go(this.#base, waitMs)
         return base === '' || ++this.#hops > MAX_HOPS ? this.#wait() : this.#go(base, 0)
       }
       case 'unsupported':
         this.#startPolling()
         return this.#go(this.#base, 0)
+      case 'refused':
+        return this.#another(REFUSED_MS)
       case 'ended':
         this.#useless = 0
         this.#backoff.reset()
@@ -117,15 +138,27 @@ export class Itinerary {
   }
 
   /** A master not yet tried in this round, at once; else the first one, later. */
-  #another(): Step {
+  #another(mostMs = Infinity): Step {
+    if (this.#leader !== '' && this.#options.follow) return this.#wait(mostMs)
     const untried = this.#options.masters().find(base => !this.#tried.has(base))
-    return untried === undefined ? this.#wait() : this.#go(untried, 0)
+    return untried === undefined ? this.#wait(mostMs) : this.#go(untried, 0)
   }
 
-  #wait(): Step {
+  #wait(mostMs = Infinity): Step {
     this.#tried.clear()
     this.#hops = 0
-    return this.#go(this.#options.masters()[0] ?? '', this.#backoff.next())
+    const most = this.#leader === '' ? mostMs : Math.min(mostMs, LEADER_MS)
+    return this.#go(this.#first, Math.min(most, this.#backoff.next()))
+  }
+
+  get #leader(): string {
+    return this.#options.leader?.() ?? ''
+  }
+
+  /** The master to begin with; '' if none is known. */
+  get #first(): string {
+    const { masters, follow } = this.#options
+    return (follow && this.#leader) || (masters()[0] ?? '')
   }
 
   #go(base: string, afterMs: number): Step {

@@ -35,6 +35,8 @@ export type MesosSourceOptions = {
   readonly log: Log
   /** Base URLs of the masters to ask, 'http://10.0.0.5:5050', preferred first. */
   readonly bases: () => readonly string[]
+  /** Base URL of the master that ZooKeeper says leads; '' while it says nothing. */
+  readonly leader?: () => string
   /** Addresses for `master.dcos.thisdcos.directory`. */
   readonly masters: () => readonly string[]
   /** True follows redirects to the leader; false publishes only while the asked master leads itself. */
@@ -147,6 +149,11 @@ export class MesosSource {
     clearTimeout(this.#timer)
     await this.#subscription.close()
     await this.#loading
+  }
+
+  /** Another master is said to lead: it is asked at once. */
+  leaderChanged(): void {
+    this.#subscription.restart()
   }
 
   /** The list of masters is another one: their names follow. */

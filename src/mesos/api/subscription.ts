@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { codeOf, fail, messageOf, type Coded } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
-import { httpReason, type Http, type HttpStream } from '../../http/client.ts'
+import { httpReason, isRefusal, type Http, type HttpStream } from '../../http/client.ts'
 import { Itinerary, type ItineraryOptions, type Outcome, type Step } from './itinerary.ts'
 import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from './operator-api.ts'
 import { RecordReader } from './recordio.ts'
@@ -41,6 +41,9 @@ export type SubscriptionOptions = ItineraryOptions & {
 
 export type SubscriptionState = 'streaming' | 'polling' | 'connecting' | 'waiting'
 
+/** Ended by ourselves. */
+const STOPPED: Outcome = { kind: 'failed', reached: false }
+
 const GET_MASTER_MS = 5_000
 const GET_MASTER_BYTES = 256 * 1024
 
@@ -50,7 +53,10 @@ const silent = (): Coded =>
 export class Subscription {
   readonly #options: SubscriptionOptions
   readonly #itinerary: Itinerary
-  readonly #closing = new AbortController()
+  #closed = false
+  /** Ends the step under way. */
+  #step = new AbortController()
+  #restart = false
   readonly counts: SubscriptionCounts = {
     subscribed: 0,
     polls: 0,
@@ -74,8 +80,22 @@ export class Subscription {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort()
+    this.#closed = true
+    this.#step.abort()
     await this.#running
+  }
+
+  /**
+   * Another master is said to lead: leaves what it does and begins with the
+   * first master of the list, unless that is the one it talks to.
+   */
+  restart(): void {
+    const { leader, masters } = this.#options
+    const first = leader?.() || masters()[0]
+    const talks = this.#state === 'streaming' || this.#state === 'connecting'
+    if (talks && first === this.#base) return
+    this.#restart = true
+    this.#step.abort()
   }
 
   /** Where it stands: what it does, with whom, and the last trouble ('' after a success). */
@@ -85,16 +105,23 @@ export class Subscription {
 
   async #run(): Promise<void> {
     let step = this.#itinerary.start()
-    while (!this.#closing.signal.aborted) {
-      if (step.afterMs > 0) {
-        if (this.#state !== 'polling') this.#state = 'waiting'
-        await delay(step.afterMs, undefined, { signal: this.#closing.signal }).catch(() => {})
-        if (this.#closing.signal.aborted) return
-      }
-      const outcome = await this.#take(step)
+    while (!this.#closed) {
+      this.#step = new AbortController()
+      const outcome = await this.#go(step)
       if (outcome.kind !== 'polled') this.#options.onLeading?.(false)
-      step = this.#itinerary.next(outcome)
+      step = this.#restart ? this.#itinerary.start() : this.#itinerary.next(outcome)
+      this.#restart = false
     }
+  }
+
+  /** Waits as long as the step says, and takes it. */
+  async #go(step: Step): Promise<Outcome> {
+    const { signal } = this.#step
+    if (step.afterMs > 0) {
+      if (this.#state !== 'polling') this.#state = 'waiting'
+      await delay(step.afterMs, undefined, { signal }).catch(() => {})
+    }
+    return signal.aborted ? STOPPED : this.#take(step)
   }
 
   async #take({ how, base }: Step): Promise<Outcome> {
@@ -112,7 +139,7 @@ export class Subscription {
 
   /** What an error means for the next step; counts and logs it. */
   #failed(er: unknown): Outcome {
-    if (this.#closing.signal.aborted) return { kind: 'failed', reached: false }
+    if (this.#step.signal.aborted) return STOPPED
     const { status, location } = er as { status?: number; location?: string }
     if (status === 307 || status === 308) {
       const base = location ? new URL(location).origin : ''
@@ -126,6 +153,8 @@ export class Subscription {
       master: this.#base,
       err: messageOf(er),
     })
+    // without credentials, a master may still show its state to everybody
+    if (isRefusal(er) && this.#options.http.authorized) return { kind: 'refused' }
     const unsupported = [401, 403, 404, 405, 501].includes(status ?? 0) && this.#state !== 'polling'
     return unsupported ? { kind: 'unsupported' } : { kind: 'failed', reached: reason !== 'connect' }
   }
@@ -136,7 +165,7 @@ export class Subscription {
     const stream = await http.stream(
       `${base}/api/v1`,
       { type: 'SUBSCRIBE' },
-      { signal: this.#closing.signal, ...(deadlineMs === undefined ? {} : { deadlineMs }) },
+      { signal: this.#step.signal, ...(deadlineMs === undefined ? {} : { deadlineMs }) },
     )
     let silence = false
     let heartbeat = silenceMs(HEARTBEAT_MS)
@@ -208,7 +237,7 @@ export class Subscription {
     const call = {
       deadlineMs: GET_MASTER_MS,
       maxBytes: GET_MASTER_BYTES,
-      signal: this.#closing.signal,
+      signal: this.#step.signal,
     }
     const { host } = new URL(base)
     try {
@@ -238,10 +267,9 @@ export class Subscription {
 
   async #poll(base: string): Promise<Outcome> {
     this.#state = 'polling'
-    const { http, deadlineMs, maxBytes, follow } = this.#options
+    const { http, deadlineMs, maxBytes } = this.#options
     const json = await http.getJson(`${base}/state`, {
-      redirects: follow ? 1 : 0,
-      signal: this.#closing.signal,
+      signal: this.#step.signal,
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
       ...(maxBytes === undefined ? {} : { maxBytes }),
     })

@@ -3,7 +3,6 @@ import { silent } from '../../../src/base/log.ts'
 import type { Endpoint } from '../../../src/boundary/messages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { MastersPart } from '../../../src/control/masters/masters-part.ts'
-import type { Http } from '../../../src/http/client.ts'
 
 const config = (masters: object) =>
   loadConfig('spartan.json', JSON.stringify({ listen: { addresses: ['127.0.0.1'] }, masters }), {
@@ -21,7 +20,7 @@ t.test('another source of masters never passes through an empty list', async t =
     resolve: async () => [],
     ownAddress: () => '',
     attached: () => [],
-    http: {} as Http,
+    onLeader: () => {},
     ownIp: () => '',
     onChange: list => void lists.push(list),
   })

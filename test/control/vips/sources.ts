@@ -66,7 +66,8 @@ const asking = (
     http,
     log: silent,
     agent,
-    nodeIp: () => '192.0.2.17',
+    address: '192.0.2.17',
+    nodeIp: () => '',
     ipv6: true,
     onChange: () => {},
     random: () => 0,
@@ -90,7 +91,7 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
   answers(state(web('/redis:6379')))
   const told: string[][] = []
   const source = asking(t, `${server.base}/`, {
-    nodeIp: () => '',
+    address: '',
     onChange: records => told.push(names(records)),
     pollMs: 10,
     maxBackoffMs: 10,
@@ -116,11 +117,8 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
     // on a busy machine a further answer may come too late
     failures: { json: 1, truncated: 1, size: 1, timeout: Number, status: 1, data: 2 },
   })
-  t.equal(
-    server.bodies.filter(b => b.includes('GET_AGENT')).length,
-    1,
-    'the agent’s address is asked for once',
-  )
+  const asked = server.bodies.filter(b => b.includes('GET_AGENT')).length
+  t.ok(asked < server.bodies.length / 2, 'the agent’s address is asked for first and after trouble')
 })
 
 t.test('an agent that permits less is asked for less', async t => {
@@ -148,7 +146,7 @@ t.test('mapped ports follow this host to its address', async t => {
   const mapped = web('/redis:6379', { mappings: [[31_000, 80]] })
   server.on('/api/v1', agent({ GET_STATE: [state(mapped)] }))
   let nodeIp = '192.0.2.17'
-  const source = asking(t, server.base, { nodeIp: () => nodeIp })
+  const source = asking(t, server.base, { address: '', nodeIp: () => nodeIp })
   const at = (): string => source.records[0]?.backends.map(b => `${b.ip}:${b.port}`).join() ?? ''
   await until(() => at() === '192.0.2.17:31000')
   nodeIp = '192.0.2.18'

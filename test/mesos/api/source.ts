@@ -417,8 +417,8 @@ t.test('the copy of the Mesos-DNS zone follows the same events', async t => {
 })
 
 t.test('a local master is asked where other hosts reach it', async t => {
-  t.equal(masterUrl('local', '192.0.2.5'), 'http://192.0.2.5:5050')
-  t.equal(masterUrl('local', '2001:db8::5'), 'http://[2001:db8::5]:5050')
-  t.equal(masterUrl('local', ''), 'http://127.0.0.1:5050', 'a host without an address')
-  t.equal(masterUrl('http://192.0.2.6:5050/', '192.0.2.5'), 'http://192.0.2.6:5050')
+  t.equal(masterUrl('local', '192.0.2.5', 'http'), 'http://192.0.2.5:5050')
+  t.equal(masterUrl('local', '2001:db8::5', 'https'), 'https://[2001:db8::5]:5050')
+  t.equal(masterUrl('local', '', 'http'), 'http://127.0.0.1:5050', 'a host without an address')
+  t.equal(masterUrl('http://192.0.2.6:5050/', '192.0.2.5', 'https'), 'http://192.0.2.6:5050')
 })

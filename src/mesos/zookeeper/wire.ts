@@ -1,9 +1,9 @@
 /**
  * The little of ZooKeeper's protocol that finding the masters takes: framed
  * requests and replies in its Jute encoding (numbers big-endian, strings and
- * buffers with a four-octet length). Pure; zookeeper.ts owns the socket.
+ * buffers with a four-octet length). Pure; session.ts owns the socket.
  */
-import { fail } from '../base/error.ts'
+import { fail } from '../../base/error.ts'
 
 /** Request types and special xids, from ZooKeeper's zookeeper.h. */
 const OP = { exists: 3, getData: 4, getChildren: 8, ping: 11, auth: 100, close: -11 } as const
@@ -122,20 +122,22 @@ export type ZkTarget = {
   readonly path: string
   /** 'user:password', '' for none. */
   readonly credentials: string
+  /** Whether it is asked over TLS. */
+  readonly secure: boolean
 }
 
 const ZK_PORT = 2181
 
-/** Of 'zk://user:password@host:port,host/path'; undefined if it is none. */
+/** Of 'zk://user:password@host:port,host/path', or zks:// for TLS; undefined if it is none. */
 export const parseZkUrl = (url: string): ZkTarget | undefined => {
-  const [, credentials = '', list = '', path = ''] =
-    /^zk:\/\/(?:([^/]*)@)?([^/@]+)(\/.*)?$/.exec(url) ?? []
+  const [, secure = '', credentials = '', list = '', path = ''] =
+    /^zk(s?):\/\/(?:([^/]*)@)?([^/@]+)(\/.*)?$/.exec(url) ?? []
   const servers = list.split(',').map(server => {
     const [, host = '', port = ''] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(server) ?? []
     return { host: host.replace(/^\[|\]$/g, ''), port: port === '' ? ZK_PORT : Number(port) }
   })
   const usable = servers.every(({ host, port }) => host !== '' && port > 0 && port < 65_536)
   return list !== '' && usable
-    ? { servers, path: path.replace(/\/+$/, '') || '/', credentials }
+    ? { servers, path: path.replace(/\/+$/, '') || '/', credentials, secure: secure !== '' }
     : undefined
 }

@@ -3,18 +3,23 @@
  * one with the lowest number leads. Watched, so that a change is known at
  * once; while ZooKeeper is away the last list stays, or the configured one.
  */
-import type { Milliseconds } from '../boundary/messages.ts'
-import { Backoff } from '../base/backoff.ts'
-import { fail, messageOf } from '../base/error.ts'
-import type { Log } from '../base/log.ts'
-import type { MasterList } from './master-list.ts'
-import { hostPort } from '../base/ip.ts'
-import { plainIp } from '../mesos/mesos-dns-names/record.ts'
-import { parseZkUrl, type ZkTarget } from './zk-wire.ts'
-import { ZkSession } from './zookeeper.ts'
+import type { Milliseconds } from '../../boundary/messages.ts'
+import { Backoff } from '../../base/backoff.ts'
+import { fail, messageOf } from '../../base/error.ts'
+import type { Log } from '../../base/log.ts'
+import type { TlsOptions } from '../../http/call.ts'
+import type { MasterList } from '../master-list.ts'
+import { hostPort } from '../../base/ip.ts'
+import { plainIp } from '../mesos-dns-names/record.ts'
+import { parseZkUrl, type ZkTarget } from './wire.ts'
+import { ZkSession } from './session.ts'
 
 export type ZkMastersOptions = {
   readonly url: string
+  /** 'user:password' for the scheme digest, instead of that in the URL; may throw. */
+  readonly digest?: () => string
+  /** For zks:// only; may throw. */
+  readonly tls?: () => TlsOptions
   /** 'host:port' each, for as long as ZooKeeper has told nothing. */
   readonly fallback: readonly string[]
   /** No leader for longer than this is worth an error in the log; 0 never is. */
@@ -63,6 +68,8 @@ export class ZkMasters implements MasterList {
   readonly #backoff: Backoff
   readonly #known = new Map<string, string>()
   #list: readonly string[]
+  /** Whether the list is what ZooKeeper says now. */
+  #current = false
   #session: ZkSession | undefined
   #next = 0
   #reading = false
@@ -90,6 +97,10 @@ export class ZkMasters implements MasterList {
     return this.#list
   }
 
+  get leader(): string {
+    return this.#current ? (this.#list[0] ?? '') : ''
+  }
+
   start(): void {
     this.#watchForLeader()
     void this.#connect()
@@ -103,12 +114,22 @@ export class ZkMasters implements MasterList {
   }
 
   async #connect(): Promise<void> {
-    const { servers, credentials } = this.#target
+    const { servers, secure } = this.#target
     const server = servers[this.#next++ % servers.length]
     if (this.#closed || !server) return
+    const { digest, tls } = this.#options
+    let credentials: string
+    let certificates: TlsOptions | undefined
+    try {
+      credentials = digest ? digest() : this.#target.credentials
+      certificates = secure ? (tls?.() ?? {}) : undefined
+    } catch (er) {
+      return this.#ended(undefined, messageOf(er))
+    }
     const session = new ZkSession({
       ...server,
       credentials,
+      ...(certificates ? { tls: certificates } : {}),
       timeoutMs: this.#options.timeoutMs ?? TIMEOUT_MS,
       onChange: () => void this.#read(session),
       onEnd: why => this.#ended(session, why),
@@ -127,9 +148,10 @@ export class ZkMasters implements MasterList {
     await this.#read(session)
   }
 
-  #ended(session: ZkSession, why: string): void {
+  #ended(session: ZkSession | undefined, why: string): void {
     if (this.#closed || session !== this.#session) return
     this.#session = undefined
+    this.#current = false
     this.#reading = this.#again = false
     this.#watchForLeader()
     const afterMs = this.#backoff.next()
@@ -184,9 +206,13 @@ export class ZkMasters implements MasterList {
 
   #take(masters: readonly string[]): void {
     // no master at all is no reason to forget those that were
-    if (masters.length === 0) return this.#watchForLeader()
+    if (masters.length === 0) {
+      this.#current = false
+      return this.#watchForLeader()
+    }
     clearTimeout(this.#detection)
     this.#detection = undefined
+    this.#current = true
     if (masters.join() === this.#list.join()) return
     const leaderChanged = masters[0] !== this.#list[0]
     this.#list = masters

@@ -1,11 +1,13 @@
 /**
  * One session with one ZooKeeper server: children and data of a path, and
  * word when the children change. It ends when anything is not as it should
- * be; the owner opens the next one (zk-masters.ts).
+ * be; the owner opens the next one (masters.ts).
  */
-import { connect, type Socket } from 'node:net'
-import type { Milliseconds } from '../boundary/messages.ts'
-import { fail } from '../base/error.ts'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Milliseconds } from '../../boundary/messages.ts'
+import type { TlsOptions } from '../../http/call.ts'
+import { fail } from '../../base/error.ts'
 import {
   authFrame,
   childrenFrame,
@@ -18,13 +20,15 @@ import {
   pingFrame,
   Reader,
   XID,
-} from './zk-wire.ts'
+} from './wire.ts'
 
 export type SessionOptions = {
   readonly host: string
   readonly port: number
   /** 'user:password', '' for none. */
   readonly credentials: string
+  /** Over TLS, with these certificates. */
+  readonly tls?: TlsOptions
   /** Silence after which either side gives the other up. */
   readonly timeoutMs: Milliseconds
   /** Something below a watched path has changed. */
@@ -36,6 +40,13 @@ export type SessionOptions = {
 type Waiting = {
   readonly resolve: (reply: Reader | undefined) => void
   readonly reject: (er: Error) => void
+}
+
+const socketTo = ({ host, port, tls }: SessionOptions): Socket => {
+  if (!tls) return connect({ host, port, noDelay: true })
+  const { insecure = false, ...certificates } = tls
+  const servername = isIP(host) === 0 ? { servername: host } : {}
+  return connectTls({ host, port, ...servername, ...certificates, rejectUnauthorized: !insecure })
 }
 
 /** Open once; over when it is closed or anything goes wrong. */
@@ -53,7 +64,7 @@ export class ZkSession {
 
   constructor(options: SessionOptions) {
     this.#options = options
-    this.#socket = connect({ host: options.host, port: options.port, noDelay: true })
+    this.#socket = socketTo(options)
   }
 
   /** Resolves when the session is open; rejects with EDATA or the system's error. */
@@ -63,7 +74,9 @@ export class ZkSession {
       this.#open = resolve
       this.#refuse = reject
       this.#hear()
-      this.#socket.on('connect', () => this.#socket.write(connectFrame(timeoutMs)))
+      this.#socket.on(this.#options.tls ? 'secureConnect' : 'connect', () =>
+        this.#socket.write(connectFrame(timeoutMs)),
+      )
       this.#socket.on('data', chunk => this.#read(chunk))
       this.#socket.on('error', er => this.#end(`${host}:${port} ${er.message}`))
       this.#socket.on('close', () => this.#end(`${host}:${port} closed the connection`))

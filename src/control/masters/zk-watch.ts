@@ -1,0 +1,120 @@
+/**
+ * The masters that ZooKeeper names: a list of hosts for the forwarder, and the
+ * leader for whoever follows Mesos. A master that is gone from ZooKeeper stays
+ * in the list of hosts for a while: it is restarted more often than replaced,
+ * and a list that changes twice would forget cached answers twice.
+ */
+import { fail } from '../../base/error.ts'
+import { canonicalIp, hostPort } from '../../base/ip.ts'
+import type { Log } from '../../base/log.ts'
+import type { TlsOptions } from '../../http/call.ts'
+import { SecretFile } from '../../http/secret-file.ts'
+import { pidEndpoint } from '../../mesos/api/model.ts'
+import type { MasterList } from '../../mesos/master-list.ts'
+import { ZkMasters } from '../../mesos/zookeeper/masters.ts'
+
+/** How long a master that left ZooKeeper is still asked. */
+const STAYS_MS = 10 * 60_000
+
+export type ZkWatchOptions = {
+  readonly masters: MasterList
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  /** ZooKeeper names another leader. */
+  readonly onLeader: () => void
+  readonly staysMs?: number
+}
+
+export class ZkWatch {
+  readonly #options: ZkWatchOptions
+  /** When each host was in ZooKeeper last; Infinity while it is there. */
+  readonly #seen = new Map<string, number>()
+
+  constructor(options: ZkWatchOptions) {
+    this.#options = options
+  }
+
+  /** 'host:port' of the master that leads; '' while ZooKeeper names none. */
+  get leader(): string {
+    return this.#options.masters.leader
+  }
+
+  /** 'host:port' of each master in ZooKeeper, the leader first. */
+  get list(): readonly string[] {
+    return this.#options.masters.list
+  }
+
+  /** Hosts without ports, those that left lately included. */
+  get hosts(): readonly string[] {
+    const { now, staysMs = STAYS_MS } = this.#options
+    for (const [host, at] of this.#seen) if (now() - at > staysMs) this.#seen.delete(host)
+    return [...this.#seen.keys()]
+  }
+
+  /** `onList` hears of every change of the list. */
+  start(onList: () => void): void {
+    const { masters, onLeader } = this.#options
+    masters.onChange = leaderChanged => {
+      this.#follow()
+      onList()
+      if (leaderChanged) onLeader()
+    }
+    masters.start()
+  }
+
+  async close(): Promise<void> {
+    await this.#options.masters.close()
+  }
+
+  #follow(): void {
+    // a master that is known by a name only cannot be an upstream
+    const present = new Set(this.list.map(hostOf).filter(host => canonicalIp(host) !== ''))
+    const now = this.#options.now()
+    for (const host of present) this.#seen.set(host, Infinity)
+    for (const [host, at] of this.#seen)
+      if (!present.has(host) && at === Infinity) this.#seen.set(host, now)
+  }
+}
+
+export type ZkMastersFrom = {
+  /** zk://… or zks://… */
+  readonly url: string
+  /** File with user:password; '' for none. */
+  readonly digestFile: string
+  readonly tls: () => TlsOptions
+  readonly log: Log
+  readonly random: () => number
+}
+
+/** No leader for longer than this is an error in the log. */
+const DETECTION_MS = 30_000
+
+/** The masters in ZooKeeper, with the digest out of its file. */
+export const zkMasters = (from: ZkMastersFrom): MasterList => {
+  const { url, digestFile, tls, log, random } = from
+  const options = { url, fallback: [], detectionMs: DETECTION_MS, tls, log, random }
+  if (digestFile === '') return new ZkMasters(options)
+  const file = new SecretFile({
+    path: digestFile,
+    key: 'masters.zkDigest',
+    parse: parseDigest,
+    secret: true,
+    log,
+  })
+  return new ZkMasters({ ...options, digest: () => file.get() })
+}
+
+/** 'user:password' on one line. Throws EDATA. */
+const parseDigest = (text: string): string => {
+  const line = text.trim()
+  if (!/^[^:\n]+:[^\n]*$/.test(line)) throw fail('must hold user:password on one line', 'EDATA')
+  return line
+}
+
+const hostOf = (master: string): string => pidEndpoint(master)?.host ?? master
+
+/** Base URL of a master, '' of ''. */
+export const masterBase = (master: string, scheme: string): string => {
+  const at = pidEndpoint(master)
+  return at === undefined ? '' : `${scheme}://${hostPort(at.host, at.port)}`
+}

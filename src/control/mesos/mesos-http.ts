@@ -1,0 +1,26 @@
+/** HTTP to everything of Mesos and its masters, with what the section `mesos` says of certificates and credentials. */
+import type { Log } from '../../base/log.ts'
+import type { Mesos } from '../../config/config.ts'
+import type { TlsOptions } from '../../http/call.ts'
+import type { Http } from '../../http/client.ts'
+import { securedHttp, tlsReader, type SecuredOptions } from '../../http/secured.ts'
+
+type Section = Pick<Mesos, 'tls' | 'auth'> | undefined
+
+const options = (log: Log): SecuredOptions => ({
+  key: file => `mesos.${file}`,
+  log,
+  now: Date.now,
+})
+
+/** Whether anything of mesos.tls is set. */
+export const speaksTls = (mesos: Section): boolean =>
+  mesos !== undefined && Object.values(mesos.tls).some(value => value !== '' && value !== false)
+
+/** A client of its own for each part that asks; its owner closes it. */
+export const mesosHttp = (mesos: Section, log: Log): Http =>
+  securedHttp({ tls: speaksTls(mesos) ? mesos?.tls : undefined, auth: mesos?.auth }, options(log))
+
+/** The certificates alone, for ZooKeeper. */
+export const mesosTls = (mesos: Section, log: Log): (() => TlsOptions) =>
+  mesos && speaksTls(mesos) ? tlsReader(mesos.tls, options(log)) : () => ({})

@@ -1,0 +1,38 @@
+/** A deadline and an outside signal as one signal that knows which of them fired. */
+export class Deadline {
+  readonly #controller = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  readonly #outside: AbortSignal | undefined
+  /** Whether the time ran out. */
+  late = false
+
+  constructor(ms: number, outside: AbortSignal | undefined) {
+    this.#outside = outside
+    this.#timer = setTimeout(() => {
+      this.late = true
+      this.#controller.abort()
+    }, ms)
+    if (outside?.aborted) this.stop()
+    outside?.addEventListener('abort', this.stop, { once: true })
+  }
+
+  readonly stop = (): void => this.#controller.abort()
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  get stopped(): boolean {
+    return this.#controller.signal.aborted
+  }
+
+  /** The head of the response is here, and its body may take its time. */
+  disarm(): void {
+    clearTimeout(this.#timer)
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#outside?.removeEventListener('abort', this.stop)
+  }
+}

@@ -1,0 +1,166 @@
+/** The programs themselves, against a Mesos that asks who comes. */
+import t, { type Test } from 'tap'
+import { spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort, ownAddress } from '../fixture/address.ts'
+import { Authority, hasOpenssl, pems } from '../fixture/certificates.ts'
+import { ask } from '../fixture/client.ts'
+import { daemon, PROGRAM } from '../fixture/daemon.ts'
+import { securedMesos, type SecuredMesos } from '../fixture/secured-mesos.ts'
+
+t.setTimeout(180_000)
+if (!hasOpenssl) process.stderr.write('SKIPPED: a secured Mesos: openssl is not installed\n')
+
+const CLUSTER = {
+  tasks: [
+    {
+      id: 't1',
+      name: 'web',
+      ips: ['9.0.0.1'],
+      discoveryName: 'web',
+      ports: [{ number: 80, name: 'http', protocol: 'tcp', labels: { VIP_0: '/web:80' } }],
+    },
+  ],
+}
+
+const PEM = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+  type: 'pkcs8',
+  format: 'pem',
+}) as string
+const SECRET = 'c0rrect-horse'
+
+type Kind = 'basic' | 'token' | 'iam'
+
+/** A Mesos over TLS that wants a client certificate and this kind of credentials; the files for it. */
+const secured = async (
+  t: Test,
+  kind: Kind,
+): Promise<{ mesos: SecuredMesos; tls: object; file: string; dir: string }> => {
+  const dir = t.testdir({})
+  const address = ownAddress()
+  const ca = new Authority(dir)
+  const mesos = await securedMesos(t, {
+    address,
+    cluster: CLUSTER,
+    tls: {
+      ...pems(ca.issue(address)),
+      ca: pems({ cert: ca.ca, key: ca.ca }).cert,
+      requestCert: true,
+      rejectUnauthorized: true,
+    },
+  })
+  const basic = `Basic ${Buffer.from(`spartan:${SECRET}`).toString('base64')}`
+  mesos.login = () => {
+    const exp = Math.floor(Date.now() / 1_000) + 3
+    return {
+      status: 200,
+      token: `${SECRET}.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.${exp}`,
+    }
+  }
+  mesos.accepts = said => {
+    if (kind === 'basic') return said === basic
+    if (kind === 'token') return said === `Bearer ${SECRET}`
+    return said.startsWith(`token=${SECRET}`) && Number(said.split('.').at(-1)) > Date.now() / 1_000
+  }
+  const texts: Record<Kind, string> = {
+    basic: `spartan:${SECRET}`,
+    token: SECRET,
+    iam: JSON.stringify({ uid: 'spartan', private_key: PEM, login_endpoint: `${mesos.url}/login` }),
+  }
+  const file = join(dir, kind)
+  writeFileSync(file, texts[kind], { mode: 0o600 })
+  return { mesos, tls: { ca: ca.ca, ...ca.issue() }, file, dir }
+}
+
+const patient = async (holds: () => Promise<boolean>): Promise<void> => {
+  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 100))
+}
+
+for (const kind of ['basic', 'token', 'iam'] as const) {
+  t.test(
+    `run serves tasks and VIPs of a Mesos secured by ${kind}`,
+    { skip: !hasOpenssl },
+    async t => {
+      const { mesos, tls, file } = await secured(t, kind)
+      const one = await daemon(t, {
+        mesos: { master: mesos.url, leaderOnly: false, tls, auth: { [kind]: file } },
+        vips: { agent: mesos.url, answer: 'backends' },
+      })
+      const answers = (name: string) => async (): Promise<boolean> =>
+        JSON.stringify(await ask(one.at, name)).includes('9.0.0.1')
+      await patient(answers('web.marathon.containerip.dcos.thisdcos.directory'))
+      await patient(answers('web.marathon.l4lb.thisdcos.directory'))
+      // the secret is wrong for a while: what is known stays, and it is asked again within seconds
+      const good = mesos.accepts
+      mesos.accepts = () => false
+      mesos.cut()
+      await one.until('the Mesos master gives no state')
+      t.ok(await answers('web.marathon.l4lb.thisdcos.directory')())
+      const streams = mesos.streams()
+      mesos.accepts = good
+      await patient(async () => mesos.streams() > streams)
+      const said = [
+        JSON.stringify(one.log),
+        one.stray,
+        await one.page('/metrics'),
+        await one.page('/v1/status'),
+        await one.page('/'),
+      ].join('\n')
+      for (const secret of [
+        SECRET,
+        Buffer.from(`spartan:${SECRET}`).toString('base64'),
+        'PRIVATE KEY',
+      ])
+        t.notOk(said.includes(secret), 'no secret is shown')
+      t.equal(await one.stop(), 0)
+    },
+  )
+}
+
+t.test(
+  'mesos-dns serves the names of a Mesos secured by a login',
+  { skip: !hasOpenssl },
+  async t => {
+    const { mesos, tls, file, dir } = await secured(t, 'iam')
+    const listener = ownAddress()
+    const port = await freePort([listener])
+    const httpport = await freePort([listener])
+    const files = tls as { ca: string; cert: string; key: string }
+    writeFileSync(
+      join(dir, 'mesos-dns.json'),
+      JSON.stringify({
+        masters: [mesos.url.replace('https://', '')],
+        listener,
+        port,
+        httpListener: listener,
+        httpPort: httpport,
+        externalOn: false,
+        mesosHTTPSOn: true,
+        caCertFile: files.ca,
+        certFile: files.cert,
+        keyFile: files.key,
+        mesosAuthentication: 'iam',
+        iamConfigFile: file,
+      }),
+    )
+    const program = spawn(
+      process.execPath,
+      [PROGRAM, 'mesos-dns', '--config', join(dir, 'mesos-dns.json')],
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } },
+    )
+    let said = ''
+    for (const stream of [program.stdout, program.stderr])
+      stream.on('data', part => (said += String(part)))
+    const exited = new Promise(resolve => program.once('exit', resolve))
+    t.teardown(async () => {
+      program.kill()
+      await exited
+    })
+    await patient(async () => said.includes('"ready"'))
+    const answer = JSON.stringify(await ask({ address: listener, port }, 'web.marathon.mesos'))
+    t.ok(answer.includes('9.0.0.1'), answer)
+    t.notOk(said.includes(SECRET))
+  },
+)
