@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../base/error.ts'
+import { hostPort } from '../base/ip.ts'
 import type { Log } from '../base/log.ts'
 import { loadKeyring, type Keyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
@@ -45,6 +46,8 @@ export type GossipOptions = {
 
 /** How often the records are saved. A crash loses at most the changes of this time, and peers send them again. */
 const SAVE_MS = 60_000
+/** A node that has found nobody for this long after its start warns. Usually the first exchange takes a second or two. */
+const LONELY_MS = 30_000
 /** How often to check whether the first exchange is complete. */
 const SYNC_LOOK_MS = 100
 /** Refused records are logged at most this often, separately for ours and others'. The metrics count all of them. */
@@ -64,8 +67,11 @@ export class Gossip {
   #synced: (() => void) | undefined
   /** When the log last mentioned refused records: ours, and others'. */
   readonly #toldRefused = { ours: -Infinity, others: -Infinity }
-  /** Resolves after the first exchange, or when there is no peer to wait for. */
+  /** Resolves after the first exchange with a synced peer, or when there is no peer to wait for. */
   readonly synced: Promise<void>
+  readonly #startedAt: number
+  #seeds: readonly Endpoint[]
+  #saidLonely = false
 
   /** Binds nothing before `start`. Throws ECONFIG or EDATA if the keyring is unusable. */
   constructor(options: GossipOptions) {
@@ -73,6 +79,8 @@ export class Gossip {
       options
     const { stateDir } = config
     this.#options = options
+    this.#startedAt = now()
+    this.#seeds = config.seeds
     this.#file = stateDir === '' ? '' : join(stateDir, 'records')
     this.#keyring = config.keyring === '' ? undefined : loadKeyring(config.keyring)
     if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
@@ -82,7 +90,7 @@ export class Gossip {
       random,
       epoch: Math.floor(wallClock() / 1000),
       allow,
-      seeds: config.seeds.length > 0,
+      seeds: this.#others(config.seeds).length > 0,
       wake: () => this.#wake(),
       onRefused: (owner, cap) => this.#refused(owner, cap),
       ...(limits ? { limits } : {}),
@@ -124,17 +132,14 @@ export class Gossip {
     this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
   }
 
-  /**
-   * Checks repeatedly whether the records are synced or have waited long enough. Also runs while the ring fails to
-   * start.
-   */
+  /** Checks repeatedly whether the records are synced. Also runs while the ring fails to start. */
   #look(): void {
     if (this.#looking) return
     const { log, now } = this.#options
     this.#looking = setInterval(() => {
       // Once the ring runs, it polls the records itself.
       if (!this.#begun) this.records.poll(now())
-      if (!this.records.synced) return
+      if (!this.records.synced) return this.#warnLonely()
       clearInterval(this.#looking)
       this.#synced?.()
       // Stores our new epoch at once, so that it survives a crash.
@@ -145,6 +150,44 @@ export class Gossip {
       })
     }, SYNC_LOOK_MS).unref()
     this.#timers.push(this.#looking)
+  }
+
+  /** Why this node is still not synced 30 s after its start; '' if it is synced or has just started. */
+  get trouble(): string {
+    const { now, config } = this.#options
+    if (this.records.synced || !this.#begun || now() - this.#startedAt < LONELY_MS) return ''
+    const { members, counters } = this.ring.stats()
+    const seeds = this.#seeds.map(({ address, port }) => hostPort(address, port)).join(', ')
+    const refused =
+      counters.refused === 0
+        ? ''
+        : `; ${counters.refused} packets of others could not be opened with our keys and cluster name ${JSON.stringify(config.clusterName)}`
+    return members.alive > 1
+      ? `${members.alive - 1} members, but none that could tell its records yet${refused}`
+      : `no other member found through ${seeds}: down, or with another key or cluster name${refused}`
+  }
+
+  #warnLonely(): void {
+    const { trouble } = this
+    if (trouble === '' || this.#saidLonely) return
+    this.#saidLonely = true
+    this.#options.log.warn('gossip is not in step: names that are not known here are SERVFAIL', {
+      trouble,
+    })
+  }
+
+  /** The seeds after a reload. Without any but this node itself there is no peer to wait for. */
+  set seeds(seeds: readonly Endpoint[]) {
+    this.#seeds = seeds
+    if (this.#others(seeds).length === 0) this.records.alone()
+  }
+
+  /** Seeds that are not this node itself. */
+  #others(seeds: readonly Endpoint[]): Endpoint[] {
+    const { config, ownAddress } = this.#options
+    const { address, port } = config.advertise ?? config.bind
+    const own = address === '0.0.0.0' || address === '::' ? ownAddress?.() : address
+    return seeds.filter(at => at.port !== port || at.address !== own)
   }
 
   /** Sets one of our keys; it is sent soon. False if the entry is invalid. */

@@ -162,7 +162,7 @@ t.test('records of ours that find no room are told of in the log, once a minute'
   t.ok(await until(() => warned() === 2))
 })
 
-t.test('a host without an address waits for no others, and gossips when it has one', async t => {
+t.test('a host without an address shows its own, and gossips when it has one', async t => {
   const [seed = ''] = ownAddresses(1)
   let [later, own] = [0, '']
   const gossip = new Gossip({
@@ -188,9 +188,9 @@ t.test('a host without an address waits for no others, and gossips when it has o
   await t.rejects(gossip.start(), { code: 'ESTATE' })
   publish(gossip, 'web', 'x')
   t.notOk(gossip.records.synced)
-  later = 31_000
-  t.ok(await until(() => gossip.records.synced))
-  await gossip.synced
+  later = 90_000
+  gossip.records.poll(performance.now() + later)
+  t.notOk(gossip.records.synced, 'to hear nobody is no proof that nobody is there')
   t.same(
     [...gossip.records.entries('vip')].map(entry => entry.name),
     ['web'],
@@ -207,4 +207,74 @@ t.test('a state directory that holds nonsense is no reason not to start', async 
   await gossip.synced
   t.same(shown(gossip), [])
   await gossip.close()
+})
+
+t.test('a node is alone only if it was told so: not by a wrong key, name or seed', async t => {
+  const dir = t.testdir({})
+  const keyring = (name: string): string => {
+    const file = join(dir, name)
+    writeFileSync(file, JSON.stringify([generatedKey()]), { mode: 0o600 })
+    return file
+  }
+  const [own, others] = [keyring('own'), keyring('others')]
+  const [seedAt = '', ...ats] = ownAddresses(6)
+  const port = await freePort([seedAt, ...ats])
+  const seed = { address: seedAt, port }
+  await start(t, 'seed', seed, [], '', own)
+  const cases: readonly (readonly [
+    why: string,
+    seeds: readonly Where[],
+    keyring: string,
+    clusterName: string,
+    bind: string,
+    alone: boolean,
+  ])[] = [
+    ['another key', [seed], others, '', ats[0]!, true],
+    ['another cluster name', [seed], own, 'else', ats[1]!, true],
+    ['no key', [seed], '', '', ats[2]!, true],
+    ['a dead seed', [{ address: seedAt, port: 1 }], own, '', ats[3]!, true],
+    ['itself as seed', [{ address: ats[4]!, port }], own, '', ats[4]!, false],
+    ['the right seed', [seed], own, '', ats[2]!, false],
+  ]
+  for (const [why, seeds, ring, clusterName, address, alone] of cases) {
+    let later = 0
+    const said: (object | undefined)[] = []
+    const gossip = new Gossip({
+      config: {
+        bind: { address, port },
+        advertise: undefined,
+        seeds,
+        keyring: ring,
+        insecure: ring === '',
+        clusterName,
+        stateDir: '',
+      },
+      node: why,
+      version: '0.0.0',
+      log: {
+        ...silent,
+        warn: (_: string, fields?: object) => void said.push(fields),
+      } as typeof silent,
+      now: () => performance.now() + later,
+      random: Math.random,
+      wallClock: Date.now,
+      allow: () => true,
+    })
+    await gossip.start()
+    if (!alone) t.ok(await until(() => gossip.records.synced), why)
+    else {
+      t.equal(gossip.trouble, '', `${why}: it has just started`)
+      for (const ms of [31_000, 65_000, 3_600_000]) {
+        later = ms
+        gossip.records.poll(performance.now() + later)
+        t.notOk(gossip.records.synced, `${why}, ${ms} ms`)
+        t.match(gossip.trouble, /no other member found through .*down, or with another key/)
+      }
+      t.ok(await until(() => /no other member/.test(JSON.stringify(said))), 'the log')
+      gossip.seeds = []
+      t.ok(gossip.records.synced, 'a reload says that there is nobody')
+      t.equal(gossip.trouble, '')
+    }
+    await gossip.ring.close()
+  }
 })

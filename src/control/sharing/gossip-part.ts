@@ -121,6 +121,7 @@ export class GossipPart implements Part {
   reload(before: Config, after: Config): void {
     const gossip = this.#gossip
     if (!gossip || !after.gossip) return
+    gossip.seeds = after.gossip.seeds
     const known = new Set((before.gossip?.seeds ?? []).map(at => JSON.stringify(at)))
     const added = after.gossip.seeds.filter(at => !known.has(JSON.stringify(at)))
     if (added.length > 0) void this.#join(gossip, added)
@@ -206,6 +207,8 @@ export class GossipPart implements Part {
 
   status(): readonly Reason[] {
     const reasons: Reason[] = []
+    const lonely = this.#gossip?.trouble ?? ''
+    if (lonely !== '') reasons.push({ name: 'gossip', detail: lonely })
     if (this.#keyringTrouble !== '') reasons.push({ name: 'keyring', detail: this.#keyringTrouble })
     for (const { apex, over, octets, missing, from, whole } of this.#shared?.zones() ?? []) {
       if (over) reasons.push({ name: apex, detail: `${octets} octets have no room in the gossip` })

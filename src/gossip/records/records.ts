@@ -199,6 +199,11 @@ export class Records implements Rider {
     return this.#repair.sync.done
   }
 
+  /** Says that there are no peers to wait for: names that are not in the records do not exist. */
+  alone(): void {
+    this.#repair.sync.alone()
+  }
+
   /** Our epoch, which must be saved to disk at once: the next process needs a higher one. */
   get epoch(): number {
     return this.#own.epoch

@@ -313,7 +313,7 @@ export class Repair {
   poll(now: number, sends: RiderSend[]): number {
     this.#wakeAt = Infinity
     const { peers } = this.#o
-    this.sync.poll(now, peers.count)
+    this.sync.poll(now, () => peers.count > 0 && this.#learnt())
     if (this.#run) this.#continue(this.#run, now)
     if (!this.#run && !this.#o.pending() && peers.count > 0) this.#start(now)
     if (this.#sends.length > 0) {
@@ -321,6 +321,12 @@ export class Repair {
       this.#sends = []
     }
     return this.#wakeAt - now
+  }
+
+  #learnt(): boolean {
+    for (const { name, version, restored } of this.#o.replica.owners.values())
+      if (name !== this.#o.self && version > 0 && !restored) return true
+    return false
   }
 
   #continue(run: Run, now: number): void {

@@ -1,14 +1,13 @@
 /**
- * Whether we may speak for the cluster yet. Not before one whole exchange
- * with a peer that may itself; but a node without seeds, or whose seeds have
- * all been silent for 30 s, goes by what it has, for ever refusing to answer
- * being worse than answering from little.
+ * Whether what is not in the records may be said not to exist. Not before one
+ * whole exchange with a peer that is synced itself. A node that finds nobody
+ * (wrong key, other cluster name, all seeds dead) stays unsynced for as long
+ * as that lasts: what it does not know may well exist. Only a node without
+ * seeds was told that it is alone.
  */
 import type { Road } from './answers.ts'
 
-/** With nobody heard for this long we are on our own. */
-const SILENT_MS = 30_000
-/** With peers there, but no exchange coming to an end (a firewall between, say): answer all the same. */
+/** After this time pushed records count as enough where no exchange comes to an end: a firewall that blocks TCP, say. */
 const HOPELESS_MS = 60_000
 const RETRY_MS = 500
 /** Peers asked that were not synced themselves before we take it that the whole ring has just started. */
@@ -59,8 +58,14 @@ export class SyncState {
     if (peerSynced || ++this.#newborn >= NEWBORN_PEERS) this.#done = true
   }
 
-  poll(now: number, peers: number): void {
-    if (this.#done) return
-    if (now - this.#startedAt >= (peers === 0 ? SILENT_MS : HOPELESS_MS)) this.#done = true
+  /** @param learnt whether live peers have told us records, outside of an exchange that came to its end */
+  poll(now: number, learnt: () => boolean): void {
+    if (this.#done || now - this.#startedAt < HOPELESS_MS) return
+    this.#done = learnt()
+  }
+
+  /** There is nobody to wait for. */
+  alone(): void {
+    this.#done = true
   }
 }
