@@ -1,7 +1,8 @@
 /**
  * The log: JSON lines on standard output, one line for each change of state, never for a query. Repeats of a
- * message within a window become one line with a count, so that a flapping peer cannot fill the disk. The
- * only file that imports pino.
+ * message within a window become one line with a count, so that a flapping peer cannot fill the disk. Each
+ * upstream is counted by itself, so that all upstreams that are lost at once are named. The only file that
+ * imports pino.
  */
 import { pino } from 'pino'
 import type { Fields, Level, Log } from './log.ts'
@@ -10,7 +11,7 @@ import type { Fields, Level, Log } from './log.ts'
 const WINDOW_MS = 5_000
 /** Lines of one message that are written in a window before the others are only counted. */
 const BURST = 5
-/** Distinct messages that are remembered. Messages are constants, so their number stays below this. */
+/** Distinct messages that are remembered. Messages are constants and upstreams are few, so their number stays below this. */
 const MESSAGES = 512
 
 /** A log whose level can be changed, for itself and all its children. */
@@ -37,12 +38,13 @@ export const createLog = (
   ).child(base)
   const seen = new Map<string, { start: number; count: number }>()
   /** How many lines were suppressed before this one; -1 if this line is to be suppressed, too. */
-  const admit = (msg: string): number => {
+  const admit = (msg: string, { upstream }: Fields): number => {
     const t = now()
-    const had = seen.get(msg)
+    const what = typeof upstream === 'string' ? `${msg} ${upstream}` : msg
+    const had = seen.get(what)
     if (had && t - had.start < WINDOW_MS) return ++had.count > BURST ? -1 : 0
     if (seen.size >= MESSAGES) seen.clear()
-    seen.set(msg, { start: t, count: 1 })
+    seen.set(what, { start: t, count: 1 })
     return had ? Math.max(0, had.count - BURST) : 0
   }
   const wrap = (to: typeof out): Log => {
@@ -50,7 +52,7 @@ export const createLog = (
       (name: Level) =>
       (msg: string, fields: Fields = {}): void => {
         if (RANK[name] < least) return
-        const held = name === 'error' ? 0 : admit(msg)
+        const held = name === 'error' ? 0 : admit(msg, fields)
         if (held < 0) return
         to[name](held ? { ...fields, held } : fields, msg)
       }

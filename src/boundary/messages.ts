@@ -16,7 +16,8 @@ export type Endpoint = { readonly address: string; readonly port: number }
  */
 export type UpstreamSpec =
   | {
-      readonly protocol: 'udp'
+      /** udp: over TCP where a reply does not fit a datagram. */
+      readonly protocol: 'udp' | 'tcp'
       readonly address: string
       readonly port: number
       readonly slot: number

@@ -2,7 +2,7 @@
  * `spartan check --deep`: sends one request to every server in the configuration, and prints which answered and how
  * fast. No request changes anything.
  */
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Endpoint } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
@@ -59,9 +59,8 @@ const overUdp = async (wire: Buffer, server: Endpoint): Promise<void> => {
   judge(reply.wire)
 }
 
-const overTls = (wire: Buffer, { address, port }: Endpoint, name?: string): Promise<void> =>
+const overStream = (wire: Buffer, socket: Socket): Promise<void> =>
   new Promise((resolve, reject) => {
-    const socket = connectTls({ host: address, port, ...(name ? { servername: name } : {}) })
     const length = Buffer.alloc(2)
     length.writeUInt16BE(wire.length)
     let got = Buffer.alloc(0)
@@ -71,7 +70,8 @@ const overTls = (wire: Buffer, { address, port }: Endpoint, name?: string): Prom
       else resolve()
     }
     socket.setTimeout(PATIENCE_MS, () => end(new Error(`no answer within ${PATIENCE_MS / 1000} s`)))
-    socket.once('secureConnect', () => socket.write(Buffer.concat([length, wire])))
+    // Written as soon as the connection, with its handshake, is there.
+    socket.write(Buffer.concat([length, wire]))
     socket.on('error', end)
     socket.once('close', () => end(new Error('closed the connection')))
     socket.on('data', part => {
@@ -106,12 +106,14 @@ const overHttps = async (wire: Buffer, url: string): Promise<void> => {
   }
 }
 
-const askUpstream = (upstream: Upstream): Promise<void> =>
-  upstream.protocol === 'https'
-    ? overHttps(ROOT(), upstream.url)
-    : upstream.protocol === 'tls'
-      ? overTls(ROOT(), upstream, upstream.serverName)
-      : overUdp(ROOT(), upstream)
+const askUpstream = (upstream: Upstream): Promise<void> => {
+  if (upstream.protocol === 'https') return overHttps(ROOT(), upstream.url)
+  if (upstream.protocol === 'udp') return overUdp(ROOT(), upstream)
+  const at = { host: upstream.address, port: upstream.port }
+  const name = upstream.protocol === 'tls' && upstream.serverName
+  if (upstream.protocol === 'tcp') return overStream(ROOT(), connect(at))
+  return overStream(ROOT(), connectTls({ ...at, ...(name ? { servername: name } : {}) }))
+}
 
 /** Resolves if a TCP connection to this address succeeds. */
 const connects = ({ address, port }: Endpoint): Promise<void> =>

@@ -17,6 +17,9 @@ export type Upstream = WithoutSlot<UpstreamSpec>
 const DNS_PORT = 53
 /** RFC 7858 section 3.1. */
 const DOT_PORT = 853
+/** How an upstream is written. */
+export const UPSTREAM_FORMS =
+  'ip[:port], tcp://ip[:port], tls://ip[:port][#name] or https://host/path'
 
 /** Whether this is the wildcard address, 0.0.0.0 or ::. */
 export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
@@ -84,7 +87,10 @@ export const parseUrl = (
   return { value: url.href }
 }
 
-/** An upstream: 'ip[:port]' for UDP and TCP, 'tls://ip[:port][#name]' for DNS over TLS, 'https://host/path' for DNS over HTTPS. */
+/**
+ * An upstream: 'ip[:port]' for UDP, and TCP where a reply does not fit; 'tcp://ip[:port]' for TCP alone;
+ * 'tls://ip[:port][#name]' for DNS over TLS; 'https://host/path' for DNS over HTTPS.
+ */
 export const parseUpstream = (raw: unknown): Parsed<Upstream> => {
   if (typeof raw !== 'string') return bad(`${shown(raw)} is not an upstream: write it in quotes`)
   const text = raw.trim()
@@ -93,14 +99,13 @@ export const parseUpstream = (raw: unknown): Parsed<Upstream> => {
     return 'problem' in url ? url : { value: { protocol: 'https', url: url.value } }
   }
   const tls = /^tls:\/\/([^#]*)(?:#(.*))?$/.exec(text)
-  if (!tls && text.includes('://'))
-    return bad(
-      `${shown(raw)} is not an upstream: write ip[:port], tls://ip[:port][#name] or https://host/path`,
-    )
-  const read = parseTarget(tls ? tls[1] : text)
+  const protocol = text.startsWith('tcp://') ? 'tcp' : 'udp'
+  const at = tls ? tls[1]! : protocol === 'tcp' ? text.slice('tcp://'.length) : text
+  if (at.includes('://')) return bad(`${shown(raw)} is not an upstream: write ${UPSTREAM_FORMS}`)
+  const read = parseTarget(at)
   if ('problem' in read) return read
   const { address, port } = read.value
-  if (!tls) return { value: { protocol: 'udp', address, port: port ?? DNS_PORT } }
+  if (!tls) return { value: { protocol, address, port: port ?? DNS_PORT } }
   const endpoint = { protocol: 'tls', address, port: port ?? DOT_PORT } as const
   if (tls[2] === undefined) return { value: endpoint }
   const name = parseName(tls[2])
@@ -111,8 +116,9 @@ export const parseUpstream = (raw: unknown): Parsed<Upstream> => {
 export const showUpstream = (upstream: Upstream): string => {
   if (upstream.protocol === 'https') return upstream.url
   const at = showEndpoint(upstream)
-  if (upstream.protocol === 'udp') return at
-  return `tls://${at}${upstream.serverName ? `#${upstream.serverName}` : ''}`
+  if (upstream.protocol === 'tls')
+    return `tls://${at}${upstream.serverName ? `#${upstream.serverName}` : ''}`
+  return upstream.protocol === 'tcp' ? `tcp://${at}` : at
 }
 
 /** 'ip:port' or '[v6]:port'. */

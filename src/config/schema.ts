@@ -15,6 +15,7 @@ import {
   parseTarget,
   parseUpstream,
   parseUrl,
+  UPSTREAM_FORMS,
 } from './address.ts'
 import {
   count,
@@ -174,7 +175,7 @@ export const schema = z.strictObject({
   upstreams: key(
     listOf('upstream', parseUpstream),
     [],
-    'Resolvers for all other names: ip[:port], tls://ip[:port][#name] or https://host/path. None: such names get SERVFAIL.',
+    `Resolvers for all other names: ${UPSTREAM_FORMS}. None: such names get SERVFAIL.`,
   ),
   forwardZones: key(
     mapOf('zone: list of upstream', parseName, listOf('upstream', parseUpstream, { least: 1 })),

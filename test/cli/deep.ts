@@ -36,7 +36,7 @@ t.test('who answers, who is silent, who refuses', async t => {
       `listen: { addresses: [${ownAddress()}], port: 5300 }`,
       `admin: { listen: '', socket: '' }`,
       `masters: { addresses: [${written(master)}] }`,
-      `upstreams: [${written(resolver)}${silent}]`,
+      `upstreams: [${written(resolver)}, 'tcp://${resolver.name}'${silent}]`,
       `gossip: { insecure: true, seeds: [${written(seedAt)}] }`,
     ].join('\n')
   writeFileSync(file, config(''))
@@ -49,6 +49,7 @@ t.test('who answers, who is silent, who refuses', async t => {
     asked.map(({ key, ok }) => [key, ok]),
     [
       ['masters.addresses', true],
+      ['upstreams', true],
       ['upstreams', true],
       ['gossip.seeds', true],
     ],

@@ -151,6 +151,8 @@ t.test('an upstream says its protocol by its form', async t => {
   for (const [raw, upstream] of [
     ['192.0.2.53', { protocol: 'udp', address: '192.0.2.53', port: 53 }],
     ['[2001:db8::53]:5353', { protocol: 'udp', address: '2001:db8::53', port: 5353 }],
+    ['tcp://192.0.2.53', { protocol: 'tcp', address: '192.0.2.53', port: 53 }],
+    ['tcp://[2001:db8::53]:5353', { protocol: 'tcp', address: '2001:db8::53', port: 5353 }],
     ['tls://192.0.2.54', { protocol: 'tls', address: '192.0.2.54', port: 853 }],
     ['tls://192.0.2.54:8853', { protocol: 'tls', address: '192.0.2.54', port: 8853 }],
     [
@@ -180,6 +182,10 @@ t.test('an upstream says its protocol by its form', async t => {
     'resolver.example',
     'udp://192.0.2.1',
     'http://192.0.2.1/dns-query',
+    'tcp://resolver.example',
+    'tcp://192.0.2.1#name',
+    'tcp://',
+    'tls://tcp://192.0.2.1',
     'tls://resolver.example',
     'tls://192.0.2.1#',
     'tls://192.0.2.1#a b',

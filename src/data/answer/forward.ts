@@ -25,6 +25,7 @@ import { keepFailure, keepResponse, reasonOf, type Response } from '../forward/o
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import type { Outcome, RaceContext } from '../forward/race.ts'
+import { isSilent } from '../forward/silent-route.ts'
 import { giveStandIn, refreshFailed, standInFor, stands } from '../forward/stale.ts'
 import { positiveTtl, type TtlClamps } from '../forward/ttl-policy.ts'
 import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
@@ -132,7 +133,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const { timers, now } = this.#context
     const { route, standIn } = flight
     const t = now()
-    if (route.silent) timers.schedule(flight, t + OVERDUE_SILENT_MS)
+    if (isSilent(route)) timers.schedule(flight, t + OVERDUE_SILENT_MS)
     // A prefetch begins before its entry has ended; only from then on does anybody wait.
     else if (standIn) timers.schedule(flight, Math.max(t, standIn.expiresAt) + OVERDUE_MS)
     if (route.upstreams.length === 0) return this.#failed(flight, NO_UPSTREAM)
@@ -145,13 +146,10 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
 
   finished(flight: Flight, outcome: Outcome): void {
     if (flight.done) return
-    const { route } = flight
-    if (outcome.kind !== 'failed' || outcome.why === 'soft') {
-      route.silent = false
-      route.repliedAt = this.#context.now()
-    } else if (outcome.why === 'silence') route.silent = !(route.repliedAt! > flight.launchedAt)
-    if (outcome.kind === 'failed')
+    if (outcome.kind === 'failed') {
+      if (outcome.why === 'silence') flight.route.silentSince = flight.launchedAt
       return this.#failed(flight, reasonOf(outcome, flight.question.qtype))
+    }
     const left = unfinished(outcome)
     if (left) return this.#finish(flight, outcome, left)
     const entry = keepResponse(flight, outcome, this.#isCurrent(flight), this.#context)
@@ -214,7 +212,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
   }
 
   #mayGiveInstead({ route, standIn }: Flight): boolean {
-    return route.silent === true || stands(standIn, this.#context)
+    return isSilent(route) || stands(standIn, this.#context)
   }
 
   /** The best there is while the flight goes on. */

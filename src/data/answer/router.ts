@@ -14,10 +14,8 @@ export type Route = {
   readonly upstreams: readonly Upstream[]
   /** Where they are, once a race has asked. */
   peers?: readonly Peer[]
-  /** A question got no reply from any of them within its time, and none of another came meanwhile. */
-  silent?: boolean
-  /** When a reply last ended a question. */
-  repliedAt?: Milliseconds
+  /** When the last question was sent that none of them answered in time. */
+  silentSince?: Milliseconds
 }
 
 export class Router {

@@ -266,10 +266,9 @@ export class Race implements Exchange, Timed {
       if (lane.state !== ASKED || due === undefined || now - lane.askedAt < due) continue
       lane.upstream.liveness.suspected(now, lane.askedAt)
       const last = lane.sends === retransmit.length
-      if (lane.stream) {
+      // A stream sends again by itself; a new connection is for one that swallows questions.
+      if (lane.stream && !last) {
         lane.sends++
-        // A stream sends again by itself; a new connection is for one that swallows questions.
-        if (last) lane.stream.again()
         continue
       }
       this.#context.counts.add(lane.upstream.slot, 'retransmits')
@@ -277,6 +276,11 @@ export class Race implements Exchange, Timed {
         'retransmit',
         `${lane.upstream.name}, after ${(now - lane.askedAt).toFixed(0)} ms`,
       )
+      if (lane.stream) {
+        lane.sends++
+        lane.stream.again()
+        continue
+      }
       // Some old servers stay silent to any OPT, so the last try goes without (RFC 6891 §6.2.2).
       // DNSSEC needs the OPT, and an answer without teaches nothing: packets get lost.
       if (last && !this.#dnssecOk) lane.plain = true
@@ -338,7 +342,9 @@ export class Race implements Exchange, Timed {
     const { counts } = this.#context
     let is = classify(b, r, this.#dnssecOk)
     counts.reply(upstream.slot, is.rcode, tookMs)
-    if (upstream.replied(now, tookMs)) counts.back(upstream)
+    const isCut = is.kind === 'truncated' && lane.stream === undefined
+    // Whoever only says that more comes over TCP has not replied before it does.
+    if (!isCut && upstream.replied(now, tookMs)) counts.back(upstream)
     this.#watch?.(
       'reply',
       `${upstream.name}: ${is.kind}, rcode ${is.rcode}, ${tookMs.toFixed(1)} ms`,
@@ -359,10 +365,8 @@ export class Race implements Exchange, Timed {
       }
       return
     }
-    if (is.kind === 'truncated') {
-      if (lane.stream === undefined) return this.#overTcp(at, now)
-      is = soft(RCODE.SERVFAIL)
-    }
+    if (isCut) return this.#overTcp(at, now)
+    if (is.kind === 'truncated') is = soft(RCODE.SERVFAIL)
     if (lane.refusedEdns && is.kind !== 'soft') upstream.edns.lacking(now)
     if (this.#dnssecOk && this.#options.maybeSigned && is.kind !== 'soft' && r.opt < 0)
       is = lacksDnssec()

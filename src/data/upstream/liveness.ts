@@ -50,6 +50,10 @@ export class Liveness {
   get failedAt(): Milliseconds {
     return this.#failedAt
   }
+  /** Questions and probes in a row that it left without a reply. */
+  get silences(): number {
+    return this.#inARow
+  }
   /** When it last replied; -Infinity when it never has. */
   get repliedAt(): Milliseconds {
     return this.#repliedAt

@@ -14,6 +14,7 @@ const GOOD_MS = 12
 
 const specs: Record<string, (address: string, slot: number) => UpstreamSpec> = {
   udp: (address, slot) => udp(address, slot, 53),
+  tcp: (address, slot) => ({ protocol: 'tcp', address, port: 53, slot }),
   tls: (address, slot) => ({ protocol: 'tls', address, port: 853, slot }),
   https: (address, slot) => ({ protocol: 'https', url: `https://${address}/dns-query`, slot }),
 }
@@ -21,6 +22,9 @@ const specs: Record<string, (address: string, slot: number) => UpstreamSpec> = {
 /** Upstreams that answer after GOOD_MS or not at all, over datagrams and over streams. */
 class Network {
   readonly silent = new Set<string>()
+  /** Nobody answers for this domain. */
+  broken = ''
+  takesMs = GOOD_MS
   plane!: Plane
   #seen = 0
 
@@ -44,17 +48,18 @@ class Network {
         overStream: (upstream, question, signal) =>
           new Promise((resolve, reject) => {
             signal.addEventListener('abort', () => reject(new Error('no longer wanted')))
-            network.#later(upstream.name, () => resolve(answerTo(question)))
+            network.#later(upstream.name, question, () => resolve(answerTo(question)))
           }),
       },
     )
     return network
   }
 
-  #later(name: string, answer: () => void): void {
-    if ([...this.silent].some(address => name.includes(address))) return
+  #later(upstream: string, question: Buffer, answer: () => void): void {
+    if ([...this.silent].some(address => upstream.includes(address))) return
+    if (this.broken && question.includes(this.broken)) return
     const { timers, io } = this.plane
-    timers.schedule({ due: 0, place: -1, fire: answer }, io.time + GOOD_MS)
+    timers.schedule({ due: 0, place: -1, fire: answer }, io.time + this.takesMs)
   }
 
   /** Moves the clock, a millisecond at a time, and lets upstreams answer what they were sent. */
@@ -63,7 +68,7 @@ class Network {
     for (const end = io.time + ms; io.time < end && !until();) {
       for (; this.#seen < io.sent.length; this.#seen++) {
         const { socket, to, bytes } = io.sent[this.#seen]!
-        this.#later(to.address, () => void io.arrive(socket, to, answerTo(bytes)))
+        this.#later(to.address, bytes, () => void io.arrive(socket, to, answerTo(bytes)))
       }
       io.advance(1)
       // Lets the promises of streams settle.
@@ -162,6 +167,37 @@ void t.test(
     }
   },
 )
+
+void t.test('one broken domain does not make a route silent, silence of all does', async t => {
+  for (const transport of ['udp', 'tls'])
+    for (const order of [[GOOD], [SILENT, GOOD], [GOOD, SILENT, '192.0.2.55']])
+      for (const state of ['unknown', 'fast', 'slow'])
+        for (const silent of [false, true]) {
+          const network = await Network.create(transport, order)
+          const { plane } = network
+          if (state !== 'unknown') {
+            for (const upstream of plane.resolver.router.upstreams())
+              upstream.replied(plane.io.time, state === 'fast' ? GOOD_MS : 200)
+            await network.pass(100)
+          }
+          const title = `${transport}, ${order.length} ${state}: ${silent ? 'all silent' : 'one domain broken'}`
+          network.broken = 'broken'
+          if (silent) for (const address of order) network.silent.add(address)
+          const broken = plane.ask('www.broken.example')
+          await network.pass(1_810)
+          t.equal(broken[0]?.entry.ede, 22, title)
+          // Another name, for which the upstreams need longer than a silent route is given.
+          network.takesMs = 150
+          const other = plane.ask('slow.example.org')
+          await network.pass(100)
+          if (silent) t.equal(other[0]?.entry.ede, 22, `${title}: SERVFAIL within 100 ms`)
+          else {
+            t.same(other, [], `${title}: another name waits for its answer`)
+            await network.pass(1_000)
+            t.equal(other[0]?.entry.kind, 0, `${title}: and gets it`)
+          }
+        }
+})
 
 void t.test('a slow question does not make a resolver dead', async t => {
   const network = await Network.create('udp', [GOOD])
