@@ -1,6 +1,7 @@
 /** The gossip in numbers, for Prometheus. */
 import type { Family, MetricDef } from '../../ops/families.ts'
 import type { Gossip } from '../../gossip/service.ts'
+import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 
 type From = () => Gossip | undefined
 
@@ -74,6 +75,18 @@ export const GOSSIP_FAMILIES: readonly Family<From>[] = [
     put(g.status().counters.probesFailed),
   ),
   counter(
+    'gossip_probes_by_tcp_total',
+    [],
+    'Probes that only TCP answered: UDP between this node and that member is broken',
+    (g, put) => put(g.status().counters.probesByTcp),
+  ),
+  counter(
+    'gossip_name_conflicts_total',
+    [],
+    'Times another member was seen under a name that a live member has already',
+    (g, put) => put(g.status().counters.conflicts),
+  ),
+  counter(
     'gossip_undecryptable_total',
     [],
     'Packets and streams that no key of ours opened, or that were plain',
@@ -112,6 +125,7 @@ export const GOSSIP_FAMILIES: readonly Family<From>[] = [
 ]
 
 /** The same as a table for the documents. */
-export const GOSSIP_METRICS: readonly MetricDef[] = GOSSIP_FAMILIES.map(
-  ({ name, type, labels, help }) => ({ name, type, labels, help }),
-)
+export const GOSSIP_METRICS: readonly MetricDef[] = [
+  ...GOSSIP_FAMILIES,
+  ...SHARED_ZONE_FAMILIES,
+].map(({ name, type, labels, help }) => ({ name, type, labels, help }))

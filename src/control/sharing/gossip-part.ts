@@ -22,6 +22,7 @@ import { GOSSIP_FAMILIES } from './gossip-metrics.ts'
 import { gossipRoutes } from './gossip-routes.ts'
 import type { NodeFacts } from './shared-codec.ts'
 import { mayShare, Shared } from './shared.ts'
+import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 
 /** New seeds are tried again after this time while none of them answers. */
 const REJOIN_MS = 5_000
@@ -224,5 +225,6 @@ export class GossipPart implements Part {
 
   metrics(to: Metrics): void {
     to.register(GOSSIP_FAMILIES, () => this.#gossip)
+    to.register(SHARED_ZONE_FAMILIES, () => this.#shared)
   }
 }
