@@ -8,6 +8,7 @@ import type { Endpoint } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { showEndpoint, showUpstream, type Config, type Upstream } from '../config/config.ts'
 import { Http } from '../http/client.ts'
+import { Https } from '../data/upstream/https.ts'
 import { plainQuery } from '../wire/question.ts'
 import { nameWire } from '../wire/name.ts'
 import { RCODE, TYPE } from '../wire/codes.ts'
@@ -24,7 +25,6 @@ export type Asked = {
 }
 
 const PATIENCE_MS = 2_000
-const DNS_MESSAGE = 'application/dns-message'
 
 const query = (name: string, type: number): Buffer => {
   const wire = Buffer.from(plainQuery(nameWire(name)!, type))
@@ -89,20 +89,13 @@ const overStream = (wire: Buffer, socket: Socket): Promise<void> =>
   })
 
 const overHttps = async (wire: Buffer, url: string): Promise<void> => {
-  const http = new Http()
+  const https = new Https()
   try {
-    const { status, body } = await http.exchange(url, {
-      method: 'POST',
-      body: wire,
-      headers: { 'content-type': DNS_MESSAGE, accept: DNS_MESSAGE },
-      maxBytes: 65_535,
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    })
-    if (status !== 200) throw new Error(`answers HTTP ${status}`)
+    const { body } = await https.ask(url, wire, AbortSignal.timeout(PATIENCE_MS))
     if (body.length < HEADER) throw new Error('answers something else')
     judge(body)
   } finally {
-    await http.close()
+    await https.close()
   }
 }
 

@@ -1,42 +1,24 @@
 /** Where the data thread begins: a data plane on one end of a message port. */
 import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
-import type { Http } from '../http/client.ts'
 import { DataPlane, type DataPlaneContext } from './plane.ts'
 import { fail } from '../base/error.ts'
 import { goFirst } from './priority.ts'
-
-const DNS_MESSAGE = 'application/dns-message'
+import { Https } from './upstream/https.ts'
 
 const port = parentPort
 if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 
-/** Loaded when the first upstream speaks HTTPS: undici takes 8 MB of this thread. */
-let http: Promise<Http> | undefined
+const https = new Https()
 const context: DataPlaneContext = {
   post: (message: Up, transfer = []) => {
     port.postMessage(message, transfer)
     if (message.type === 'drained') {
-      void http?.then(h => h.close())
+      void https.close()
       port.close()
     }
   },
-  overHttps: async (url, question, signal) => {
-    http ??= import('../http/client.ts').then(({ Http }) => new Http())
-    const response = await (
-      await http
-    ).exchange(url, {
-      method: 'POST',
-      body: question,
-      headers: { 'content-type': DNS_MESSAGE, accept: DNS_MESSAGE },
-      maxBytes: 65_535,
-      signal,
-    })
-    if (response.status !== 200) throw fail(`${url} answered ${response.status}`, 'EHTTP')
-    // Absent or no number: it comes from the resolver itself.
-    const age = Number.parseInt(response.headers['age'] ?? '', 10)
-    return { body: response.body, age: age > 0 ? age : 0 }
-  },
+  overHttps: (url, question, signal) => https.ask(url, question, signal),
 }
 
 let plane: DataPlane | undefined

@@ -8,8 +8,8 @@
 import { codeOf } from '../../base/error.ts'
 import { RX_SLOT, type Batch, type PacketIO, type Peer, type UdpSocket } from '../io/packet-io.ts'
 import { SLOT } from '../../boundary/counters.ts'
-import { HEADER, isResponse, qdcount, rcode } from '../../wire/header.ts'
-import { RCODE } from '../../wire/codes.ts'
+import { HEADER, isResponse, opcode, qdcount, rcode } from '../../wire/header.ts'
+import { OPCODE, RCODE } from '../../wire/codes.ts'
 import { sameName, skipPlainName } from '../../wire/name.ts'
 import { copy, put16, u16 } from '../../wire/octets.ts'
 import { Records, scan } from '../../wire/scan.ts'
@@ -284,10 +284,12 @@ export class Exchanges {
 }
 
 /**
- * Whether a response is to this question. A server that could not read our
- * OPT may answer with a header alone; that counts, as what it says.
+ * Whether a message is a response to this question, over whatever it came. A
+ * server that could not read our OPT may answer with a header alone; that
+ * counts, as what it says.
  */
 export const answers = (question: Buffer, b: Uint8Array, r: Records): boolean => {
+  if (!isResponse(b) || opcode(b) !== OPCODE.QUERY) return false
   if (qdcount(b) === 0) {
     const code = rcode(b)
     return (

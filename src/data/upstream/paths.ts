@@ -8,15 +8,11 @@ import type { PacketIO, Peer } from '../io/packet-io.ts'
 import { put32 } from '../../wire/octets.ts'
 import { Records, scan, ttlOf } from '../../wire/scan.ts'
 import type { Random16 } from './exchange.ts'
+import type { Https } from './https.ts'
 import { StreamUpstream } from './stream.ts'
 import type { Upstream } from './upstream.ts'
 
-/** DNS over HTTPS: one POST of a message. The response, and the seconds it has spent in HTTP caches (the Age header). */
-export type OverHttps = (
-  url: string,
-  question: Buffer,
-  signal: AbortSignal,
-) => Promise<{ readonly body: Buffer; readonly age: Seconds }>
+export type OverHttps = Https['ask']
 
 export class Paths {
   readonly #io: PacketIO

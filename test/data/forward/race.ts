@@ -200,13 +200,18 @@ t.test(
       to,
       forged(b => (b[2] = 0)),
     )
+    p.io.arrive(
+      socket,
+      to,
+      forged(b => (b[2]! |= 0x20)),
+    )
     p.io.arrive(socket, to, good.subarray(0, 11))
     p.io.arrive(socket, to, good.subarray(0, good.length - 1))
     t.same(given, [])
     const c = p.counters
     t.equal(c[SLOT.repliesWrongId], 1)
     t.equal(c[SLOT.repliesWrongSource], 2)
-    t.equal(c[SLOT.repliesWrongQuestion], 2)
+    t.equal(c[SLOT.repliesWrongQuestion], 3)
     t.equal(c[SLOT.repliesMalformed], 3)
     p.io.arrive(socket, to, good)
     t.equal(given.length, 1, 'the true reply is still taken')

@@ -159,14 +159,16 @@ t.test('a reply that is cut is asked for again over TCP at once', async t => {
       b[2]! |= 2
       return b.subarray(0, b.length - 5)
     },
+    'larger than the buffer': whole,
     'half a record': q => whole(q).subarray(0, whole(q).length - 5),
   }
   for (const [title, cut] of Object.entries(cuts)) {
     const p = await Plane.create(snapshotOf())
     p.tcp.set(UP, whole)
     const given = p.ask(NAME)
-    p.reply(UP, cut)
-    p.reply(UP, cut)
+    const larger = title === 'larger than the buffer'
+    for (const { socket, to, bytes } of [p.sentTo(UP)[0]!, p.sentTo(UP)[0]!])
+      p.io.arrive(socket, to, cut(bytes), larger)
     for (let i = 0; i < 5; i++) await new Promise(setImmediate)
     t.equal(given[0]?.entry.kind, 0, title)
     t.equal(p.count(9, 'tcpRetries'), 1, `${title}: once`)
