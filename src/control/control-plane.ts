@@ -50,6 +50,7 @@ export class ControlPlane {
     const gossip = new GossipPart({
       ...env,
       zone: apex => zones.publisher.zone(apex),
+      leads: () => mesos.leads,
       onOpen: () => vips.gossipBegan(),
       onVips: owners => vips.setOthers(owners),
       onZone: (apex, change, loaded) => zones.fed(apex, change, loaded, 'gossip'),

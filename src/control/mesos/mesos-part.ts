@@ -24,6 +24,7 @@ export class MesosPart implements Part {
   readonly #options: MesosPartOptions
   #source: MesosSource | undefined
   #http: Http | undefined
+  #asksOwnMaster = false
 
   constructor(options: MesosPartOptions) {
     this.#options = options
@@ -42,6 +43,7 @@ export class MesosPart implements Part {
     const scheme = speaksTls(mesos) || master.startsWith('https:') ? 'https' : 'http'
     const byZooKeeper = master === 'zk'
     this.#http = http
+    this.#asksOwnMaster = !byZooKeeper && mesos.leaderOnly
     this.#source = new MesosSource({
       http,
       log,
@@ -71,6 +73,14 @@ export class MesosPart implements Part {
   status(): readonly Reason[] {
     const trouble = this.#source?.status.trouble ?? ''
     return trouble === '' ? [] : [{ name: 'Mesos master', detail: trouble }]
+  }
+
+  /**
+   * Whether this host's own master leads now. Only then does this node defend its zones in the gossip. A node that
+   * follows the leader from elsewhere cannot tell that better than another one that does the same.
+   */
+  get leads(): boolean {
+    return this.#asksOwnMaster && (this.#source?.status.hearing ?? false)
   }
 
   /** ZooKeeper names another leader. */

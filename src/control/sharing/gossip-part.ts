@@ -28,6 +28,8 @@ import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 const REJOIN_MS = 5_000
 
 export type GossipPartOptions = Environment & {
+  /** Whether the master of this host leads now, so that this node defends the zones it publishes. */
+  readonly leads: () => boolean
   /** The records are open: what this node knows can be published. */
   readonly onOpen: () => void
   readonly onVips: (owners: readonly OwnerVips[]) => void
@@ -92,6 +94,7 @@ export class GossipPart implements Part {
       onVips,
       onZone: (apex, change) => onZone(apex, change, gossip.records.synced),
       zoneBytes: gossip.zoneBytes,
+      leads: this.#options.leads,
       now: () => performance.now(),
     })
     this.#gathering = new ZoneGathering({
