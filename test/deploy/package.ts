@@ -1,0 +1,73 @@
+/** What `npm run package` makes, looked at without installing it. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { debIn, makePackage, noDpkg, outside } from '../fixture/package.ts'
+
+t.setTimeout(390_000)
+
+t.test(
+  'the bundle runs without npm, with batched I/O and the files of the status page',
+  async t => {
+    const tree = t.testdir()
+    t.match(makePackage('--tree', tree), { status: 0, stderr: '' })
+    const home = join(tree, 'usr/lib/spartan')
+    const main = join(home, 'dist/program/main.js')
+    const run = (...args: string[]) => outside(process.execPath, main, ...args)
+    const { status, stdout, stderr } = run('version', '--json')
+    t.equal(status, 0, stderr)
+    const facts = JSON.parse(stdout) as { features: { batchedIo: boolean } }
+    t.equal(
+      facts.features.batchedIo,
+      true,
+      'koffi is whole: held sockets cannot be used without it',
+    )
+    t.match(
+      run('check', '--quiet', '--config', join(tree, 'etc/spartan/spartan.yaml')).status,
+      /[01]/,
+    )
+    for (const file of [
+      'dist/ops/browser/live.js',
+      'node_modules/uplot/dist/uPlot.iife.min.js',
+      'spartan.schema.json',
+      'spartan-stop.sh',
+    ])
+      t.ok(existsSync(join(home, file)), file)
+    const units = join(tree, 'usr/lib/systemd/system')
+    const stray = outside('grep', '-rlE', '/usr/local|/opt/', units)
+    t.equal(stray.stdout, '', 'no unit names a place outside the package')
+  },
+)
+
+t.test(
+  'lintian finds no error in the package',
+  {
+    skip:
+      noDpkg ||
+      (outside('lintian', '--version').error && 'SKIPPED: lintian is not installed') ||
+      false,
+  },
+  async t => {
+    const deb = debIn(t.testdir(), '0.1.0')
+    const ran = outside('lintian', '--allow-root', '--fail-on', 'error', deb)
+    t.equal(ran.status, 0, 'no error')
+    t.comment(ran.stdout + ran.stderr)
+  },
+)
+
+t.test('the archive and the package have a layout for arm64, too', { skip: noDpkg }, async t => {
+  const out = t.testdir()
+  const { status, stderr } = makePackage('--arch', 'arm64', '--version', '0.1.0', '--out', out)
+  if (status !== 0 && /npm (error|ERR!)/.test(stderr)) {
+    t.pass('arm64', { skip: "SKIPPED: koffi's binary for arm64 cannot be fetched" })
+    return
+  }
+  t.equal(status, 0, stderr)
+  t.strictSame(readdirSync(out), ['spartan-0.1.0-linux-arm64.tar.gz', 'spartan_0.1.0_arm64.deb'])
+  const said = (...args: string[]): string => outside('dpkg-deb', ...args).stdout
+  const deb = join(out, 'spartan_0.1.0_arm64.deb')
+  t.equal(said('-f', deb, 'Architecture'), 'arm64\n')
+  const files = said('-c', deb)
+  t.match(files, 'koffi-linux-arm64/linux_arm64/koffi.node')
+  t.notMatch(files, 'x64')
+})

@@ -1,0 +1,127 @@
+/** The life of the Debian package on a machine, from install to purge. */
+import { copyFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { boot, cannotBoot } from '../fixture/booted.ts'
+import { debIn, noDpkg } from '../fixture/package.ts'
+
+t.setTimeout(390_000)
+
+/** A resolver for the machine, which has no network: every name has this address. */
+const UPSTREAM = `
+const socket = require('dgram').createSocket('udp4')
+socket.on('message', (query, from) => {
+  let end = 12
+  while (query[end]) end += query[end] + 1
+  const question = query.subarray(12, end + 5)
+  const type = query.readUInt16BE(end + 1)
+  const answer = type === 1 ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7]) : Buffer.alloc(0)
+  const head = Buffer.from([query[0], query[1], 0x81, 0x80, 0, 1, 0, answer.length ? 1 : 0, 0, 0, 0, 0])
+  socket.send(Buffer.concat([head, question, answer]), from.port, from.address)
+})
+socket.bind(53, '127.9.9.9')
+`
+
+const ORIGINAL = '# as it was\nnameserver 127.9.9.9\nsearch corp.example\noptions ndots:1\n'
+
+const prepare =
+  (t: Test) =>
+  (root: string): void => {
+    const out = t.testdir()
+    for (const version of ['0.1.0', '0.2.0'])
+      copyFileSync(debIn(out, version), join(root, `root/${version}.deb`))
+    writeFileSync(join(root, 'root/upstream.cjs'), UPSTREAM)
+    // The command looks for Node where Debian and its makers put it.
+    if (!/^\/usr\/(local\/)?bin\/node$/.test(process.execPath))
+      symlinkSync(process.execPath, join(root, 'usr/local/bin/node'))
+    rmSync(join(root, 'etc/resolv.conf'), { force: true })
+    writeFileSync(join(root, 'etc/resolv.conf'), ORIGINAL)
+  }
+
+t.test(
+  'install, start, upgrade, downgrade, remove and purge',
+  { skip: cannotBoot() || noDpkg, timeout: 390_000 },
+  async t => {
+    const { run, until } = await boot(t, prepare(t))
+    t.teardown(() => {
+      if (t.passing()) return
+      t.comment(run('journalctl -b -o short-precise | grep -v kernel: | tail -80').out)
+      t.comment(run('cat /etc/resolv.conf').out)
+    })
+    const ok = (t: Test, line: string): string => {
+      const { status, out, err } = run(line)
+      if (!t.equal(status, 0, line)) t.comment(out + err)
+      return out + err
+    }
+    /** Node of this machine may be no Debian package. */
+    const install = (version: string): string => `dpkg -i --force-depends /root/${version}.deb`
+    const resolvConf = (): string => run('cat /etc/resolv.conf').out
+    const applied = (): Promise<string> =>
+      until('grep -q "^nameserver 198.51.100.1$" /etc/resolv.conf')
+    const resolves = async (t: Test, name: string, address: RegExp): Promise<void> => {
+      t.match(await until(`getent ahostsv4 ${name}`), address, name)
+    }
+
+    await t.test('installed, it has changed nothing yet', async t => {
+      ok(
+        t,
+        `touch /root/before; systemd-run --quiet --unit=upstream ${process.execPath} /root/upstream.cjs`,
+      )
+      ok(t, install('0.1.0'))
+      t.equal(resolvConf(), ORIGINAL)
+      t.equal(run('systemctl is-active spartan spartan.socket').out, 'inactive\ninactive\n')
+      t.match(ok(t, 'spartan version'), /batched i\/o/)
+    })
+
+    await t.test('a keyring that root makes can be read by the daemon', async t => {
+      ok(t, 'spartan keys generate')
+      t.equal(run('stat -c "%U:%G %a" /var/lib/spartan/keyring.json').out, 'spartan:spartan 600\n')
+    })
+
+    await t.test('started, the host resolves through it', async t => {
+      const config =
+        'listen: { addresses: [198.51.100.1, 198.51.100.2, 198.51.100.3] }\\nupstreams: [127.9.9.9]\\n'
+      ok(t, `printf '${config}' > /etc/spartan/spartan.yaml`)
+      ok(t, 'systemctl enable --now spartan spartan-resolvconf')
+      await applied()
+      await resolves(t, 'www.example.org', /203\.0\.113\.7/)
+      await resolves(t, 'ready.spartan', /127\.0\.0\.1/)
+    })
+
+    await t.test('an upgrade takes over, a downgrade too', async t => {
+      const pid = (): string => run('systemctl show -P MainPID spartan').out
+      for (const version of ['0.2.0', '0.1.0']) {
+        const before = pid()
+        ok(t, install(version))
+        t.not(pid(), before, `${version} runs`)
+        t.match(run('spartan --version').out, version)
+        await resolves(t, 'ready.spartan', /127\.0\.0\.1/)
+      }
+    })
+
+    await t.test('one that refuses the configuration leaves the old one running', async t => {
+      const before = run('systemctl show -P MainPID spartan').out
+      ok(
+        t,
+        'cp /etc/spartan/spartan.yaml /root/good.yaml; echo "adresses: 1" >> /etc/spartan/spartan.yaml',
+      )
+      t.match(ok(t, install('0.2.0')), /the old version goes on/)
+      t.equal(run('systemctl show -P MainPID spartan').out, before)
+      await resolves(t, 'ready.spartan', /127\.0\.0\.1/)
+      ok(t, 'cp /root/good.yaml /etc/spartan/spartan.yaml; systemctl restart spartan')
+    })
+
+    await t.test('removed, the host is as before; purged, nothing is left', async t => {
+      await applied()
+      ok(t, 'dpkg -r spartan')
+      t.equal(resolvConf(), ORIGINAL)
+      await resolves(t, 'www.example.org', /203\.0\.113\.7/)
+      t.equal(run('cat /etc/spartan/spartan.yaml').status, 0, 'the configuration stays')
+      ok(t, 'dpkg -P spartan')
+      const left = run(
+        'find /etc /usr /var/lib /run -xdev -name "*spartan*" -newer /root/before; ip -o link show spartan 2>/dev/null; getent passwd spartan; getent group spartan',
+      )
+      t.equal(left.out, '')
+    })
+  },
+)
