@@ -5,16 +5,17 @@
  */
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
-import { BLOCK, countTime, SLOT, TIME_CELLS, ZONES } from '../../boundary/counters.ts'
+import { SLOT, ZONES } from '../../boundary/counters.ts'
 import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
 import { rcodeOf, type PacketCache } from '../cache/packet-cache.ts'
 import { Sampler, type TopName } from '../cache/sampler.ts'
-import { cell, tally, tallyLookup } from '../cache/tally.ts'
 import { FRESH, type Validity } from '../cache/validity.ts'
 import { Datagram } from './datagram.ts'
 import { QueryAsker } from './query-asker.ts'
 import { chaosReply } from './chaos.ts'
+import { MOST, respond, response, type Responding } from './respond.ts'
+import { tally, tallyLookup, tallyTime } from './tally.ts'
 import type { Batch, Peer } from '../io/packet-io.ts'
 import { TX_SLOT } from '../io/packet-io.ts'
 import { wantsRefresh } from '../forward/prefetch.ts'
@@ -22,25 +23,18 @@ import { keepHead, type Query, type Question } from '../forward/query.ts'
 import type { Watch } from '../forward/race.ts'
 import type { Resolver } from '../forward/resolver.ts'
 import { CLASS, EDE, RCODE } from '../../wire/codes.ts'
-import { addOption, hasOption, OPT_LENGTH, PAYLOAD } from '../../wire/edns.ts'
+import { PAYLOAD } from '../../wire/edns.ts'
 import { HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
-import { copy, put16 } from '../../wire/octets.ts'
+import { copy } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
-import { truncate } from '../../wire/truncate.ts'
 
-/** Largest response: a TCP frame. */
-const MOST = 65_535
-const NO_TEXT = new Uint8Array(0)
-
-export type FrontMeans = {
+export type FrontContext = Responding & {
   readonly cache: PacketCache
   readonly validity: Validity
   readonly counters: Float64Array
   readonly resolver: Resolver
-  readonly node: string
   readonly identity: boolean
-  readonly tcpIdleMs: number
   /** Whether a query that came from this peer was sent by ourselves: a loop. */
   readonly isOurs: (peer: Peer) => boolean
   readonly now: () => number
@@ -56,21 +50,20 @@ export class Front {
   allow: Allow
   /** Index of the zone label for what never got a zone. */
   otherZone = 0
-  readonly #means: FrontMeans
+  readonly #context: FrontContext
   readonly #head = new Head()
-  readonly #scratch = Buffer.allocUnsafeSlow(MOST + 512)
   readonly #hitsByZone = new Int32Array(ZONES)
   readonly #sampler = new Sampler()
   readonly #hit = new Entry()
 
-  constructor(allow: Allow, means: FrontMeans) {
+  constructor(allow: Allow, context: FrontContext) {
     this.allow = allow
-    this.#means = means
+    this.#context = context
   }
 
   /** Answers what it can of a batch in place; the rest goes on its way. `server` is the listener's column in the counters. */
   batch(batch: Batch, server: number): void {
-    const { counters, now } = this.#means
+    const { counters, now } = this.#context
     const t = now()
     const head = this.#head
     const { rx, rxAt, rxLen, tx, txAt, txLen } = batch
@@ -78,23 +71,24 @@ export class Front {
     for (let i = 0; i < batch.count; i++) {
       const at = rxAt[i]!
       const length = rxLen[i]!
-      if (this.#means.bypass && this.#bypassed(batch, i)) continue
+      if (this.#context.bypass && this.#bypassed(batch, i)) continue
       const verdict = admit(rx, at, length, head)
       const source = batch.source4(i)
+      const family = source >= 0 ? 0 : 1
       if (verdict !== ACCEPT) {
         if (verdict === DROP_RUNT) counters[SLOT.droppedRunt]! += 1
         else if (verdict === DROP_RESPONSE) counters[SLOT.droppedResponse]! += 1
         else {
           if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
           txLen[i] = putReply(rx, at, head, head.rcode, tx, txAt[i]!, head.ede)
-          this.#count(server, this.otherZone, 0, source, head, head.rcode, length, txLen[i]!)
+          tally(counters, server, this.otherZone, 0, family, head, head.rcode, length, txLen[i]!)
         }
         continue
       }
-      if (source >= 0 ? !this.allow.allows4(source) : !this.allow.allows(batch.peer(i).address)) {
+      if (!this.#allows(batch, i, source)) {
         counters[SLOT.refusedClient]! += 1
         txLen[i] = putReply(rx, at, head, RCODE.REFUSED, tx, txAt[i]!, EDE.PROHIBITED)
-        this.#count(server, this.otherZone, 0, source, head, RCODE.REFUSED, length, txLen[i]!)
+        tally(counters, server, this.otherZone, 0, family, head, RCODE.REFUSED, length, txLen[i]!)
         continue
       }
       const limit = Math.min(head.payload, PAYLOAD)
@@ -103,17 +97,17 @@ export class Front {
         const put =
           hitLength(entry, head) <= limit && head.optionsEnd === 0
             ? putHit(entry, rx, at, head, tx, txAt[i]!, shownTtl(entry, t))
-            : this.#putSlowly(entry, rx, at, head, limit, t, tx, txAt[i]!, false)
+            : this.#putSlowly(entry, rx, at, head, limit, t, tx, txAt[i]!)
         txLen[i] = put
-        this.#count(server, entry.zone, 0, source, head, rcodeOf(entry), length, put)
-        tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
+        tally(counters, server, entry.zone, 0, family, head, rcodeOf(entry), length, put)
+        tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
         this.#hitsByZone[entry.zone]! += 1
         hits++
         continue
       }
       const peer = batch.peer(i)
       const { socket } = batch
-      if (this.#means.isOurs(peer)) {
+      if (this.#context.isOurs(peer)) {
         counters[SLOT.loops]! += 1
         continue
       }
@@ -124,21 +118,20 @@ export class Front {
     if (hits > 0) this.#timeHits(server, t)
   }
 
-  /** A query by TCP, or one of our own; `respond` is called once, perhaps at once, or never for what is no query. */
+  /** A query by TCP, or one of our own; `respondWith` is called once, perhaps at once, or never for what is no query. */
   single(
     wire: Buffer,
     from: { family: 4 | 6; address: string } | undefined,
     server: number,
-    respond: (response: Uint8Array) => void,
+    respondWith: (response: Uint8Array) => void,
     watch?: Watch,
   ): void {
-    const { counters, now } = this.#means
+    const { bypass, clock, counters, now } = this.#context
     const t = now()
     const head = this.#head
-    const { bypass } = this.#means
     if (bypass && (from === undefined || this.allow.allows(from.address))) {
       const direct = bypass(wire, 'tcp')
-      if (direct !== 'outside') return direct && respond(direct)
+      if (direct !== 'outside') return direct && respondWith(direct)
     }
     const verdict = admit(wire, 0, wire.length, head)
     const family = from?.family === 6 ? 1 : 0
@@ -151,38 +144,33 @@ export class Front {
       if (refused) counters[SLOT.refusedClient]! += 1
       else if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
       const rcode = refused ? RCODE.REFUSED : head.rcode
-      const response = reply(wire, head, rcode, refused ? EDE.PROHIBITED : head.ede)
-      this.#count(
-        server,
-        this.otherZone,
-        1,
-        family === 0 ? 0 : -1,
-        head,
-        rcode,
-        wire.length,
-        response.length,
-      )
-      return respond(response)
+      const refusal = reply(wire, head, rcode, refused ? EDE.PROHIBITED : head.ede)
+      const { length } = refusal
+      tally(counters, server, this.otherZone, 1, family, head, rcode, wire.length, length)
+      return respondWith(refusal)
     }
     const entry = this.#find(wire, 0, head, t)
     if (entry === undefined)
-      return this.#miss(asked(wire, head, t, server, family, respond, watch, from?.address ?? ''))
+      return this.#miss(
+        asked(wire, head, t, server, family, respondWith, watch, from?.address ?? ''),
+      )
     watch?.('hit', `${shownTtl(entry, t)} s left`)
-    tallyLookup(counters, cell(server, entry.zone), entry.kind === POSITIVE ? 0 : 1)
-    const length = this.#putSlowly(entry, wire, 0, head, MOST, t, this.#scratch, 0, true)
-    respond(this.#scratch.subarray(0, length))
-    const source = family === 0 ? 0 : -1
-    this.#count(server, entry.zone, 1, source, head, rcodeOf(entry), wire.length, length)
-    this.#time(server, entry.zone, t)
+    tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
+    const length = respond(entry, 0, wire, 0, head, MOST, t, true, this.#context)
+    respondWith(response.subarray(0, length))
+    tally(counters, server, entry.zone, 1, family, head, rcodeOf(entry), wire.length, length)
+    tallyTime(counters, server, entry.zone, clock() - t)
+  }
+
+  #allows(batch: Batch, i: number, source: number): boolean {
+    return source >= 0 ? this.allow.allows4(source) : this.allow.allows(batch.peer(i).address)
   }
 
   /** Answers datagram i past all else; false if it goes the usual way, as who may not ask does. */
   #bypassed(batch: Batch, i: number): boolean {
-    const source = batch.source4(i)
-    if (source >= 0 ? !this.allow.allows4(source) : !this.allow.allows(batch.peer(i).address))
-      return false
+    if (!this.#allows(batch, i, batch.source4(i))) return false
     const at = batch.rxAt[i]!
-    const response = this.#means.bypass!(batch.rx.subarray(at, at + batch.rxLen[i]!), 'udp')
+    const response = this.#context.bypass!(batch.rx.subarray(at, at + batch.rxLen[i]!), 'udp')
     if (response === 'outside') return false
     if (response) batch.txLen[i] = response.copy(batch.tx, batch.txAt[i]!, 0, TX_SLOT)
     return true
@@ -195,7 +183,7 @@ export class Front {
 
   /** A fresh entry that still answers for its question. */
   #find(b: Uint8Array, at: number, head: Head, t: number): Entry | undefined {
-    const { cache, resolver, validity } = this.#means
+    const { cache, resolver, validity } = this.#context
     if (head.qclass !== CLASS.IN) return undefined
     const entry = cache.find(
       b,
@@ -215,7 +203,7 @@ export class Front {
   }
 
   #miss(query: Query): void {
-    const { resolver, onBug, counters } = this.#means
+    const { resolver, onBug, counters } = this.#context
     const { head, wire } = query
     if (head.qclass !== CLASS.IN) return this.#chaos(query)
     const question: Question = {
@@ -232,54 +220,23 @@ export class Front {
     } catch (er) {
       counters[SLOT.internalErrors]! += 1
       onBug(er)
-      const response = reply(wire, head, RCODE.SERVFAIL, EDE.OTHER, 'internal error')
-      query.respond(response, response.length)
+      const failure = reply(wire, head, RCODE.SERVFAIL, EDE.OTHER, 'internal error')
+      query.respond(failure, failure.length)
     }
   }
 
   /** The answer to a query that had to wait for it. */
   answer(query: Query, entry: Entry, ede: number): void {
-    const { now, counters } = this.#means
-    tallyLookup(counters, cell(query.server, entry.zone), -1)
-    const { head, wire } = query
-    const length = this.#putSlowly(
-      entry,
-      wire,
-      0,
-      head,
-      query.limit,
-      now(),
-      this.#scratch,
-      0,
-      query.proto === 1,
-      ede,
-    )
-    query.respond(this.#scratch, length)
-    this.#count(
-      query.server,
-      entry.zone,
-      query.proto,
-      query.family === 0 ? 0 : -1,
-      head,
-      rcodeOf(entry),
-      wire.length,
-      length,
-    )
-    this.#time(query.server, entry.zone, query.receivedAt)
+    const { clock, counters, now } = this.#context
+    const { family, head, limit, proto, server, wire } = query
+    tallyLookup(counters, server, entry.zone, -1)
+    const length = respond(entry, ede, wire, 0, head, limit, now(), proto === 1, this.#context)
+    query.respond(response, length)
+    tally(counters, server, entry.zone, proto, family, head, rcodeOf(entry), wire.length, length)
+    tallyTime(counters, server, entry.zone, clock() - query.receivedAt)
   }
 
-  /** One answer more of that age. */
-  #time(server: number, zone: number, receivedAt: number): void {
-    const { clock, counters } = this.#means
-    const at = BLOCK.duration + cell(server, zone) * TIME_CELLS
-    countTime(counters, at, Math.max(0, clock() - receivedAt) / 1000)
-  }
-
-  /**
-   * A hit of any shape: with options to answer, too large, stale, or over TCP.
-   * What does not fit goes in this order: our name and the text that explains
-   * an error, then records.
-   */
+  /** A hit that takes more than copying: it is written elsewhere, and copied to where it leaves from. */
   #putSlowly(
     entry: Entry,
     b: Uint8Array,
@@ -289,83 +246,28 @@ export class Front {
     t: number,
     out: Buffer,
     outAt: number,
-    tcp: boolean,
-    ede = 0,
   ): number {
-    const work = this.#scratch
-    const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, t)
-    const code = ede > 0 ? ede : entry.ede
-    const text = ede > 0 ? NO_TEXT : (entry.edeText ?? NO_TEXT)
-    const asksFor = (option: 'nsid' | 'keepalive'): boolean =>
-      head.optionsEnd > 0 && hasOption(b, at + head.optionsAt, at + head.optionsEnd, option)
-    let end = putHit(entry, b, at, head, work, 0, ttl, code, text)
-    let optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + text.length)
-    if (asksFor('nsid'))
-      end = addOption(work, optAt, end, 'nsid', Buffer.from(this.#means.node.slice(0, 128)))
-    if (end > limit && head.edns) {
-      end = putHit(entry, b, at, head, work, 0, ttl, code, NO_TEXT)
-      optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6)
-    }
-    if (tcp && asksFor('keepalive')) {
-      const tenths = Buffer.alloc(2)
-      put16(tenths, 0, Math.min(65_535, Math.trunc(this.#means.tcpIdleMs / 100)))
-      end = addOption(work, optAt, end, 'keepalive', tenths)
-    }
-    if (end > limit) end = truncate(work.subarray(0, end), end, limit)
-    if (out !== work) work.copy(out, outAt, 0, Math.min(end, TX_SLOT))
-    return end
+    const length = respond(entry, 0, b, at, head, limit, t, false, this.#context)
+    response.copy(out, outAt, 0, Math.min(length, TX_SLOT))
+    return length
   }
 
   #chaos(query: Query): void {
-    const { node, identity } = this.#means
-    const { head, wire } = query
-    const { rcode, response } = chaosReply(wire, head, node, identity)
-    const source = query.family === 0 ? 0 : -1
-    this.#count(
-      query.server,
-      this.otherZone,
-      query.proto,
-      source,
-      head,
-      rcode,
-      wire.length,
-      response.length,
-    )
-    query.respond(response, response.length)
-  }
-
-  /** `source` is the client's IPv4 address, or negative for IPv6. */
-  #count(
-    server: number,
-    zone: number,
-    proto: number,
-    source: number,
-    head: Head,
-    rcode: number,
-    asked: number,
-    said: number,
-  ): void {
-    tally(
-      this.#means.counters,
-      cell(server, zone),
-      proto,
-      source >= 0 ? 0 : 1,
-      head.questionEnd > 0 ? head.qtype : 0,
-      head.dnssecOk,
-      rcode,
-      asked,
-      said,
-    )
+    const { counters, node, identity } = this.#context
+    const { family, head, proto, server, wire } = query
+    const { rcode, response: said } = chaosReply(wire, head, node, identity)
+    tally(counters, server, this.otherZone, proto, family, head, rcode, wire.length, said.length)
+    query.respond(said, said.length)
   }
 
   /** All hits of a batch took as long as the batch so far: one look at the clock serves them. */
   #timeHits(server: number, since: number): void {
-    const { counters, clock } = this.#means
-    const seconds = Math.max(0, clock() - since) / 1000
+    const { counters, clock } = this.#context
+    const ms = clock() - since
     for (let zone = 0; zone < ZONES; zone++) {
       const n = this.#hitsByZone[zone]!
       if (n === 0) continue
-      countTime(counters, BLOCK.duration + cell(server, zone) * TIME_CELLS, seconds, n)
+      tallyTime(counters, server, zone, ms, n)
       this.#hitsByZone[zone] = 0
     }
   }

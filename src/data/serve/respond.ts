@@ -1,0 +1,62 @@
+/**
+ * Writes the response to a query from an entry, whatever shape it takes: with
+ * options to answer, too large, stale, or over TCP. What does not fit goes in
+ * this order: our name and the text that explains an error, then records.
+ */
+import type { Entry } from '../cache/entry.ts'
+import { putHit, shownTtl } from '../cache/hit.ts'
+import { addOption, hasOption, OPT_LENGTH } from '../../wire/edns.ts'
+import { put16 } from '../../wire/octets.ts'
+import { truncate } from '../../wire/truncate.ts'
+import type { Head } from './admit.ts'
+
+/** Largest response: a TCP frame. */
+export const MOST = 65_535
+const NO_TEXT = new Uint8Array(0)
+/** Octets of our name that go into a response. */
+const NSID_LENGTH = 128
+
+export type Responding = {
+  /** Our name, for who asks for NSID. */
+  readonly node: string
+  readonly tcpIdleMs: number
+}
+
+/** What `respond` writes to. */
+export const response = Buffer.allocUnsafeSlow(MOST + 512)
+
+/**
+ * Writes the response to the query at b[at] to `response`; its length.
+ * `ede` is 0, or the extended error that says the entry is stale.
+ */
+export const respond = (
+  entry: Entry,
+  ede: number,
+  b: Uint8Array,
+  at: number,
+  head: Head,
+  limit: number,
+  now: number,
+  tcp: boolean,
+  { node, tcpIdleMs }: Responding,
+): number => {
+  const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, now)
+  const code = ede > 0 ? ede : entry.ede
+  const text = ede > 0 ? NO_TEXT : (entry.edeText ?? NO_TEXT)
+  const asksFor = (option: 'nsid' | 'keepalive'): boolean =>
+    head.optionsEnd > 0 && hasOption(b, at + head.optionsAt, at + head.optionsEnd, option)
+  let end = putHit(entry, b, at, head, response, 0, ttl, code, text)
+  let optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + text.length)
+  if (asksFor('nsid'))
+    end = addOption(response, optAt, end, 'nsid', Buffer.from(node.slice(0, NSID_LENGTH)))
+  if (end > limit && head.edns) {
+    end = putHit(entry, b, at, head, response, 0, ttl, code, NO_TEXT)
+    optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6)
+  }
+  if (tcp && asksFor('keepalive')) {
+    const tenths = Buffer.alloc(2)
+    put16(tenths, 0, Math.min(65_535, Math.trunc(tcpIdleMs / 100)))
+    end = addOption(response, optAt, end, 'keepalive', tenths)
+  }
+  return end > limit ? truncate(response.subarray(0, end), end, limit) : end
+}
