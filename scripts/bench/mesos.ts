@@ -31,7 +31,8 @@ import { TaskZone } from '../../src/mesos/dcos-names/task-zone.ts'
 import { mergeVips } from '../../src/vip/table.ts'
 import { vipsOfState } from '../../src/vip/task-vips.ts'
 import { servedVipZone } from '../../src/vip/zone.ts'
-import { diffZones, ZonePublisher } from '../../src/control/zones/zone-publisher.ts'
+import { diffZones } from '../../src/control/zones/zone-diff.ts'
+import { ZonePublisher } from '../../src/control/zones/zone-publisher.ts'
 import { Zones } from '../../src/data/zones/zones.ts'
 import {
   masterState,

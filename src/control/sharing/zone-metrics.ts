@@ -1,10 +1,15 @@
 /** The zones in the gossip in numbers, for Prometheus. */
 import type { Family } from '../../ops/families.ts'
-import type { Shared, SharedZone } from './shared.ts'
+import type { SharedZoneStatus } from './shared-zone.ts'
+import type { Shared } from './shared.ts'
 
 type From = () => Shared | undefined
 
-const perZone = (name: string, help: string, read: (zone: SharedZone) => number): Family<From> => ({
+const perZone = (
+  name: string,
+  help: string,
+  read: (zone: SharedZoneStatus) => number,
+): Family<From> => ({
   name,
   type: 'gauge',
   labels: ['zone'],

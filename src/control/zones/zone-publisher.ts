@@ -9,68 +9,8 @@ import type { Owner, RRset, ZoneApex, ZoneMessage } from '../../boundary/message
 import { SharedTextWriter } from '../../boundary/shared-text.ts'
 import { ownersToText } from '../../boundary/zone-text.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
-
-/** Owners in one message, and records, whichever is met first. */
-const OWNERS = 500
-const RECORDS = 2_000
-
-/** What the apex of a local zone says; the values the originals had. */
-export const DEFAULT_SOA: ZoneApex = {
-  mname: 'ns.spartan',
-  rname: 'support.mesosphere.com',
-  ttl: 5,
-  refresh: 60,
-  retry: 180,
-  expire: 86_400,
-  minimum: 1,
-}
-
-/** The server every local zone names. */
-export const DEFAULT_NS = 'ns.spartan'
-
-const sameData = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((item, i) => item === b[i])
-
-/** Whether two owners hold the same, in the same order. */
-export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
-  a === b ||
-  (a.length === b.length &&
-    a.every((rrset, i) => {
-      const other = b[i]
-      return (
-        other !== undefined &&
-        rrset.type === other.type &&
-        rrset.ttl === other.ttl &&
-        sameData(rrset.data, other.data)
-      )
-    }))
-
-/** What turns `before` into `after`. */
-export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
-  const set: Owner[] = []
-  const drop: string[] = []
-  for (const [owner, rrsets] of after) {
-    const had = before.get(owner)
-    if (had === undefined || !sameRRsets(had, rrsets)) set.push([owner, rrsets])
-  }
-  for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
-  return { set, drop }
-}
-
-/** Owners in groups that are each a message's worth. */
-export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> {
-  let piece: Owner[] = []
-  let records = 0
-  for (const owner of owners) {
-    piece.push(owner)
-    for (const rrset of owner[1]) records += rrset.data.length
-    if (piece.length < OWNERS && records < RECORDS) continue
-    yield piece
-    piece = []
-    records = 0
-  }
-  if (piece.length > 0) yield piece
-}
+import { DEFAULT_NS, DEFAULT_SOA } from './apexes.ts'
+import { diffZones, inPieces, OWNERS } from './zone-diff.ts'
 
 export type ZoneDetails = { readonly soa?: ZoneApex; readonly ns?: string }
 

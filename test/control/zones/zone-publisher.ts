@@ -12,12 +12,8 @@ import type { ZoneMap } from '../../../src/boundary/zone.ts'
 import { ZoneView } from '../../../src/boundary/zone-view.ts'
 import { unpack } from '../../../src/boundary/shared-text.ts'
 import { ownersToText, rrsetsOfText } from '../../../src/boundary/zone-text.ts'
-import {
-  diffZones,
-  inPieces,
-  sameRRsets,
-  ZonePublisher,
-} from '../../../src/control/zones/zone-publisher.ts'
+import { diffZones, inPieces, sameRRsets } from '../../../src/control/zones/zone-diff.ts'
+import { ZonePublisher } from '../../../src/control/zones/zone-publisher.ts'
 
 const APEX = 'l4lb.thisdcos.directory'
 const A = (...data: string[]): RRset[] => [{ type: 'A', ttl: 5, data }]

@@ -1,0 +1,51 @@
+/** What turns one zone into another, and owners cut into messages. Pure. */
+import type { Owner, RRset } from '../../boundary/messages.ts'
+import type { ZoneMap } from '../../boundary/zone.ts'
+
+/** Owners in one message, and records, whichever is met first. */
+export const OWNERS = 500
+const RECORDS = 2_000
+
+const sameData = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i])
+
+/** Whether two owners hold the same, in the same order. */
+export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
+  a === b ||
+  (a.length === b.length &&
+    a.every((rrset, i) => {
+      const other = b[i]
+      return (
+        other !== undefined &&
+        rrset.type === other.type &&
+        rrset.ttl === other.ttl &&
+        sameData(rrset.data, other.data)
+      )
+    }))
+
+/** What turns `before` into `after`. */
+export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
+  const set: Owner[] = []
+  const drop: string[] = []
+  for (const [owner, rrsets] of after) {
+    const had = before.get(owner)
+    if (had === undefined || !sameRRsets(had, rrsets)) set.push([owner, rrsets])
+  }
+  for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
+  return { set, drop }
+}
+
+/** Owners in groups that are each a message's worth. */
+export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> {
+  let piece: Owner[] = []
+  let records = 0
+  for (const owner of owners) {
+    piece.push(owner)
+    for (const rrset of owner[1]) records += rrset.data.length
+    if (piece.length < OWNERS && records < RECORDS) continue
+    yield piece
+    piece = []
+    records = 0
+  }
+  if (piece.length > 0) yield piece
+}
