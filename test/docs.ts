@@ -71,6 +71,7 @@ t.test('relative links lead somewhere', async t => {
     'CHANGELOG.md',
     'deploy/configuration.md',
     'deploy/metrics.md',
+    'deploy/migrate.md',
     'scripts/bench/README.md',
     'src/README.md',
     'src/gossip/README.md',

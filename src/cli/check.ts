@@ -63,7 +63,10 @@ const check = async (io: Io, { config: file, json, quiet, deep }: Options): Prom
   const { obstacles } = await import('../control/openings.ts')
   const { dangersOf } = await import('../config/dangers.ts')
   const problems = await obstacles(loaded.config)
-  const warnings = dangersOf(loaded.config)
+  const { vips } = loaded.config
+  const { hostBalancers } = await import('../control/vips/host-balancers.ts')
+  const balanced = !vips || Object.values(hostBalancers([vips.range, vips.range6])).includes(true)
+  const warnings = dangersOf(loaded.config, balanced)
   const asked = deep ? await (await import('./deep.ts')).askEverybody(loaded.config) : undefined
   const ok = problems.length === 0 && (asked?.every(({ ok }) => ok) ?? true)
   if (json) {

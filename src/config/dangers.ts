@@ -45,9 +45,9 @@ const upstreamsOf = ({ upstreams, forwardZones }: Config): [string, Upstream][] 
   ),
 ]
 
-/** All warnings, in the order of the keys. */
-export const dangersOf = (config: Config): Danger[] => {
-  const { allow, allowAttached, masters, gossip, admin } = config
+/** All warnings, in the order of the keys. `balanced`: a balancer carries connections to VIPs on this host. */
+export const dangersOf = (config: Config, balanced = true): Danger[] => {
+  const { allow, allowAttached, masters, gossip, vips, admin } = config
   const found: Danger[] = []
   const warn = (key: string, message: string): void => void found.push({ key, message })
   for (const network of allowAttached ? [] : allow)
@@ -69,6 +69,11 @@ export const dangersOf = (config: Config): Danger[] => {
     warn(
       'gossip.insecure',
       'anybody who reaches the gossip port can change the names of this cluster: make a keyring with spartan keys generate',
+    )
+  if (vips?.answer === 'vip' && !balanced)
+    warn(
+      'vips.answer',
+      'names of VIPs resolve to virtual addresses, and no balancer on this host carries connections to them: start spartan-balance.service, or leave it at auto',
     )
   if (admin.listen && isWildcard(admin.listen.address))
     warn(

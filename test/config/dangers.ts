@@ -57,3 +57,16 @@ t.test('an admin server that others reach', async t => {
   t.match(at('[::]:62080'), [/on every address/])
   t.match(at('10.0.0.17'), [/by other hosts at 10\.0\.0\.17/])
 })
+
+t.test('virtual addresses that nobody on this host carries connections to', async t => {
+  const of = (answer: string, balanced: boolean): string[] => {
+    const text = `listen: { addresses: [127.0.0.1] }\nvips: { answer: ${answer} }`
+    return dangersOf(loadConfig('spartan.yaml', text, readHost()).config, balanced).map(
+      ({ key, message }) => `${key}: ${message}`,
+    )
+  }
+  t.match(of('vip', false), [/^vips\.answer: .*spartan-balance/])
+  t.strictSame(of('vip', true), [])
+  t.strictSame(of('auto', false), [])
+  t.strictSame(of('backends', false), [])
+})

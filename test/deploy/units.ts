@@ -1,14 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
@@ -180,64 +171,6 @@ t.test(
     if (existsSync('/proc/net/if_inet6')) t.ok(got.includes('fd01:d::c633:6401/128'))
   },
 )
-
-t.test('install.sh puts a built tree in place, and again over itself', async t => {
-  const dir = t.testdir({
-    tree: { dist: { 'main.js': "console.log('built')" }, scripts: {} },
-    bin: {},
-    root: {},
-  })
-  const tree = join(dir, 'tree')
-  for (const name of ['deploy', 'package.json', 'package-lock.json', 'scripts/install.sh']) {
-    cpSync(join(ROOT, name), join(tree, name), { recursive: true })
-  }
-  // npm's place is taken: what it does is known, and needs the network.
-  writeFileSync(
-    join(dir, 'bin/npm'),
-    '#!/bin/sh\nmkdir node_modules; echo "$@" > node_modules/asked\n',
-  )
-  chmodSync(join(dir, 'bin/npm'), 0o755)
-  const root = join(dir, 'root')
-  const install = () =>
-    spawnSync('sh', [join(tree, 'scripts/install.sh')], {
-      encoding: 'utf8',
-      env: {
-        ...process.env,
-        DESTDIR: root,
-        NODE: process.execPath,
-        PATH: `${join(dir, 'bin')}:${process.env['PATH']}`,
-      },
-    })
-  t.match(install(), { status: 0, stderr: '' })
-  t.match(
-    readFileSync(join(root, 'opt/spartan/node_modules/asked'), 'utf8'),
-    /^ci --omit=dev --ignore-scripts/,
-  )
-  for (const name of UNITS) t.ok(existsSync(join(root, 'etc/systemd/system', name)), name)
-  const command = readFileSync(join(root, 'usr/local/bin/spartan'), 'utf8')
-  t.equal(
-    command,
-    `#!/bin/sh\nexec ${process.execPath} --single-threaded-gc /opt/spartan/dist/main.js "$@"\n`,
-  )
-  t.equal(
-    statSync(join(root, 'opt/spartan/deploy/spartan-addresses.sh')).mode & 0o111,
-    0o111,
-    'the script can be run',
-  )
-  t.equal(statSync(join(root, 'etc/spartan/spartan.yaml')).mode & 0o777, 0o644)
-  writeFileSync(join(root, 'etc/spartan/spartan.yaml'), '# mine')
-  mkdirSync(join(tree, 'dist/new'))
-  t.match(install(), { status: 0, stderr: '' })
-  t.equal(
-    readFileSync(join(root, 'etc/spartan/spartan.yaml'), 'utf8'),
-    '# mine',
-    'a configuration is never overwritten',
-  )
-  t.ok(existsSync(join(root, 'opt/spartan/dist/new')))
-  t.strictSame(readdirSync(join(root, 'opt')), ['spartan'], 'nothing is left lying about')
-  const lines = read('../scripts/install.sh').split('\n').length
-  t.ok(lines < 60, `under a screenful: ${lines} lines`)
-})
 
 /** Every metric that an expression names, without labels and functions. */
 const metricsIn = (expr: string): string[] =>
