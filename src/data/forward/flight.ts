@@ -5,7 +5,7 @@ import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Timed } from '../timers.ts'
 import type { StandIn } from './stale.ts'
 import type { Question } from './query.ts'
-import type { Outcome, RaceOwner } from './race.ts'
+import type { Outcome, RaceOwner } from './race-context.ts'
 
 /** Who launched it: what happens to a flight is said there. */
 export interface FlightOwner {

@@ -1,5 +1,6 @@
 /** One upstream's place in a race. */
 import type { Milliseconds } from '../../boundary/messages.ts'
+import { hasEdns, withoutEdns } from '../../wire/question.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { StreamAttempts } from './stream-attempts.ts'
 
@@ -40,5 +41,10 @@ export class Lane {
 
   constructor(upstream: Upstream) {
     this.upstream = upstream
+  }
+
+  /** The question as it is sent to this upstream. */
+  wireOf(question: Buffer): Buffer {
+    return this.plain && hasEdns(question) ? withoutEdns(question) : question
   }
 }

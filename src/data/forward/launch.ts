@@ -3,7 +3,8 @@ import type { Route } from '../answer/router.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { RCODE } from '../../wire/codes.ts'
 import { askingOrder } from './head-start.ts'
-import { Race, type RaceContext, type RaceOwner, type Watch } from './race.ts'
+import { Race } from './race.ts'
+import type { RaceContext, RaceOwner, Watch } from './race-context.ts'
 
 /**
  * Asks the upstreams of a forward route. The owner is called once, before this

@@ -11,7 +11,7 @@ import { keep, metaOf, servfail, type Reason } from './entries.ts'
 import type { Flight } from './flight.ts'
 import { rcodeForClient } from './client-rcode.ts'
 import { bareFill, kindOf, prepare } from './prepare.ts'
-import type { Outcome } from './race.ts'
+import type { Outcome } from './race-context.ts'
 import {
   CLUSTER_STALE_TTL,
   EXTERNAL_STALE_TTL,

@@ -8,7 +8,8 @@ import type { Route } from '../answer/router.ts'
 import { nameWire } from '../../wire/name.ts'
 import { TYPE } from '../../wire/codes.ts'
 import { plainQuery } from '../../wire/question.ts'
-import { Race, type RaceContext, type RaceOwner, type RaceRules } from './race.ts'
+import { Race } from './race.ts'
+import type { RaceContext, RaceOwner, RaceRules } from './race-context.ts'
 
 /** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
 const QUESTIONS = {

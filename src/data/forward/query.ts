@@ -1,6 +1,6 @@
 /** A query that the packet cache could not answer, as it travels to its response. */
 import { Head } from '../serve/admit.ts'
-import type { Watch } from './race.ts'
+import type { Watch } from './race-context.ts'
 
 /** What is asked, apart from who asks. */
 export type Question = {

@@ -15,6 +15,9 @@
  * A decided race waits for its losers for a while. Silence well past an
  * upstream's usual time is a failure, whoever won; an earlier reply teaches
  * its latency, and whether it disagrees.
+ *
+ * Longer than other files: the events change the same few fields, so parts of
+ * it would have to share them.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Peer } from '../io/packet-io.ts'
@@ -24,82 +27,22 @@ import { Records, scan } from '../../wire/scan.ts'
 import { classify, lacksDnssec, soft, type Classified, type ResponseKind } from './classify.ts'
 import { headStart } from './head-start.ts'
 import { ASKED, FAILED, Lane, NODATA, NXDOMAIN, POSITIVE, SOFT } from './lane.ts'
+import type {
+  Outcome,
+  RaceContext,
+  RaceOptions,
+  RaceOwner,
+  RaceRules,
+  Watch,
+} from './race-context.ts'
 import { StreamAttempts } from './stream-attempts.ts'
 import { Verdict } from './verdict.ts'
-import { answers, type Exchange, type Exchanges, type Ticket } from '../upstream/exchange.ts'
+import { answers, type Exchange, type Ticket } from '../upstream/exchange.ts'
 import { refusesEdns } from '../upstream/edns-support.ts'
 import type { Failure } from '../upstream/liveness.ts'
-import { hasEdns, wantsDnssec, withoutEdns } from '../../wire/question.ts'
-import type { Timed, Timers } from '../timers.ts'
+import { hasEdns, wantsDnssec } from '../../wire/question.ts'
+import type { Timed } from '../timers.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { UpstreamCounts } from '../upstream/upstream-counts.ts'
-
-/** What became of a question: a response to use, or why there is none. */
-export type Outcome =
-  | {
-      readonly kind: 'response'
-      readonly upstream: Upstream
-      readonly wire: Buffer
-      readonly records: Records
-      readonly is: Classified
-    }
-  | {
-      readonly kind: 'failed'
-      /** dead: nobody was asked, because every upstream is known to be dead. soft: the best reply was of no use. */
-      readonly why: 'silence' | 'unreachable' | 'soft' | 'dead'
-      /** What the upstream said; SERVFAIL where nobody said anything. */
-      readonly rcode: number
-      readonly upstream: Upstream | undefined
-      /** Our judgement of a reply whose RCODE does not say it, for a person. */
-      readonly because?: string | undefined
-    }
-
-export type RaceRules = {
-  readonly grace: Milliseconds
-  readonly deadline: Milliseconds
-  readonly retransmit: readonly Milliseconds[]
-}
-
-/** What all races share. */
-export type RaceContext = {
-  readonly exchanges: Exchanges
-  readonly timers: Timers
-  readonly rules: RaceRules
-  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. `fresh`: not on a connection that is silent. */
-  readonly overStream: (
-    upstream: Upstream,
-    question: Buffer,
-    signal: AbortSignal,
-    fresh: boolean,
-  ) => Promise<Buffer>
-  readonly peerOf: (upstream: Upstream) => Peer
-  readonly counts: UpstreamCounts
-  readonly now: () => Milliseconds
-  /** Decided races that still wait for losers. */
-  readonly lingering: { count: number }
-}
-
-/** Who started a race. */
-export interface RaceOwner {
-  /** Its end, once; a response is wire[0, records.end), valid during the call only. */
-  finish(outcome: Outcome): void
-  /** A positive answer came after a negative one had been given. */
-  late(outcome: Outcome): void
-}
-
-/** Called at each step when somebody watches (query --trace). */
-export type Watch = (step: string, detail: string) => void
-
-export type RaceOptions = {
-  /** race: all at once, negatives need a majority. hedge: one after another, the first usable reply wins. */
-  readonly policy: 'race' | 'hedge'
-  /** Whether a signed zone may be behind the question. If so, a reply without OPT cannot answer DO=1. */
-  readonly maybeSigned: boolean
-  readonly rules?: RaceRules
-  readonly watch?: Watch | undefined
-  /** Where the upstreams are, when the caller has it at hand. */
-  readonly peers?: readonly Peer[] | undefined
-}
 
 /** More decided races than this do not wait for their losers: by then enough is learnt. */
 const MOST_LINGERING = 1_024
@@ -248,12 +191,8 @@ export class Race implements Exchange, Timed {
       ticket.sibling = this.#tickets
       this.#tickets = ticket
     }
-    exchanges.send(ticket, at, this.#wireFor(lane))
+    exchanges.send(ticket, at, lane.wireOf(this.#question))
     return ticket
-  }
-
-  #wireFor(lane: Lane): Buffer {
-    return lane.plain && hasEdns(this.#question) ? withoutEdns(this.#question) : this.#question
   }
 
   /** Asks those again who are late, each by its own clock. */
@@ -292,7 +231,7 @@ export class Race implements Exchange, Timed {
   #overStream(at: number): void {
     const lane = this.#lanes[at]!
     const { overStream, now } = this.#context
-    const question = this.#wireFor(lane)
+    const question = lane.wireOf(this.#question)
     let sentAt = now()
     const attempts = new StreamAttempts((signal, fresh) => {
       sentAt = now()
