@@ -95,3 +95,10 @@ export const numberToIp = (value: bigint, family: 4 | 6): string => {
 /** '192.0.2.1:80' or '[2001:db8::1]:80' of an address and a port. */
 export const hostPort = (ip: string, port: number): string =>
   ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+
+/** 1.2.0.192.in-addr.arpa for 192.0.2.1 (RFC 1035 §3.5); an IPv6 address by nibbles (RFC 3596 §2.5). */
+export const reverseName = (address: string): string => {
+  const plain = canonicalAddress(address)
+  if (isIPv4(plain)) return `${plain.split('.').reverse().join('.')}.in-addr.arpa`
+  return `${[...ipToNumber(plain).toString(16).padStart(32, '0')].reverse().join('.')}.ip6.arpa`
+}

@@ -5,9 +5,8 @@
 import { isIP } from 'node:net'
 import type { Command } from 'commander'
 import type { Endpoint, TraceStep } from '../boundary/messages.ts'
-import { canonicalAddress } from '../base/ip.ts'
+import { reverseName } from '../base/ip.ts'
 import { showEndpoint } from '../config/address.ts'
-import { ipToNumber } from '../base/ip.ts'
 import { fail } from '../base/error.ts'
 import { CLASS, typeName, typeNumber } from '../wire/codes.ts'
 import { ask, queryWire } from './dns-client.ts'
@@ -75,13 +74,6 @@ Exit status is 0 if the answer is NOERROR or NXDOMAIN, 1 for any other and for s
     .action(async (name: string, type: string | undefined, options: Options) =>
       ended(await query(io, name, type, options)),
     )
-}
-
-/** 1.2.0.192.in-addr.arpa for 192.0.2.1 (RFC 1035 section 3.5, RFC 3596 section 2.5). */
-export const reverseName = (address: string): string => {
-  const plain = canonicalAddress(address)
-  if (isIP(plain) === 4) return `${plain.split('.').reverse().join('.')}.in-addr.arpa`
-  return `${[...ipToNumber(plain).toString(16).padStart(32, '0')].reverse().join('.')}.ip6.arpa`
 }
 
 const query = async (

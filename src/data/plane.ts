@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { DataThreadStart, Down, Snapshot, Up } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { silent } from '../base/log.ts'
@@ -244,5 +245,3 @@ const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>
     ...start.listen.map(l => l.address),
     ...Object.values(networkInterfaces()).flatMap(all => (all ?? []).map(i => i.address)),
   ])
-
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

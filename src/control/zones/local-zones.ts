@@ -5,6 +5,7 @@
  * (facts, 1.4); what the original lacked is noted at its place.
  */
 import { isIPv4 } from 'node:net'
+import { reverseName } from '../../base/ip.ts'
 import type { Endpoint, RRset, Seconds } from '../../boundary/messages.ts'
 import { TTL, type ZoneMap } from '../../boundary/zone.ts'
 
@@ -57,20 +58,6 @@ export const staticZone = (label: string, names: Readonly<Record<string, string>
       [{ type: 'CNAME', ttl: TTL, data: [target.toLowerCase()] }],
     ]),
   )
-
-/** 198.51.100.1 as 1.100.51.198.in-addr.arpa; IPv6 by nibbles. */
-export const reverseName = (address: string): string => {
-  if (isIPv4(address)) return `${address.split('.').reverse().join('.')}.in-addr.arpa`
-  const [head = '', tail] = address.split('::')
-  const left = head === '' ? [] : head.split(':')
-  const right = tail === undefined || tail === '' ? [] : tail.split(':')
-  const groups =
-    tail === undefined
-      ? left
-      : [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right]
-  const nibbles = groups.map(g => g.padStart(4, '0')).join('')
-  return `${[...nibbles].reverse().join('.')}.ip6.arpa`
-}
 
 /** The names of loopback, which programs look up to log them: `localhost`, not an error (RFC 6303 §3). */
 const LOOPBACK = ['127.0.0.1', '::1']

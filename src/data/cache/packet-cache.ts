@@ -7,7 +7,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { FOLD } from '../../wire/name.ts'
-import { u16, u8 } from '../../wire/octets.ts'
+import { u8 } from '../../wire/octets.ts'
 import { Entry, hashAt, keyBits, NEGATIVE, POSITIVE, room, sizeOf, type Fill } from './entry.ts'
 import { hashQuestion } from './hash.ts'
 import { Slab, type Ref } from './slab.ts'
@@ -204,5 +204,3 @@ export class PacketCache {
 
 /** The RCODE stored with an entry. */
 export const rcodeOf = (entry: Entry): number => u8(entry.bytes, entry.at + 3) & 0x0f
-/** Records in the answer section of a stored response. */
-export const answersOf = (entry: Entry): number => u16(entry.bytes, entry.at + 6)

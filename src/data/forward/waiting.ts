@@ -20,11 +20,6 @@ export class Waiting {
     return this.#size
   }
 
-  /** How many questions of this client wait. */
-  count(client: string): number {
-    return this.#shares.get(client)?.count ?? 0
-  }
-
   add(asker: Asker, flight: Flight): void {
     const share = this.#shareOf(asker.client)
     const waiter = new Waiter(asker, flight, share)
