@@ -118,6 +118,7 @@ t.test('a failure is kept a second, then two, and never over a good answer', asy
     p.io.advance(given[0]!.entry.ttl * 1000)
   }
   t.same(ttls, [1, 2, 4, 8, 16, 30, 30, 30])
+  t.equal(p.counters[SLOT.failuresCached], 8)
   const good = p.ask('web.mesos')
   p.reply(M1, positive('web.mesos', '203.0.113.1'))
   t.equal(good[0]!.entry.kind, POSITIVE)

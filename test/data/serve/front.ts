@@ -3,6 +3,7 @@ import t from 'tap'
 import { admit, Head } from '../../../src/data/serve/admit.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
 import { Front } from '../../../src/data/serve/front.ts'
+import { SLOT } from '../../../src/boundary/counters.ts'
 import { failureEntry, servfail } from '../../../src/data/forward/entries.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
 import { typeNumber } from '../../../src/wire/codes.ts'
@@ -57,22 +58,45 @@ t.test('a name that there was no room to refresh is refreshed by a later hit', a
   t.equal(sent(), 3, 'once')
 })
 
+t.test('who may not ask is refused and counted, whatever is cached; who may is not', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
+  const front = frontOf(p)
+  const said: number[] = []
+  for (const address of ['192.0.2.9', '127.0.0.1', '192.0.2.9']) {
+    const wire = plainQuery(nameWire('web.mesos')!, typeNumber('A')!)
+    front.single(wire, { family: 4, address }, 0, r => said.push(decode(Buffer.from(r)).rcode))
+    if (address === '127.0.0.1') p.reply(MASTER, positive('web.mesos', '203.0.113.1'))
+  }
+  t.same(said, [5, 0, 5])
+  t.equal(p.counters[SLOT.refusedClient], 2)
+  t.equal(p.counters[SLOT.malformed], 0)
+})
+
 t.test('whatever there is to say beside it, a response fits its client', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
   const front = frontOf(p, 'n'.repeat(200))
   const longest = [63, 63, 63, 61].map(n => 'x'.repeat(n)).join('.')
   const nsid = [{ code: 3, data: Buffer.alloc(0) }]
-  for (const [says, name, text, size, wanted] of [
-    ['all of it', 'a.mesos', 'why', 1232, { ede: [{ code: 22, text: 'why' }], options: 2 }],
-    ['a long text', 'a.mesos', 'y'.repeat(255), 512, { ede: [{ code: 22 }], options: 2 }],
-    ['a long name', longest, 'y'.repeat(255), 512, { ede: [{ code: 22, text: '' }], options: 1 }],
-    ['no size', longest, 'y'.repeat(255), 0, { ede: [{ code: 22, text: '' }], options: 1 }],
+  const cookie = [{ code: 10, data: Buffer.alloc(8) }]
+  for (const [says, name, text, size, options, wanted] of [
+    ['all of it', 'a.mesos', 'why', 1232, nsid, { ede: [{ code: 22, text: 'why' }], options: 2 }],
+    ['unasked', 'a.mesos', 'why', 1232, cookie, { ede: [{ code: 22, text: 'why' }], options: 1 }],
+    ['a long text', 'a.mesos', 'y'.repeat(255), 512, nsid, { ede: [{ code: 22 }], options: 2 }],
+    [
+      'a long name',
+      longest,
+      'y'.repeat(255),
+      512,
+      nsid,
+      { ede: [{ code: 22, text: '' }], options: 1 },
+    ],
+    ['no size', longest, 'y'.repeat(255), 0, nsid, { ede: [{ code: 22, text: '' }], options: 1 }],
   ] as const) {
     const wire = encode({
       id: 7,
       flags: ['rd'],
       questions: [{ name, type: 'A', class: 'IN' }],
-      edns: { size, options: nsid },
+      edns: { size, options },
     })
     const head = new Head()
     admit(wire, 0, wire.length, head)
