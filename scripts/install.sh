@@ -40,7 +40,7 @@ rm -rf "$home.old"
 mv "$home.new" "$home"
 rm -rf "$home.old"
 
-install -d "$root/usr/local/bin" "$root/usr/local/share/man/man8" "$root/etc/spartan" "$root/etc/systemd/system" \
+install -d "$root/usr/local/bin" "$root/usr/local/share/man/man5" "$root/usr/local/share/man/man8" "$root/etc/spartan" "$root/etc/systemd/system" \
   "$root/etc/systemd/network" "$root/etc/NetworkManager/conf.d" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d" "$root/usr/lib/spartan"
 # V8's helper threads for garbage would take the cores that answers are given on: beside 10,000 tasks
 # read anew twice a second, p99 of the cache's answers 4.5 ms with them and 0.6 ms without.
@@ -53,6 +53,7 @@ install -m 644 deploy/spartan.sysusers "$root/usr/lib/sysusers.d/spartan.conf"
 install -m 644 deploy/spartan.tmpfiles "$root/usr/lib/tmpfiles.d/spartan.conf"
 install -m 644 deploy/network/10-spartan.network "$root/etc/systemd/network"
 install -m 644 deploy/network/spartan-unmanaged.conf "$root/etc/NetworkManager/conf.d"
+install -m 644 deploy/spartan.yaml.5 "$root/usr/local/share/man/man5"
 install -m 644 deploy/spartan.8 "$root/usr/local/share/man/man8"
 install -m 644 deploy/spartan.schema.json "$root/usr/lib/spartan"
 [ -f "$root/etc/spartan/spartan.yaml" ] || install -m 644 deploy/spartan.yaml "$root/etc/spartan"

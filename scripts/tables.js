@@ -44,6 +44,52 @@ export const tables = [
   },
 ]
 
+/** A line of text that mdoc takes as it is. */
+const roff = text => text.replaceAll('\\', '\\e').replace(/^(?=[.'])/, '\\&')
+
+/** spartan.yaml(5): every key. */
+export const manual = `.\\" Written by "npm run tables" from the code; do not edit.
+.Dd November 26, 2026
+.Dt SPARTAN.YAML 5
+.Os
+.Sh NAME
+.Nm spartan.yaml
+.Nd configuration of the caching DNS forwarder spartan
+.Sh DESCRIPTION
+One YAML file, of which only
+.Va listen.addresses
+is required.
+A dot stands for a section:
+.Va listen.port
+is the key
+.Va port
+below
+.Va listen .
+Addresses are ip, ip:port or [ipv6]:port, sizes 64KiB or 32MiB, times 250ms, 5s or 1d.
+The daemon refuses a file with anything wrong in it;
+.Ic spartan check
+says what, and prints what is in effect.
+After a reload a key is used at once, or after a restart.
+.Sh KEYS
+.Bl -tag -width Ds
+${KEYS.map(
+  k => `.It Va ${k.path}
+${roff(`${k.type}; default ${k.default}; after a reload: ${APPLIES.get(k.path)?.applies ?? ''}.`)}
+.br
+${roff(k.description)}`,
+).join('\n')}
+.El
+.Sh FILES
+.Bl -tag -width Ds
+.It Pa /etc/spartan/spartan.yaml
+The file that the units use.
+.It Pa /usr/lib/spartan/spartan.schema.json
+A JSON Schema of it, for editors.
+.El
+.Sh SEE ALSO
+.Xr spartan 8
+`
+
 /** What editors check spartan.yaml by. */
 export const schema = `${JSON.stringify(jsonSchema(), null, 2)}\n`
 
@@ -59,6 +105,7 @@ const between = (page, name, text) => {
 const pages = () => [
   ...tables.map(({ page, name, text }) => [page, before => between(before, name, text)]),
   ['deploy/spartan.schema.json', () => schema],
+  ['deploy/spartan.yaml.5', () => manual],
 ]
 
 if (process.argv[1] && import.meta.url.endsWith(process.argv[1].split('/').pop())) {

@@ -36,6 +36,14 @@ t.test(
   },
 )
 
+t.test('spartan.yaml(5) has every key of the code, and no other', async t => {
+  const named = [...read('deploy/spartan.yaml.5').matchAll(/^\.It Va (\S+)\n(.*)\n\.br\n(.*)$/gm)]
+  t.strictSame(
+    named.map(([, path, , description]) => [path, description]),
+    KEYS.map(({ path, description }) => [path, description.replaceAll('\\', '\\e')]),
+  )
+})
+
 t.test('config/applies.ts says of every key who uses it and when a reload applies it', async t => {
   t.strictSame([...APPLIES.keys()].sort(), KEYS.map(({ path }) => path).sort())
 })

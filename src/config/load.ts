@@ -117,6 +117,8 @@ const FORMER: Readonly<Record<string, string>> = {
   exhibitor_uri: 'masters.exhibitor',
   handler_limit: 'limits.inFlight',
   enable_ipv6: 'vips.enableIpv6',
+  min_named_ip: 'vips.range.min',
+  max_named_ip: 'vips.range.max',
 }
 
 /** The known key that was probably meant by `key` in the section at `path`. */

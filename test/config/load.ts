@@ -133,6 +133,7 @@ t.test('a problem says line, column, key and what was meant', async t => {
     [['cache: { maxByte: 1 }'], '2:10: cache.maxByte: unknown key (did you mean cache.maxBytes?)'],
     [['maxEntries: 5'], '2:1: maxEntries: unknown key (did you mean cache.maxEntries?)'],
     [['upstream_resolvers: []'], '2:1: upstream_resolvers: unknown key (did you mean upstreams?)'],
+    [['min_named_ip: 11.0.0.0'], '2:1: min_named_ip: unknown key (did you mean vips.range.min?)'],
     [['forward_zones: {}'], '2:1: forward_zones: unknown key (did you mean forwardZones?)'],
     [['frobnicate: 1'], '2:1: frobnicate: unknown key'],
     [
