@@ -25,7 +25,10 @@ export const addCheck = (program: Command, io: Io, ended: (status: number) => vo
     .description('check a configuration, and print what it comes to with the origin of every value')
     .option('-c, --config <file>', 'configuration file', CONFIG_FILE)
     .option('-q, --quiet', 'print only what is wrong')
-    .option('--deep', 'ask the masters, upstreams and seeds once, and say who answered')
+    .option(
+      '--deep',
+      'ask masters, Mesos, ZooKeeper, upstreams and seeds once, and say who answered',
+    )
     .option('--json', 'print values, origins and problems as JSON')
     .addHelpText(
       'after',

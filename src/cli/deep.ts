@@ -7,8 +7,17 @@ import { connect as connectTls } from 'node:tls'
 import type { Endpoint } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { showEndpoint, showUpstream, type Config, type Upstream } from '../config/config.ts'
-import { Http } from '../http/client.ts'
+import { silent } from '../base/log.ts'
+import { hostPort } from '../base/ip.ts'
+import { ownAddress } from '../control/host/own-address.ts'
+import { zkDigest } from '../control/masters/zk-watch.ts'
+import { mesosHttp, mesosTls, speaksTls } from '../control/mesos/mesos-http.ts'
+import { agentBases } from '../control/vips/agent-place.ts'
 import { Https } from '../data/upstream/https.ts'
+import { masterUrl } from '../mesos/api/master-url.ts'
+import { isMasterNode } from '../mesos/zookeeper/masters.ts'
+import { ZkSession } from '../mesos/zookeeper/session.ts'
+import { parseZkUrl } from '../mesos/zookeeper/wire.ts'
 import { plainQuery } from '../wire/question.ts'
 import { nameWire } from '../wire/name.ts'
 import { RCODE, TYPE } from '../wire/codes.ts'
@@ -122,22 +131,54 @@ const connects = ({ address, port }: Endpoint): Promise<void> =>
     socket.once('error', end)
   })
 
-const reads = async (url: string): Promise<void> => {
-  const http = new Http()
+/** One exchange with the certificates and credentials of the section `mesos`; its status must be 200. */
+const reads = async ({ mesos }: Config, url: string, body?: object): Promise<void> => {
+  const http = mesosHttp(mesos, silent)
+  const call = { maxBytes: 1024 * 1024, signal: AbortSignal.timeout(PATIENCE_MS) }
   try {
-    const { status } = await http.exchange(url, {
-      maxBytes: 1024 * 1024,
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    })
-    if (status !== 200) throw new Error(`answers HTTP ${status}`)
+    if (body) await http.postBody(url, body, call)
+    else await http.getBody(url, call)
   } finally {
     await http.close()
   }
 }
 
+/** The first of these that answers; rejects with what the first said. */
+const oneOf = async (config: Config, bases: readonly string[], type: string): Promise<void> => {
+  const tries = await Promise.allSettled(
+    bases.map(base => reads(config, `${base}/api/v1`, { type })),
+  )
+  if (tries.some(({ status }) => status === 'fulfilled')) return
+  throw (tries[0] as PromiseRejectedResult | undefined)?.reason ?? new Error('has no address')
+}
+
+/** A session with one server, which must know at least one master. */
+const zooKeeper = async (
+  { masters, mesos }: Config,
+  server: { readonly host: string; readonly port: number },
+): Promise<void> => {
+  const target = parseZkUrl(masters?.zk ?? '')
+  const session = new ZkSession({
+    ...server,
+    credentials: zkDigest(masters?.zkDigest ?? '', silent)(),
+    ...(target?.secure ? { tls: mesosTls(mesos, silent)() } : {}),
+    timeoutMs: PATIENCE_MS,
+    onChange: () => {},
+    onEnd: () => {},
+  })
+  try {
+    await session.open()
+    const nodes = (await session.children(target?.path ?? '/')) ?? []
+    if (!nodes.some(isMasterNode)) throw new Error(`names no master below ${target?.path}`)
+  } finally {
+    session.close()
+  }
+}
+
 /** Sends all requests at once; never rejects. */
 export const askEverybody = (config: Config): Promise<Asked[]> => {
-  const { masters, upstreams, forwardZones, gossip } = config
+  const { masters, mesos, vips, upstreams, forwardZones, gossip } = config
+  const tls = speaksTls(mesos)
   const wanted: [key: string, who: string, work: () => Promise<void>][] = [
     ...(masters?.addresses ?? []).map((at): [string, string, () => Promise<void>] => [
       'masters.addresses',
@@ -152,6 +193,7 @@ export const askEverybody = (config: Config): Promise<Asked[]> => {
               masters[key],
               () =>
                 reads(
+                  config,
                   key === 'url'
                     ? masters.url
                     : `${masters.exhibitor.replace(/\/$/, '')}/exhibitor/v1/cluster/status`,
@@ -159,6 +201,24 @@ export const askEverybody = (config: Config): Promise<Asked[]> => {
             ],
           ]
         : [],
+    ),
+    ...(parseZkUrl(masters?.zk ?? '')?.servers ?? []).map((at): (typeof wanted)[number] => [
+      'masters.zk',
+      hostPort(at.host, at.port),
+      () => zooKeeper(config, at),
+    ]),
+    ...(mesos?.master && mesos.master !== 'zk' ? [mesos.master] : []).map(
+      (said): (typeof wanted)[number] => {
+        const base = masterUrl(said, ownAddress(), tls ? 'https' : 'http')
+        return ['mesos.master', base, () => oneOf(config, [base], 'GET_MASTER')]
+      },
+    ),
+    ...(vips?.agent ? [agentBases(vips.agent, ownAddress(), tls)] : []).map(
+      (bases): (typeof wanted)[number] => [
+        'vips.agent',
+        bases[0] ?? '',
+        () => oneOf(config, bases, 'GET_AGENT'),
+      ],
     ),
     ...upstreams.map((u): (typeof wanted)[number] => [
       'upstreams',

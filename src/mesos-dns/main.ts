@@ -14,6 +14,7 @@ import { plainQuery } from '../wire/question.ts'
 import { version } from '../base/version.ts'
 import { TYPE } from '../wire/codes.ts'
 import { nameWire } from '../wire/name.ts'
+import { bindTrouble } from './bindable.ts'
 import { nameservers, readConfig, type ReadConfig } from './config.ts'
 import { mastersHttp } from './credentials.ts'
 import { staticMasters } from '../mesos/master-list.ts'
@@ -85,7 +86,7 @@ class Program {
     process.on('SIGHUP', reload)
     log.info('starting', { version: version(), config: configPath, pid: process.pid })
     try {
-      this.#server = this.#serve(read, async () => {})
+      this.#server = this.#serve(read, async () => true)
     } catch (er) {
       process.stderr.write(`${messageOf(er)}\n`)
       return 2
@@ -109,7 +110,8 @@ class Program {
 
   /**
    * Another configuration. Its server first learns a state of its own; then
-   * the old one stops and it listens in its place, within milliseconds.
+   * the old one stops and it listens in its place, within milliseconds. If it
+   * could not listen, the old one stays.
    */
   #reload(): void {
     const log = this.#log
@@ -117,12 +119,7 @@ class Program {
     let next: MesosDnsServer
     try {
       read = readConfig(this.#options.configPath, localResolvers)
-      next = this.#serve(read, async () => {
-        const old = this.#server
-        this.#server = next
-        this.#next = undefined
-        await old?.close(0)
-      })
+      next = this.#serve(read, () => this.#takeOver(next))
     } catch (er) {
       log.error('reload refused, the old configuration stays', { err: messageOf(er) })
       return
@@ -133,7 +130,23 @@ class Program {
     void next.ready.then(() => log.info('reloaded'))
   }
 
-  #serve(read: ReadConfig, takeOver: () => Promise<void>): MesosDnsServer {
+  /** The old server stops, but only if the next one can listen. */
+  async #takeOver(next: MesosDnsServer): Promise<boolean> {
+    const old = this.#server
+    const trouble = old ? await bindTrouble(next.places, old.places) : ''
+    if (next !== this.#next) return false
+    this.#next = undefined
+    if (trouble !== '') {
+      this.#log.error('reload refused, the old configuration stays', { err: trouble })
+      void next.close(0)
+      return false
+    }
+    this.#server = next
+    await old?.close(0)
+    return true
+  }
+
+  #serve(read: ReadConfig, takeOver: () => Promise<boolean>): MesosDnsServer {
     const server = created(read, this.#log, takeOver, this.#options.io)
     void server.ended.then(why => {
       if (why === undefined) return
@@ -165,7 +178,7 @@ class Program {
 const created = (
   { settings, warnings }: ReadConfig,
   log: Log,
-  takeOver: () => Promise<void>,
+  takeOver: () => Promise<boolean>,
   io: ServerMeans['io'],
 ): MesosDnsServer => {
   for (const warning of warnings) log.warn(warning)

@@ -21,6 +21,7 @@ import { messageOf } from '../base/error.ts'
 import { countersMemory } from '../boundary/counters.ts'
 import type { Log } from '../base/log.ts'
 import { apiFacts } from './api.ts'
+import type { Places } from './bindable.ts'
 import { hostsToLookUp } from '../mesos/mesos-dns-names/cluster-records.ts'
 import { Follower } from './follower.ts'
 import { ApiServer } from './http.ts'
@@ -44,8 +45,8 @@ export type ServerMeans = {
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly random: () => number
   readonly io?: DataThreadStart['io']
-  /** Called when there is something to serve; it listens when that has resolved. */
-  readonly takeOver?: () => Promise<void>
+  /** Called when there is something to serve; it listens when that has resolved, unless to false. */
+  readonly takeOver?: () => Promise<boolean>
   /** Waits between rounds of masters that give nothing; for tests and the demo. */
   readonly minMs?: Milliseconds
   readonly maxMs?: Milliseconds
@@ -86,7 +87,7 @@ export class MesosDnsServer {
   constructor(settings: Settings, means: ServerMeans) {
     this.#settings = settings
     this.#means = means
-    this.#listen = settings.dnsOn ? hostAddresses(settings.listen) : []
+    this.#listen = settings.dnsOn ? listenAt(settings.listen, means.io ?? 'auto') : []
     this.ready = new Promise(resolve => (this.#becomeReady = resolve))
     this.#records = new ZoneRecords({
       ...settings,
@@ -145,6 +146,12 @@ export class MesosDnsServer {
   get endpoints(): { readonly dns: readonly Endpoint[]; readonly http: Endpoint | undefined } {
     const dns = [...this.#bound].filter(([key]) => key.endsWith(' udp')).map(([, at]) => at)
     return { dns, http: this.#httpBound }
+  }
+
+  /** Where it listens, or will. */
+  get places(): Places {
+    const { httpOn, httpListen } = this.#settings
+    return { dns: this.#listen, http: httpOn ? [httpListen] : [] }
   }
 
   /** For status and tests. */
@@ -230,8 +237,7 @@ export class MesosDnsServer {
   async #serve(): Promise<void> {
     // the zone is in place before anyone can ask
     await this.#publisher.settled()
-    await this.#means.takeOver?.()
-    if (this.#closed) return
+    if ((await this.#means.takeOver?.()) === false || this.#closed) return
     this.#thread?.send({ type: 'snapshot', snapshot: serverSnapshot(this.#settings) })
     if (this.#settings.httpOn) await this.#openHttp()
     this.#lookReady()
@@ -285,6 +291,14 @@ export class MesosDnsServer {
     }
   }
 }
+
+/**
+ * The sockets of the listener. A wildcard is one socket, which serves addresses
+ * that come later, too. Only batched I/O can answer from the address that was
+ * asked; elsewhere each address of now has a socket of its own.
+ */
+const listenAt = (at: Endpoint, io: DataThreadStart['io']): readonly Endpoint[] =>
+  process.platform === 'linux' && io !== 'dgram' && at.port !== 0 ? [at] : hostAddresses(at)
 
 /** Addresses that the server's own name has: the one it listens on, or all of the host but loopback. */
 const ownAddresses = (listener: string): readonly string[] => {

@@ -1,20 +1,38 @@
 /** The forwarder follows the masters in a real ZooKeeper. */
 import t from 'tap'
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ownAddress } from '../fixture/address.ts'
 import { ask } from '../fixture/client.ts'
-import { daemon } from '../fixture/daemon.ts'
+import { daemon, PROGRAM } from '../fixture/daemon.ts'
 import { securedMesos } from '../fixture/secured-mesos.ts'
 import { hasZooKeeper, NO_ZOOKEEPER, zooKeeper } from '../fixture/zookeeper.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(380_000)
 if (!hasZooKeeper) process.stderr.write(NO_ZOOKEEPER)
 
 const master = async (t: { teardown(fn: () => unknown): unknown }, ip: string) => {
   const address = ownAddress()
   const cluster = { tasks: [{ id: 't', name: 'web', ips: [ip] }] }
   return { address, mesos: await securedMesos(t, { address, cluster }) }
+}
+
+/** What `spartan check --deep` prints. */
+const deep = async (file: string, masters: object): Promise<string> => {
+  writeFileSync(
+    file,
+    JSON.stringify({
+      listen: { addresses: [ownAddress()], port: 5300 },
+      admin: { listen: '', socket: '' },
+      masters: { source: 'zk', ...masters },
+    }),
+  )
+  // a process of its own: this one must go on to keep the masters' sessions alive
+  const args = [PROGRAM, 'check', '--config', file, '--deep']
+  return new Promise(resolve =>
+    execFile(process.execPath, args, (_, out, err) => resolve(`${out}${err}`)),
+  )
 }
 
 const patient = async (holds: () => Promise<boolean>): Promise<void> => {
@@ -36,12 +54,22 @@ t.test(
     const second = await zk.register(two.address, two.mesos.port, user)
     const third = await zk.register(three.address, three.mesos.port, user)
     t.teardown(() => third.kill())
-    const digest = join(t.testdir({}), 'digest')
-    writeFileSync(digest, `${user}\n`, { mode: 0o600 })
+    const dir = t.testdir({})
+    const secret = (name: string, text: string): string => {
+      writeFileSync(join(dir, name), `${text}\n`, { mode: 0o600 })
+      return join(dir, name)
+    }
+    const digest = secret('digest', user)
     const spartan = await daemon(t, {
       masters: { source: 'zk', zk: zk.url, zkDigest: digest },
       mesos: { master: 'zk' },
     })
+    const good = await deep(join(dir, 'good.json'), { zk: zk.url, zkDigest: digest })
+    t.match(good, /^masters\.zk +\S+ +answered in \d+ ms$/m, 'check --deep asks ZooKeeper')
+    const zkDigest = secret('wrong', 'spartan:another')
+    const bad = await deep(join(dir, 'bad.json'), { zk: zk.url, zkDigest })
+    t.match(bad, /: masters\.zk: \S+: \S.*error -?\d+/, 'a wrong password')
+    t.notOk(`${good}${bad}`.match(/s3cret|another/), 'no password is shown')
     const names = (ip: string) => async (): Promise<boolean> => {
       const reply = await ask(spartan.at, 'web.marathon.containerip.dcos.thisdcos.directory')
       return JSON.stringify(reply).includes(`"${ip}"`)

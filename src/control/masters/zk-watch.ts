@@ -92,16 +92,16 @@ const DETECTION_MS = 30_000
 /** The masters in ZooKeeper, with the digest out of its file. */
 export const zkMasters = (from: ZkMastersFrom): MasterList => {
   const { url, digestFile, tls, log, random } = from
-  const options = { url, fallback: [], detectionMs: DETECTION_MS, tls, log, random }
-  if (digestFile === '') return new ZkMasters(options)
-  const file = new SecretFile({
-    path: digestFile,
-    key: 'masters.zkDigest',
-    parse: parseDigest,
-    secret: true,
-    log,
-  })
-  return new ZkMasters({ ...options, digest: () => file.get() })
+  const digest = zkDigest(digestFile, log)
+  return new ZkMasters({ url, digest, fallback: [], detectionMs: DETECTION_MS, tls, log, random })
+}
+
+/** Reads 'user:password' of a file; '' without one. What it returns throws EDATA or the system's error. */
+export const zkDigest = (path: string, log: Log): (() => string) => {
+  if (path === '') return () => ''
+  const key = 'masters.zkDigest'
+  const file = new SecretFile({ path, key, parse: parseDigest, secret: true, log })
+  return () => file.get()
 }
 
 /** 'user:password' on one line. Throws EDATA. */

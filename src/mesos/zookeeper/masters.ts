@@ -40,6 +40,7 @@ const MAX_MASTERS = 64
 
 /** Since Mesos 0.24; 'info_…' beside it holds the same in another encoding. */
 const MASTER_NODE = /^json\.info_(\d+)$/
+export const isMasterNode = (name: string): boolean => MASTER_NODE.test(name)
 
 /** 'address:port' of what a master's node holds; '' if it cannot be used. */
 export const masterOf = (data: Buffer): string => {
@@ -184,7 +185,7 @@ export class ZkMasters implements MasterList {
   async #readOnce(session: ZkSession): Promise<void> {
     const { path } = this.#target
     const nodes = ((await session.children(path)) ?? [])
-      .filter(name => MASTER_NODE.test(name))
+      .filter(isMasterNode)
       .sort((a, b) => sequence(a) - sequence(b))
       .slice(0, MAX_MASTERS)
     const masters: string[] = []
