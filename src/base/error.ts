@@ -13,6 +13,7 @@ export type Code =
   | 'EGOSSIP' // the gossip ring refused or was refused
   | 'EWIRE' // octets that are not a valid message
   | 'ESTATE' // called in a state that does not allow it
+  | 'EFATAL' // the thread that threw it cannot go on
 
 export type Coded = Error & { code?: string }
 

@@ -102,3 +102,16 @@ export const reverseName = (address: string): string => {
   if (isIPv4(plain)) return `${plain.split('.').reverse().join('.')}.in-addr.arpa`
   return `${[...ipToNumber(plain).toString(16).padStart(32, '0')].reverse().join('.')}.ip6.arpa`
 }
+
+/**
+ * Who an address stands for where clients share something fairly: an IPv4
+ * address for itself, an IPv6 address for its /64, all of which one host may
+ * use. Link-local addresses share one /64, so each stands for itself.
+ */
+export const clientOf = (address: string): string => {
+  if (!address.includes(':')) return address
+  const ip = canonicalAddress(address)
+  if (!ip.includes(':') || ip.startsWith('fe80:')) return ip
+  const network = groupsOf(ip).slice(0, 4)
+  return network.map(group => group.toString(16)).join(':')
+}

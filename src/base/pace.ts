@@ -20,3 +20,25 @@ export class Pace {
     this.#last = now
   }
 }
+
+/** Lets one report through in each interval; the next tells how many were held back. */
+export class Reports {
+  readonly #pace: Pace
+  #heldBack = 0
+
+  constructor(everyMs: number) {
+    this.#pace = new Pace(everyMs)
+  }
+
+  /** How many reports were held back before this one; undefined to hold it back too. */
+  next(now: number): number | undefined {
+    if (this.#pace.wait(now) > 0) {
+      this.#heldBack++
+      return undefined
+    }
+    this.#pace.done(now)
+    const heldBack = this.#heldBack
+    this.#heldBack = 0
+    return heldBack
+  }
+}

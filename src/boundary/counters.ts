@@ -74,7 +74,7 @@ export const SCALARS = {
   coalesced: 'Queries that joined an identical question in flight',
   shed: 'Queries given up because too many were in flight',
   localAnswers: 'Answers made from local zones',
-  internalErrors: 'Queries that met a bug and got SERVFAIL',
+  internalErrors: 'Bugs met, each in one query or one look of the data thread',
   loops: 'Queries dropped because they had come from ourselves',
   evictionsSuccess: 'Positive entries evicted to stay within the bounds',
   evictionsDenial: 'Negative entries evicted to stay within the bounds',

@@ -38,12 +38,13 @@ export class Housekeeping implements Timed {
       this.#context.post({ type: 'log', level: 'info', msg, fields: {} })
     }
     resolving.exchanges.sweep(now)
+    resolver.sweep(now)
     probe(resolver.router.forwards(), resolving, now)
     const { cache, counters } = resolving
     counters[SLOT.cacheEntries] = cache.entries
     counters[SLOT.cacheEntriesDenial] = cache.denials
     counters[SLOT.cacheBytes] = cache.bytes
-    counters[SLOT.inFlight] = resolver.inFlight
+    counters[SLOT.inFlight] = resolver.inTheAir
     counters[SLOT.tcpConnections] = this.#context.listeners.tcpConnections
     counters[SLOT.droppedReceive] = io.stats.receiveDropped
     counters[SLOT.droppedSend] = io.stats.sendDropped

@@ -8,6 +8,7 @@ import { networkInterfaces } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { DataThreadStart, Down, Snapshot, Up } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
+import { Reports } from '../base/pace.ts'
 import { silent } from '../base/log.ts'
 import { countersOver, SLOT } from '../boundary/counters.ts'
 import { compatBypass } from './answer/compat-wire.ts'
@@ -17,6 +18,7 @@ import { POSITIVE } from './cache/entry.ts'
 import { setHashKey } from './cache/hash.ts'
 import { PacketCache } from './cache/packet-cache.ts'
 import { Validity } from './cache/validity.ts'
+import { Lingering } from './forward/lingering.ts'
 import { Resolver, type ResolverContext } from './forward/resolver.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { createPacketIO } from './io/io.ts'
@@ -41,6 +43,8 @@ export type DataPlaneContext = {
   readonly overHttps: OverHttps
 }
 
+/** Bugs may come with every packet; so often one is logged. */
+const BUG_EVERY_MS = 100
 /** What is sent when all is answered gets this long to leave. */
 const LAST_SENDS_MS = 5
 
@@ -63,6 +67,7 @@ export class DataPlane {
   readonly #paths: Paths
   readonly #housekeeping: Housekeeping
   readonly #orders: Orders
+  readonly #bugs = new Reports(BUG_EVERY_MS)
 
   static async create(start: DataThreadStart, context: DataPlaneContext): Promise<DataPlane> {
     const { post } = context
@@ -104,10 +109,12 @@ export class DataPlane {
       rules: start.race,
       overStream: (upstream, question, signal, fresh) =>
         paths.ask(upstream, question, signal, fresh),
-      lingering: { count: 0 },
+      lingering: new Lingering(),
       peerOf: upstream => paths.peerOf(upstream),
-      counts: upstreamCounts(counters, (level, msg, fields) =>
-        post({ type: 'log', level, msg, fields }),
+      counts: upstreamCounts(
+        counters,
+        (level, msg, fields) => post({ type: 'log', level, msg, fields }),
+        now,
       ),
       now,
       cache,
@@ -137,7 +144,7 @@ export class DataPlane {
       isOurs: peer => exchanges.isOwnPort(peer.port) && own.has(peer.address),
       now,
       clock: () => performance.now(),
-      onBug: er => this.#bug(er),
+      onBug: er => this.bug(er),
       // Mesos-DNS's own behaviour for one zone, where the configuration wants it.
       bypass: start.compat && compatBypass(start.compat, zones),
     })
@@ -210,14 +217,18 @@ export class DataPlane {
       if (this.#orders.pending) this.#parts.io.wake()
       return this.#parts.resolving.timers.run(seen) + seen - now
     } catch (er) {
-      this.#bug(er)
+      this.bug(er)
       return 0
     }
   }
 
-  #bug(er: unknown): void {
+  /** Counts what something threw, and logs it: nothing that goes wrong with one query ends the thread. */
+  bug(er: unknown): void {
     this.#parts.resolving.counters[SLOT.internalErrors]! += 1
-    const fields = { err: messageOf(er), stack: er instanceof Error ? er.stack : undefined }
+    const more = this.#bugs.next(performance.now())
+    if (more === undefined) return
+    const stack = er instanceof Error ? er.stack : undefined
+    const fields = { err: messageOf(er), stack, more }
     this.#post({ type: 'log', level: 'error', msg: 'internal error', fields })
   }
 

@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
 import { DataPlane, type DataPlaneContext } from './plane.ts'
-import { fail } from '../base/error.ts'
+import { codeOf, fail } from '../base/error.ts'
 import { goFirst } from './priority.ts'
 import { Https } from './upstream/https.ts'
 
@@ -27,6 +27,12 @@ const early: Down[] = []
 
 const begin = async (start: DataThreadStart): Promise<void> => {
   plane = await DataPlane.create(start, context)
+  // The last resort of every callback: sockets, streams, promises, timers, messages. Before
+  // the plane is there, an error ends the thread, and with it the daemon, which says why.
+  process.on('uncaughtException', er => {
+    plane?.bug(er)
+    if (codeOf(er) === 'EFATAL') process.exit(1)
+  })
   for (const message of early.splice(0)) plane.handle(message)
   goFirst()
 }

@@ -14,6 +14,8 @@ export interface Timed {
   fire(now: number): void
 }
 
+const AFTER_THROW_MS = 1_000
+
 export class Timers {
   readonly #heap: Timed[] = []
 
@@ -49,11 +51,21 @@ export class Timers {
     this.#down(last.place)
   }
 
-  /** Fires all that is due; milliseconds until the next, Infinity for none. */
+  /**
+   * Fires all that is due; milliseconds until the next, Infinity for none. One
+   * that throws ends the run, and fires again a second later: what waits for
+   * it would wait for ever.
+   */
   run(now: number): number {
     for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {
       this.cancel(next)
-      next.fire(now)
+      let fired = false
+      try {
+        next.fire(now)
+        fired = true
+      } finally {
+        if (!fired && next.place < 0) this.schedule(next, now + AFTER_THROW_MS)
+      }
     }
     const next = this.#heap[0]
     return next ? next.due - now : Infinity

@@ -14,6 +14,7 @@
  * the answer comes, those who wait get it and nothing is stored.
  */
 import { SLOT } from '../../boundary/counters.ts'
+import type { Milliseconds } from '../../boundary/messages.ts'
 import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
 import { FRESH, STALE } from '../cache/validity.ts'
 import { failureEntry, metaOf, servfail, type Reason } from '../forward/entries.ts'
@@ -50,6 +51,9 @@ const OVERDUE_SILENT_MS = 80
 
 const SHED = servfail(EDE.OTHER, 'too many questions in flight')
 const CLOSING = servfail(EDE.OTHER, 'shutting down')
+const LEFT_BEHIND = servfail(EDE.OTHER, 'internal error')
+/** A flight older than this, and than two deadlines, is left behind. */
+const LONGEST_MS = 5_000
 const NO_UPSTREAM = servfail(EDE.NOT_READY, 'no upstream is configured or known')
 const NO_ANSWER = servfail(EDE.NO_REACHABLE_AUTHORITY, 'no upstream answers')
 const NOWHERE = servfail(EDE.OTHER, 'the aliases lead nowhere')
@@ -115,10 +119,23 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
 
   /** Ends everything in flight. */
   close(): void {
-    for (let flight = this.inFlight.oldest; flight; flight = this.inFlight.oldest) {
-      const askers = this.inFlight.end(flight)
+    this.#giveUp(Infinity, CLOSING)
+  }
+
+  /** Ends what nothing else will end: each race has a deadline, so that only a bug leaves one behind. */
+  sweep(now: Milliseconds): void {
+    const longest = Math.max(LONGEST_MS, 2 * this.#context.rules.deadline)
+    this.#giveUp(now - longest, LEFT_BEHIND)
+  }
+
+  /** Gives up the flights that were launched before. */
+  #giveUp(before: Milliseconds, reason: Reason): void {
+    const { inFlight } = this
+    for (let flight = inFlight.oldest; flight; flight = inFlight.oldest) {
+      if (flight.launchedAt >= before) return
+      const askers = inFlight.end(flight)
       flight.race?.cancel()
-      this.#settle(flight, askers, CLOSING)
+      this.#settle(flight, askers, reason)
     }
   }
 

@@ -7,6 +7,7 @@ import { SLOT } from '../../boundary/counters.ts'
 import type { Asker } from '../answer/answerer.ts'
 import type { Route } from '../answer/router.ts'
 import type { Timers } from '../timers.ts'
+import type { Lingering } from './lingering.ts'
 import type { Flight } from './flight.ts'
 import { Flights } from './flights.ts'
 import type { Question } from './query.ts'
@@ -15,7 +16,8 @@ import { Waiting } from './waiting.ts'
 export type InFlightContext = {
   readonly timers: Timers
   readonly counters: Float64Array
-  /** Questions in flight at once. */
+  readonly lingering: Lingering
+  /** Questions in the air at once, those included that are answered and wait for slower upstreams. */
   readonly maxInFlight: number
 }
 
@@ -35,9 +37,14 @@ export class InFlight {
     this.#flights = new Flights(context.maxInFlight)
   }
 
-  /** Questions. */
+  /** Questions without an answer. */
   get size(): number {
     return this.#flights.size
+  }
+
+  /** Questions that upstreams may still reply to. */
+  get inTheAir(): number {
+    return this.#flights.size + this.#context.lingering.count
   }
 
   /** Askers who wait for them. */
@@ -60,7 +67,9 @@ export class InFlight {
 
   /** Adds a flight that somebody waits for; false if no room can be made for it. */
   add(flight: Flight, asker: Asker): boolean {
-    const { maxInFlight } = this.#context
+    const { lingering, maxInFlight } = this.#context
+    // Whoever waits for an answer goes before those who only wait to learn.
+    while (this.inTheAir >= maxInFlight && lingering.endOldest());
     // Each turn gives up one asker, and with the last of a flight the flight.
     for (let turns = 0; this.#flights.size >= maxInFlight; turns++)
       if (turns > WAITERS_PER_FLIGHT * maxInFlight || !this.#shedOne()) return false

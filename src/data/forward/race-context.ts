@@ -2,6 +2,7 @@
  * What a race needs, and what comes of it: for those who start one and those
  * who wait for its end.
  */
+import type { Lingering } from './lingering.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Records } from '../../wire/scan.ts'
 import type { Peer } from '../io/packet-io.ts'
@@ -53,7 +54,7 @@ export type RaceContext = {
   readonly counts: UpstreamCounts
   readonly now: () => Milliseconds
   /** Decided races that still wait for losers. */
-  readonly lingering: { count: number }
+  readonly lingering: Lingering
 }
 
 /** Who started a race. */

@@ -27,6 +27,7 @@ import { Records, scan } from '../../wire/scan.ts'
 import { classify, lacksDnssec, soft, type Classified, type ResponseKind } from './classify.ts'
 import { headStart } from './head-start.ts'
 import { ASKED, FAILED, Lane, NODATA, NXDOMAIN, POSITIVE, SOFT } from './lane.ts'
+import type { Lingerer } from './lingering.ts'
 import type {
   Outcome,
   RaceContext,
@@ -44,8 +45,6 @@ import { hasEdns, wantsDnssec } from '../../wire/question.ts'
 import type { Timed } from '../timers.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
-/** More decided races than this do not wait for their losers: by then enough is learnt. */
-const MOST_LINGERING = 1_024
 /** A slow question takes its time everywhere: a loser has this many times what the winner took. */
 const SLOW_QUESTION = 2
 /** Lanes are bits of a number in a ticket. */
@@ -54,7 +53,10 @@ export const MOST_LANES = 30
 const NO_PEER: Peer = { family: 4, address: '', port: 0 }
 const mine = new Records()
 
-export class Race implements Exchange, Timed {
+export class Race implements Exchange, Timed, Lingerer {
+  lingers = false
+  older: Lingerer | undefined
+  newer: Lingerer | undefined
   due = 0
   place = -1
   readonly peers: readonly Peer[]
@@ -78,7 +80,6 @@ export class Race implements Exchange, Timed {
   #graceEndsAt = Infinity
   /** When it was decided; Infinity before. */
   #decidedAt = Infinity
-  #lingers = false
   #outcomeKind: ResponseKind | 'failed' = 'failed'
 
   /** @param upstreams who is asked, in this order */
@@ -426,11 +427,8 @@ export class Race implements Exchange, Timed {
     if (this.#outcomeKind === 'positive' || this.#outcomeKind === 'alias') this.#owner = undefined
     for (let i = this.#next; i < this.#lanes.length; i++)
       this.#lanes[i]!.upstream.liveness.wanted(now)
-    if (this.#pending > 0 && this.#context.lingering.count < MOST_LINGERING) {
-      this.#lingers = true
-      this.#context.lingering.count++
-      this.#judgeSilence(now)
-    } else this.#close()
+    if (this.#pending > 0 && this.#context.lingering.add(this)) this.#judgeSilence(now)
+    else this.#close()
     owner?.finish(outcome)
   }
 
@@ -469,8 +467,7 @@ export class Race implements Exchange, Timed {
 
   /** Nothing that may still come is of interest. */
   #close(): void {
-    if (this.#lingers) this.#context.lingering.count--
-    this.#lingers = false
+    this.#context.lingering.delete(this)
     for (let ticket = this.#tickets; ticket; ticket = ticket.sibling)
       this.#context.exchanges.end(ticket)
     this.#tickets = undefined

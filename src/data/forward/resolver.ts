@@ -61,6 +61,11 @@ export class Resolver {
     return this.#forward.inFlight.size
   }
 
+  /** The same, and those that are answered and wait for slower upstreams. */
+  get inTheAir(): number {
+    return this.#forward.inFlight.inTheAir
+  }
+
   /** Askers who wait for them. */
   get waiting(): number {
     return this.#forward.inFlight.waiting
@@ -81,6 +86,11 @@ export class Resolver {
     const route = this.router.match(foldedText(held.bytes, held.at + HEADER))
     this.#forward.prefetch(held, route)
     return true
+  }
+
+  /** Call now and then: nothing stays in flight for ever. */
+  sweep(now: number): void {
+    this.#forward.sweep(now)
   }
 
   /** Ends everything in flight; those who wait get stale answers or SERVFAIL. */

@@ -3,6 +3,7 @@
  * client that waits for most gives up its oldest question: one client's flood
  * costs the others nothing.
  */
+import { clientOf } from '../../base/ip.ts'
 import type { Asker } from '../answer/answerer.ts'
 import { Share, Waiter, type Flight } from './flight.ts'
 
@@ -21,7 +22,7 @@ export class Waiting {
   }
 
   add(asker: Asker, flight: Flight): void {
-    const share = this.#shareOf(asker.client)
+    const share = this.#shareOf(clientOf(asker.client))
     const waiter = new Waiter(asker, flight, share)
     flight.waiters.push(waiter)
     waiter.older = share.newest

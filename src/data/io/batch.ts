@@ -222,8 +222,11 @@ export class BatchIO implements PacketIO {
     }
     this.stats.received += count
     this.#batch.fill(socket, count)
-    socket.spec.onBatch(this.#batch)
-    if (socket.fd >= 0) this.#reply(socket, count)
+    try {
+      socket.spec.onBatch(this.#batch)
+    } finally {
+      if (socket.fd >= 0) this.#reply(socket, count)
+    }
     return count
   }
 

@@ -152,8 +152,17 @@ export class Loop {
     this.#libc.close(this.#epoll)
   }
 
+  /** Whatever a handler throws, the next turn comes: until then packets that wait would wait for nobody. */
   #turn = (): void => {
     if (this.#closed) return
+    try {
+      this.#once()
+    } finally {
+      if (!this.#closed) setImmediate(this.#turn)
+    }
+  }
+
+  #once(): void {
     const driven = this.#driven!
     const before = this.#now
     const timeout = this.#lively > 0 ? 0 : this.#wait
@@ -161,7 +170,7 @@ export class Loop {
       timeout > 0 && this.#spin ? this.#spinThenPoll(this.#spin, timeout) : this.#poll(timeout)
     this.#spin?.turn(count)
     if (count < 0 && this.#libc.errno() !== EINTR) {
-      throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'ESTATE')
+      throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'EFATAL')
     }
     this.tick()
     if (this.#lively > 0) this.#lively--
@@ -179,7 +188,6 @@ export class Loop {
     const next = driven.turn(this.#now, count > 0 ? before : this.#now)
     if (this.#closed) return
     this.#wait = next > 0 ? Math.min(Math.ceil(next), MAX_WAIT_MS) : 0
-    setImmediate(this.#turn)
   }
 
   #poll(timeout: number): number {

@@ -29,6 +29,9 @@ import { foldedText } from '../../wire/name.ts'
 import { copy } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
 
+/** What a person reads whose query met a bug. */
+const INTERNAL = 'internal error'
+
 export type FrontContext = Responding & {
   readonly cache: PacketCache
   readonly validity: Validity
@@ -63,63 +66,89 @@ export class Front {
 
   /** Answers what it can of a batch in place; the rest goes on its way. `server` is the listener's column in the counters. */
   batch(batch: Batch, server: number): void {
-    const { counters, now } = this.#context
-    const t = now()
-    const head = this.#head
-    const { rx, rxAt, rxLen, tx, txAt, txLen } = batch
+    const t = this.#context.now()
     let hits = 0
     for (let i = 0; i < batch.count; i++) {
-      const at = rxAt[i]!
-      const length = rxLen[i]!
-      if (this.#context.bypass && this.#bypassed(batch, i)) continue
-      const verdict = admit(rx, at, length, head)
-      const source = batch.source4(i)
-      const family = source >= 0 ? 0 : 1
-      if (verdict !== ACCEPT) {
-        if (verdict === DROP_RUNT) counters[SLOT.droppedRunt]! += 1
-        else if (verdict === DROP_RESPONSE) counters[SLOT.droppedResponse]! += 1
-        else {
-          if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
-          txLen[i] = putReply(rx, at, head, head.rcode, tx, txAt[i]!, head.ede)
-          tally(counters, server, this.otherZone, 0, family, head, head.rcode, length, txLen[i]!)
-        }
-        continue
+      try {
+        if (this.#datagram(batch, i, server, t)) hits++
+      } catch (er) {
+        this.#context.onBug(er)
+        const { rx, rxAt, tx, txAt } = batch
+        batch.txLen[i] = putReply(rx, rxAt[i]!, this.#head, RCODE.SERVFAIL, tx, txAt[i]!, EDE.OTHER)
       }
-      if (!this.#allows(batch, i, source)) {
-        counters[SLOT.refusedClient]! += 1
-        txLen[i] = putReply(rx, at, head, RCODE.REFUSED, tx, txAt[i]!, EDE.PROHIBITED)
-        tally(counters, server, this.otherZone, 0, family, head, RCODE.REFUSED, length, txLen[i]!)
-        continue
-      }
-      const limit = Math.min(head.payload, PAYLOAD)
-      const entry = this.#find(rx, at, head, t)
-      if (entry !== undefined) {
-        const put =
-          hitLength(entry, head) <= limit && head.optionsEnd === 0
-            ? putHit(entry, rx, at, head, tx, txAt[i]!, shownTtl(entry, t))
-            : this.#putSlowly(entry, rx, at, head, limit, t, tx, txAt[i]!)
-        txLen[i] = put
-        tally(counters, server, entry.zone, 0, family, head, rcodeOf(entry), length, put)
-        tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
-        this.#hitsByZone[entry.zone]! += 1
-        hits++
-        continue
-      }
-      const peer = batch.peer(i)
-      const { socket } = batch
-      if (this.#context.isOurs(peer)) {
-        counters[SLOT.loops]! += 1
-        continue
-      }
-      const wire = Buffer.allocUnsafe(length)
-      copy(rx, at, at + length, wire, 0)
-      this.#miss(new Datagram(wire, keepHead(head), limit, t, server, socket, peer, counters))
     }
     if (hits > 0) this.#timeHits(server, t)
   }
 
+  /** Whether the i-th datagram was a hit. */
+  #datagram(batch: Batch, i: number, server: number, t: number): boolean {
+    if (this.#context.bypass && this.#bypassed(batch, i)) return false
+    const { counters } = this.#context
+    const head = this.#head
+    const { rx, tx, txLen } = batch
+    const at = batch.rxAt[i]!
+    const outAt = batch.txAt[i]!
+    const length = batch.rxLen[i]!
+    const verdict = admit(rx, at, length, head)
+    const source = batch.source4(i)
+    const family = source >= 0 ? 0 : 1
+    if (verdict !== ACCEPT) {
+      if (verdict === DROP_RUNT) counters[SLOT.droppedRunt]! += 1
+      else if (verdict === DROP_RESPONSE) counters[SLOT.droppedResponse]! += 1
+      else {
+        if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
+        txLen[i] = putReply(rx, at, head, head.rcode, tx, outAt, head.ede)
+        tally(counters, server, this.otherZone, 0, family, head, head.rcode, length, txLen[i]!)
+      }
+      return false
+    }
+    if (!this.#allows(batch, i, source)) {
+      counters[SLOT.refusedClient]! += 1
+      txLen[i] = putReply(rx, at, head, RCODE.REFUSED, tx, outAt, EDE.PROHIBITED)
+      tally(counters, server, this.otherZone, 0, family, head, RCODE.REFUSED, length, txLen[i]!)
+      return false
+    }
+    const limit = Math.min(head.payload, PAYLOAD)
+    const entry = this.#find(rx, at, head, t)
+    if (entry !== undefined) {
+      const put =
+        hitLength(entry, head) <= limit && head.optionsEnd === 0
+          ? putHit(entry, rx, at, head, tx, outAt, shownTtl(entry, t))
+          : this.#putSlowly(entry, rx, at, head, limit, t, tx, outAt)
+      txLen[i] = put
+      tally(counters, server, entry.zone, 0, family, head, rcodeOf(entry), length, put)
+      tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
+      this.#hitsByZone[entry.zone]! += 1
+      return true
+    }
+    const peer = batch.peer(i)
+    if (this.#context.isOurs(peer)) {
+      counters[SLOT.loops]! += 1
+      return false
+    }
+    const wire = Buffer.allocUnsafe(length)
+    copy(rx, at, at + length, wire, 0)
+    this.#miss(new Datagram(wire, keepHead(head), limit, t, server, batch.socket, peer, counters))
+    return false
+  }
+
   /** A query by TCP, or one of our own; `respondWith` is called once, perhaps at once, or never for what is no query. */
   single(
+    wire: Buffer,
+    from: { family: 4 | 6; address: string } | undefined,
+    server: number,
+    respondWith: (response: Uint8Array) => void,
+    watch?: Watch,
+  ): void {
+    try {
+      this.#single(wire, from, server, respondWith, watch)
+    } catch (er) {
+      this.#context.onBug(er)
+      respondWith(reply(wire, this.#head, RCODE.SERVFAIL, EDE.OTHER, INTERNAL))
+    }
+  }
+
+  #single(
     wire: Buffer,
     from: { family: 4 | 6; address: string } | undefined,
     server: number,
@@ -203,7 +232,7 @@ export class Front {
   }
 
   #miss(query: Query): void {
-    const { resolver, onBug, counters } = this.#context
+    const { resolver, onBug } = this.#context
     const { head, wire } = query
     if (head.qclass !== CLASS.IN) return this.#chaos(query)
     const question: Question = {
@@ -215,18 +244,31 @@ export class Front {
       checkingDisabled: head.checkingDisabled,
       name: foldedText(wire, HEADER),
     }
+    const asker = new QueryAsker(query, this)
     try {
-      resolver.resolve(question, new QueryAsker(query, this))
+      resolver.resolve(question, asker)
     } catch (er) {
-      counters[SLOT.internalErrors]! += 1
       onBug(er)
-      const failure = reply(wire, head, RCODE.SERVFAIL, EDE.OTHER, 'internal error')
-      query.respond(failure, failure.length)
+      if (asker.take()) this.#apologise(query)
     }
   }
 
-  /** The answer to a query that had to wait for it. */
+  /** The answer to a query that had to wait for it. Others may wait for the same: it never throws. */
   answer(query: Query, entry: Entry, ede: number): void {
+    try {
+      this.#answer(query, entry, ede)
+    } catch (er) {
+      this.#context.onBug(er)
+      this.#apologise(query)
+    }
+  }
+
+  #apologise(query: Query): void {
+    const failure = reply(query.wire, query.head, RCODE.SERVFAIL, EDE.OTHER, INTERNAL)
+    query.respond(failure, failure.length)
+  }
+
+  #answer(query: Query, entry: Entry, ede: number): void {
     const { clock, counters, now } = this.#context
     const { family, head, limit, proto, server, wire } = query
     tallyLookup(counters, server, entry.zone, -1)

@@ -12,6 +12,7 @@ export class QueryAsker implements Asker {
   readonly links = 0
   readonly #query: Query
   readonly #responder: Responder
+  #answered = false
 
   constructor(query: Query, responder: Responder) {
     this.#query = query
@@ -29,6 +30,13 @@ export class QueryAsker implements Asker {
   }
 
   answer(entry: Entry, ede: number): void {
-    this.#responder.answer(this.#query, entry, ede)
+    if (this.take()) this.#responder.answer(this.#query, entry, ede)
+  }
+
+  /** Whether it may be answered: a query gets one response, whatever goes wrong. */
+  take(): boolean {
+    const may = !this.#answered
+    this.#answered = true
+    return may
   }
 }

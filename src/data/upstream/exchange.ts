@@ -238,36 +238,43 @@ export class Exchanges {
       this.#refuseWaiting(family, failure)
   }
 
-  #receive(socket: PoolSocket, batch: Batch): void {
+  /** Replies of a batch from the i-th on; one that makes its receiver throw does not cost the others. */
+  #receive(socket: PoolSocket, batch: Batch, i = 0): void {
+    try {
+      for (; i < batch.count; i++) this.#receiveOne(socket, batch, i)
+    } finally {
+      if (i < batch.count) this.#receive(socket, batch, i + 1)
+    }
+  }
+
+  #receiveOne(socket: PoolSocket, batch: Batch, i: number): void {
     const c = this.#counters
     const now = this.#io.now()
-    for (let i = 0; i < batch.count; i++) {
-      const at = batch.rxAt[i]!
-      const length = Math.min(batch.rxLen[i]!, RX_SLOT)
-      const ticket = length < HEADER ? undefined : socket.pending.get(u16(batch.rx, at))
-      if (ticket === undefined) {
-        c[length < HEADER ? SLOT.repliesMalformed : SLOT.repliesWrongId]! += 1
-        continue
-      }
-      const { peers } = ticket.exchange
-      let lane = 0
-      while (lane < peers.length && !(ticket.lanes & (1 << lane) && batch.isFrom(i, peers[lane]!)))
-        lane++
-      if (lane === peers.length) {
-        c[SLOT.repliesWrongSource]! += 1
-        continue
-      }
-      const b = reply
-      copy(batch.rx, at, at + length, b, 0)
-      const whole = batch.rxCut[i] === 0 && scan(b, length, records)
-      if (!isResponse(b)) c[SLOT.repliesMalformed]! += 1
-      else if (whole && answers(ticket.question, b, records))
-        ticket.exchange.onReply(lane, b, records, now, ticket)
-      else if (whole) c[SLOT.repliesWrongQuestion]! += 1
-      else {
-        c[SLOT.repliesMalformed]! += 1
-        if (asksTheSame(ticket.question, b, length)) ticket.exchange.onCut(lane, now)
-      }
+    const at = batch.rxAt[i]!
+    const length = Math.min(batch.rxLen[i]!, RX_SLOT)
+    const ticket = length < HEADER ? undefined : socket.pending.get(u16(batch.rx, at))
+    if (ticket === undefined) {
+      c[length < HEADER ? SLOT.repliesMalformed : SLOT.repliesWrongId]! += 1
+      return
+    }
+    const { peers } = ticket.exchange
+    let lane = 0
+    while (lane < peers.length && !(ticket.lanes & (1 << lane) && batch.isFrom(i, peers[lane]!)))
+      lane++
+    if (lane === peers.length) {
+      c[SLOT.repliesWrongSource]! += 1
+      return
+    }
+    const b = reply
+    copy(batch.rx, at, at + length, b, 0)
+    const whole = batch.rxCut[i] === 0 && scan(b, length, records)
+    if (!isResponse(b)) c[SLOT.repliesMalformed]! += 1
+    else if (whole && answers(ticket.question, b, records))
+      ticket.exchange.onReply(lane, b, records, now, ticket)
+    else if (whole) c[SLOT.repliesWrongQuestion]! += 1
+    else {
+      c[SLOT.repliesMalformed]! += 1
+      if (asksTheSame(ticket.question, b, length)) ticket.exchange.onCut(lane, now)
     }
   }
 

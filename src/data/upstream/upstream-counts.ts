@@ -9,6 +9,8 @@ import {
   UPSTREAM_SLOT,
   type UpstreamScalar,
 } from '../../boundary/counters.ts'
+import type { Milliseconds } from '../../boundary/messages.ts'
+import { Reports } from '../../base/pace.ts'
 import type { Failure } from './liveness.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -21,10 +23,18 @@ export interface UpstreamCounts {
   back(upstream: Upstream): void
 }
 
+/** Upstreams that hold different data disagree with every answer; so often that is reported for each. */
+const DISAGREE_EVERY_MS = 1_000
+
 /** Where changes of state are told. */
 export type Tell = (level: 'info' | 'warn', msg: string, fields: Record<string, unknown>) => void
 
-export const upstreamCounts = (c: Float64Array, tell: Tell): UpstreamCounts => {
+export const upstreamCounts = (
+  c: Float64Array,
+  tell: Tell,
+  now: () => Milliseconds,
+): UpstreamCounts => {
+  const disagreeing: Reports[] = []
   const add = (slot: number, what: UpstreamScalar): void => {
     c[BLOCK.upstream + slot * UPSTREAM_ROW + UPSTREAM_SLOT[what]]! += 1
   }
@@ -36,7 +46,10 @@ export const upstreamCounts = (c: Float64Array, tell: Tell): UpstreamCounts => {
     },
     disagree: (upstream, given, said) => {
       add(upstream.slot, 'disagreements')
-      tell('warn', 'upstream disagrees', { upstream: upstream.name, given, said })
+      const reports = (disagreeing[upstream.slot] ??= new Reports(DISAGREE_EVERY_MS))
+      const more = reports.next(now())
+      if (more !== undefined)
+        tell('warn', 'upstream disagrees', { upstream: upstream.name, given, said, more })
     },
     dead: (upstream, reason) => tell('warn', 'upstream lost', { upstream: upstream.name, reason }),
     back: upstream => tell('info', 'upstream back', { upstream: upstream.name }),

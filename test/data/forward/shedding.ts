@@ -1,8 +1,17 @@
 /** Too many questions at once: who gives way, and what it costs the others. */
 import t from 'tap'
+import { clientOf } from '../../../src/base/ip.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
-import { Plane, positive, raceRoute, snapshotOf, udp } from '../../fixture/bench-plane.ts'
+import {
+  nxdomain,
+  Plane,
+  positive,
+  raceRoute,
+  servfail,
+  snapshotOf,
+  udp,
+} from '../../fixture/bench-plane.ts'
 
 const MASTER = '192.0.2.1'
 const plane = (maxInFlight: number): Promise<Plane> =>
@@ -73,17 +82,99 @@ t.test('with equal shares the oldest gives way', async t => {
   t.equal(rcodeOf(all[0]![0]!.entry), 2)
 })
 
-t.test('while no upstream answers, new names fail soon, and their questions go on', async t => {
-  const p = await plane(100)
+t.test('while no upstream answers, new names fail soon, until one answers', async t => {
+  const snapshot = snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] })
+  const p = await Plane.create(snapshot, { probes: true })
   p.ask('first.mesos')
   p.io.advance(2_000)
   const given = p.ask('second.mesos')
   p.io.advance(100)
   t.match(given, [{ entry: { ede: 22 } }])
   t.equal(rcodeOf(given[0]!.entry), 2)
-  p.reply(MASTER, positive('second.mesos', '203.0.113.2'))
-  t.equal(rcodeOf(p.ask('second.mesos')[0]!.entry), 0, 'its answer came all the same')
+  // To the last probe.
+  p.reply(MASTER, servfail)
   const third = p.ask('third.mesos')
   p.io.advance(200)
   t.equal(third.length, 0, 'an upstream that answers again is waited for')
+})
+
+t.test('all addresses of a /64 are one client, and its flood costs others nothing', async t => {
+  const p = await plane(50)
+  const given = p.ask('web.mesos', 'A', { client: '2001:db8:0:1::7' })
+  for (let i = 0; i < 1_000; i++)
+    p.ask(`n${i}.mesos`, 'A', { client: `2001:db8:0:2::${i.toString(16)}` })
+  t.equal(given.length, 0, 'its question was not given up')
+  t.equal(p.resolver.inFlight, 50)
+})
+
+t.test('who counts as one client', t => {
+  for (const [address, client] of [
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8::1', '2001:db8:0:0'],
+    ['2001:0DB8:0:0:ffff::', '2001:db8:0:0'],
+    ['2001:db8:0:1::1', '2001:db8:0:1'],
+    ['fe80::1%eth0', 'fe80::1%eth0'],
+    ['fe80::2', 'fe80::2'],
+    ['', ''],
+  ] as const)
+    t.equal(clientOf(address), client, address)
+  t.end()
+})
+
+t.test('a race that waits for slower upstreams is in the air, and gives way', async t => {
+  const masters = [MASTER, '192.0.2.2', '192.0.2.3']
+  const p = await Plane.create(
+    snapshotOf({
+      own: [
+        raceRoute(
+          'mesos',
+          masters.map((address, i) => udp(address, i)),
+        ),
+      ],
+    }),
+    { maxInFlight: 4 },
+  )
+  for (let i = 0; i < 3; i++) {
+    p.ask(`n${i}.mesos`, 'A', honest)
+    p.reply(MASTER, positive(`n${i}.mesos`, '203.0.113.1'))
+  }
+  t.equal(p.resolver.inFlight, 0)
+  t.equal(p.resolver.inTheAir, 3, 'two masters of each have not replied')
+  const given = Array.from({ length: 4 }, (_, i) => p.ask(`m${i}.mesos`, 'A', flood))
+  t.equal(p.resolver.inFlight, 4)
+  t.equal(p.resolver.inTheAir, 4)
+  t.same(
+    given.map(g => g.length),
+    [0, 0, 0, 0],
+    'nobody had to give up',
+  )
+  p.io.advance(10_000)
+  t.equal(p.resolver.inTheAir, 0, 'all comes to an end')
+})
+
+t.test('masters that disagree with every answer are reported once a second', async t => {
+  const masters = [MASTER, '192.0.2.2']
+  const p = await Plane.create(
+    snapshotOf({
+      own: [
+        raceRoute(
+          'mesos',
+          masters.map((address, i) => udp(address, i)),
+        ),
+      ],
+    }),
+  )
+  const disagree = (n: number): void => {
+    p.ask(`n${n}.mesos`)
+    p.reply(MASTER, positive(`n${n}.mesos`, '203.0.113.1'))
+    p.reply('192.0.2.2', nxdomain(`n${n}.mesos`))
+  }
+  const reports = (): number => p.told.filter(line => line.startsWith('upstream disagrees')).length
+  for (let n = 0; n < 100; n++) disagree(n)
+  t.equal(reports(), 1)
+  t.equal(p.count(1, 'disagreements'), 100, 'each is counted')
+  p.io.advance(1_000)
+  disagree(100)
+  t.equal(reports(), 2)
 })

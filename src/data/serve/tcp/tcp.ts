@@ -4,7 +4,7 @@
  * and how long they stay is decided here; what becomes of one is in
  * connection.ts.
  */
-import { hostPort } from '../../../base/ip.ts'
+import { clientOf, hostPort } from '../../../base/ip.ts'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { codeOf, fail } from '../../../base/error.ts'
@@ -39,7 +39,7 @@ export interface TcpListener {
   drain(deadlineMs: number): Promise<void>
 }
 
-/** One client address may hold a quarter of all connections, so that nobody takes them all, and at least so many. */
+/** One client may hold a quarter of all connections, so that nobody takes them all, and at least so many. */
 const PER_CLIENT_LEAST = 8
 
 /** How often connections are looked at: a quarter of the shorter time-out, within these bounds. */
@@ -79,7 +79,7 @@ class Listener implements TcpListener {
   readonly #server: Server
   readonly #options: TcpOptions
   readonly #open = new Set<Connection>()
-  /** Open connections by client address. */
+  /** Open connections by client. */
   readonly #perClient = new Map<string, number>()
   readonly #checkMs: number
   readonly #closed: Promise<void>
@@ -144,6 +144,7 @@ class Listener implements TcpListener {
       return
     }
     const family = remoteFamily === 'IPv6' ? 6 : 4
+    const client = clientOf(remoteAddress)
     const connection = new Connection({
       socket,
       from: { family, address: remoteAddress, port: remotePort },
@@ -151,12 +152,12 @@ class Listener implements TcpListener {
       now,
       onQuery,
       onEvent: kind => {
-        if (kind === 'closed') this.#forget(connection, remoteAddress)
+        if (kind === 'closed') this.#forget(connection, client)
         onEvent(kind)
       },
     })
     this.#open.add(connection)
-    this.#perClient.set(remoteAddress, this.#countOf(remoteAddress) + 1)
+    this.#perClient.set(client, this.#countOf(client) + 1)
     if (!this.#timer) this.#watch(this.#checkMs)
     onEvent('accepted')
   }
@@ -169,18 +170,18 @@ class Listener implements TcpListener {
     if (mayConnect?.(address) === false) return 'refused'
     if (this.#open.size >= maxConnections) return 'rejected'
     const most = Math.max(PER_CLIENT_LEAST, Math.floor(maxConnections / 4))
-    return this.#countOf(address) >= most ? 'clientRejected' : undefined
+    return this.#countOf(clientOf(address)) >= most ? 'clientRejected' : undefined
   }
 
-  #countOf(address: string): number {
-    return this.#perClient.get(address) ?? 0
+  #countOf(client: string): number {
+    return this.#perClient.get(client) ?? 0
   }
 
-  #forget(connection: Connection, address: string): void {
+  #forget(connection: Connection, client: string): void {
     this.#open.delete(connection)
-    const left = this.#countOf(address) - 1
-    if (left > 0) this.#perClient.set(address, left)
-    else this.#perClient.delete(address)
+    const left = this.#countOf(client) - 1
+    if (left > 0) this.#perClient.set(client, left)
+    else this.#perClient.delete(client)
     if (this.#open.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
