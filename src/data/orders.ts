@@ -125,7 +125,7 @@ export class Orders {
         return post({ type: 'entries', id, entries })
       }
       case 'dump': {
-        const bytes = yield* dumpCache(cache, now(), Date.now())
+        const bytes = yield* dumpCache({ cache, validity, now: now(), unixMs: Date.now() })
         return post({ type: 'dumped', id, bytes }, [bytes.buffer as ArrayBuffer])
       }
       case 'restore': {

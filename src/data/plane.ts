@@ -20,6 +20,7 @@ import { PacketCache } from './cache/packet-cache.ts'
 import { Validity } from './cache/validity.ts'
 import { Lingering } from './forward/lingering.ts'
 import { Resolver, type ResolverContext } from './forward/resolver.ts'
+import { staleTtlOf } from './forward/ttl-policy.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { createPacketIO } from './io/io.ts'
 import type { Libc } from './io/libc.ts'
@@ -157,7 +158,8 @@ export class DataPlane {
       now,
       originOf: name => {
         const { spec } = resolver.router.match(name)
-        return spec.kind === 'forward' ? { source: spec.number, zone: spec.label } : undefined
+        if (spec.kind !== 'forward') return undefined
+        return { source: spec.number, zone: spec.label, staleTtl: staleTtlOf(spec.ttl) }
       },
       labels: () => resolver.router.snapshot.labels,
       post,

@@ -14,8 +14,8 @@ import type { Seconds } from '../../boundary/messages.ts'
 import { Entry, FAILURE, NEGATIVE, POSITIVE } from './entry.ts'
 import type { PacketCache } from './packet-cache.ts'
 import { recentFirst } from './scan.ts'
+import { FRESH, STALE, type Validity, type Verdict } from './validity.ts'
 import { prepare } from '../forward/prepare.ts'
-import { CLUSTER_STALE_TTL } from '../forward/ttl-policy.ts'
 import { HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
 import { Records, scan } from '../../wire/scan.ts'
@@ -31,18 +31,29 @@ const HASH_STEP = 32 * 1024
 /** Entries read or written in one step. */
 const STEP = 16
 
+export type DumpContext = {
+  readonly cache: PacketCache
+  readonly validity: Validity
+  /** The thread's clock. */
+  readonly now: number
+  readonly unixMs: number
+}
+
 /**
  * All positive and negative answers that may still be given, stale or not,
  * those used lately first; in memory of their own, which may be handed on.
- * Times: the thread's clock and Unix milliseconds.
  */
-export function* dumpCache(
-  cache: PacketCache,
-  now: number,
-  unixMs: number,
-): Generator<void, Uint8Array> {
+export function* dumpCache({
+  cache,
+  validity,
+  now,
+  unixMs,
+}: DumpContext): Generator<void, Uint8Array> {
+  // What a route or zone gave that has changed since would come back as the answer of the new one.
   const lasting = (entry: Entry): boolean =>
-    entry.kind !== FAILURE && entry.staleUntil > entry.expiresAt && now < entry.staleUntil
+    entry.kind !== FAILURE &&
+    entry.staleUntil > entry.expiresAt &&
+    isGivable(validity.of(entry, now))
   const refs = yield* recentFirst(cache, now, lasting)
   // What an entry takes of the budget is more than what is written of it.
   const room = Math.min(MOST_BYTES, cache.bytes + MAGIC.length)
@@ -73,6 +84,8 @@ export function* dumpCache(
   hash.update(out.subarray(hashed, end)).digest().copy(out, end)
   return out.subarray(0, end + DIGEST)
 }
+
+const isGivable = (verdict: Verdict): boolean => verdict === FRESH || verdict === STALE
 
 /** What of a snapshot is one entry. */
 type Stored = {
@@ -113,6 +126,9 @@ export function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[]> {
   return found
 }
 
+/** The route of a name: the number its answers depend on, its metric label, and the TTL of its stale answers. */
+export type Origin = { readonly source: number; readonly zone: number; readonly staleTtl: Seconds }
+
 export type RestoreContext = {
   readonly cache: PacketCache
   readonly clamps: { readonly serveStale: Seconds }
@@ -121,7 +137,7 @@ export type RestoreContext = {
   readonly unixMs: number
   readonly epoch: () => number
   /** Which route would answer a name now; undefined for names that are not forwarded. */
-  readonly originOf: (name: string) => { source: number; zone: number } | undefined
+  readonly originOf: (name: string) => Origin | undefined
 }
 
 /**
@@ -160,7 +176,7 @@ const restoreOne = (
     kind: kind === POSITIVE ? POSITIVE : NEGATIVE,
     ttl: 1,
     stale: left,
-    staleTtl: CLUSTER_STALE_TTL,
+    staleTtl: origin.staleTtl,
     ede: -1,
     edeText: '',
     zone: origin.zone,

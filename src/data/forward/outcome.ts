@@ -12,14 +12,7 @@ import type { Flight } from './flight.ts'
 import { rcodeForClient } from './client-rcode.ts'
 import { bareFill, kindOf, prepare } from './prepare.ts'
 import type { Outcome } from './race-context.ts'
-import {
-  CLUSTER_STALE_TTL,
-  EXTERNAL_STALE_TTL,
-  failureTtl,
-  negativeTtl,
-  positiveTtl,
-  type TtlClamps,
-} from './ttl-policy.ts'
+import { failureTtl, negativeTtl, positiveTtl, staleTtlOf, type TtlClamps } from './ttl-policy.ts'
 
 export type Response = Extract<Outcome, { kind: 'response' }>
 
@@ -39,7 +32,7 @@ export const keepResponse = (
   const fill = prepare(wire, records, is.keep, is.whole, {
     ...metaOf(question, kindOf(is.kind), current ? ttl : 0, spec.label, spec.number, false),
     stale: ttl > 0 ? clamps.serveStale : 0,
-    staleTtl: spec.ttl === 'cluster' ? CLUSTER_STALE_TTL : EXTERNAL_STALE_TTL,
+    staleTtl: staleTtlOf(spec.ttl),
   })
   return fill && keep(fill, context)
 }

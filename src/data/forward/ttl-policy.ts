@@ -18,9 +18,9 @@ const CLUSTER_TTL = 5
 const LEADER_TTL = 1
 /** Schedulers loop at start until their own name exists (dcos-commons#2548). */
 const CLUSTER_NEGATIVE_TTL = 1
-export const CLUSTER_STALE_TTL = 1
+const CLUSTER_STALE_TTL = 1
 /** RFC 8767 §4. */
-export const EXTERNAL_STALE_TTL = 30
+const EXTERNAL_STALE_TTL = 30
 
 const LEADER = /^(leader|master\d*)\.mesos$/
 
@@ -47,3 +47,7 @@ export const negativeTtl = (
 /** RFC 9520 §3.2: at least a second, then doubling; 30 s is where we stop. */
 export const failureTtl = (failuresBefore: number): Seconds =>
   Math.min(30, 2 ** Math.min(failuresBefore, 5))
+
+/** TTL shown by a stale answer of a route with this policy. */
+export const staleTtlOf = (policy: 'cluster' | 'external'): Seconds =>
+  policy === 'cluster' ? CLUSTER_STALE_TTL : EXTERNAL_STALE_TTL

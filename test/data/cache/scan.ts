@@ -1,6 +1,7 @@
 import t from 'tap'
 import { dumpCache, restoreCache } from '../../../src/data/cache/cache-file.ts'
 import { Entry } from '../../../src/data/cache/entry.ts'
+import { Validity } from '../../../src/data/cache/validity.ts'
 import { PacketCache } from '../../../src/data/cache/packet-cache.ts'
 import { flush, recentFirst } from '../../../src/data/cache/scan.ts'
 import { nameOf } from '../../../src/data/cache/inspect.ts'
@@ -31,7 +32,8 @@ const context = (cache: PacketCache) => ({
   now: () => 5_000,
   unixMs: 2_000_000,
   epoch: () => 7,
-  originOf: (name: string) => (name === 'n3.mesos' ? undefined : { source: -3, zone: 2 }),
+  originOf: (name: string) =>
+    name === 'n3.mesos' ? undefined : { source: -3, zone: 2, staleTtl: 30 },
 })
 
 t.test('a flush takes what lies below a name, a little at a time', async t => {
@@ -65,7 +67,11 @@ t.test('what was used lately comes first', async t => {
 t.test('a dump holds what was there all along, and comes back as stale', async t => {
   const cache = cacheOf(1000)
   let gone = 0
-  const [bytes, steps] = run(dumpCache(cache, 1_000, 1_990_000), () => {
+  // Its route has another number now.
+  cache.fill(fillOf('n700.mesos', { stale: 500, source: 9 }), 0, 0)
+  const validity = new Validity(entry => (entry.source === 9 ? 10 : entry.source))
+  const dump = dumpCache({ cache, validity, now: 1_000, unixMs: 1_990_000 })
+  const [bytes, steps] = run(dump, () => {
     const entry = find(cache, `n${gone++}.mesos`)
     if (entry && gone < 5) cache.delete(entry)
   })
@@ -76,7 +82,15 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
   t.ok(count >= 990 && count < 1000, `${count}`)
   t.ok(restoreSteps > 60)
   const back = find(other, 'n500.mesos')!
-  t.match(back, { source: -3, zone: 2, expiresAt: 5_000, staleUntil: 505_000, epoch: 7 })
+  t.equal(find(other, 'n700.mesos'), undefined, 'nor does what a changed route gave come back')
+  t.match(back, {
+    staleTtl: 30,
+    source: -3,
+    zone: 2,
+    expiresAt: 5_000,
+    staleUntil: 505_000,
+    epoch: 7,
+  })
   t.equal(find(other, 'n3.mesos'), undefined, 'what is not forwarded stays out')
   t.equal(find(other, 'n9.mesos')!.ttl, 33, 'and what is there already stays')
 
