@@ -157,7 +157,7 @@ class Session {
     const { runs = 5 } = this.#options
     const running: Running[] = []
     const results = new Map<string, Measured[]>()
-    const memory = new Map<string, number>()
+    const memory = new Map<string, { before: number; after: number }>()
     let failed = 0
     try {
       for (const [i, server] of list.entries()) {
@@ -173,8 +173,9 @@ class Session {
         for (const server of [...running]) {
           try {
             const { name } = server.server
+            const before = memory.get(name)?.before ?? residentBytes(server.pid)
             note(results, name, await this.#measure(one, server, run === 0))
-            if (one.memory) memory.set(name, residentBytes(server.pid))
+            if (one.memory) memory.set(name, { before, after: residentBytes(server.pid) })
           } catch (er) {
             failed++
             this.#progress(`${server.server.name}: ${messageOf(er)}`)
@@ -186,14 +187,19 @@ class Session {
     } finally {
       await Promise.all(running.map(server => server.stop()))
     }
-    const rows = [...results].map(([server, runs]) => ({
-      case: one.name,
-      title: one.title,
-      server,
-      version: list.find(({ name }) => name === server)?.version ?? '',
-      runs,
-      residentBytes: memory.get(server) ?? NaN,
-    }))
+    const rows = [...results].map(([server, runs]) => {
+      const { before, after } = memory.get(server) ?? { before: NaN, after: NaN }
+      return {
+        case: one.name,
+        title: one.title,
+        server,
+        version: list.find(({ name }) => name === server)?.version ?? '',
+        runs,
+        residentBytes: after,
+        grownBytes: after - before,
+        late: one.late ?? false,
+      }
+    })
     const ours = running.filter(({ server }) => server.kind === 'ours')
     const starts = ours.map(({ server, readyMs }) => ({ server: server.name, readyMs }))
     return { rows, starts, failed }

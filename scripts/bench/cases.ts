@@ -3,9 +3,10 @@
  * here is the order of the table.
  */
 import type { PacketIO } from '../../src/data/io/packet-io.ts'
+import { Flood, withBeside } from './beside.ts'
 import type { Load } from './counts.ts'
 import { UdpLoad } from './load.ts'
-import { SHORT_TTL, SHORT_ZONE, type Mix, type Questions } from './questions.ts'
+import { Questions, SHORT_TTL, SHORT_ZONE, SLOW_MS, SLOW_ZONE, type Mix } from './questions.ts'
 import type { Server } from './servers.ts'
 import { TcpLoad } from './tcp-load.ts'
 
@@ -29,8 +30,10 @@ export type Case = {
   readonly direct?: boolean
   /** Scrape metrics and move a VIP while it runs, where the server has them. */
   readonly disturb?: boolean
-  /** Note resident memory at its end. */
+  /** Note resident memory at its end, and by how much it has grown. */
   readonly memory?: boolean
+  /** The share of answers that waited for an upstream is what it is about. */
+  readonly late?: boolean
 }
 
 /** Names that hit lie in the world outside, those that miss with the masters, which race. */
@@ -65,6 +68,24 @@ const racing = (server: Server): boolean => server.races
 
 /** Queries a second of the open loop. */
 export const OPEN_RATE = 20_000
+/** Queries a second of a client beside which another one misbehaves. */
+const HONEST_RATE = 1_000
+const CRAFTED_RATE = 20_000
+
+/** Names that a hash might put into one place, and as many ordinary ones to compare with. */
+const CRAFTS: readonly { name: string; says: string; craft?: readonly [number, number] }[] = [
+  { name: 'hashplain', says: 'ordinary names' },
+  {
+    name: 'hashflood',
+    says: 'names of 0x31 and 0x11, which differ as small letters do from capitals',
+    craft: [0x31, 0x11],
+  },
+  {
+    name: 'hashflood2',
+    says: 'names of 0xE1 and 0xC1, which Latin-1 takes for letters',
+    craft: [0xe1, 0xc1],
+  },
+]
 
 export const CASES: readonly Case[] = [
   {
@@ -127,5 +148,45 @@ export const CASES: readonly Case[] = [
     takes: racing,
     open: udp({ window: 1, rate: 0, sockets: 1 }),
     direct: true,
+  },
+  {
+    name: 'flood',
+    title: `${HONEST_RATE.toLocaleString('en')} queries a second, 5 % miss, while another client asks for new names at three times what is answered`,
+    mix: { ...mix(1_000, 0.05), freshZone: 'bench.example.org' },
+    takes: resolving,
+    open: async (io, target, questions) =>
+      withBeside(
+        await udp({ window: 0, rate: HONEST_RATE, sockets: 1 })(io, target, questions),
+        await Flood.open(io, {
+          ...target,
+          from: target.from.at(-1)!,
+          questions: new Questions({ ...mix(1, 1), freshZone: 'bench.example.org' }),
+        }),
+      ),
+    memory: true,
+  },
+  ...CRAFTS.map(({ name, says, craft }): Case => ({
+    name,
+    title: `cached, 1,000 names, while another client asks for 200,000 ${says}`,
+    mix: mix(1_000, 0),
+    takes: resolving,
+    open: async (io, target, questions) =>
+      withBeside(
+        await udp({ window: 0, rate: HONEST_RATE, sockets: 1 })(io, target, questions),
+        await Flood.open(io, {
+          ...target,
+          from: target.from.at(-1)!,
+          questions: new Questions({ ...mix(200_000, 0), ...(craft && { craft }) }),
+          rate: CRAFTED_RATE,
+        }),
+      ),
+  })),
+  {
+    name: 'prefetch',
+    title: `1,000 names with TTL ${SHORT_TTL} s at 2,000 queries a second, the upstream ${SLOW_MS} ms away`,
+    mix: { ...mix(1_000, 0), zone: SLOW_ZONE },
+    takes: resolving,
+    open: udp({ window: 0, rate: 2_000, sockets: SOCKETS }),
+    late: true,
   },
 ]

@@ -39,6 +39,8 @@ export interface Load {
   stop(): void
   /** Queries under way. */
   readonly open: number
+  /** What else there is to say of it, '' for nothing. */
+  readonly note: string
   /** Sends what is due; returns milliseconds until more is. */
   turn(now: number): number
   close(): void

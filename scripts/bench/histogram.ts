@@ -7,6 +7,10 @@ const STEPS = 64
 const STEP_BITS = 6
 const BUCKETS = STEPS * 27
 
+/** The least value of a bucket, in microseconds. */
+const lowest = (bucket: number): number =>
+  bucket < STEPS ? bucket : ((bucket & (STEPS - 1)) + STEPS) * 2 ** (Math.floor(bucket / STEPS) - 1)
+
 export class Histogram {
   readonly #buckets = new Uint32Array(BUCKETS)
   #count = 0
@@ -31,12 +35,18 @@ export class Histogram {
     let left = Math.max(1, Math.ceil(this.#count * share))
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       left -= this.#buckets[bucket]!
-      if (left > 0) continue
-      if (bucket < STEPS) return bucket
-      const doublings = Math.floor(bucket / STEPS)
-      return ((bucket & (STEPS - 1)) + STEPS) * 2 ** (doublings - 1)
+      if (left <= 0) return lowest(bucket)
     }
     return NaN
+  }
+
+  /** Share of the samples over so many milliseconds; NaN without samples. */
+  shareOver(ms: number): number {
+    if (this.#count === 0) return NaN
+    let over = 0
+    for (let bucket = 0; bucket < BUCKETS; bucket++)
+      if (lowest(bucket) > ms * 1000) over += this.#buckets[bucket]!
+    return over / this.#count
   }
 
   clear(): void {

@@ -102,6 +102,8 @@ export class UdpLoad implements Load {
     return load
   }
 
+  readonly note = ''
+
   get open(): number {
     return this.#clients.reduce((n, client) => n + client.open, 0)
   }

@@ -4,6 +4,7 @@ import { fail } from '../../src/base/error.ts'
 import { createPacketIO } from '../../src/data/io/io.ts'
 import type { PacketIO } from '../../src/data/io/packet-io.ts'
 import type { Load } from './counts.ts'
+import { SLOW_MS } from './questions.ts'
 import { processorTime } from './usage.ts'
 
 /** What came of it. Latencies are in microseconds. */
@@ -19,6 +20,10 @@ export type Measured = {
   readonly p50: number
   readonly p99: number
   readonly p999: number
+  /** Share of the answers that took longer than an upstream's time: they waited for one. */
+  readonly late: number
+  /** What else the load has to say. */
+  readonly note: string
   readonly example: string
 }
 
@@ -38,6 +43,8 @@ const WARM_LIMIT_MS = 30_000
 const LAST_MS = 2_500
 /** How often a phase looks whether it is over. */
 const LOOK_MS = 10
+/** Half of what a slow upstream takes; a hit takes far less. */
+const LATE_MS = SLOW_MS / 2
 
 /**
  * Runs a load until it is measured. Rejects with ESTATE when the names cannot
@@ -126,7 +133,10 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
         ]
         const took = (now - since) / 1000
         const cpuUs = ns / 1000 / answered
-        measured = { seconds: took, answered, qps: answered / took, cpuUs, unsent, p50, p99, p999 }
+        const late = load.latency.shareOver(LATE_MS)
+        const { note } = load
+        const qps = answered / took
+        measured = { seconds: took, answered, qps, cpuUs, unsent, p50, p99, p999, late, note }
         phase = 'last'
         until = now + LAST_MS
         load.stop()

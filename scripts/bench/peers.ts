@@ -54,6 +54,7 @@ export const PEERS: readonly Peer[] = [
   rrset-cache-size: 128m
   outgoing-range: 4096
   num-queries-per-thread: 4096
+  prefetch: yes
   so-rcvbuf: 1m
   incoming-num-tcp: 100
   tcp-idle-timeout: 30000

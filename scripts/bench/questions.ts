@@ -13,8 +13,17 @@ const DIGITS = 9
 export const SHORT_ZONE = 'short.example.org'
 export const SHORT_TTL = 10
 
+/** Names here live as shortly, and their upstream takes its time. */
+export const SLOW_ZONE = 'prefetch.example.org'
+export const SLOW_MS = 50
+
+/** Labels of so many octets, each one of two: enough for 262,144 names that differ in single bits only. */
+const CRAFTED = 18
+
 /** What a load asks for. */
 export type Mix = {
+  /** The repeated names are made of these two octets alone, which a careless hash takes for one. */
+  readonly craft?: readonly [number, number]
   /** Names that repeat. */
   readonly names: number
   /** Share of the queries, 0 to 1, that ask for a name never asked before. */
@@ -26,8 +35,8 @@ export type Mix = {
 }
 
 /** A query without its digits; no OPT, as a plain stub resolver asks. */
-const template = (letter: string, zone: string): Buffer => {
-  const labels = [letter + '0'.repeat(DIGITS), ...zone.split('.')]
+const template = (first: string, zone: string): Buffer => {
+  const labels = [first, ...zone.split('.')]
   const name = Buffer.concat(labels.map(l => Buffer.from([l.length, ...Buffer.from(l)])))
   return Buffer.concat([
     Buffer.from([0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
@@ -47,8 +56,8 @@ export class Questions {
   #seed = 0x9e3779b9
   constructor(mix: Mix) {
     this.#mix = mix
-    this.#hit = template('h', mix.zone)
-    this.#fresh = template('f', mix.freshZone)
+    this.#hit = template(mix.craft ? '0'.repeat(CRAFTED) : `h${'0'.repeat(DIGITS)}`, mix.zone)
+    this.#fresh = template(`f${'0'.repeat(DIGITS)}`, mix.freshZone)
   }
 
   /** How many names repeat. */
@@ -62,12 +71,13 @@ export class Questions {
     if (fresh > 0 && (fresh === 1 || this.#random() < fresh * 0x1_0000_0000)) {
       return put(this.#fresh, next++, to, at)
     }
-    return put(this.#hit, this.#random() % names, to, at)
+    return this.writeName(this.#random() % names, to, at)
   }
 
   /** Writes the query for one of the repeated names. */
   writeName(n: number, to: Uint8Array, at: number): number {
-    return put(this.#hit, n, to, at)
+    const { craft } = this.#mix
+    return craft ? putCrafted(this.#hit, n, craft, to, at) : put(this.#hit, n, to, at)
   }
 
   /** xorshift32: cheap, and good enough to visit names evenly. */
@@ -89,4 +99,16 @@ const put = (from: Buffer, n: number, to: Uint8Array, at: number): number => {
     n = Math.floor(n / 10)
   }
   return length
+}
+
+const putCrafted = (
+  from: Buffer,
+  n: number,
+  craft: readonly [number, number],
+  to: Uint8Array,
+  at: number,
+): number => {
+  for (let i = 0; i < from.length; i++) to[at + i] = from[i]!
+  for (let bit = 0; bit < CRAFTED; bit++) to[at + HEADER + 1 + bit] = craft[(n >> bit) & 1]!
+  return from.length
 }

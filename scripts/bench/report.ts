@@ -17,6 +17,10 @@ export type Row = {
   readonly runs: readonly Measured[]
   /** Bytes; NaN where it was not asked for. */
   readonly residentBytes: number
+  /** Bytes more than before the first measurement. */
+  readonly grownBytes: number
+  /** Whether the share of late answers is to be said. */
+  readonly late: boolean
 }
 
 /** What a server's start took, in milliseconds. */
@@ -107,6 +111,18 @@ const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses):
       if (row.case !== 'latency' || row === direct) continue
       const added = mid(row, 'p50') - mid(direct, 'p50')
       lines.push(`${row.server} adds ${show(added)} µs to a raced miss (p50, one query at a time)`)
+    }
+  }
+  for (const { server, runs, late, grownBytes, case: name } of rows) {
+    const { note } = runs.at(-1)!
+    if (note) lines.push(`${name}, ${server}: ${note}`)
+    if (!Number.isNaN(grownBytes))
+      lines.push(`${name}, ${server}: RSS grew by ${show(grownBytes / 1e6, 1)} MB`)
+    if (late) {
+      const share = median(runs.map(run => run.late))
+      lines.push(
+        `${name}, ${server}: ${show(share * 100, 2)} % of the queries waited for an upstream`,
+      )
     }
   }
   for (const { server, readyMs } of starts) {

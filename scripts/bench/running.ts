@@ -12,7 +12,7 @@ import type { Ground, Place } from './place.ts'
 import type { Server } from './servers.ts'
 
 /** A server that has not answered by then will not. */
-const START_MS = 15_000
+const START_MS = 60_000
 /** Between looks for an answer. */
 const ASK_EVERY_MS = 20
 /** From SIGTERM to SIGKILL. */

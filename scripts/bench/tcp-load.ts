@@ -53,6 +53,7 @@ class Client {
 }
 
 export class TcpLoad implements Load {
+  readonly note = ''
   readonly latency = new Histogram()
   counts: Counts = noCounts()
   readonly #plan: TcpPlan

@@ -6,8 +6,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { createPacketIO } from '../../src/data/io/io.ts'
 import { TX_SLOT } from '../../src/data/io/packet-io.ts'
-import type { Batch } from '../../src/data/io/packet-io.ts'
-import { SHORT_TTL, SHORT_ZONE } from './questions.ts'
+import type { Batch, Peer, UdpSocket } from '../../src/data/io/packet-io.ts'
+import { SHORT_TTL, SHORT_ZONE, SLOW_MS, SLOW_ZONE } from './questions.ts'
 import { listenTcp } from '../../src/data/serve/tcp/tcp.ts'
 import type { TcpListener } from '../../src/data/serve/tcp/tcp.ts'
 
@@ -28,8 +28,9 @@ const record = (ttl: number): Buffer => {
 const { addresses, ttl } = workerData as UpstreamStart
 const lasting = record(ttl)
 const fleeting = record(SHORT_TTL)
-/** No other zone's first label begins with this. */
+/** No other zone's first label begins with these. */
 const SHORT = SHORT_ZONE.charCodeAt(0)
+const SLOW = SLOW_ZONE.charCodeAt(0)
 const scratch = Buffer.alloc(TX_SLOT)
 let queries = 0
 
@@ -49,14 +50,37 @@ const respond = (rx: Buffer, from: number, length: number, tx: Buffer, to: numbe
   tx[to + 7] = isA ? 1 : 0
   for (let j = 8; j < HEADER; j++) tx[to + j] = 0
   if (!isA) return end
-  const second = from + HEADER + 1 + rx[from + HEADER]!
-  const answer = rx[second + 1] === SHORT ? fleeting : lasting
+  const zone = zoneLetter(rx, from)
+  const answer = zone === SHORT || zone === SLOW ? fleeting : lasting
   for (let j = 0; j < answer.length; j++) tx[to + end + j] = answer[j]!
   return end + answer.length
 }
 
-const onBatch = ({ rx, rxAt, rxLen, tx, txAt, txLen, count }: Batch): void => {
-  for (let i = 0; i < count; i++) txLen[i] = respond(rx, rxAt[i]!, rxLen[i]!, tx, txAt[i]!)
+/** The first letter of the zone, the name's second label. */
+const zoneLetter = (b: Buffer, from: number): number =>
+  b[from + HEADER + 2 + b[from + HEADER]!] ?? 0
+
+/** Responses that are sent later, the first to be sent first. */
+const later: { due: number; socket: UdpSocket; peer: Peer; bytes: Buffer }[] = []
+
+const onBatch = (batch: Batch): void => {
+  const { rx, rxAt, rxLen, tx, txAt, txLen, count } = batch
+  for (let i = 0; i < count; i++) {
+    const length = respond(rx, rxAt[i]!, rxLen[i]!, tx, txAt[i]!)
+    if (zoneLetter(rx, rxAt[i]!) !== SLOW) txLen[i] = length
+    else {
+      const bytes = Buffer.from(tx.subarray(txAt[i]!, txAt[i]! + length))
+      later.push({ due: io.now() + SLOW_MS, socket: batch.socket, peer: batch.peer(i), bytes })
+    }
+  }
+}
+
+const sendLater = (now: number): number => {
+  for (let next = later[0]; next && next.due <= now; next = later[0]) {
+    next.socket.send(next.bytes, 0, next.bytes.length, next.peer)
+    later.shift()
+  }
+  return later[0] ? later[0].due - now : Infinity
 }
 
 const { io } = await createPacketIO({ io: 'auto' })
@@ -85,7 +109,7 @@ for (const address of addresses) {
   port = socket.port
   listeners.push(await listenOn(address, port))
 }
-io.start(() => Infinity)
+io.start(sendLater)
 parentPort?.on('message', (message: unknown) => {
   if (message === 'count') parentPort?.postMessage({ queries })
   else if (message === 'close') {

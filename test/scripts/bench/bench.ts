@@ -155,6 +155,8 @@ t.test('reports are medians, with ratios to ours', async t => {
     p50: 20,
     p99: 30,
     p999: 40,
+    late: 0.25,
+    note: '',
     example: '',
   }
   const row = (name: string, server: string, cpus: number[], more = {}): Row => ({
@@ -164,10 +166,13 @@ t.test('reports are medians, with ratios to ours', async t => {
     version: '',
     runs: cpus.map(cpuUs => ({ ...run, cpuUs, ...more })),
     residentBytes: NaN,
+    grownBytes: NaN,
+    late: name === 'prefetch',
   })
   const rows = [
     row('hit', 'spartan', [2, 4, 3]),
     row('hit', 'unbound', [6, 6, 6], { wrong: 1, example: 'what came' }),
+    row('prefetch', 'spartan', [9], { note: 'and a flood' }),
     row('latency', 'direct', [NaN], { p50: 9 }),
     row('latency', 'spartan', [20], { p50: 49 }),
   ]
@@ -176,6 +181,8 @@ t.test('reports are medians, with ratios to ours', async t => {
   const text = textReport(rows, starts, machine)
   t.match(text, /unbound +6\.00 +2\.00 +1,000 +20 +30 +40 +0 +3/)
   t.match(text, 'spartan adds 40 µs to a raced miss')
+  t.match(text, 'prefetch, spartan: and a flood')
+  t.match(text, 'prefetch, spartan: 25.00 % of the queries waited for an upstream')
   t.match(text, 'spartan is ready 300 ms after its start')
   t.match(text, '26 times for over 1 ms in 4.0 s, 62 ms in all and 9.3 ms at the longest')
   t.match(text, 'first wrong answer: unbound: what came')
