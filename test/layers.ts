@@ -91,3 +91,19 @@ t.test('no package is imported outside its home', async t => {
     }
   }
 })
+
+t.test('every name in the drawings of the map is a file, or a folder', async t => {
+  const drawings = [...map.matchAll(/^```\n([\s\S]*?)^```/gm)].map(m => m[1]!).slice(0, 3)
+  const folders = new Set(files.map(dirname))
+  const names = drawings.flatMap(
+    drawing => drawing.match(/(?<![\w/])[a-z-]+(?:\/[a-z0-9.-]+)+/g) ?? [],
+  )
+  t.ok(names.length > 25, `${names.length} names`)
+  for (const name of names) {
+    const file = name.endsWith('.ts') ? name : `${name}.ts`
+    const here = [file, `data/${file}`, `control/${file}`]
+    const held =
+      here.some(path => files.includes(path)) || [...folders].some(folder => folder === name)
+    t.ok(held, name)
+  }
+})
