@@ -11,7 +11,7 @@ if (process.argv.includes('--memory')) {
       () => undefined,
     )
 }
-// What gives the memory back is no part of what is weighed.
+// The library that returns memory to the system is loaded before the measurement begins.
 const before = process.memoryUsage()
 const { simulate } = await import('../.build/scripts/simulate/main.js').catch(er => {
   if (er.code !== 'ERR_MODULE_NOT_FOUND') throw er

@@ -13,7 +13,7 @@ const row = cells => `| ${cells.map(cell).join(' | ')} |`
 const table = (head, rows) =>
   [row(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(row)].join('\n')
 
-/** Each table with the page that holds it, between the markers `<!-- name -->` and `<!-- /name -->`. */
+/** Each table and its page, where it stands between `<!-- name -->` and `<!-- /name -->`. */
 export const tables = [
   {
     page: 'deploy/configuration.md',
@@ -101,7 +101,7 @@ const between = (page, name, text) => {
   return `${page.slice(0, from + open.length)}\n${text}\n${page.slice(to)}`
 }
 
-/** Each page whole: where it is, and what it shall be. */
+/** The path and the complete new text of each page. */
 const pages = () => [
   ...tables.map(({ page, name, text }) => [page, before => between(before, name, text)]),
   ['deploy/spartan.schema.json', () => schema],

@@ -1,7 +1,6 @@
 /**
- * Reads TAP 14 line by line and counts what is at the leaves: assertions. A
- * subtest's own result only counts when it failed and nothing in it did (a
- * timeout, a thrown error). Names and diagnostics of failures are kept.
+ * Reads TAP 14 line by line and counts assertions, which are the leaves. A subtest's own failure only counts if
+ * nothing inside it failed (a timeout, a thrown error). Names and diagnostics of failures are kept.
  */
 
 /**
@@ -14,7 +13,7 @@ const SUBTEST = /^( *)# Subtest: (.*)$/
 const DIRECTIVE = /(?:^|[^\\])#\s*(skip|todo)\b\s*(.*?)\s*$/i
 const TIME = /\s*# time=([\d.]+)(ms|s|m)$/
 
-/** @param {string} text as TAP escapes it */
+/** @param {string} text with TAP's escapes */
 const plain = text => text.replace(/\\([\\#])/g, '$1')
 
 export class TapReader {
@@ -24,15 +23,15 @@ export class TapReader {
   failures = []
   /** @type {Skip[]} */
   skips = []
-  /** Open subtests by depth: their name, and what had failed or been seen when they began. */
+  /** Open subtests by depth: their name, and the counts when they began. */
   #open = []
-  /** @type {string[] | undefined} where the diagnostics that follow go */
+  /** @type {string[] | undefined} receives the diagnostics that follow */
   #detail
-  /** @type {string | undefined} the line that ends the YAML block that we are in */
+  /** @type {string | undefined} the line that ends the current YAML block */
   #until
   #say
 
-  /** @param {(line: string) => void} say gets a line of progress per file */
+  /** @param {(line: string) => void} say called with a line of progress for each file */
   constructor(say) {
     this.#say = say
   }
@@ -106,9 +105,9 @@ export class TapReader {
   }
 
   #skip(at, directive) {
-    // `t.skip('SKIPPED: why')` puts the reason into the name.
+    // `t.skip('SKIPPED: why')` puts the reason into the test's name.
     const reason = (directive[2] || at.pop() || 'no reason given').replace(/^SKIPPED:\s*/i, '')
-    // A file without a single test is a mistake, not a wish.
+    // A file without tests is an error.
     if (/^no tests found/i.test(reason))
       this.failures.push({ at, name: 'no tests found', detail: [] })
     else this.skips.push({ at, reason })

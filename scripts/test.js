@@ -19,7 +19,7 @@ import { TapReader } from './tap-reader.js'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
-/** Folders below test/ that hold what tests use, not tests. */
+/** Folders below test/ that contain helpers. */
 const NOT_TESTS = new Set(['fixture', 'fixture-data', 'packets', 'node_modules'])
 
 /** @returns {string[]} every test file below `folder`, relative to the root */

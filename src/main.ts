@@ -1,8 +1,5 @@
 #!/usr/bin/env node
-/**
- * The program `spartan`: argv to a command to an exit status, and the real
- * terminal behind it. Everything else is in cli/.
- */
+/** The program `spartan`: connects the command line (cli/) with the real terminal and the process's exit status. */
 import { hurry } from './base/heap.ts'
 import { fail } from './base/error.ts'
 import { startThreads, type Threads } from './daemon/threads.ts'
@@ -12,11 +9,11 @@ const start = (): Threads => {
   hurry()
   return startThreads()
 }
-// Before anything else is loaded: all three threads do it at once.
+// Begins before anything else is loaded, so that the threads load their code at the same time.
 const threads = args[0] === 'run' ? start() : undefined
 const { runCli } = await import('./cli/program.ts')
 
-/** Standard input holds a key at most. */
+/** Limit of standard input, which holds at most a key. */
 const MAX_INPUT = 64 * 1024
 
 const input = async (): Promise<string> => {
@@ -28,7 +25,7 @@ const input = async (): Promise<string> => {
   return text
 }
 
-// The reader of a pipe may leave early (`spartan cache list | head`): no failure.
+// The reader of a pipe may close it early (`spartan cache list | head`); that is not a failure.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (er: NodeJS.ErrnoException) => process.exit(er.code === 'EPIPE' ? 0 : 1))
 }
@@ -40,7 +37,7 @@ const io = {
   err: (text: string): void => void process.stderr.write(text),
   input,
   tty: process.stdout.isTTY === true,
-  /** Only commands that look at it take ^C away from the default, so it is hooked up on first sight. */
+  /** ^C keeps its default effect for commands that never read this property. */
   get interrupted(): AbortSignal {
     if (!signalled) {
       signalled = true
@@ -51,5 +48,5 @@ const io = {
 }
 
 process.exitCode = await runCli(args, io, threads)
-// The daemon has closed what it has; whatever a part left open must not keep the process.
+// The daemon has closed everything; a handle that some part left open must not keep the process alive.
 if (threads) process.exit()

@@ -1,7 +1,4 @@
-/**
- * What the tests are made of does what it says: a fixture that lies makes
- * every test above it lie.
- */
+/** Tests of the fixtures: an error in a fixture would invalidate every test that uses it. */
 import t from 'tap'
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -258,7 +255,7 @@ t.test('a stub asks the next server and counts what a program would have seen', 
   })
   await three.resume()
   three.set([web, { truncate: true }])
-  // Twenty look-ups at once, each a connection: a loaded machine takes more than 100 ms for them.
+  // Twenty look-ups at once, each with a connection, take more than 100 ms on a loaded machine.
   const patient = new Stub(three.all, { timeout: 5_000 })
   t.match(await patient.lookup('web.mesos'), { result: 'ok' }, 'TC is asked again over TCP')
   t.match(await patient.stream(['web.mesos'], { rate: 500, count: 20 }), {

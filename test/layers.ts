@@ -1,4 +1,4 @@
-/** The walls of the house: imports point down the table in src/README.md, and never in a circle. */
+/** Imports follow the table in src/README.md: they point down, and never form a circle. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
@@ -6,7 +6,7 @@ import t from 'tap'
 const root = new URL('../src', import.meta.url).pathname
 const map = readFileSync(join(root, 'README.md'), 'utf8')
 
-/** The layers, top first, each with the packages it may import. */
+/** The folders from top to bottom, each with the packages it may import. */
 const LAYERS = map
   .slice(map.indexOf('<!-- layers -->'), map.indexOf('<!-- /layers -->'))
   .split('\n')
@@ -16,7 +16,7 @@ const LAYERS = map
     return { folder: folder.replace(/[`/]/g, ''), packages: packages.split(', ').filter(Boolean) }
   })
 
-/** The one file of each package that others go through; the rest are held to their folders by the table. */
+/** For some packages, the only file that may import them; others are only restricted by the table. */
 const HOMES: Readonly<Record<string, RegExp>> = {
   'dns-packet': /^data\/answer\/message\.ts$/,
   'lru-cache': /^data\/cache\/packet-cache\.ts$/,

@@ -1,8 +1,7 @@
 /**
- * `npm run bench`: ourselves, the floor and the installed C servers side by
- * side under the same load. For each case all its servers are started once
- * and warmed; then they are measured in turn, run after run, so that whatever
- * else the machine does falls on all of them alike.
+ * `npm run bench`: measures spartan, the floor and the installed C servers under the same load. For each case all
+ * servers are started once and warmed; then they are measured in turn, run after run, so that other load on the
+ * machine affects all of them equally.
  */
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -23,23 +22,23 @@ import { Disturbance, Upstreams } from './threads.ts'
 import { residentBytes } from './usage.ts'
 import { writeVips } from './vips.ts'
 
-/** What is left out is the bench's own choice. */
+/** Options that are missing get defaults. */
 export type BenchOptions = {
-  /** Names of cases and of servers; all if empty. */
+  /** Names of cases and of servers; empty for all. */
   readonly cases?: readonly string[]
   readonly servers?: readonly string[]
-  /** Of each measurement. Default 2. */
+  /** Duration of each measurement. Default 2. */
   readonly seconds?: number
-  /** Default 5: a median of fewer means little. */
+  /** Default 5, because a median of fewer runs is not stable. */
   readonly runs?: number
   /** Time under load before each server's first measurement. Default 1,000. */
   readonly settleMs?: number
-  /** The `main.js` of another build, measured beside this one as 'before'. */
+  /** The `main.js` of another build, which is measured together with this one as 'before'. */
   readonly against?: string
-  /** Put the table into scripts/bench/README.md below the current folder, between its markers. */
+  /** Writes the table into scripts/bench/README.md below the current folder, between its markers. */
   readonly write?: boolean
   readonly json?: boolean
-  /** Where the report goes; progress goes to standard error. */
+  /** Receives the report; progress goes to standard error. */
   readonly out?: (text: string) => void
   readonly progress?: (text: string) => void
 }
@@ -48,9 +47,9 @@ const MASTERS = 3
 const FIRST_MASTER = 101
 const FIRST_CLIENT = 201
 const CLIENTS = 8
-/** Answers do not expire while a case runs. */
+/** TTL of answers, so long that they do not expire during a case. */
 const TTL = 3_600
-/** Before each later measurement: enough for queues and clocks to settle. */
+/** Wait before each later measurement, for queues and clocks to settle. */
 const RESETTLE_MS = 200
 const DISTURB_EVERY_MS = 1_000
 
@@ -111,7 +110,7 @@ export const bench = async (options: BenchOptions): Promise<number> => {
 const said = (name: string, values: readonly string[] = []): string[] =>
   values.length > 0 ? [`--${name} ${values.join(',')}`] : []
 
-/** Those of the known with these names. Throws EUSAGE for a name that is none of them. */
+/** The items with these names. Throws EUSAGE for an unknown name. */
 const chosen = <T extends { readonly name: string }>(
   kind: string,
   known: readonly T[],
@@ -132,7 +131,7 @@ type Done = {
   readonly failed: number
 }
 
-/** What one bench's cases have in common. */
+/** State shared by all cases of a run. */
 class Session {
   readonly #ground: Ground
   readonly #upstreams: Upstreams
@@ -241,7 +240,7 @@ class Session {
     }
   }
 
-  /** The first upstream, with nothing in between. */
+  /** Measures the first upstream directly, without a server in between. */
   #direct(one: Case): Promise<Measured> {
     const target = { ...this.#upstreams.endpoints[0]!, answers: 1, from: this.#from }
     return this.#load(one, target, 0, false)

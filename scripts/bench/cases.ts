@@ -1,7 +1,4 @@
-/**
- * The cases of the bench: what is asked, how, and of which servers. The order
- * here is the order of the table.
- */
+/** The cases of the bench: what is asked, how, and of which servers. The table has the same order. */
 import type { PacketIO } from '../../src/data/io/packet-io.ts'
 import { Flood, withBeside } from './beside.ts'
 import type { Load } from './counts.ts'
@@ -10,7 +7,7 @@ import { Questions, SHORT_TTL, SHORT_ZONE, SLOW_MS, SLOW_ZONE, type Mix } from '
 import type { Server } from './servers.ts'
 import { TcpLoad } from './tcp-load.ts'
 
-/** Where a load goes to, and the client addresses it may use. */
+/** The destination of a load, and the client addresses it may use. */
 export type Target = {
   readonly address: string
   readonly port: number
@@ -20,15 +17,15 @@ export type Target = {
 
 export type Case = {
   readonly name: string
-  /** For the table. */
+  /** Title in the table. */
   readonly title: string
   readonly mix: Mix
-  /** Which servers it is for. */
+  /** Which servers the case applies to. */
   readonly takes: (server: Server) => boolean
   readonly open: (io: PacketIO, target: Target, questions: Questions) => Promise<Load>
-  /** Measure an upstream without a server in between too. */
+  /** Also measures an upstream without a server in between. */
   readonly direct?: boolean
-  /** Scrape metrics and move a VIP while it runs, where the server has them. */
+  /** During the case, metrics are scraped and a VIP is moved, where the server supports that. */
   readonly disturb?: boolean
   /** Note resident memory at its end, and by how much it has grown. */
   readonly memory?: boolean
@@ -36,7 +33,7 @@ export type Case = {
   readonly late?: boolean
 }
 
-/** Names that hit lie in the world outside, those that miss with the masters, which race. */
+/** Names that hit are external; those that miss belong to the masters, which are raced. */
 const mix = (names: number, fresh: number): Mix => ({
   names,
   fresh,
@@ -55,9 +52,8 @@ const udp =
     })
 
 /**
- * Queries under way in the closed loops: enough to keep any server busy, few
- * enough for the receive buffer that Linux gives to those who do not ask for
- * more (about 160 small datagrams).
+ * Queries under way in the closed loops: enough to keep any server busy, and few enough for Linux's default receive
+ * buffer (about 160 small datagrams).
  */
 const WINDOW = 128
 const SOCKETS = 4
@@ -66,7 +62,7 @@ const all = (): boolean => true
 const resolving = (server: Server): boolean => server.kind !== 'floor'
 const racing = (server: Server): boolean => server.races
 
-/** Queries a second of the open loop. */
+/** Queries per second of the open loop. */
 export const OPEN_RATE = 20_000
 /** Queries a second of a client beside which another one misbehaves. */
 const HONEST_RATE = 1_000
@@ -104,7 +100,7 @@ export const CASES: readonly Case[] = [
     memory: true,
   },
   {
-    // Forwarders have many queries under way on a few sockets, programs have one or two on many.
+    // A forwarder has many queries under way on a few sockets; programs have one or two on many sockets.
     name: 'apart',
     title: 'cached, 1,000 names, every query under way from a socket of its own',
     mix: mix(1_000, 0),

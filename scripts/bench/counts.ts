@@ -1,18 +1,15 @@
-/**
- * What a load counts while it runs, over UDP and TCP alike, and what it says
- * about one answer.
- */
+/** The counters of a load over UDP or TCP, and the check of one answer. */
 import type { Histogram } from './histogram.ts'
 
-/** Plain counts since the last `clear`. */
+/** Counts since the last `clear`. */
 export type Counts = {
   sent: number
   answered: number
   wrong: number
   lost: number
-  /** Queries of an open loop that found no slot free: the server is that far behind. */
+  /** Queries of an open loop that could not be sent, because too many were unanswered. */
   unsent: number
-  /** The first wrong answer, for people. */
+  /** The first wrong answer, as text. */
   example: string
 }
 
@@ -25,17 +22,17 @@ export const noCounts = (): Counts => ({
   example: '',
 })
 
-/** A load that runs; `measure.ts` drives it. */
+/** A running load; `measure.ts` controls it. */
 export interface Load {
   readonly counts: Counts
   readonly latency: Histogram
-  /** Asks each repeated name once before anything else. */
+  /** First asks each repeated name once. */
   warm(): void
-  /** Whether that is done. */
+  /** Whether the warm-up is complete. */
   readonly warmed: boolean
-  /** Goes on to the mix and counts from here. */
+  /** Starts the mix and resets the counts. */
   clear(): void
-  /** Sends nothing more. */
+  /** Stops sending. */
   stop(): void
   /** Queries under way. */
   readonly open: number
@@ -47,8 +44,8 @@ export interface Load {
 }
 
 /**
- * Why the response at b[at .. at + length) is not a right answer to the query
- * at q[from .. from + asked), '' if it is. IDs are compared by the caller.
+ * Why the response at b[at .. at + length) is wrong for the query at q[from .. from + asked); '' if it is right. The
+ * caller compares the IDs.
  */
 export const fault = (
   b: Uint8Array,

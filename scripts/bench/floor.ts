@@ -1,7 +1,7 @@
 /**
- * The floor: an echo over the batch body that sets QR and does no DNS. What a
- * query costs us beyond it is the price of our own code. Run as a child:
- * `node floor.js ADDRESS PORT [batch|dgram]`; it prints `{"msg":"ready"}`.
+ * The floor: a server on our batched I/O that returns the query with QR set and does no DNS. The difference to
+ * spartan is the cost of spartan's own code. Run as a child: `node floor.js ADDRESS PORT [batch|dgram]`; it prints
+ * `{"msg":"ready"}`.
  */
 import { createPacketIO } from '../../src/data/io/io.ts'
 import type { Batch } from '../../src/data/io/packet-io.ts'
@@ -9,7 +9,7 @@ import { listenTcp } from '../../src/data/serve/tcp/tcp.ts'
 
 const QR = 0x80
 
-/** The query itself, said to be a response. */
+/** Returns the query marked as a response. */
 const echo = (batch: Batch): void => {
   const { rx, rxAt, rxLen, tx, txAt, txLen, count } = batch
   for (let i = 0; i < count; i++) {

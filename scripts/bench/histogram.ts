@@ -1,7 +1,6 @@
 /**
- * Latencies in buckets that grow with the value: 64 to every doubling, so a
- * percentile is right to 1.6 % whatever its size, and a million samples cost
- * 16 KB and no allocation.
+ * A histogram of latencies with 64 buckets per doubling: a percentile is right to 1.6 %, and samples allocate
+ * nothing.
  */
 const STEPS = 64
 const STEP_BITS = 6
@@ -29,7 +28,7 @@ export class Histogram {
     this.#count++
   }
 
-  /** The latency in microseconds that a share of the samples does not pass; NaN without samples. */
+  /** The latency in microseconds below which this share of the samples lies; NaN without samples. */
   percentile(share: number): number {
     if (this.#count === 0) return NaN
     let left = Math.max(1, Math.ceil(this.#count * share))

@@ -1,7 +1,6 @@
 /**
- * Load over UDP on our own batched I/O: a closed loop with a window, or an
- * open loop at a fixed rate. Every answer is checked: ID, source, question,
- * RCODE and the number of answer records.
+ * Load over UDP with our own batched I/O: a closed loop with a window, or an open loop with a fixed rate. Every
+ * answer is checked: ID, source, question, RCODE and number of answer records.
  */
 import type { Batch, PacketIO, Peer, UdpSocket } from '../../src/data/io/packet-io.ts'
 import { fault, noCounts } from './counts.ts'
@@ -9,36 +8,36 @@ import type { Counts, Load } from './counts.ts'
 import { Histogram } from './histogram.ts'
 import type { Questions } from './questions.ts'
 
-/** Slots per socket: queries under way at most; the low bits of an ID name the slot. */
+/** Slots per socket, which limit the queries under way; the low bits of an ID are the slot. */
 const SLOT_BITS = 12
 const SLOTS = 1 << SLOT_BITS
 const SLOT_BYTES = 64
-/** A query without an answer after this is lost. */
+/** A query without an answer after this time counts as lost. */
 const LOST_MS = 2_000
-/** How often we look for lost queries. */
+/** Interval of checks for lost queries. */
 const SWEEP_MS = 100
-/** Queries under way while names are asked for the first time: C servers keep small default buffers. */
+/** Queries under way during the warm-up, few because C servers have small default buffers. */
 const WARM_WINDOW = 128
 
 /** A load over UDP. */
 export type UdpPlan = {
   readonly address: string
   readonly port: number
-  /** Answer records that a right answer has; the floor's has none. */
+  /** Answer records of a right answer; 0 for the floor. */
   readonly answers: number
   /** Client addresses, one socket each. */
   readonly from: readonly string[]
   readonly questions: Questions
-  /** Queries kept under way, over all sockets; 0 for an open loop. */
+  /** Queries under way over all sockets; 0 for an open loop. */
   readonly window: number
-  /** Queries a second of an open loop; 0 for a closed one. */
+  /** Queries per second of an open loop; 0 for a closed one. */
   readonly rate: number
 }
 
-/** One socket's queries under way. */
+/** One socket and its queries under way. */
 class Client {
   socket!: UdpSocket
-  /** The ID under way in each slot, -1 when free. */
+  /** The ID under way in each slot, -1 if it is free. */
   readonly ids = new Int32Array(SLOTS).fill(-1)
   readonly sentAt = new Float64Array(SLOTS)
   readonly lengths = new Int32Array(SLOTS)
@@ -70,7 +69,7 @@ export class UdpLoad implements Load {
   readonly #plan: UdpPlan
   readonly #to: Peer
   readonly #clients: Client[]
-  /** The next name to be asked for the first time, Infinity when the mix runs. */
+  /** The next name of the warm-up; Infinity when the mix runs. */
   #warm = Infinity
   #stopped = false
   #startedAt = 0
@@ -85,7 +84,7 @@ export class UdpLoad implements Load {
     this.#clients = plan.from.map(() => new Client(slots))
   }
 
-  /** Opens the sockets; nothing is sent before `turn` is called. */
+  /** Opens the sockets; `turn` sends the first query. */
   static async open(io: PacketIO, plan: UdpPlan): Promise<UdpLoad> {
     const load = new UdpLoad(io, plan)
     for (const [i, address] of plan.from.entries()) {
@@ -94,7 +93,7 @@ export class UdpLoad implements Load {
         address,
         port: 0,
         receiveBuffer: 4 << 20,
-        // Or the load, not the server, would be what is measured: it takes as long for a query.
+        // Otherwise the load, which takes as long per query as a server, would limit the result.
         join: true,
         onBatch: batch => load.#receive(client, batch),
       })
@@ -143,7 +142,7 @@ export class UdpLoad implements Load {
     return SWEEP_MS
   }
 
-  /** Bursts of a millisecond: the finest sleep epoll_wait has. A client does not wait for answers. */
+  /** Sends once per millisecond, the finest wait of epoll_wait, without waiting for answers. */
   #openLoop(now: number): number {
     const due = Math.floor(((now - this.#startedAt) * this.#plan.rate) / 1000)
     for (; this.#due < due; this.#due++) {
@@ -219,7 +218,7 @@ export class UdpLoad implements Load {
       this.counts.answered++
       this.latency.add(now - client.sentAt[slot]!)
       if (!this.#mayAsk(client)) continue
-      // The next query leaves as the reply to this answer, in one call with all others.
+      // The next query is sent as the reply to this answer, in one call with all others.
       const next = this.#take(client, now)
       const bytes = lengths[next]!
       for (let j = 0, q = next * SLOT_BYTES, t = txAt[i]!; j < bytes; j++)

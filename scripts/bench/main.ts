@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: its command line. Loopback only, bounded in time.
+ * The command line of `npm run bench`. It uses only loopback and ends by itself.
  *
- *   npm run bench -- --cases hit,miss --runs 5
+ * npm run bench -- --cases hit,miss --runs 5
  */
 import { Command } from 'commander'
 import { examples, number } from '../../src/cli/options.ts'

@@ -7,12 +7,12 @@ import type { Load } from './counts.ts'
 import { SLOW_MS } from './questions.ts'
 import { processorTime } from './usage.ts'
 
-/** What came of it. Latencies are in microseconds. */
+/** The result. Latencies are in microseconds. */
 export type Measured = {
   readonly seconds: number
   readonly answered: number
   readonly qps: number
-  /** Processor microseconds of the server per answer, all threads; NaN without a process. */
+  /** CPU time of all threads of the server per answer in microseconds; NaN without a process. */
   readonly cpuUs: number
   readonly lost: number
   readonly wrong: number
@@ -37,19 +37,16 @@ export type MeasureOptions = {
   readonly seconds: number
 }
 
-/** Warming 50,000 names takes a second or two; a server that stops answering must not hold us up. */
+/** Limit of the warm-up; 50,000 names take a second or two. */
 const WARM_LIMIT_MS = 30_000
-/** Time for the last answers, a little more than a query needs to count as lost. */
+/** Wait for the last answers, slightly longer than the time after which a query counts as lost. */
 const LAST_MS = 2_500
-/** How often a phase looks whether it is over. */
+/** Interval at which a phase checks whether it is over. */
 const LOOK_MS = 10
 /** Half of what a slow upstream takes; a hit takes far less. */
 const LATE_MS = SLOW_MS / 2
 
-/**
- * Runs a load until it is measured. Rejects with ESTATE when the names cannot
- * be warmed.
- */
+/** Runs a load and measures it. Rejects with ESTATE if the warm-up fails. */
 export const measure = async (
   open: (io: PacketIO) => Promise<Load>,
   options: MeasureOptions,
@@ -70,9 +67,8 @@ export const measure = async (
 }
 
 /**
- * Who measures must not wait: the upstreams share its core, and what it waits
- * for them would count as the server's latency. Where it is allowed; servers
- * and threads that start between measurements do not inherit it.
+ * Runs `work` with real-time priority if that is permitted. The upstreams share this thread's core, and waiting for
+ * them would count as the server's latency. Servers and threads started meanwhile do not inherit the priority.
  */
 export const goingFirst = async <T>(work: () => Promise<T> | T): Promise<T> => {
   const usual = getPriority()
@@ -88,7 +84,7 @@ const renice = (nice: number): void => {
   try {
     setPriority(nice)
   } catch {
-    // Then it waits its turn.
+    // Not permitted: it runs with normal priority.
   }
 }
 

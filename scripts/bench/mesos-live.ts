@@ -306,8 +306,8 @@ const measureLatency = async (
     said('the same state, twice a second', spent(), reloaded)
     await delay(1_000)
     // a new leader of another cluster: every name changes
-    let told = 0
-    const renamed = (): void => master.send(states[++told % 2]!)
+    let rounds = 0
+    const renamed = (): void => master.send(states[++rounds % 2]!)
     setTimeout(renamed, 1_000)
     const rebuiltOnce = await load(SECONDS)
     said('one full rebuild', spent(), rebuiltOnce)
@@ -318,7 +318,7 @@ const measureLatency = async (
       while (!stopped) {
         renamed()
         rebuilds++
-        const within = told % 2 ? 'other' : 'marathon'
+        const within = rounds % 2 ? 'other' : 'marathon'
         const asker = new Asker()
         await asker.open()
         const question = query(`service-1-group-1.${within}.mesos.thisdcos.directory`)

@@ -81,22 +81,22 @@ const clock: () => number = existsSync(SCHEDSTAT)
 
 const timed = <T>(run: () => T, now = clock): [number, T] => {
   const start = now()
-  const made = run()
-  return [now() - start, made]
+  const result = run()
+  return [now() - start, result]
 }
 
 const repeat = <T>(
   what: string,
   n: number,
   run: () => T,
-  note: (made: T) => string = () => '',
+  note: (result: T) => string = () => '',
 ): T => {
   const times: number[] = []
   let last: T | undefined
   for (let i = 0; i < n; i++) {
-    const [ms, made] = timed(run, n < 20 ? clock : () => performance.now())
+    const [ms, result] = timed(run, n < 20 ? clock : () => performance.now())
     times.push(ms)
-    last = made
+    last = result
   }
   if (n < 20)
     console.log(
@@ -115,10 +115,10 @@ const event = (json: object): MesosEvent => {
 console.log(`${TASKS} tasks on ${AGENTS} agents, Node ${process.version}`)
 const masters = (): string[] => ['10.0.0.5', '10.0.0.6', '10.0.0.7']
 
-/** Where the data thread would copy a piece to; while it has not, its memory is not used again. */
+/** A buffer that receives the pieces like the data thread does, so that their memory is reused. */
 const reader = Buffer.alloc(1 << 20)
 
-/** Both zones from nothing, as what crosses to the data thread; CPU time of each of so many runs. */
+/** Builds both zones with all messages to the data thread, `runs` times; returns the CPU time of each. */
 const rebuilds = async (of: Cluster, runs: number): Promise<number[]> => {
   const { state: all, changed: by } = reduce({ state: emptyState, recovered: new Set() }, [
     event(subscribed(of)),
@@ -146,9 +146,9 @@ const rebuilds = async (of: Cluster, runs: number): Promise<number[]> => {
   }
   return times
 }
-// the heap as the daemon has it once it is READY
+// the heap settings of a daemon that is READY
 relax()
-// before all else, so that a heap full of other things is not collected with theirs
+// measured first, while the heap contains little else to collect
 for (const [kind, dot] of [
   ['dotted', '.'],
   ['plain', '-'],
@@ -295,7 +295,7 @@ const vips = repeat(
   'merge the VIPs of all agents',
   5,
   () => mergeVips(owners),
-  made => `${made.length} VIPs`,
+  records => `${records.length} VIPs`,
 )
 repeat(
   'l4lb.thisdcos.directory, addresses',

@@ -1,11 +1,10 @@
 /**
- * How often the machine itself keeps a thread from running: on a shared one
- * the hypervisor takes cores away for milliseconds. A p99.9 holds that too,
- * whichever server it is measured of.
+ * Measures how often the machine itself stops a thread: on a shared machine the hypervisor takes cores away for
+ * milliseconds. A p99.9 of any server includes such pauses.
  */
 import type { Milliseconds } from '../../src/boundary/messages.ts'
 
-/** Longer than a thread that goes before all others should see, or than its own collector takes. */
+/** A longer gap is not explained by other threads or by garbage collection. */
 const OVER_MS: Milliseconds = 1
 
 export type Pauses = {
@@ -13,11 +12,11 @@ export type Pauses = {
   readonly overMs: Milliseconds
   readonly longestMs: Milliseconds
   readonly totalMs: Milliseconds
-  /** How long was looked. */
+  /** How long it measured. */
   readonly lookedMs: Milliseconds
 }
 
-/** Reads the clock for so long and tells of the gaps. */
+/** Reads the clock for this long and reports gaps. */
 export const pauses = (forMs: Milliseconds, clock = () => performance.now()): Pauses => {
   const began = clock()
   let count = 0
@@ -35,7 +34,7 @@ export const pauses = (forMs: Milliseconds, clock = () => performance.now()): Pa
   return { count, overMs: OVER_MS, longestMs, totalMs, lookedMs: clock() - began }
 }
 
-/** Two looks as one. */
+/** Combines two measurements. */
 export const together = (a: Pauses, b: Pauses): Pauses => ({
   count: a.count + b.count,
   overMs: OVER_MS,

@@ -1,7 +1,6 @@
 /**
- * The C servers we measure ourselves against: for each a configuration with
- * one thread, a cache large enough for every case, loopback only, and the
- * bench's upstreams to forward to. Installed by scripts/bench/peers.sh.
+ * The C servers that we are compared with. Each has a configuration with one thread, a cache large enough for every
+ * case, loopback only, and the bench's upstreams. scripts/bench/peers.sh installs them.
  */
 import type { Endpoint } from '../../src/boundary/messages.ts'
 import type { Place } from './place.ts'
@@ -12,11 +11,11 @@ export type Peer = {
   readonly binary: string
   /** Arguments that make it print its version. */
   readonly version: readonly string[]
-  /** Asks all upstreams at once when it has several. */
+  /** Whether it asks all of several upstreams at once. */
   readonly races: boolean
-  /** Where it must listen if it does not take any address of 127.0.0.0/8. */
+  /** Its listen address, if it cannot use any address of 127.0.0.0/8. */
   readonly address?: string
-  /** Files to write, by name within its folder, and arguments to start it with. */
+  /** Files to write, by name within its folder, and the arguments to start it with. */
   readonly set: (place: Place) => {
     readonly files?: Readonly<Record<string, string>>
     readonly args: readonly string[]
@@ -26,7 +25,7 @@ export type Peer = {
 const each = (upstreams: readonly Endpoint[], line: (upstream: Endpoint) => string): string =>
   upstreams.map(line).join('\n')
 
-/** Names in all its caches, over the 50,000 of the largest case and what misses add. */
+/** Size of all its caches in names: the 50,000 of the largest case, and those that misses add. */
 const ENTRIES = 200_000
 
 export const PEERS: readonly Peer[] = [
@@ -181,7 +180,7 @@ policy.add(policy.all(policy.STUB({${upstreams.map(u => `'${u.address}@${u.port}
   {
     name: 'bind9',
     binary: 'named',
-    // BIND listens on addresses that an interface lists, and 127.0.0.0/8 lists one.
+    // BIND only listens on addresses of interfaces, which has one of 127.0.0.0/8.
     address: '127.0.0.1',
     version: ['-v'],
     races: false,

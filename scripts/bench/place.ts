@@ -1,6 +1,6 @@
 /**
- * Where a bench runs: loopback addresses of its own, a folder for the
- * servers' files, and a core for each side as far as the machine has two.
+ * The environment of a bench: its own loopback addresses, a folder for the servers' files, and one core for each
+ * side if the machine has two.
  */
 import { execFileSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -9,27 +9,27 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Endpoint } from '../../src/boundary/messages.ts'
 
-/** What one server is told about its surroundings. */
+/** The environment of one server. */
 export type Place = {
-  /** A folder of its own, empty at first. */
+  /** Its own folder, empty at first. */
   readonly dir: string
   readonly address: string
   readonly port: number
   readonly adminPort: number
   readonly upstreams: readonly Endpoint[]
-  /** Files of VIPs that ours serves beside the rest; [] for none. */
+  /** VIP files that spartan serves; [] for none. */
   readonly vipFiles: readonly string[]
 }
 
-/** Addresses of one bench: 127.a.b.* and a port, chosen at random so that two benches do not meet. */
+/** Addresses of one bench: 127.a.b.* and a port, chosen at random so that two benches do not collide. */
 export class Ground {
   readonly dir = mkdtempSync(join(tmpdir(), 'spartan-bench-'))
   readonly #net = `127.${randomInt(64, 128)}.${randomInt(256)}`
-  /** Port of every server, and of their metrics the one above; each server has an address of its own. */
+  /** Port of every server; metrics use the next port. Each server has its own address. */
   readonly port = 20_000 + randomInt(5_000) * 2
-  /** Cores this process may use by itself, as the kernel lists them. */
+  /** Cores that this process may use, as the kernel lists them. */
   readonly #self: string
-  /** The servers' core, '' where there are not two. */
+  /** The servers' core; '' if there are not two. */
   readonly #core: string
 
   constructor() {
@@ -45,12 +45,12 @@ export class Ground {
     return `${this.#net}.${n}`
   }
 
-  /** What to put before a server's command: it starts on all cores, as it would elsewhere. */
+  /** The command prefix for a server, which lets it start on all cores as it usually would. */
   get free(): readonly string[] {
     return this.#core ? ['taskset', '-c', this.#self] : []
   }
 
-  /** Keeps a server that has started on the servers' core. */
+  /** Restricts a started server to the servers' core. */
   pin(pid: number): void {
     if (this.#core) restrict(pid, this.#core)
   }
@@ -86,7 +86,7 @@ const hasTaskset = (): boolean => {
   }
 }
 
-/** Keeps all threads of a process, and those to come, on some cores. */
+/** Restricts all current and future threads of a process to some cores. */
 const restrict = (pid: number, cores: string): void => {
   execFileSync('taskset', ['-a', '-p', '-c', cores, String(pid)], { stdio: 'ignore' })
 }

@@ -1,15 +1,14 @@
 /**
- * The questions of a load: names of one length that differ in their digits,
- * so that making a query is copying a template and checking an answer is
- * comparing octets. Type A, class IN, RD set.
+ * The questions of a load. All names have the same length and differ in their digits, so a query is a copied
+ * template, and an answer is checked by comparing octets. Type A, class IN, RD set.
  */
 
 const HEADER = 12
-/** Where the digits of a name begin: after the header, the label's length and its letter. */
+/** Offset of a name's digits: after the header, the label's length and its letter. */
 const DIGITS_AT = HEADER + 2
 const DIGITS = 9
 
-/** Names here live so shortly, in seconds, that they are refreshed while the open loop runs. */
+/** Names in this zone have so short a TTL, in seconds, that they are refreshed during the open loop. */
 export const SHORT_ZONE = 'short.example.org'
 export const SHORT_TTL = 10
 
@@ -26,11 +25,11 @@ export type Mix = {
   readonly craft?: readonly [number, number]
   /** Names that repeat. */
   readonly names: number
-  /** Share of the queries, 0 to 1, that ask for a name never asked before. */
+  /** Share of queries, 0 to 1, for a name that was never asked before. */
   readonly fresh: number
-  /** Zone of the repeated names; 'bench.example.org' is external, as most hits are. */
+  /** Zone of the repeated names; 'bench.example.org' is external, like most hits. */
   readonly zone: string
-  /** Zone of the fresh ones; below `mesos` they go to the masters and are raced. */
+  /** Zone of the new names; names below `mesos` are sent to the masters and raced. */
   readonly freshZone: string
 }
 
@@ -45,10 +44,10 @@ const template = (first: string, zone: string): Buffer => {
   ])
 }
 
-/** Number of the next fresh name: no two runs of a process share any. */
+/** Number of the next new name; never reused within a process. */
 let next = 0
 
-/** Makes queries: the choice of names is a fixed pseudo-random walk, the same in every run. */
+/** Creates queries. Names are chosen by a fixed pseudo-random sequence, the same in every run. */
 export class Questions {
   readonly #hit: Buffer
   readonly #fresh: Buffer
@@ -80,7 +79,7 @@ export class Questions {
     return craft ? putCrafted(this.#hit, n, craft, to, at) : put(this.#hit, n, to, at)
   }
 
-  /** xorshift32: cheap, and good enough to visit names evenly. */
+  /** xorshift32: fast, and even enough for choosing names. */
   #random(): number {
     let x = this.#seed
     x ^= x << 13

@@ -1,6 +1,5 @@
 /**
- * Measurements as people read them: medians, ratios to ours, one table for a
- * terminal and one for README.md beside this file.
+ * Formats measurements: medians, ratios to spartan, a table for the terminal and one for README.md in this folder.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -15,7 +14,7 @@ export type Row = {
   readonly server: string
   readonly version: string
   readonly runs: readonly Measured[]
-  /** Bytes; NaN where it was not asked for. */
+  /** Bytes; NaN if not measured. */
   readonly residentBytes: number
   /** Bytes more than before the first measurement. */
   readonly grownBytes: number
@@ -23,7 +22,7 @@ export type Row = {
   readonly late: boolean
 }
 
-/** What a server's start took, in milliseconds. */
+/** How long a server took to start, in milliseconds. */
 export type Start = { readonly server: string; readonly readyMs: readonly number[] }
 
 export const median = (values: readonly number[]): number => {
@@ -38,7 +37,7 @@ const mid = (row: Row, key: Numbers): number => median(row.runs.map(run => run[k
 const sum = (row: Row, key: 'lost' | 'wrong' | 'unsent'): number =>
   row.runs.reduce((n, run) => n + run[key], 0)
 
-/** The name under which our own batch body runs. */
+/** The server name of our own build. */
 const OURS = 'spartan'
 
 const oursOf = (rows: readonly Row[], name: string): Row | undefined =>
@@ -88,7 +87,7 @@ const aligned = (table: readonly (readonly string[])[]): string => {
 
 const casesOf = (rows: readonly Row[]): string[] => [...new Set(rows.map(row => row.case))]
 
-/** Everything as aligned text, one block a case. */
+/** The whole report as aligned text, one block for each case. */
 export const textReport = (
   rows: readonly Row[],
   starts: readonly Start[],
@@ -102,7 +101,7 @@ export const textReport = (
   return [...blocks, ...facts(rows, starts, machine)].join('\n\n') + '\n'
 }
 
-/** Sentences that the table does not hold. */
+/** Sentences with results that are not in the table. */
 const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses): string[] => {
   const lines: string[] = []
   const direct = rows.find(row => row.case === 'latency' && row.server === 'direct')
@@ -139,7 +138,7 @@ const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses):
   return [lines.join('\n')]
 }
 
-/** The table of that README, with where and how it was made. */
+/** The table for README.md, with the machine and the command that produced it. */
 export const markdownReport = (
   rows: readonly Row[],
   starts: readonly Start[],
@@ -165,7 +164,7 @@ export const markdownReport = (
 const BEGIN = '<!-- bench -->'
 const END = '<!-- /bench -->'
 
-/** Puts a text between the markers of a file. Throws EDATA when it has none. */
+/** Replaces the text between the markers of a file. Throws EDATA if they are missing. */
 export const writeBetweenMarkers = (path: string, text: string): void => {
   const whole = readFileSync(path, 'utf8')
   const from = whole.indexOf(BEGIN)

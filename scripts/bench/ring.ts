@@ -26,7 +26,7 @@ const DAEMONS = Number(process.argv[2] ?? 30)
 const UPDATES = Number(process.argv[3] ?? 20)
 const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const [DNS_PORT, GOSSIP_PORT, ADMIN_PORT] = [20_053, 27_946, 26_080]
-/** Who has not answered is asked again this often; the precision of what is printed. */
+/** Interval at which daemons without an answer are asked again; the precision of the results. */
 const ASK_MS = 10
 const PATIENCE_MS = 60_000
 
@@ -46,7 +46,7 @@ const vipFile = (names: readonly string[]): string =>
     vips: names.map(name => ({ vip: `/${name}:80`, backends: ['192.0.2.1:8080'] })),
   })
 
-/** Puts a daemon's VIPs there in one step, as a deployment would. */
+/** Replaces a daemon's VIP file in one step, as a deployment would. */
 const publish = ({ dir }: Daemon, names: readonly string[]): void => {
   writeFileSync(join(dir, 'new'), vipFile(names))
   renameSync(join(dir, 'new'), join(dir, 'vips.d', 'vips.json'))
@@ -84,7 +84,7 @@ const start = async (i: number): Promise<void> => {
     throw new Error(`daemon ${i} does not get ready`)
 }
 
-/** Asks all daemons for a name until all answer it; when each did, by address. */
+/** Asks all daemons for a name until all answer it; returns when each did, by address. */
 const served = async (socket: Socket, name: string): Promise<Map<string, number>> => {
   const id = Math.floor(Math.random() * 65_536)
   const question = dnsPacket.encode({
@@ -122,7 +122,7 @@ const figure = (what: string, times: readonly number[]): void => {
 
 const load = (): string => (loadavg()[0] ?? 0).toFixed(1)
 console.log(`${DAEMONS} daemons, ${UPDATES} updates, Node ${process.version}, load ${load()}`)
-// a few at a time: starting costs a second of CPU each
+// a few at a time, because each start takes a second of CPU time
 for (let i = 0; i < DAEMONS; i += 4)
   await Promise.all(Array.from({ length: Math.min(4, DAEMONS - i) }, (_, k) => start(i + k)))
 const socket = createSocket('udp4').unref()
@@ -137,7 +137,7 @@ const whole: number[] = []
 for (let n = 0; n < UPDATES; n++) {
   const i = (n * 7) % DAEMONS
   const daemon = daemons[i]!
-  // apart from each other, and at no fixed time of anybody's rounds
+  // at random times, independent of the daemons' own intervals
   await sleep(1_000 + Math.random() * 1_000)
   const written = performance.now()
   publish(daemon, [`first-${i}`, `update-${n}`])

@@ -1,7 +1,4 @@
-/**
- * A server as a child process: started on its core, watched until it answers,
- * and ended for certain.
- */
+/** A server as a child process: started on its core, checked until it answers, and always ended. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createSocket } from 'node:dgram'
@@ -17,10 +14,10 @@ const START_MS = 60_000
 const ASK_EVERY_MS = 20
 /** From SIGTERM to SIGKILL. */
 const STOP_MS = 2_000
-/** What a server said last, for the Error when it does not start. */
+/** Octets of a server's last output that are shown if it does not start. */
 const LAST_WORDS = 2_000
 
-/** Children that still run; whatever ends the bench ends them too. */
+/** Running children; they are ended together with the bench. */
 const children = new Set<ChildProcess>()
 let guarded = false
 const guard = (): void => {
@@ -43,7 +40,9 @@ export class Running {
     this.#child = child
   }
 
-  /** Starts a server, waits until it answers, and pins it. Rejects with ESTATE and what it said. */
+  /**
+   * Starts a server, waits until it answers, and pins it to its core. Rejects with ESTATE and the server's output.
+   */
   static async start(server: Server, place: Place, ground: Ground): Promise<Running> {
     guard()
     const [file = '', ...args] = [...ground.free, ...server.command(place)]
@@ -79,7 +78,7 @@ export class Running {
     return this.#child.pid ?? -1
   }
 
-  /** Ends it, and waits until it has ended. */
+  /** Ends the server and waits for its exit. */
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const over = once(this.#child, 'exit')
@@ -109,7 +108,7 @@ const toldReady = (child: ChildProcess): Promise<void> =>
     })
   })
 
-/** Asks until there is an answer without an error. */
+/** Asks until an answer without an error arrives. */
 const answers = (place: Place, signal: AbortSignal): Promise<void> =>
   new Promise(resolve => {
     const query = Buffer.from(

@@ -1,12 +1,12 @@
 /**
- * What the world around it does to a server under load, in a thread of its
- * own: GET /metrics again and again, and a VIP that moves, which swaps a zone.
+ * A thread that disturbs a server under load: it requests /metrics repeatedly, and moves a VIP, which changes a
+ * zone.
  */
 import { get } from 'node:http'
 import { parentPort, workerData } from 'node:worker_threads'
 import { moveVip } from './vips.ts'
 
-/** What the thread is given; `dir` holds the VIPs. */
+/** The thread's start data; `dir` holds the VIPs. */
 export type ScrapeStart = {
   readonly url: string
   readonly everyMs: number

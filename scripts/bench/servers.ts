@@ -1,7 +1,4 @@
-/**
- * Everything that a bench can measure: ourselves over both bodies, the floor,
- * and the C peers that are installed.
- */
+/** All servers that a bench can measure: spartan with both kinds of I/O, the floor, and the installed C servers. */
 import { execFileSync } from 'node:child_process'
 import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -14,21 +11,21 @@ import type { Place } from './place.ts'
 export type Server = {
   readonly name: string
   readonly kind: 'ours' | 'floor' | 'peer'
-  /** Asks all upstreams at once. */
+  /** Whether it asks all upstreams at once. */
   readonly races: boolean
-  /** Answer records it gives for a name: the floor gives none. */
+  /** Number of answer records; the floor gives none. */
   readonly answers: number
-  /** Version as the program says it, '' where it does not matter. */
+  /** Version as the program prints it; '' if it does not matter. */
   readonly version: string
-  /** Whether it says "ready" on standard output; others are asked until they answer. */
+  /** Whether it prints "ready"; other servers are asked until they answer. */
   readonly tellsReady: boolean
-  /** Where it must listen if it does not take any address of 127.0.0.0/8, '' otherwise. */
+  /** Its listen address, if it cannot use any address of 127.0.0.0/8; otherwise ''. */
   readonly address: string
-  /** Writes its files; returns what to run. */
+  /** Writes its files; returns the command. */
   readonly command: (place: Place) => readonly string[]
 }
 
-/** A file beside this one, from the sources or from dist. */
+/** A file in this folder, from the sources or from the build. */
 const beside = (name: string): string =>
   fileURLToPath(new URL(name + (import.meta.url.endsWith('.ts') ? '.ts' : '.js'), import.meta.url))
 
@@ -46,10 +43,10 @@ const PROGRAM = fileURLToPath(
   ),
 )
 
-/** How scripts/install.sh has the program run. */
+/** The flags with which scripts/install.sh runs the program. */
 const AS_INSTALLED = ['--single-threaded-gc']
 
-/** @param main the program: our own, or another build's `main.js` to be compared with it */
+/** @param main the program: this build's, or another build's `main.js` to compare with */
 const spartan = (name: string, body: 'batch' | 'dgram', main = PROGRAM): Server => ({
   name,
   kind: 'ours',
@@ -91,7 +88,7 @@ const floor = (body: 'batch' | 'dgram'): Server => ({
   command: ({ address, port }) => node(beside('floor'), address, String(port), body),
 })
 
-/** Where daemons are, beside PATH. */
+/** Folders of daemons that PATH may lack. */
 const SYSTEM_PATHS = ['/usr/local/sbin', '/usr/sbin', '/sbin']
 
 const found = (binary: string): string | undefined => {
@@ -101,13 +98,13 @@ const found = (binary: string): string | undefined => {
       accessSync(path, constants.X_OK)
       return path
     } catch {
-      // Not there.
+      // Not in this folder.
     }
   }
   return undefined
 }
 
-/** The first number with a dot in what a program says about itself. */
+/** The first number with a dot in a program's version output. */
 const versionOf = (path: string, args: readonly string[]): string => {
   try {
     const said = execFileSync(path, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
@@ -134,9 +131,8 @@ const peer = (spec: Peer, path: string): Server => ({
 })
 
 /**
- * Ours, the floor, and the peers that are installed here, in the order of the
- * table. `against` is the `main.js` of another build of ours, to be measured
- * in the same run as 'before'.
+ * Spartan, the floor, and the installed C servers, in the order of the table. `against` is the `main.js` of another
+ * build, which is measured as 'before'.
  */
 export const servers = (against?: string): readonly Server[] => [
   spartan('spartan', 'batch'),

@@ -1,6 +1,6 @@
 /**
- * Load over TCP: connections that stay open with several queries under way on
- * each, answers taken in any order and checked as over UDP.
+ * Load over TCP: open connections with several queries under way on each. Answers may arrive in any order and are
+ * checked as over UDP.
  */
 import { once } from 'node:events'
 import { Socket, connect } from 'node:net'
@@ -13,10 +13,10 @@ import type { Questions } from './questions.ts'
 /** Room for a framed query. */
 const SLOT_BYTES = 64
 const FRAME = 2
-/** A query without an answer after this is lost. */
+/** A query without an answer after this time counts as lost. */
 const LOST_MS = 2_000
 const SWEEP_MS = 100
-/** Before another attempt after a connection that was refused. */
+/** Wait after a connection was refused. */
 const RECONNECT_MS = 100
 
 /** A load over TCP. */
@@ -36,7 +36,7 @@ class Client {
   readonly queries: Buffer
   readonly lengths: Int32Array
   readonly sentAt: Float64Array
-  /** Whether a slot's query is under way. The ID of a query is its slot. */
+  /** Whether a slot's query is under way. The slot is the query's ID. */
   readonly busy: Uint8Array
 
   constructor(socket: Socket, slots: number) {
@@ -67,7 +67,7 @@ export class TcpLoad implements Load {
     this.#plan = plan
   }
 
-  /** Opens the connections. Rejects when one is refused. */
+  /** Opens the connections. Rejects if one is refused. */
   static async open(plan: TcpPlan): Promise<TcpLoad> {
     const load = new TcpLoad(plan)
     for (let i = 0; i < plan.connections; i++) {
@@ -84,7 +84,8 @@ export class TcpLoad implements Load {
     client.socket = socket
     client.reader = new FrameReader()
     socket.on('data', chunk => this.#receive(client, chunk))
-    // A server may close when it likes (dnsmasq does after 100 queries): what it has not answered is asked again.
+    // A server may close a connection at any time (dnsmasq does after 100 queries); unanswered queries are sent
+    // again.
     let connected = false
     socket.on('close', () => {
       if (this.#closed) return

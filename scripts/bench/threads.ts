@@ -1,4 +1,4 @@
-/** The bench's own worker threads: upstreams, and the scraping operator. */
+/** The bench's worker threads: upstreams, and the thread that scrapes. */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { Endpoint } from '../../src/boundary/messages.ts'
@@ -20,7 +20,7 @@ export class Upstreams {
     this.endpoints = endpoints
   }
 
-  /** One on each address, all on one port. */
+  /** Starts one upstream on each address, all on one port. */
   static async start(addresses: readonly string[], ttl: number): Promise<Upstreams> {
     const worker = start('./upstream', { addresses, ttl } satisfies UpstreamStart)
     const [{ port }] = (await once(worker, 'message')) as [{ port: number }]
@@ -30,7 +30,7 @@ export class Upstreams {
     )
   }
 
-  /** Queries seen so far, by all of them. */
+  /** Number of queries that all of them have received. */
   async queries(): Promise<number> {
     this.#worker.postMessage('count')
     const [{ queries }] = (await once(this.#worker, 'message')) as [{ queries: number }]
@@ -44,7 +44,7 @@ export class Upstreams {
   }
 }
 
-/** Scrapes and moves a VIP until closed; tells how many scrapes worked. */
+/** Scrapes and moves a VIP until closed; counts successful scrapes. */
 export class Disturbance {
   readonly #worker: Worker
 

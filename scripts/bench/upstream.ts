@@ -1,7 +1,6 @@
 /**
- * The upstreams of the bench: a worker thread that answers every A question
- * at once, on as many addresses as it is given. It can tell how many queries
- * it saw, which shows whether a server raced.
+ * The upstreams of the bench: a worker thread that answers every A question at once on several addresses. It counts
+ * queries, which shows whether a server raced.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { createPacketIO } from '../../src/data/io/io.ts'
@@ -11,12 +10,12 @@ import { SHORT_TTL, SHORT_ZONE, SLOW_MS, SLOW_ZONE } from './questions.ts'
 import { listenTcp } from '../../src/data/serve/tcp/tcp.ts'
 import type { TcpListener } from '../../src/data/serve/tcp/tcp.ts'
 
-/** What the thread is given: one socket per address, all on the port it reports. */
+/** The thread's start data. It opens one socket per address, all on the port that it reports. */
 export type UpstreamStart = { readonly addresses: readonly string[]; readonly ttl: number }
 
 const HEADER = 12
 const TYPE_A = 1
-/** No query of ours is longer. */
+/** Limit of a query in octets. */
 const LONGEST = 512
 /** A pointer to the question, type, class, TTL, length, address: 16 octets. */
 const record = (ttl: number): Buffer => {
@@ -34,7 +33,10 @@ const SLOW = SLOW_ZONE.charCodeAt(0)
 const scratch = Buffer.alloc(TX_SLOT)
 let queries = 0
 
-/** Writes the response to the query at rx[from .. from + length) to tx[to ...]; its length, 0 for no query. */
+/**
+ * Writes the response to the query at rx[from .. from + length) to tx[to ...]; returns its length, 0 if it is not a
+ * query.
+ */
 const respond = (rx: Buffer, from: number, length: number, tx: Buffer, to: number): number => {
   queries++
   let end = HEADER
@@ -45,7 +47,7 @@ const respond = (rx: Buffer, from: number, length: number, tx: Buffer, to: numbe
   tx[to + 2] = 0x84 | (tx[to + 2]! & 1)
   tx[to + 3] = 0x80
   const isA = rx[from + end - 3] === TYPE_A && rx[from + end - 4] === 0
-  // QDCOUNT stays; the client's OPT is not answered, as Mesos-DNS does not either.
+  // QDCOUNT stays. The response has no OPT, like Mesos-DNS's.
   tx[to + 6] = 0
   tx[to + 7] = isA ? 1 : 0
   for (let j = 8; j < HEADER; j++) tx[to + j] = 0
@@ -84,7 +86,7 @@ const sendLater = (now: number): number => {
 }
 
 const { io } = await createPacketIO({ io: 'auto' })
-/** dnsdist forwards what came over TCP over TCP. */
+/** dnsdist forwards TCP queries over TCP. */
 const listenOn = (address: string, port: number): Promise<TcpListener> =>
   listenTcp({
     address,

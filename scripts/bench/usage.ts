@@ -1,21 +1,17 @@
-/**
- * What a process has used, from the kernel's own accounting: processor time
- * of all its threads, and its memory.
- */
+/** CPU time and memory of a process, as accounted by the kernel. */
 import { readFileSync, readdirSync } from 'node:fs'
 
 /** One clock tick of /proc/PID/stat (USER_HZ is 100 everywhere). */
 const TICK_NS = 1e7
 
 /**
- * Nanoseconds of processor time of all threads of a process, and of its
- * children that have ended (dnsmasq forks for each TCP connection). Threads
- * from /proc/PID/task/TID/schedstat, exact to the microsecond; ticks of 10 ms
- * where the kernel keeps no schedstat. Threads that have ended are not in it.
+ * Nanoseconds of CPU time of all threads of a process and of its ended children (dnsmasq forks for each TCP
+ * connection). Uses /proc/PID/task/TID/schedstat, which is exact to the microsecond, or ticks of 10 ms if the kernel
+ * lacks it. Threads that have ended are not included.
  */
 export const processorTime = (pid: number): number => {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  // Fields 14 to 17 of proc(5), counted from behind the command's name.
+  // Fields 14 to 17 of proc(5), counted from behind the command name, which may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15).map(Number)
   return (threadTime(pid) ?? (user + system) * TICK_NS) + (childUser + childSystem) * TICK_NS
@@ -28,7 +24,7 @@ const threadTime = (pid: number): number | undefined => {
       ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0])
     }
   } catch {
-    // Not this kernel.
+    // This kernel has no schedstat.
     return undefined
   }
   return ns > 0 ? ns : undefined

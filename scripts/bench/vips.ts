@@ -1,15 +1,15 @@
-/** VIPs for a server under load: many that stay, and one that moves, as gossip brings them. */
+/** VIPs for a server under load: many that do not change, and one that moves. */
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** As many as a large cluster has; 256 kB of records. */
+/** The number in a large cluster; 256 kB of records. */
 const MANY = 5_000
 
 const file = (vips: readonly { vip: string; backends: readonly string[] }[]): string =>
   // JSON is YAML.
   JSON.stringify({ framework: 'bench', vips })
 
-/** Writes the VIPs that stay and the first of the one that moves into a folder; the files for `vips.files`. */
+/** Writes the fixed VIPs and the moving one into a folder; returns the paths for `vips.files`. */
 export const writeVips = (dir: string): readonly string[] => {
   const many = join(dir, 'vips-many.yaml')
   const vips = Array.from({ length: MANY }, (_, i) => ({
@@ -20,7 +20,7 @@ export const writeVips = (dir: string): readonly string[] => {
   return [many, moveVip(dir, 0)]
 }
 
-/** The one that moves has its backend elsewhere now. */
+/** Moves the VIP to another backend. */
 export const moveVip = (dir: string, turn: number): string => {
   const one = join(dir, 'vips-one.yaml')
   writeFileSync(

@@ -1,7 +1,6 @@
 /**
- * Virtual time: events in a heap, run in order of their time and, within a
- * millisecond, of their making. Nothing else moves the clock, so a run is the
- * same every time.
+ * Virtual time: events in a heap, run in order of time and, within a millisecond, in order of creation. Only events
+ * advance the clock, so every run is the same.
  */
 export class Clock {
   /** Milliseconds since the start of the run. */
@@ -9,7 +8,7 @@ export class Clock {
   #at: number[] = []
   #order: number[] = []
   #run: (() => void)[] = []
-  #made = 0
+  #created = 0
   /** Events run so far. */
   events = 0
 
@@ -17,16 +16,16 @@ export class Clock {
     return this.#at.length
   }
 
-  /** Run `what` after `ms`. */
+  /** Runs `what` after `ms`. */
   after(ms: number, what: () => void): void {
     this.at(this.now + ms, what)
   }
 
-  /** Run `what` at a time, now at the earliest. */
+  /** Runs `what` at a time, but not before now. */
   at(time: number, what: () => void): void {
     let i = this.#at.length
     this.#at.push(Math.max(time, this.now))
-    this.#order.push(this.#made++)
+    this.#order.push(this.#created++)
     this.#run.push(what)
     while (i > 0) {
       const up = (i - 1) >> 1
@@ -36,7 +35,7 @@ export class Clock {
     }
   }
 
-  /** Run all events up to a time, or until `enough` says so after one. */
+  /** Runs all events up to a time, or until `enough` returns true after one. */
   runUntil(time: number, enough?: () => boolean): void {
     while (this.#at.length > 0 && (this.#at[0] as number) <= time) {
       this.now = this.#at[0] as number

@@ -1,6 +1,6 @@
 /**
- * The simulator as a program: reads its options, plays the scenarios asked
- * for, prints tables, writes the plot. Same options, same output.
+ * The simulator's command line: reads options, runs scenarios, prints tables and writes the plot. The same options
+ * give the same output.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -51,7 +51,7 @@ type Print = (line: string) => void
 const ms = (n: number): string =>
   n === Infinity ? 'never' : n >= 10_000 ? `${(n / 1_000).toFixed(1)} s` : `${Math.round(n)} ms`
 
-/** Rows under heads, right-aligned but for the first column. */
+/** Formats rows under headings; all columns but the first are right-aligned. */
 export const table = (heads: readonly string[], rows: readonly (readonly string[])[]): string => {
   const widths = heads.map((head, i) =>
     Math.max(head.length, ...rows.map(row => row[i]?.length ?? 0)),
@@ -79,13 +79,13 @@ const mb = (octets: number): string => `${(octets / 1e6).toFixed(1)} MB`
 
 type Rim = {
   readonly print: Print
-  /** The process's memory before anything of ours was loaded. */
+  /** The process's memory before our code was loaded. */
   readonly before: NodeJS.MemoryUsage
-  /** Gives freed memory back to the system, as the daemon does. */
+  /** Returns freed memory to the system, as the daemon does. */
   readonly trim: (() => void) | undefined
 }
 
-/** Play what `args` ask for; the exit status: 2 for options that make no sense. */
+/** Runs what `args` ask for; returns the exit status: 2 for invalid options. */
 export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): number => {
   const {
     print = (line: string): void => void process.stdout.write(`${line}\n`),
@@ -246,7 +246,7 @@ export const simulate = (args: readonly string[], rim: Partial<Rim> = {}): numbe
     ),
   )
   const took = ((performance.now() - started) / 1_000).toFixed(0)
-  // Under loss somebody is always suspected somewhere, and what is shown follows that.
+  // With packet loss some node is always suspected somewhere, and the shown records depend on that.
   world.network.conditions.loss = 0
   world.run(60_000)
   print(

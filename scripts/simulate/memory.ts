@@ -1,7 +1,6 @@
 /**
- * What a large ring costs one node in memory: the real core with `members`
- * members and the real records with `entries` entries, spread evenly over
- * them, measured after a forced garbage collection.
+ * Measures the memory of one node in a large ring: the real core with `members` members and the real records with
+ * `entries` entries spread over them, after a forced garbage collection.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -22,25 +21,31 @@ const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
 const TAGS = { role: 'agent', [CAPABILITY.tag]: CAPABILITY.value }
 const SELF = 'agent-self'
 
-/** Octets by where they are, above what there was before; without `trim` rss includes what was freed and not given back. */
+/**
+ * Octets by kind, above the memory before; without `trim`, rss includes freed memory that was not returned to the
+ * system.
+ */
 export type Memory = {
   readonly members: number
   readonly entries: number
   readonly rss: number
-  /** Of it, what loading the code took. */
+  /** The part taken by loading the code. */
   readonly code: number
   readonly heap: number
   readonly buffers: number
 }
 
-/** Collect all garbage, whether or not node was started with --expose-gc. */
+/** Forces a garbage collection, even if node was not started with --expose-gc. */
 const collect = (): void => {
   setFlagsFromString('--expose-gc')
   const gc: unknown = runInNewContext('gc')
   if (typeof gc === 'function') for (let i = 0; i < 4; i++) gc()
 }
 
-/** Packets as owners send them, made by one replica that forgets each owner after: what a thousand sources leave behind is not to be weighed. */
+/**
+ * Packets as owners send them, created by one replica that forgets each owner afterwards, so that the memory of the
+ * senders is not measured.
+ */
 class Source {
   readonly #replica = new Replica({
     limits: defaultLimits,
@@ -75,7 +80,9 @@ class Source {
   }
 }
 
-/** Build the node and weigh it. `before` is the process's memory before anything of ours was loaded, to be subtracted. */
+/**
+ * Builds the node and measures it. `before` is the process's memory before our code was loaded, which is subtracted.
+ */
 export const weigh = (
   members: number,
   entries: number,

@@ -1,37 +1,36 @@
 /**
- * A network in memory: datagrams that are lost, delayed and cut off, streams
- * that survive loss by taking longer, nodes that are down or stand still.
- * Counts what each node sends, with what IP, UDP and TCP add to it.
+ * A network in memory: datagrams are lost, delayed and cut off; streams survive loss but take longer; nodes can be
+ * down or suspended. Counts what each node sends, including headers of IP, UDP and TCP.
  */
 import type { Clock } from './clock.ts'
 
 export type Conditions = {
   /** Share of datagrams lost, 0 to 1. */
   loss: number
-  /** One-way delay, ms, least and most; each datagram draws its own, so they overtake each other. */
+  /** One-way delay in ms, minimum and maximum. Each datagram gets its own, so they overtake each other. */
   delay: readonly [number, number]
 }
 
-/** IPv4 and UDP headers; the segments that begin, acknowledge and end a TCP connection, about. */
+/** Octets of IPv4 and UDP headers; and roughly of the segments that open, acknowledge and close a TCP connection. */
 const UDP_BYTES = 28
 const TCP_BYTES = 400
-/** Octets a stream moves in a millisecond: a tenth of a gigabit a second. */
+/** Octets per millisecond of a stream: a tenth of a gigabit per second. */
 const STREAM_RATE = 12_500
-/** What a lost SYN costs at first, and a lost segment, in ms (Linux defaults). */
+/** Delay by a lost SYN, and by a lost segment, in ms (Linux defaults). */
 const SYN_MS = 1_000
 const SEGMENT_MS = 200
 
-/** What one node sent. */
+/** Traffic sent by one node. */
 export type Traffic = { packets: number; bytes: number; streams: number; streamBytes: number }
 
 export class Network {
   readonly #clock: Clock
   readonly #random: () => number
   readonly conditions: Conditions
-  /** Nodes of different groups do not hear each other. */
+  /** Nodes of different groups cannot reach each other. */
   readonly group: number[] = []
   readonly down: boolean[] = []
-  /** Until when a node stands still: what comes for it waits, its timers too. */
+  /** Until when a node is suspended; its packets and timers wait. */
   readonly stalledUntil: number[] = []
   readonly sent: Traffic[] = []
 
@@ -41,7 +40,7 @@ export class Network {
     this.conditions = conditions
   }
 
-  /** Room for one more node; its number. */
+  /** Adds a node; returns its number. */
   add(): number {
     this.group.push(0)
     this.down.push(false)
@@ -49,7 +48,7 @@ export class Network {
     return this.sent.push({ packets: 0, bytes: 0, streams: 0, streamBytes: 0 }) - 1
   }
 
-  /** Whether nothing gets from one node to another. */
+  /** Whether one node cannot reach another. */
   cut(from: number, to: number): boolean {
     return this.group[from] !== this.group[to] || this.down[from] === true || this.down[to] === true
   }
@@ -59,7 +58,7 @@ export class Network {
     return least + this.#random() * (most - least)
   }
 
-  /** Run `what` at a node after `ms`, or when it moves again; not if it is down then. */
+  /** Runs `what` on a node after `ms`, or when it resumes; not if it is down then. */
   at(node: number, ms: number, what: () => void): void {
     this.#clock.after(ms, () => {
       const wait = (this.stalledUntil[node] as number) - this.#clock.now
@@ -68,7 +67,7 @@ export class Network {
     })
   }
 
-  /** A datagram of `octets` from one node to another. */
+  /** Sends a datagram of `octets`. */
   packet(from: number, to: number, octets: number, arrive: () => void): void {
     const traffic = this.sent[from] as Traffic
     traffic.packets++
@@ -78,7 +77,10 @@ export class Network {
     if (!lost && !this.cut(from, to)) this.at(to, delay, () => this.cut(from, to) || arrive())
   }
 
-  /** A connection is made, `octets` with it; `refused` if nobody is there. Into a partition it is never heard of again. */
+  /**
+   * Opens a connection and sends `octets`; calls `refused` if the other node is down. Across a partition neither
+   * callback is called.
+   */
   connect(from: number, to: number, octets: number, arrive: () => void, refused: () => void): void {
     const traffic = this.sent[from] as Traffic
     traffic.streams++
@@ -94,7 +96,7 @@ export class Network {
     )
   }
 
-  /** Octets on a connection that stands. */
+  /** Sends octets on an open connection. */
   segment(from: number, to: number, octets: number, arrive: () => void): void {
     ;(this.sent[from] as Traffic).streamBytes += octets
     if (this.cut(from, to)) return
@@ -105,7 +107,7 @@ export class Network {
     )
   }
 
-  /** What losing some of `count` segments in a row costs, each retry waiting twice as long. */
+  /** The delay by losses among `count` successive segments; each retry waits twice as long. */
   #retries(ms: number, count: number): number {
     let wait = 0
     let pause = ms

@@ -1,7 +1,6 @@
 /**
- * Curves of how an update spreads, as an SVG that needs nothing but itself:
- * share of nodes informed over time, one line per update, and the marks of
- * our acceptance lines.
+ * Draws how updates spread as a self-contained SVG: the share of informed nodes over time, one line per update, and
+ * the limits that the tests check.
  */
 import type { Spread } from './scenarios.ts'
 
@@ -14,7 +13,7 @@ const BOTTOM = 48
 
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
-/** The picture. `title` says what was run. */
+/** Creates the picture. `title` describes the run. */
 export const plotSpreads = (title: string, spreads: readonly Spread[]): string => {
   const longest = Math.max(500, ...spreads.map(spread => spread.times.at(-1) ?? 0))
   const scale = Math.ceil(longest / 250) * 250

@@ -1,6 +1,6 @@
-/** Seeded randomness: every run of a seed is the same run. */
+/** Seeded random numbers: every run with the same seed is the same. */
 
-/** Numbers in [0, 1) from a 32-bit seed: a counter through a mixer of multiplications and shifts. */
+/** 0 ≤ number < 1 from a 32-bit seed: a counter that is mixed by multiplications and shifts. */
 export const seeded = (seed: number): (() => number) => {
   let state = seed >>> 0
   return () => {

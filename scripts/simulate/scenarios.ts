@@ -1,16 +1,15 @@
 /**
- * What the simulator can play: each function sets up a world, lets something
- * happen to it, and gives numbers back. Times are virtual milliseconds unless
- * they say CPU. The tests assert on these numbers, `main.ts` prints them.
+ * The simulator's scenarios: each function runs one in a world and returns numbers. Times are virtual milliseconds
+ * unless named CPU. Tests check these numbers; `main.ts` prints them.
  */
 import type { Kind } from '../../src/gossip/records/types.ts'
 import type { SimNode, World } from './world.ts'
 
-/** Everything that was sent so far, octets with headers. */
+/** Everything sent so far in octets, headers included. */
 export const octetsSent = (world: World): number =>
   world.network.sent.reduce((sum, t) => sum + t.bytes + t.streamBytes, 0)
 
-/** Mean octets a second and node over `ms` in which nobody publishes. */
+/** Mean octets per second and node, over `ms` without any publication. */
 export const idleTraffic = (world: World, ms: number): number => {
   const before = octetsSent(world)
   world.run(ms)
@@ -19,22 +18,22 @@ export const idleTraffic = (world: World, ms: number): number => {
 
 const live = (world: World): SimNode[] => world.list.filter(node => !world.network.down[node.index])
 
-/** A value of the size that VIP backends have: 40 octets for about four. */
+/** A value of the size of a VIP's backends: 40 octets for about four. */
 const valueOf = (world: World, octets = 40): Uint8Array =>
   Uint8Array.from({ length: octets }, () => Math.floor(world.random() * 256))
 
-/** When each node had an update, ms after it was published, in order; nodes that never had it are missing. */
+/** When each node had an update, ms after its publication, ascending; nodes that never had it are missing. */
 export type Spread = {
   readonly times: readonly number[]
   readonly nodes: number
   readonly octetsPerNode: number
 }
 
-/** A time by which a share of the nodes had it; Infinity if they never did. */
+/** The time by which this share of the nodes had it; Infinity if they never did. */
 export const timeOf = ({ times, nodes }: Spread, share: number): number =>
   times[Math.ceil(nodes * share) - 1] ?? Infinity
 
-/** One update from a random node, until all have it or `limitMs` is over. */
+/** Publishes one update on a random node and waits until all have it, at most `limitMs`. */
 export const spreadOne = (world: World, name: string, limitMs = 15_000): Spread => {
   const nodes = live(world)
   const from = nodes[Math.floor(world.random() * nodes.length)] as SimNode
@@ -56,7 +55,7 @@ export const spreadOne = (world: World, name: string, limitMs = 15_000): Spread 
   }
 }
 
-/** `count` updates, one after the other with two quiet seconds between. */
+/** `count` updates, one after the other, with pauses of two seconds. */
 export const spreadMany = (world: World, count: number): Spread[] =>
   Array.from({ length: count }, (_, i) => {
     const spread = spreadOne(world, `web-${Math.floor(world.clock.now)}-${i}.marathon`)
@@ -64,7 +63,7 @@ export const spreadMany = (world: World, count: number): Spread[] =>
     return spread
   })
 
-/** All that a node shows, as one text: equal on equal replicas. */
+/** Everything that a node shows, as one text; equal for equal replicas. */
 export const shownBy = (node: SimNode): string => {
   const lines: string[] = []
   for (const owner of node.records.owners())
@@ -75,13 +74,16 @@ export const shownBy = (node: SimNode): string => {
   return lines.sort().join('\n')
 }
 
-/** How many different states the live nodes have: 1 when all are equal. */
+/** Number of different states among live nodes: 1 if all are equal. */
 export const statesOf = (world: World): number => new Set(live(world).map(shownBy)).size
 
 const digestOf = (node: SimNode): string =>
   Buffer.from(node.records.digest()).toString('hex', 2, 10)
 
-/** Ms until all live nodes' digests agree, looked at each 100 ms; Infinity if they do not within `limitMs`. */
+/**
+ * Ms until the digests of all live nodes are equal, checked every 100 ms; Infinity if that takes longer than
+ * `limitMs`.
+ */
 export const untilEqual = (world: World, limitMs: number): number => {
   const start = world.clock.now
   while (world.clock.now - start < limitMs) {
@@ -91,7 +93,7 @@ export const untilEqual = (world: World, limitMs: number): number => {
   return Infinity
 }
 
-/** Give every node its share of `entries` names, and wait until all have all. */
+/** Lets every node publish its share of `entries` names, and waits until all have all. */
 export const fill = (world: World, entries: number): void => {
   const nodes = live(world)
   for (let i = 0; i < entries; i++)
@@ -111,7 +113,7 @@ export type Join = {
   readonly octets: number
 }
 
-/** A node comes that knows one seed: how long until it has what the others have. CPU is all that ran meanwhile, for both ends. */
+/** Starts a node that knows one seed: how long until it has everything. CPU is the time of both sides. */
 export const joinLate = (world: World): Join => {
   const [seed] = live(world) as [SimNode]
   const wanted = seed.records.stats().entries
@@ -142,7 +144,10 @@ export type Partition = {
   readonly lost: number
 }
 
-/** The ring is cut in two halves for `ms`, both publish meanwhile, then it is whole again. `lost`: names shown by nobody at the end. */
+/**
+ * Cuts the ring into halves for `ms`, while both publish, and then reconnects it. `lost`: names that no node shows
+ * at the end.
+ */
 export const partition = (world: World, ms: number): Partition => {
   const nodes = live(world)
   nodes.forEach((node, i) => void (world.network.group[node.index] = i % 2))
@@ -155,7 +160,7 @@ export const partition = (world: World, ms: number): Partition => {
   }
   nodes.forEach(node => void (world.network.group[node.index] = 0))
   const healMs = untilEqual(world, 180_000)
-  // What is shown depends on who is thought alive: give the membership the time to agree too.
+  // What is shown depends on which members are considered alive, so wait until all agree.
   for (let i = 0; i < 18 && statesOf(world) > 1; i++) world.run(10_000)
   const seen = new Set([...(nodes[0] as SimNode).records.entries('vip')].map(entry => entry.name))
   return {
@@ -166,7 +171,7 @@ export const partition = (world: World, ms: number): Partition => {
   }
 }
 
-/** Ms until each live node no longer shows a killed owner's backend beside another's, in order. */
+/** For each live node: ms until it no longer shows a killed owner's backend beside another's, ascending. */
 export const killOwner = (world: World, limitMs = 30_000): Spread => {
   const nodes = live(world)
   const [victim, other] = nodes as [SimNode, SimNode]
@@ -203,7 +208,9 @@ export type Stalls = {
   readonly stalled: number
 }
 
-/** For `ms`, every second some node stands still for one to four: how many healthy ones were taken for dead by somebody? */
+/**
+ * For `ms`, every second some node is suspended for one to four seconds: how many healthy ones were declared dead?
+ */
 export const stalls = (world: World, ms: number): Stalls => {
   const nodes = live(world)
   const wasStalled = new Set<string>()
@@ -234,7 +241,7 @@ export type Flood = {
   readonly p50LagMs: number
 }
 
-/** `perSecond` updates for `ms` from random nodes, then quiet. */
+/** `perSecond` updates from random nodes for `ms`, then a pause. */
 export const flood = (world: World, perSecond: number, ms: number): Flood => {
   const nodes = live(world)
   const before = octetsSent(world)
@@ -258,7 +265,7 @@ export const flood = (world: World, perSecond: number, ms: number): Flood => {
   }
 }
 
-/** All nodes start at the same time with one seed: ms until everybody sees everybody. */
+/** Starts all nodes at once with one seed: ms until each knows all. */
 export const bootstrap = (world: World, count: number): number => {
   const first = world.add([])
   first.start()
@@ -276,7 +283,7 @@ export const bootstrap = (world: World, count: number): number => {
   return Infinity
 }
 
-/** Every node is restarted, one each `everyMs`, with or without its disk; then ms until all are equal, and names lost. */
+/** Restarts every node, one each `everyMs`, with or without its disk: ms until all are equal, and lost names. */
 export const rollingRestart = (
   world: World,
   everyMs: number,

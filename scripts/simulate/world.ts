@@ -1,7 +1,6 @@
 /**
- * Simulated nodes: the real membership core and the real records, driven by
- * the virtual clock and network. What a daemon's ring.ts does with sockets
- * and timers is done here with events.
+ * Simulated nodes: the real membership core and records on a virtual clock and network. It does with events what a
+ * daemon's ring.ts does with sockets and timers.
  */
 import { silent } from '../../src/base/log.ts'
 import { type Effect, RingCore } from '../../src/gossip/core.ts'
@@ -17,7 +16,7 @@ import { Clock } from './clock.ts'
 import { type Conditions, Network } from './network.ts'
 import { seeded } from './random.ts'
 
-/** Wall time at the start of a run, seconds since 1970: first epochs and incarnations. */
+/** Wall time at the start of a run in seconds since 1970; the first epochs and incarnations. */
 const EPOCH = 1_700_000_000
 const VERSIONS = Uint8Array.of(1, 5, 2, 2, 5, 5)
 const TAGS = { role: 'agent', [CAPABILITY.tag]: CAPABILITY.value }
@@ -29,11 +28,11 @@ const addressOf = (index: number): string =>
 export type WorldOptions = Partial<Conditions> & {
   readonly seed?: number
   readonly limits?: Partial<Limits>
-  /** Calls of the machines that took longer than this are counted, ms of real time. */
+  /** Calls that take longer than this are counted, ms of real time. */
   readonly slowMs?: number
 }
 
-/** One end of a simulated stream: whose, under which id. */
+/** One end of a simulated stream: its node and its id there. */
 type End = { readonly node: SimNode; readonly id: number }
 
 export class SimNode {
@@ -43,14 +42,14 @@ export class SimNode {
   readonly #world: World
   records: Records
   core: RingCore
-  /** Streams that stand, by our id. */
+  /** Open streams by our id. */
   readonly ends = new Map<number, End>()
   #inbound = -1
   #wakeAt = Infinity
-  /** Members this node saw become dead, and how often somebody came back from suspicion. */
+  /** Members that this node declared dead, and how often a suspect recovered. */
   deaths = 0
   refuted = 0
-  /** Told of each death, with its name. */
+  /** Called for each death with the member's name. */
   onDeath: (name: string) => void = () => {}
 
   constructor(world: World, index: number, seeds: readonly Endpoint[]) {
@@ -100,7 +99,7 @@ export class SimNode {
     })
   }
 
-  /** The rider with its slow calls counted. */
+  /** The rider with a counter of slow calls. */
   #timed(rider: Records): Rider {
     const world = this.#world
     if (world.slowMs === Infinity) return rider
@@ -133,13 +132,13 @@ export class SimNode {
     this.input(core => core.start(this.#world.clock.now))
   }
 
-  /** The process dies without a word. */
+  /** The process dies without a goodbye. */
   kill(): void {
     this.#world.network.down[this.index] = true
     this.ends.clear()
   }
 
-  /** The process comes back, with what it had on disk if it had one. */
+  /** The process starts again, with the content of its disk if there is one. */
   restart(seeds: readonly Endpoint[], disk?: Uint8Array): void {
     this.#world.network.down[this.index] = false
     this.#wakeAt = Infinity
@@ -151,7 +150,7 @@ export class SimNode {
     this.start()
   }
 
-  /** Says good-bye, then is gone. */
+  /** Says goodbye and ends. */
   leave(): void {
     this.input(core => core.leave(this.#world.clock.now, () => this.kill()))
   }
@@ -171,7 +170,7 @@ export class SimNode {
     this.input(core => core.tick(this.#world.clock.now))
   }
 
-  /** Give the core something, carry out what it wants, and set its timer. */
+  /** Passes an input to the core, does what it asks for, and sets its timer. */
   input(act: (core: RingCore) => void): void {
     const { clock, network } = this.#world
     const { core } = this
@@ -257,7 +256,7 @@ export class World {
   readonly list: SimNode[] = []
   readonly nodes = new Nodes(1 << 20)
   readonly slowMs: number
-  /** Calls of the records slower than `slowMs`, and the slowest, ms of real time. */
+  /** Number of calls of the records slower than `slowMs`, and the slowest, ms of real time. */
   slow = 0
   slowest = 0
   roster: Roster | undefined
@@ -281,7 +280,7 @@ export class World {
     return this.#byAddress.get(address)
   }
 
-  /** A new node that knows only its seeds. */
+  /** Adds a node that knows only its seeds. */
   add(seeds: readonly Endpoint[]): SimNode {
     const node = new SimNode(this, this.network.add(), seeds)
     this.list.push(node)
@@ -289,7 +288,7 @@ export class World {
     return node
   }
 
-  /** `count` nodes that all know each other already, started within a second. */
+  /** Adds `count` nodes that all know each other, started within a second. */
   populate(count: number): void {
     const meta = writeTags(TAGS) as Uint8Array
     const first = this.list.length
@@ -306,15 +305,15 @@ export class World {
     })
     this.roster = rosterOf(entries)
     this.peerRoster = peerRosterOf(entries.map(entry => entry.node.name))
-    const made = entries.map((_, i) =>
+    const nodes = entries.map((_, i) =>
       this.add([{ address: addressOf(i === 0 ? 1 : 0), port: PORT }]),
     )
     this.roster = undefined
     this.peerRoster = undefined
-    for (const node of made) this.network.at(node.index, this.random() * 1_000, () => node.start())
+    for (const node of nodes) this.network.at(node.index, this.random() * 1_000, () => node.start())
   }
 
-  /** Let `ms` pass, or less if `enough` says so after an event. */
+  /** Advances time by `ms`, or until `enough` returns true after an event. */
   run(ms: number, enough?: () => boolean): void {
     this.clock.runUntil(this.clock.now + ms, enough)
   }

@@ -1,8 +1,7 @@
 /**
- * The control plane: the parts that turn configuration, masters, Mesos, VIPs
- * and gossip into snapshots and local zones for the data thread. Here is only
- * which part tells which; each part only adds knowledge, so that whatever
- * fails, the last good state keeps answering.
+ * The control plane: the parts that convert configuration, masters, Mesos, VIPs and gossip to snapshots and local
+ * zones for the data thread. This file connects the parts. Parts only add knowledge, so if one fails, its last good
+ * state stays in use.
  */
 import type { Config } from '../config/config.ts'
 import { isWildcard } from '../config/address.ts'
@@ -25,18 +24,18 @@ import { ZonesPart } from './zones/zones-part.ts'
 
 export type { ControlOptions } from './environment.ts'
 
-/** Parts that follow every reload: what they do depends on more keys than their own. */
+/** Parts that are included in every reload, because they depend on keys of other parts. */
 export const ALWAYS_RELOADED = ['gossip', 'zones', 'host', 'routes'] as const
 
 export class ControlPlane {
-  /** In the order in which they are started. */
+  /** In the order of their start. */
   readonly parts: readonly Part[]
   readonly zones: ZoneBoard
   readonly masters: MastersPart
   readonly gossip: GossipPart
   readonly routing: RoutesPart
 
-  /** @param config the configuration in use, at any time */
+  /** @param config returns the configuration in use */
   constructor(config: () => Config, listen: readonly Endpoint[], options: ControlOptions) {
     const { send, caughtUp } = options
     const zones = new ZoneBoard(new ZonePublisher({ send, now: Date.now, breathe: caughtUp }))
@@ -126,7 +125,7 @@ export class ControlPlane {
     this.parts = [own, gossip, masters, vips, mesos, routing, host, reading]
   }
 
-  /** Configured routes in order of decision. */
+  /** Configured routes in order of priority. */
   routeList(): RouteStatus[] {
     return this.routing.snapshot ? routeViews(this.routing.snapshot) : []
   }

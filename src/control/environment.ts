@@ -1,16 +1,16 @@
-/** What the parts of the control plane are handed from outside: the log, time's helpers, the other thread and this host. */
+/** What the control plane and its parts get from outside: the log, clocks, the data thread and this host. */
 import type { Log } from '../base/log.ts'
 import type { Snapshot, ZoneMessage } from '../boundary/messages.ts'
 
-/** What the daemon hands to the control plane. */
+/** What the daemon passes to the control plane. */
 export type ControlOptions = {
   readonly log: Log
   readonly random: () => number
   /** Sends to the data thread. */
   readonly send: (message: ZoneMessage | { type: 'snapshot'; snapshot: Snapshot }) => void
-  /** Resolves when the data thread has done what it was sent. */
+  /** Resolves when the data thread has processed everything sent so far. */
   readonly caughtUp: () => Promise<void>
-  /** Addresses of a name, asked of this daemon itself. */
+  /** Resolves a name through this daemon itself. */
   readonly resolve: (name: string) => Promise<string[]>
   /** The first address of this host that others can reach, '' while there is none. */
   readonly ownAddress: () => string
@@ -20,8 +20,8 @@ export type ControlOptions = {
   readonly clearUpstream?: (slot: number) => void
 }
 
-/** What the control plane hands to each of its parts. */
+/** What the control plane passes to each part. */
 export type Environment = ControlOptions & {
-  /** The address that other nodes reach this one at, as far as it is known: configured or found; '' if neither. */
+  /** The address at which other nodes reach this one, configured or detected; '' if unknown. */
   readonly ownIp: () => string
 }

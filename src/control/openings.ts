@@ -1,7 +1,6 @@
 /**
- * What the daemon would open: keyring, folders, files of VIPs and of masters.
- * `spartan check` asks here, with the same readers that the parts use, so that
- * an operator hears before the start what would keep a part from starting.
+ * Checks everything that the daemon would open: keyring, folders, files of VIPs and of masters. `spartan check` uses
+ * the readers of the parts themselves, so that an operator sees before the start what would make a part fail.
  */
 import { access, constants, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -11,13 +10,15 @@ import { loadKeyring } from '../gossip/keyring.ts'
 import { filesAt, readText } from './feeds/watch.ts'
 import { mastersOf } from './masters/list.ts'
 
-/** One thing that cannot be opened or used: the key that names it, and why, as a sentence. */
+/** Something that cannot be opened: the key that names it, and the reason as a sentence. */
 export type Obstacle = { readonly key: string; readonly message: string }
 
 const MOST_BYTES = 4 * 1024 * 1024
 const VIP_ENDINGS = ['.yaml', '.yml', '.json']
 
-/** Everything that cannot be opened, in the order of the keys. Opens for reading only and creates nothing. */
+/**
+ * Everything that cannot be opened, in the order of the keys. It opens files for reading only, and creates nothing.
+ */
 export const obstacles = async (config: Config): Promise<Obstacle[]> => {
   const found: Obstacle[] = []
   const attempt = async (key: string, work: () => unknown): Promise<void> => {
@@ -58,7 +59,7 @@ const vipFile = async (path: string): Promise<void> => {
   throw new Error(`${path}:${line}:${column}: ${why}`)
 }
 
-/** The folder, or the nearest one above it in which it would be made. Throws when it cannot be written. */
+/** Checks the folder, or the nearest existing one above it. Throws if it is not writable. */
 const writableFolder = async (path: string): Promise<void> => {
   try {
     if (!(await stat(path)).isDirectory()) throw new Error(`${path} is no folder`)

@@ -1,4 +1,4 @@
-/** All parts of the daemon, as one: started, reloaded, shown and closed together. */
+/** Starts, reloads, shows and closes all parts of the daemon. */
 import type { Log } from '../base/log.ts'
 import type { Reason } from '../boundary/health.ts'
 import type { Milliseconds } from '../boundary/messages.ts'
@@ -20,23 +20,22 @@ export class Parts {
     this.#options = options
   }
 
-  /** Before `start`; they are started and shown in this order. */
+  /** Call before `start`. Parts are started and shown in this order. */
   add(...parts: readonly Part[]): void {
     for (const part of parts)
       this.#all.push(new Supervised({ ...this.#options, part, now: Date.now }))
   }
 
-  /** Begins to start all of them. Resolves when each has been tried once; nobody needs to wait for that. */
+  /** Starts all parts. Resolves after the first attempt of each; DNS does not wait for it. */
   async start(config: Config): Promise<void> {
     await Promise.all(this.#all.map(one => one.start(config)))
   }
 
   /**
-   * Brings every part whose keys have changed over to the new configuration,
-   * one after the other. Never rejects: a part that cannot follow is tried
-   * again, and shown as failed until it runs.
-   * @param always names of parts that follow although none of their keys has changed
-   * @param use takes the new configuration before the first part follows
+   * Reloads every part whose keys have changed, one after the other. Never rejects: a part that fails is retried,
+   * and shown as failed until it runs.
+   * @param always names of parts that are included although none of their keys has changed
+   * @param use called with the new configuration before the first part is reloaded
    */
   async reload(
     running: Config,
@@ -72,7 +71,7 @@ export class Parts {
     for (const { part } of this.#all) part.metrics?.(to)
   }
 
-  /** Ends all of them at the same time; after `ms` at the latest. Resolves to the names of those that hang. */
+  /** Closes all parts at the same time; resolves after `ms` at the latest to the names of those that hang. */
   async close(ms: Milliseconds): Promise<string[]> {
     const closed = await Promise.all(this.#all.map(one => one.close(ms)))
     return this.#all.filter((_, i) => !closed[i]).map(one => one.part.name)

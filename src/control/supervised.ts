@@ -1,7 +1,6 @@
 /**
- * One part under supervision: what it throws ends here. A start that fails is
- * reported once, tried again with growing pauses, and shown meanwhile; a
- * start or a close that hangs holds up nobody.
+ * Supervises one part and catches its errors. A failed start is reported once and retried with growing pauses, and
+ * the status shows it; a start or a close that hangs does not block other parts.
  */
 import { messageOf } from '../base/error.ts'
 import { Backoff } from '../base/backoff.ts'
@@ -12,10 +11,10 @@ import type { Config } from '../config/config.ts'
 import type { PartState, PartStatus } from '../ops/status.ts'
 import type { Part } from './part.ts'
 
-/** Pauses between failed starts. */
+/** First and longest pause between failed starts. */
 const RETRY_FIRST_MS = 500
 const RETRY_MOST_MS = 15_000
-/** A start that takes longer than this is shown as trouble, and a reload does not wait longer for one. */
+/** A start that takes longer than this is reported, and a reload no longer waits for it. */
 const START_MS = 5_000
 /** How long a reload waits for a part to close. */
 const CLOSE_MS = 2_000
@@ -37,7 +36,7 @@ export class Supervised {
   #error = ''
   #since: number
   #failures = 0
-  /** Counts starts, so that the end of one that was overtaken changes nothing. */
+  /** Counts starts, so that the result of an outdated one is ignored. */
   #run = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -52,14 +51,14 @@ export class Supervised {
     })
   }
 
-  /** Starts the part if the configuration asks for it. Resolves when the first attempt has ended; never rejects. */
+  /** Starts the part if it is configured. Resolves after the first attempt; never rejects. */
   async start(config: Config): Promise<void> {
     this.#config = config
     if (this.part.wanted?.(config) ?? true) await this.#attempt()
     else this.#become('off')
   }
 
-  /** Goes over to another configuration. Never rejects; takes bounded time. */
+  /** Changes to another configuration. Never rejects; takes bounded time. */
   async reload(before: Config, after: Config): Promise<void> {
     if (this.#state === 'closed') return
     this.#config = after
@@ -79,7 +78,7 @@ export class Supervised {
     else this.#become('off')
   }
 
-  /** Ends the part. Resolves after `ms` at the latest, with whether it has closed. */
+  /** Closes the part. Resolves after `ms` at the latest, with whether it has closed. */
   async close(ms: Milliseconds): Promise<boolean> {
     const closed = this.#stop(ms)
     this.#become('closed')
@@ -96,7 +95,7 @@ export class Supervised {
     }
   }
 
-  /** Why an operator should look at it. */
+  /** Its problems for the operator. */
   trouble(): readonly Reason[] {
     const { name } = this.part
     if (this.#state === 'failed')
@@ -167,7 +166,7 @@ export class Supervised {
   }
 }
 
-/** Whether the work is done within `ms`; rejects with what it throws. */
+/** Whether the work is done within `ms`; rejects if the work rejects. */
 export const within = async (ms: Milliseconds, work: Promise<unknown> | void): Promise<boolean> => {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>(resolve => {

@@ -1,4 +1,4 @@
-/** The admin server as a part: its address and its Unix socket, each tried again while it is taken. */
+/** The admin server as a part: its TCP address and its Unix socket. Each is retried while it is in use. */
 import { showEndpoint, type Config } from '../config/config.ts'
 import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
@@ -9,7 +9,7 @@ import { AdminServer, isLoopback, type AdminAddress } from '../ops/admin.ts'
 export type AdminPartOptions = {
   readonly log: Log
   readonly node: string
-  /** All that can be asked for. Called once, when the server is first needed. */
+  /** All admin routes. Called once, when the server is first needed. */
   readonly routes: () => readonly Route[]
 }
 
@@ -27,7 +27,7 @@ export class AdminPart implements Part {
     return admin.listen !== undefined || admin.socket !== ''
   }
 
-  /** Opens whatever is not open yet. Rejects with what cannot be opened; the rest serves. */
+  /** Opens what is not open yet. Rejects with what cannot be opened; what is open keeps serving. */
   async start({ admin }: Config): Promise<void> {
     const { log, node, routes } = this.#options
     this.#server ??= new AdminServer({ log, names: [node], routes: routes() })

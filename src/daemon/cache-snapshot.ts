@@ -1,7 +1,6 @@
 /**
- * The packet cache on disk: read at start, written now and then and at the
- * end. A file that is damaged, half written or of another version is passed
- * over with a line in the log; it is only a help.
+ * The packet cache on disk: read at start, written periodically and at the end. A damaged or unknown file is ignored
+ * with a line in the log.
  */
 import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -34,12 +33,15 @@ export class CacheSnapshot implements Part {
   }
 
   wanted(config: Config): boolean {
-    // A cache that was in use without a file is newer than whatever a file holds.
+    // A cache that was in use without a file is newer than any file.
     if (config.cache.snapshot === '') this.#restored = true
     return config.cache.snapshot !== ''
   }
 
-  /** Rejects when the folder cannot be had. The file is read when the process starts; one that is named later is written. */
+  /**
+   * Rejects if the folder cannot be created. The file is only read when the process starts; one that is configured
+   * later is only written.
+   */
   async start({ cache }: Config): Promise<void> {
     this.#path = cache.snapshot
     await mkdir(dirname(this.#path), { recursive: true })
@@ -57,7 +59,7 @@ export class CacheSnapshot implements Part {
     return this.#write()
   }
 
-  /** Writes once more; then no more. */
+  /** Writes once more, then stops. */
   async close(): Promise<void> {
     const wasRunning = this.#timer !== undefined
     clearInterval(this.#timer)
@@ -99,7 +101,7 @@ export class CacheSnapshot implements Part {
   }
 }
 
-/** Opened without waiting: a pipe in the place of the file would hold up this process for ever. */
+/** Opened with O_NONBLOCK, because opening a pipe would block this process forever. */
 const readPlainFile = async (path: string): Promise<Buffer> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {

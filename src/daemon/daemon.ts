@@ -1,7 +1,6 @@
 /**
- * The daemon: the data thread, the parts around it, and readiness, wired
- * together; started, reloaded by SIGHUP or `spartan reload`, and closed. DNS
- * begins at once and waits for no part.
+ * The daemon: creates and connects the data thread, the parts and readiness; starts, reloads (by SIGHUP or `spartan
+ * reload`) and closes them. DNS starts at once and does not wait for any part.
  */
 import { ALWAYS_RELOADED, ControlPlane } from '../control/control-plane.ts'
 import { readConfigAside } from '../config/aside.ts'
@@ -40,16 +39,16 @@ export type DaemonOptions = {
   readonly inherited: readonly Inherited[]
 }
 
-/** How the daemon has ended: its exit status, and parts that still hang in a start or a close. */
+/** How the daemon has ended: its exit status, and parts that hang in a start or a close. */
 export type Ended = { readonly status: number; readonly hanging: readonly string[] }
 
-/** READY does not wait longer than this for parts that begin, the cache of the last run among them. */
+/** READY does not wait longer than this for the parts' first start, which includes the cache of the last run. */
 const BEGIN_MS = 1_000
-/** Peers hear that we leave, and stop sending clients here, for so long before we stop answering. */
+/** Time between our goodbye to the gossip peers and the end of DNS service. */
 const GOODBYE_MS = 300
-/** How long queries may go on after SIGTERM. */
+/** Limit of the time for queries under way after SIGTERM. */
 const DRAIN_MS = 2_000
-/** From the begin of the shutdown until parts that have not closed are left behind. */
+/** Time from the begin of the shutdown after which parts that have not closed are abandoned. */
 const CLOSE_MS = 2_600
 
 export class Daemon {
@@ -185,12 +184,12 @@ export class Daemon {
 
   async #sayReady(): Promise<void> {
     optimise()
-    // /readyz must agree with what is said here.
+    // /readyz must agree with READY=1.
     await this.#view.look()
     const took = Math.round(process.uptime() * 1000)
     this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
     await this.#notifier.ready(this.#answering())
-    // If it cannot be loaded, each scrape says so.
+    // If prom-client cannot be loaded, each scrape reports it.
     await this.#metrics.prepare().catch(() => {})
     relax()
   }
@@ -211,7 +210,7 @@ export class Daemon {
     void this.#notifier.ready(this.#answering())
   }
 
-  // What the process is told from outside, and what goes wrong in it.
+  // Handles signals and uncaught errors of the process.
 
   #listenToProcess(): void {
     process.on('SIGHUP', () => void this.#reloader.reload())
@@ -221,7 +220,7 @@ export class Daemon {
     process.on('unhandledRejection', this.#onBug)
   }
 
-  /** A bug in a part ends that part's work of the moment, not DNS: the other thread answers. */
+  /** A bug in a part ends the part's current work, not DNS, which runs in the other thread. */
   readonly #onBug = (er: unknown): void => {
     this.#view.bug(er)
     this.#log.error('internal error of a part, DNS goes on', {

@@ -1,7 +1,6 @@
 /**
- * The main thread's end of the data thread: starts it, matches answers to
- * what was asked, and says when it dies. If it dies unasked the process must
- * end too; the service manager restarts both and holds the sockets meanwhile.
+ * The main thread's side of the data thread: starts it, matches its answers to requests, and reports its end. If it
+ * ends unexpectedly, the process must end, too: the service manager restarts both and holds the sockets meanwhile.
  */
 import { Worker } from 'node:worker_threads'
 import type {
@@ -19,12 +18,12 @@ import { fail } from '../base/error.ts'
 export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
 
 /**
- * Young generation of the data thread, MiB. A hit allocates nothing and a miss little that lives, so
- * a larger one would only be resident memory (16 MiB semi-spaces by default); 12 made misses no cheaper.
+ * Young generation of the data thread, MiB. A hit allocates nothing, and a miss little that survives, so a larger
+ * one (Node's default semi-spaces have 16 MiB) would only take memory.
  */
 const YOUNG_MB = 6
 
-/** How long the data thread may take to say something about itself. */
+/** How long the data thread may take to answer a request about itself. */
 const PATIENCE_MS = 5_000
 
 type Asked = { readonly resolve: (message: Up) => void; readonly timer: NodeJS.Timeout }
@@ -35,10 +34,12 @@ export class DataThread {
   #onUp: (message: Up) => void = () => {}
   #lastId = 0
   #closing = false
-  /** Resolves when the thread has ended; with a reason if nobody had asked it to. */
+  /** Resolves when the thread has ended; with a reason if that was unexpected. */
   readonly ended: Promise<string | undefined>
 
-  /** Starts the thread. It loads its code and waits to be told to begin; until then it keeps no process alive. */
+  /**
+   * Starts the thread, which loads its code and waits for `begin`. Until then it does not keep the process alive.
+   */
   constructor() {
     this.#worker = new Worker(built('data/thread.js'), {
       name: 'spartan-data',
@@ -59,7 +60,7 @@ export class DataThread {
     this.#worker.unref()
   }
 
-  /** What it is to do, once, before anything else is sent; `onUp` hears what it says unasked. */
+  /** Sends the start data; must be called once, before anything else. `onUp` gets messages that are not answers. */
   begin(start: DataThreadStart, onUp: (message: Up) => void): void {
     this.#onUp = onUp
     this.#worker.ref()
@@ -71,7 +72,7 @@ export class DataThread {
     this.#worker.postMessage(message)
   }
 
-  /** The response to a query message, as a client on loopback would get it. Rejects with ESTATE when none came. */
+  /** The response to a query message, as a client on loopback gets it. Rejects with ESTATE if there is none. */
   async ask(wire: Uint8Array, trace = false): Promise<Answer> {
     const up = await this.#request(id => ({ type: 'ask', id, wire, trace }))
     return up.type === 'answer' ? { wire: Buffer.from(up.wire), trace: up.trace } : lost()
@@ -82,12 +83,12 @@ export class DataThread {
     return up.type === 'status' ? up.status : lost()
   }
 
-  /** When the thread has done all that was sent before; at once if it never will. */
+  /** Resolves when the thread has processed everything sent before, or has ended. */
   async caughtUp(): Promise<void> {
     await this.#request(id => ({ type: 'echo', id })).catch(() => {})
   }
 
-  /** Entries dropped at or below a name; '' for all. */
+  /** Removes entries at or below a name ('' for all); returns their number. */
   async flush(name: string): Promise<number> {
     const up = await this.#request(id => ({ type: 'flush', id, name }))
     return up.type === 'flushed' ? up.count : lost()
@@ -108,7 +109,7 @@ export class DataThread {
     return up.type === 'restored' ? up.count : lost()
   }
 
-  /** Lets queries finish for up to `deadline` ms, then ends the thread. */
+  /** Waits up to `deadline` ms for queries under way, then ends the thread. */
   async close(deadline: number): Promise<void> {
     this.#closing = true
     const drained = new Promise<void>(resolve => {

@@ -1,4 +1,4 @@
-/** What the data thread says unasked: addresses it has bound or cannot bind, and lines for the log. */
+/** Handles the data thread's own messages: addresses that it has bound or cannot bind, and lines for the log. */
 import type { Up } from '../boundary/messages.ts'
 import type { Readiness } from './readiness.ts'
 import type { SelfView } from './self-view.ts'

@@ -1,4 +1,4 @@
-/** The sockets that systemd passed, as far as they fit the configuration; the rest is reported and closed. */
+/** Selects the sockets from systemd that match the configuration; others are reported and closed. */
 import { closeSync } from 'node:fs'
 import type { Log } from '../base/log.ts'
 import type { Endpoint } from '../boundary/messages.ts'

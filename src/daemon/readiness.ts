@@ -1,33 +1,32 @@
 /**
- * Whether every configured address answers a real query: what READY=1, the
- * watchdog and `/readyz` rest on. Asks when the last is bound and eagerly until
- * all have answered once, then now and then.
+ * Checks whether every configured address answers a real query, which READY=1, the watchdog and `/readyz` depend on.
+ * Queries begin when the last address is bound: frequent ones until all have answered once, then fewer.
  */
 import type { Endpoint, Milliseconds, Up } from '../boundary/messages.ts'
 import type { SelfQuery } from '../boundary/health.ts'
 import { askSelf } from '../ops/self-query.ts'
 
 const EAGER_MS = 50
-/** Eager for this long at start; an address that is still missing then is asked calmly. */
+/** Limit of frequent queries at the start; an address that is still missing is then queried less often. */
 const EAGER_ASKS = 100
-/** Longest pause between questions once all have answered; the watchdog may need them sooner. */
+/** Longest pause between queries once all have answered; the watchdog may require a shorter one. */
 const CALM_MS = 5_000
 
 type Bound = { udp: boolean; tcp: boolean; inherited: boolean }
 
 export type ReadinessMeans = {
-  /** All addresses have answered, for the first time. */
+  /** Called when all addresses have answered for the first time. */
   readonly onReady: () => void
-  /** One has answered, just now. */
+  /** Called whenever an address has answered. */
   readonly onAnswer: () => void
   /** The watchdog's limit; 0 for none. */
   readonly watchdogMs: Milliseconds
 }
 
 export class Readiness {
-  /** Addresses to serve; a port 0 is replaced by the one that was found. */
+  /** Addresses to serve; port 0 is replaced by the actual port. */
   readonly listen: readonly Endpoint[]
-  /** Self-queries that went unanswered. */
+  /** Self-queries without an answer. */
   failed = 0
   /** The latest query to each address. */
   latest: readonly SelfQuery[] = []
@@ -63,7 +62,7 @@ export class Readiness {
     void this.#ask()
   }
 
-  /** Each address with what is known of it. */
+  /** Each address and its state. */
   addresses(): (Endpoint & { inherited: boolean; answers: boolean })[] {
     return this.listen.map(at => ({
       ...at,

@@ -1,7 +1,6 @@
 /**
- * The configuration in use, and how it is replaced: read the file, plan what
- * changes, let the parts follow, and say key by key what came of it. A file
- * that cannot be used changes nothing.
+ * The configuration in use, and its replacement: reads the file, plans the changes, applies them to the parts, and
+ * reports the result key by key. An unusable file changes nothing.
  */
 import { messageOf } from '../base/error.ts'
 import { problemsOf, showProblem, type Config } from '../config/config.ts'
@@ -9,14 +8,14 @@ import type { Parts } from '../control/parts.ts'
 import type { Route } from '../http/route.ts'
 import type { ConfigStatus } from '../ops/status.ts'
 
-/** What came of one reload. */
+/** The result of one reload. */
 export type ReloadOutcome = {
   readonly outcome: 'applied' | 'needs restart' | 'refused'
   /** Keys whose new values are in use. */
   readonly applied: readonly string[]
-  /** Keys whose new values are used after a restart, those of earlier reloads included. */
+  /** Keys whose new values apply only after a restart, including those of earlier reloads. */
   readonly needsRestart: readonly string[]
-  /** Why it was refused, one line a problem; '' otherwise. */
+  /** Why it was refused, one line per problem; '' otherwise. */
   readonly error: string
 }
 
@@ -25,13 +24,13 @@ export type ReloaderOptions = {
   /** Rejects with ECONFIG. */
   readonly read: () => Promise<Config>
   readonly parts: Parts
-  /** Names of parts that follow every reload. */
+  /** Names of parts that are included in every reload. */
   readonly always: readonly string[]
   readonly onBegin: () => void
   readonly onEnd: (outcome: ReloadOutcome) => void
 }
 
-/** Reading the file and starting some parts anew, on a busy machine. */
+/** Limit of a reload over HTTP: reading the file and restarting parts on a busy machine. */
 const ROUTE_MS = 60_000
 
 export class Reloader {
@@ -54,12 +53,12 @@ export class Reloader {
     return this.#status
   }
 
-  /** No reload begins any more. */
+  /** No further reload begins. */
   close(): void {
     this.#closed = true
   }
 
-  /** One after the other: of two reloads the later one's file is what stays. Never rejects. */
+  /** Reloads run one after the other, so the last one's file stays in use. Never rejects. */
   reload(): Promise<ReloadOutcome> {
     const outcome = this.#last.then(() => this.#once())
     this.#last = outcome
@@ -76,7 +75,7 @@ export class Reloader {
       const wanted = await read()
       if (this.#closed) return refusal('the daemon is stopping')
       const before = this.config
-      // Whoever asks for the configuration meanwhile gets the new one.
+      // Callers that read the configuration meanwhile get the new one.
       const plan = await parts.reload(before, wanted, always, next => (this.config = next))
       const { pending } = plan
       outcome = {
@@ -95,7 +94,7 @@ export class Reloader {
     return outcome
   }
 
-  /** `spartan reload` asks here; what it gets is a ReloadOutcome. */
+  /** Routes for `spartan reload`, which gets a ReloadOutcome. */
   routes(): Route[] {
     return [
       {
@@ -115,7 +114,7 @@ const refusal = (error: string): ReloadOutcome => ({
   error,
 })
 
-/** Every problem of a configuration on a line of its own, as compilers print them. */
+/** Every problem of a configuration on its own line, in the format of compilers. */
 export const complaint = (path: string, er: unknown): string =>
   problemsOf(er)
     .map(problem => showProblem(path, problem))

@@ -1,7 +1,6 @@
 /**
- * The life of the process that `spartan run` is: reads the configuration, runs
- * the daemon, and ends in bounded time with a status, whatever hangs. Signals
- * are heard from the first moment.
+ * The process of `spartan run`: reads the configuration, runs the daemon, and ends in bounded time with an exit
+ * status, even if something hangs. Signals are handled from the first moment.
  */
 import { createLog } from '../base/journal.ts'
 import { hostAddresses } from '../control/host/host-addresses.ts'
@@ -16,16 +15,16 @@ import { complaint } from './reloader.ts'
 
 export type RunOptions = {
   readonly configPath: string
-  /** What is in that file, when somebody has begun to read it already. */
+  /** The content of that file, if reading has already begun. */
   readonly reading?: Promise<Config>
-  /** Its data thread, when somebody has begun to load that already. */
+  /** The data thread, if it has already been started. */
   readonly thread?: DataThread
 }
 
-/** From SIGTERM to the end of the process, whatever hangs. */
+/** Limit of the time from SIGTERM to the end of the process. */
 const STOP_MS = 2_900
 
-/** Runs until a signal or a failure ends it; the exit status. */
+/** Runs until a signal or a failure; returns the exit status. */
 export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Promise<number> => {
   const stop = new Promise<void>(resolve => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
@@ -39,7 +38,7 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
     process.stderr.write(`${complaint(configPath, er)}\n`)
     return 2
   }
-  // Whatever holds up the reading must not hold up the end.
+  // A read that hangs must not delay the end.
   if (config === 'stopped') return exitNow(0)
   const log = createLog(config.log.level, { node: config.node })
   const notifier = await Notifier.open(process.env)
@@ -50,7 +49,7 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
   return hanging.length > 0 ? exitNow(status) : status
 }
 
-/** Ends the process when it has not ended by itself in time; that is a failure. */
+/** Ends the process if it has not ended in time; that counts as a failure. */
 const endInTime = (): void => {
   setTimeout(() => {
     process.stderr.write(`spartan: still not ended after ${STOP_MS} ms, ended by force\n`)

@@ -1,4 +1,4 @@
-/** What the daemon knows of itself: health, status, metrics' readings, the list of what happened lately. */
+/** The daemon's view of itself: health, status, values for metrics, and the list of recent events. */
 import type { DataStatus } from '../boundary/messages.ts'
 import { judge, type Health, type Reason } from '../boundary/health.ts'
 import { messageOf } from '../base/error.ts'
@@ -15,7 +15,7 @@ import type { Readiness } from './readiness.ts'
 import type { Reloader } from './reloader.ts'
 
 const STATUS_MS = 1_000
-/** A bug is shown as trouble for so long after it was met. */
+/** How long a bug is shown as a problem. */
 const BUG_MS = 15 * 60_000
 
 export type SelfViewOptions = {
@@ -30,7 +30,7 @@ export type SelfViewOptions = {
 }
 
 export class SelfView {
-  /** SIGTERM has come. */
+  /** True after SIGTERM. */
   stopping = false
   /** How late the timers of this thread fire. */
   readonly loopLag = new LoopLag(STATUS_MS, performance.now())
@@ -46,7 +46,7 @@ export class SelfView {
   constructor(options: SelfViewOptions) {
     this.#options = options
     this.#recent = new Recent(options.counters, performance.now(), {
-      // Only our own queries to ourselves ask in this zone.
+      // Only our own self-queries are in this zone.
       own: () => options.control.routing.snapshot?.labels.indexOf('spartan') ?? -1,
     })
   }
@@ -66,7 +66,7 @@ export class SelfView {
     for (const timer of this.#timers) clearInterval(timer)
   }
 
-  /** A change of state: a line in the log and one in the status page's list. */
+  /** Reports a change of state in the log and in the list on the status page. */
   readonly log = (level: Level, msg: string, fields: Record<string, unknown> = {}): void => {
     this.#options.journal[level](msg, fields)
     if (level === 'debug') return
@@ -76,18 +76,18 @@ export class SelfView {
     this.#events.add(Date.now(), level, [msg, ...words].join(', '))
   }
 
-  /** Something threw that nobody caught. */
+  /** Records an uncaught error. */
   bug(er: unknown): void {
     this.#bug = { at: Date.now(), why: messageOf(er) }
   }
 
-  /** Asks the data thread how it is. */
+  /** Asks the data thread for its status. */
   async look(): Promise<void> {
     try {
       this.#data = await this.#options.thread.status()
       this.#dataAt = performance.now()
     } catch {
-      // Its silence is what the health judges by.
+      // If it does not answer, the age of its last status shows in the health.
     }
   }
 
@@ -144,13 +144,13 @@ export class SelfView {
     )
   }
 
-  /** The last minutes, for the plots of the page. */
+  /** The data of the plots on the status page. */
   history(): ReturnType<Recent['history']> {
     const { upstreams } = this.#options.control.routing
     return this.#recent.history(Date.now(), performance.now(), upstreams)
   }
 
-  /** The status in the log. */
+  /** Writes the status to the log. */
   async summary(): Promise<void> {
     const status = await this.status()
     this.#options.journal.info('summary', {

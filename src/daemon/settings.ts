@@ -1,4 +1,4 @@
-/** What of the configuration the data thread is given: at its start, and when a reload changes it. */
+/** The part of the configuration for the data thread: at its start, and after a reload. */
 import type { DataThreadStart, Settings } from '../boundary/messages.ts'
 import type { Config } from '../config/config.ts'
 import type { Part } from '../control/part.ts'
@@ -6,7 +6,7 @@ import { version } from '../base/version.ts'
 
 const RETRANSMIT_MS = [250, 750]
 
-/** What can change while it runs. */
+/** Settings that can change while it runs. */
 export const settingsOf = ({ cache, limits, race, identity }: Config): Settings => ({
   cache: {
     serveStale: cache.serveStale,
@@ -20,7 +20,7 @@ export const settingsOf = ({ cache, limits, race, identity }: Config): Settings 
   identity,
 })
 
-/** All that it begins with. */
+/** The start data. */
 export const dataStart = (
   config: Config,
   rest: Pick<DataThreadStart, 'listen' | 'inherited' | 'counters'>,

@@ -1,7 +1,6 @@
 /**
- * The daemon's other threads, started before there is a command line to read:
- * they load their code meanwhile. Neither keeps the process alive before it
- * is told what to do.
+ * The daemon's other threads. They are started before the command line is read, and load their code meanwhile.
+ * Neither keeps the process alive before its work begins.
  */
 import type { Worker } from 'node:worker_threads'
 import { configThread } from '../config/aside.ts'
@@ -10,7 +9,7 @@ import { DataThread } from './data-thread-host.ts'
 export type Threads = {
   /** Reads the configuration (config/aside.ts). */
   readonly config: Worker
-  /** Answers. */
+  /** Answers queries. */
   readonly thread: DataThread
 }
 

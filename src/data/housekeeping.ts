@@ -1,7 +1,6 @@
 /**
- * What the data thread does a few times a second beside the queries: it writes
- * its gauges, ends upstream sockets that are old, probes upstreams that may be
- * silent, and looks whether real time suits it.
+ * Periodic work of the data thread besides queries: writes gauges, closes old upstream sockets, probes upstreams
+ * that may be silent, and checks whether real-time priority is appropriate.
  */
 import type { Milliseconds, Up } from '../boundary/messages.ts'
 import { SLOT } from '../boundary/counters.ts'
@@ -13,7 +12,7 @@ import type { Timed } from './timers.ts'
 const INTERVAL_MS: Milliseconds = 250
 
 export type HousekeepingContext = DataParts & {
-  /** Undefined where the thread's class cannot be changed. */
+  /** Undefined if the thread's scheduling class cannot be changed. */
   readonly realTime: RealTime | undefined
   readonly post: (message: Up) => void
 }

@@ -1,4 +1,4 @@
-/** What operators ask of the data thread: the answer to one query with the steps to it, and how things stand. */
+/** Answers operators' requests to the data thread: one traced query, and the status. */
 import type { DataStatus, Down, Up } from '../boundary/messages.ts'
 import { typeName } from '../wire/codes.ts'
 import type { ResolverContext, Resolver } from './forward/resolver.ts'
@@ -8,7 +8,7 @@ import type { Listeners } from './serve/listeners.ts'
 
 const TOP_NAMES = 20
 
-/** Answers a query of our own as a client's; `trace`: with what was done for it, and when. */
+/** Answers our own query like a client's; with `trace`, also returns the steps and their times. */
 export const ask = (
   front: Front,
   { id, wire, trace }: Extract<Down, { type: 'ask' }>,
@@ -23,7 +23,7 @@ export const ask = (
   front.single(Buffer.from(wire), undefined, 0, respond, trace ? watch : undefined)
 }
 
-/** The parts of a data plane that its status and its gauges are read from. */
+/** The parts of a data plane that status and gauges are read from. */
 export type DataParts = {
   readonly io: PacketIO
   readonly front: Front
@@ -32,7 +32,7 @@ export type DataParts = {
   readonly resolving: ResolverContext
 }
 
-/** @param maxBytes the cache's bound, which a reload may have changed */
+/** @param maxBytes the limit of the cache, which a reload may have changed */
 export const statusOf = (
   { front, io, listeners, resolver, resolving: { cache, zones } }: DataParts,
   maxBytes: number,

@@ -1,8 +1,6 @@
 /**
- * What the main thread says, done in the turns of the data thread: in the
- * order in which it was said, a short while each turn. What goes through the
- * whole cache is done beside the rest, in slices of its own, so that a query
- * from the main thread never waits for it.
+ * Processes the main thread's messages in the data thread: in order, for a short time in each turn. Scans of the
+ * whole cache run beside them in slices, so that a query from the main thread never waits for a scan.
  */
 import type { Down, Milliseconds, Up, ZoneMessage } from '../boundary/messages.ts'
 import { dumpCache, restoreCache, type RestoreContext } from './cache/cache-file.ts'
@@ -12,39 +10,36 @@ import { below, flush, recentFirst } from './cache/scan.ts'
 import type { Validity } from './cache/validity.ts'
 import type { Zones } from './zones/zones.ts'
 
-/** Messages that go through the whole cache. */
+/** Messages that scan the whole cache. */
 type ScanMessage = Extract<Down, { type: 'flush' | 'entries' | 'dump' | 'restore' }>
-/** What is done at once, by whoever wires the data plane. */
+/** Messages that are processed at once, by the data plane itself. */
 export type AtOnce = Exclude<Down, ZoneMessage | ScanMessage>
 
 export type OrdersContext = Omit<RestoreContext, 'unixMs' | 'epoch'> & {
   readonly zones: Zones
   readonly validity: Validity
-  /** Zone labels, for people. */
+  /** Zone labels, for display. */
   readonly labels: () => readonly string[]
   readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
   readonly atOnce: (message: AtOnce) => void
 }
 
-/**
- * Longest stretch of a turn. By the clock and not by the number of names: code
- * that V8 has not optimised yet takes ten times as long.
- */
+/** Time limit per turn. It is measured, because code that V8 has not optimised yet takes ten times as long. */
 const WORK_MS: Milliseconds = 0.1
 
 export class Orders {
   readonly #context: OrdersContext
-  /** What is not done yet, and the zone message among it that is under way. */
+  /** Messages that are not processed yet, and the current zone message. */
   readonly #waiting: Exclude<Down, ScanMessage>[] = []
   #applying: Generator<void, boolean> | undefined
-  /** Scans that are not done yet; the first is under way. */
+  /** Pending scans; the first one is running. */
   readonly #scans: Generator<void, void>[] = []
 
   constructor(context: OrdersContext) {
     this.#context = context
   }
 
-  /** Whether something is left to do. */
+  /** Whether there is work left. */
   get pending(): boolean {
     return this.#waiting.length > 0 || this.#scans.length > 0
   }
@@ -62,7 +57,7 @@ export class Orders {
     }
   }
 
-  /** Does some of it. A message or a scan that throws is given up. */
+  /** Does a part of the work. A message or a scan that throws is dropped. */
   work(): void {
     if (!this.pending) return
     const until = performance.now() + WORK_MS
@@ -77,7 +72,7 @@ export class Orders {
     }
   }
 
-  /** Does the first message; false if it is not done yet. */
+  /** Processes the first message; false if it is not finished. */
   #next(until: number): boolean {
     const message = this.#waiting[0]!
     if (message.type !== 'zone') {

@@ -1,7 +1,6 @@
 /**
- * The data plane: wires listeners, cache and resolver together and does what
- * the main thread says. This is the only file that knows both the hot path
- * and what waits; each is handed the functions it calls.
+ * The data plane: connects listeners, cache and resolver, and processes the main thread's messages. Only this file
+ * knows both the code for hits and the code for misses; each gets functions of the other.
  */
 import { randomBytes } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
@@ -49,7 +48,7 @@ const BUG_EVERY_MS = 100
 /** What is sent when all is answered gets this long to leave. */
 const LAST_SENDS_MS = 5
 
-/** Before the first Snapshot nothing is listened to, so nobody meets this. */
+/** Used before the first Snapshot, when nothing listens yet. */
 const EMPTY: Snapshot = {
   number: 0,
   own: [],
@@ -171,7 +170,7 @@ export class DataPlane {
     io.start((startedAt, seen) => this.#turn(startedAt, seen))
   }
 
-  /** Will do what the main thread says, in the turns that follow and in order. */
+  /** Queues a message of the main thread; messages are processed in order in the following turns. */
   handle(message: Down): void {
     this.#orders.add(message)
     this.#parts.io.wake()
@@ -243,7 +242,7 @@ export class DataPlane {
     resolver.close()
     io.wake()
     await pause(LAST_SENDS_MS)
-    // Descriptors that systemd holds too keep queueing for the next process.
+    // Sockets that systemd holds keep queueing queries for the next process.
     listeners.close()
     this.#exchanges.close()
     this.#paths.close()
@@ -252,7 +251,7 @@ export class DataPlane {
   }
 }
 
-/** Addresses a query of our own could come back from. */
+/** Our own addresses, from which a looping query would come. */
 const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>
   new Set([
     ...start.listen.map(l => l.address),

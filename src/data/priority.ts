@@ -1,62 +1,57 @@
 /**
- * The thread that answers goes before the rest: metrics, zones and garbage
- * collection run in slices of milliseconds, so do the other programs of the
- * host, and on a busy core a query would wait for them.
+ * Raises the priority of the data thread. Metrics, zones and garbage collection run in slices of milliseconds, and
+ * so do other programs of the host; on a busy core, queries would wait for them.
  *
- * First by nice, within what the unit allows (p99 at 20,000 queries a second,
- * the whole daemon on one core: 2.3 ms at nice -5, 1.7 at -10, 1.4 at -15 and
- * at -20). Who has just run much still waits for a tick of the kernel's then,
- * up to 4 ms, and nice counts for nothing against another control group. So
- * besides in real time (SCHED_RR), while the thread is idle for most of the
- * time: p99.9 in the same place 1.4 ms instead of 3.8. Once it has much to do
- * it would only push aside those who work for it (a raced miss at full load:
- * 30 µs instead of 17), or, in a flood, everybody; then nice has to do.
+ * First by nice, within the unit's limit; lower values than -15 did not improve latencies. A thread that used much
+ * CPU lately still waits for the next scheduler tick, up to 4 ms, and nice has no effect against other control
+ * groups. So while the thread is mostly idle it also runs in real time (SCHED_RR). When it has much to do, real time
+ * would only block the threads that work for it and, in a flood, the whole host; then it uses nice alone.
  */
 import { openSync, readlinkSync, readSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import type { Milliseconds } from '../boundary/messages.ts'
 import { SCHED_OTHER, SCHED_RESET_ON_FORK, SCHED_RR, type Libc } from './io/libc.ts'
 
-/** As in nice(1). The unit allows it (LimitNICE). */
+/** As in nice(1). Permitted by LimitNICE in the unit. */
 const NICE = -15
-/** The least there is. The unit allows it (LimitRTPRIO). */
+/** The lowest one. Permitted by LimitRTPRIO in the unit. */
 const RT_PRIORITY = 1
-/** How often the share of time is looked at; also the longest a flood is met in real time. */
+/** Interval of checks of the CPU share; also the longest time that a flood runs in real time. */
 const LOOK_MS: Milliseconds = 1_000
-/** Shares of a core: below the first real time begins, above the second it ends. */
+/** Shares of a core: real time begins below the first and ends above the second. */
 const IDLE = 0.4
 const BUSY = 0.5
 
-/** Raises the priority of the calling thread. Does nothing where that is not allowed, or not Linux. */
+/** Raises the priority of the calling thread. Does nothing if that is not permitted, or not on Linux. */
 export const goFirst = (): void => {
   try {
     const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1))
-    // Linux takes a thread's number for a process's here, and means the thread.
+    // Linux accepts a thread's number here, and changes only that thread.
     if (thread !== process.pid) setPriority(thread, NICE)
   } catch {
-    // It answers all the same.
+    // Not permitted: the thread works with normal priority.
   }
 }
 
-/** What the kernel does for one thread. */
+/** The kernel's scheduling of one thread. */
 export type Scheduling = {
-  /** In real time, or as usual; false if that is not allowed. */
+  /** Switches real time on or off; false if that is not permitted. */
   setRealTime(on: boolean): boolean
-  /** Processor time it has had. Throws where nobody counts. */
+  /** CPU time used so far. Throws if the kernel does not count it. */
   spent(): Milliseconds
 }
 
-/** Of the calling thread. */
+/** The scheduling of the calling thread. */
 export const schedulingOf = (libc: Libc): Scheduling => {
   const param = new Int32Array(new ArrayBuffer(4))
   const at = libc.addressOf(param.buffer)
   const text = Buffer.alloc(64)
-  // kept open: there may be no descriptor left when a flood has to be noticed
+  // kept open, because in a flood there may be no free descriptor
   let stat = -1
   return {
     setRealTime: on => {
       param[0] = on ? RT_PRIORITY : 0
-      // threads that this one starts (V8's, libuv's) are none of it
+      // threads started by this one (V8's, libuv's) do not inherit it
       const policy = (on ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK
       return libc.sched_setscheduler(0, policy, at) === 0
     },
@@ -68,7 +63,10 @@ export const schedulingOf = (libc: Libc): Scheduling => {
   }
 }
 
-/** Real time for a thread that is idle enough, and never for one whose time nobody counts. Where it is not allowed it is not tried again. */
+/**
+ * Uses real time while the thread is idle enough, never if its CPU time is unknown. If it is not permitted, it is
+ * not tried again.
+ */
 export class RealTime {
   readonly #scheduling: Scheduling
   #at: Milliseconds = 0
@@ -84,7 +82,7 @@ export class RealTime {
     return this.#on
   }
 
-  /** Call several times a second, from the thread itself. True when real time has just begun. */
+  /** Call it several times a second from the thread itself. True if real time has just begun. */
   look(now: Milliseconds): boolean {
     if (now - this.#at < LOOK_MS) return false
     const share = this.#share(now)
@@ -96,7 +94,7 @@ export class RealTime {
     return false
   }
 
-  /** Of a core, since the last look; NaN where that is not known. */
+  /** The used share of a core since the last call; NaN if unknown. */
   #share(now: Milliseconds): number {
     const before = { at: this.#at, spent: this.#spent }
     this.#at = now

@@ -1,13 +1,13 @@
 /**
- * What the data thread began with, of which a reload changes some values in
- * place. Whoever uses a value reads it from these objects each time.
+ * The data thread's settings. A reload changes some values in place, so code must read a value from these objects at
+ * each use.
  */
 import type { DataThreadStart, Settings } from '../boundary/messages.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 export type Adjustable = Mutable<DataThreadStart>
 
-/** A copy whose groups of settings are its own. */
+/** A copy with separate objects for the groups of settings. */
 export const adjustable = (start: DataThreadStart): Adjustable => ({
   ...start,
   cache: { ...start.cache },

@@ -1,4 +1,4 @@
-/** Where the data thread begins: a data plane on one end of a message port. */
+/** The entry point of the data thread: connects a data plane with a message port. */
 import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
 import { DataPlane, type DataPlaneContext } from './plane.ts'
@@ -22,7 +22,7 @@ const context: DataPlaneContext = {
 }
 
 let plane: DataPlane | undefined
-/** What was said while the plane was being made. */
+/** Messages that arrived while the plane was being created. */
 const early: Down[] = []
 
 const begin = async (start: DataThreadStart): Promise<void> => {
@@ -37,7 +37,7 @@ const begin = async (start: DataThreadStart): Promise<void> => {
   goFirst()
 }
 
-// The code above is loaded while the main thread still reads what to begin with.
+// The code above is loaded while the main thread still reads the configuration.
 port.on('message', (message: Begin | Down) => {
   if (message.type === 'begin') void begin(message.start)
   else if (plane) plane.handle(message)

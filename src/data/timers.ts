@@ -1,8 +1,6 @@
 /**
- * What is due when: a binary heap of plain objects that know their place in
- * it, so that cancelling takes them out. Most races are over long before
- * their timers; left in the heap, each would outlive the young generation
- * and be paid for again by the old one.
+ * Timers in a binary heap. Each object stores its place, so that a cancelled timer is removed at once: most races
+ * end long before their timers, and objects left in the heap would burden the garbage collector.
  */
 
 export interface Timed {
@@ -23,7 +21,7 @@ export class Timers {
     return this.#heap.length
   }
 
-  /** Fires `item` at `at`, and not when it was to fire before. */
+  /** Fires `item` at `at`, instead of any earlier schedule. */
   schedule(item: Timed, at: number): void {
     if (item.place >= 0) {
       const before = item.due
@@ -38,7 +36,7 @@ export class Timers {
     this.#up(item.place)
   }
 
-  /** It will not fire. */
+  /** Cancels the timer of `item`. */
   cancel(item: Timed): void {
     const i = item.place
     if (i < 0) return

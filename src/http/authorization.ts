@@ -1,6 +1,6 @@
 /**
- * Who we say we are: the value of the header Authorization, out of a file with
- * a principal and its secret, or one with a token. Logins are in iam-login.ts.
+ * Credentials for HTTP requests: the value of the Authorization header, from a file with a principal and its secret,
+ * or one with a token. iam-login.ts handles logins.
  */
 import { fail } from '../base/error.ts'
 import type { HttpCall, HttpResponse } from './call.ts'
@@ -11,11 +11,11 @@ export type Ask = (url: string, call: HttpCall) => Promise<HttpResponse>
 export interface Authorization {
   /** The header for a request to `url`. Rejects with EHTTP, reason 'credentials' or 'login'. */
   header(url: string, ask: Ask): Promise<string>
-  /** A server refused this header with 401: whether another one is to be had at once. */
+  /** A server refused this header with 401. Returns whether another one is available at once. */
   refused(header: string): boolean
 }
 
-/** A principal with its secret, of RFC 7617. */
+/** A principal and its secret (RFC 7617). */
 export type Principal = { readonly principal: string; readonly secret: string }
 
 /** Basic credentials in UTF-8, as a header. */
@@ -25,7 +25,7 @@ export const basicHeader = ({ principal, secret }: Principal): string =>
 // eslint-disable-next-line no-control-regex
 const CONTROLS = /[\u0000-\u001f\u007f]/
 
-/** The first line with something on it, without its ends. */
+/** The only non-empty line, trimmed. */
 const onlyLine = (text: string): string => {
   const lines = text.split('\n').map(line => line.trim())
   const said = lines.filter(line => line !== '')
@@ -35,10 +35,8 @@ const onlyLine = (text: string): string => {
 }
 
 /**
- * Basic credentials as a file holds them: `principal:secret` on one line,
- * `principal secret` as Mesos' own text format has it, or JSON with the fields
- * `principal` and `secret`, also in the list `credentials` as Mesos' JSON has
- * them. Throws EDATA.
+ * Parses basic credentials: `principal:secret` on one line, `principal secret` as in Mesos's text format, or JSON
+ * with the fields `principal` and `secret`, possibly in the list `credentials` as in Mesos's JSON. Throws EDATA.
  */
 export const parsePrincipal = (text: string): Principal => {
   const { principal, secret } = text.trimStart().startsWith('{') ? fromJson(text) : fromLine(text)
@@ -72,8 +70,8 @@ const fromJson = (text: string): Principal => {
 }
 
 /**
- * A static token as a header: `Bearer <token>` (RFC 6750), unless the file says
- * its scheme itself, as `Bearer …` or DC/OS's `token=…`. Throws EDATA.
+ * Parses a static token to a header: `Bearer <token>` (RFC 6750), unless the file includes the scheme, such as
+ * `Bearer …` or DC/OS's `token=…`. Throws EDATA.
  */
 export const parseToken = (text: string): string => {
   const line = onlyLine(text)
@@ -83,11 +81,11 @@ export const parseToken = (text: string): string => {
   return `Bearer ${line}`
 }
 
-/** The same header until its file says another. */
+/** The header from a file, read again when the file changes. */
 export class FileAuthorization implements Authorization {
   readonly #read: () => string
 
-  /** `read` gives the header; it may throw EHTTP. */
+  /** `read` returns the header; it may throw EHTTP. */
   constructor(read: () => string) {
     this.#read = read
   }

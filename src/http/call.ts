@@ -1,7 +1,7 @@
-/** What is asked in one HTTP exchange, with what certificates, and what comes back. */
+/** The options of an HTTP exchange, its certificates, and its result. */
 
 export type TlsOptions = {
-  /** PEM of the certificate authorities to trust; default: those Node ships. */
+  /** PEM of trusted certificate authorities. Default: those of Node. */
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
@@ -14,11 +14,11 @@ export type HttpCall = {
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
-  /** From the start to the last byte (of a stream: to the head). Default 30 s. */
+  /** From the start to the last byte (in a stream: to the end of the head). Default 30 s. */
   readonly deadlineMs?: number
-  /** Longest body. Default 64 MiB, a master state of 25,000 tasks. */
+  /** Limit of the body. Default 64 MiB: the state of a master with 25,000 tasks. */
   readonly maxBytes?: number
-  /** How many redirects to follow; GET only. Another host gets no credentials. Default none. */
+  /** Limit of redirects; only for GET. Credentials are not sent to another host. Default none. */
   readonly redirects?: number
   readonly signal?: AbortSignal
 }

@@ -257,7 +257,7 @@ export class Http {
 
 const NO_TLS: TlsOptions = {}
 
-/** Whether our credentials were refused, or there are none to be had now. */
+/** Whether our credentials were refused, or are not available now. */
 export const isRefusal = (er: unknown): boolean => {
   const reason: HttpReason | undefined = (er as { reason?: HttpReason } | undefined)?.reason
   return httpStatus(er) === 401 || reason === 'login' || reason === 'credentials'

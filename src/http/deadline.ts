@@ -1,9 +1,9 @@
-/** A deadline and an outside signal as one signal that knows which of them fired. */
+/** Combines a deadline and the caller's signal, and remembers which of them fired. */
 export class Deadline {
   readonly #controller = new AbortController()
   readonly #timer: NodeJS.Timeout
   readonly #outside: AbortSignal | undefined
-  /** Whether the time ran out. */
+  /** Whether the deadline has passed. */
   late = false
 
   constructor(ms: number, outside: AbortSignal | undefined) {
@@ -26,7 +26,7 @@ export class Deadline {
     return this.#controller.signal.aborted
   }
 
-  /** The head of the response is here, and its body may take its time. */
+  /** Ends the deadline, after the head of a stream has arrived. */
   disarm(): void {
     clearTimeout(this.#timer)
   }

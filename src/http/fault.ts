@@ -1,10 +1,10 @@
 /**
- * What goes wrong in an HTTP exchange, as an EHTTP error: a sentence, and a
- * `reason` to count by. No error holds a header, a body or a password.
+ * Failures of HTTP exchanges as EHTTP errors: a sentence, and a `reason` for metrics. Errors never contain a header,
+ * a body or a password.
  */
 import { codeOf, fail, messageOf, type Coded } from '../base/error.ts'
 
-/** Why an exchange failed; the closed label set of the metric that counts it. */
+/** Why an exchange failed: the label values of the metric that counts failures. */
 export type HttpReason =
   | 'connect'
   | 'timeout'
@@ -13,12 +13,12 @@ export type HttpReason =
   | 'truncated'
   | 'json'
   | 'closed'
-  /** A file with a certificate or a secret cannot be used. */
+  /** A file with a certificate or a secret is unusable. */
   | 'credentials'
-  /** The login gave no token. */
+  /** The login returned no token. */
   | 'login'
 
-/** The URL as it may be shown: without user and password. */
+/** The URL without user and password, for messages. */
 export const shownUrl = (url: string): string => {
   try {
     const parsed = new URL(url)
@@ -34,7 +34,7 @@ export const shownUrl = (url: string): string => {
 export const httpReason = (er: unknown): HttpReason | '' =>
   er instanceof Error && 'reason' in er ? ((er as { reason?: HttpReason }).reason ?? '') : ''
 
-/** The HTTP status that an error is about; 0 if it is about none. */
+/** The HTTP status in an error; 0 if there is none. */
 export const httpStatus = (er: unknown): number =>
   er instanceof Error ? ((er as { status?: number }).status ?? 0) : 0
 
@@ -46,13 +46,13 @@ export const httpFault = (
   fields: object = {},
 ): Coded => fail(`${shownUrl(url)} ${what}`, 'EHTTP', { reason, ...fields })
 
-/** A secret, a certificate or a login is missing: nothing was asked. `what` is a whole sentence. */
+/** A secret, a certificate or a login is missing, so no request was sent. `what` is a complete sentence. */
 export const credentialsFault = (what: string, reason: 'credentials' | 'login'): Coded =>
   fail(what, 'EHTTP', { reason })
 
 /**
- * Where a redirect leads, absolute; '' if nowhere we would go: what was asked
- * over TLS is not asked again without. Mesos writes '//10.0.0.5:5050/…'.
+ * The absolute URL that a redirect leads to; '' if it must not be followed: a request over TLS is never repeated
+ * without TLS. Mesos sends locations such as '//10.0.0.5:5050/…'.
  */
 export const redirectTarget = (from: string, headers: Readonly<Record<string, string>>): string => {
   const { location } = headers
@@ -66,7 +66,7 @@ export const redirectTarget = (from: string, headers: Readonly<Record<string, st
   }
 }
 
-/** The server answered, and not with a 200. */
+/** The server answered with a status other than 200. */
 export const statusFault = (
   url: string,
   status: number,
@@ -82,7 +82,7 @@ export const statusFault = (
   })
 }
 
-/** The connection failed; `late` if our deadline ended it, `stopped` if we did. */
+/** The connection failed; `late` if our deadline ended it, `stopped` if the caller did. */
 export const connectionFault = (
   url: string,
   er: unknown,
@@ -93,6 +93,6 @@ export const connectionFault = (
   if (late) return httpFault(url, 'did not answer in time', 'timeout')
   if (stopped) return httpFault(url, 'is no longer asked', 'closed')
   const what = reason === 'connect' ? 'cannot be reached' : 'broke off its answer'
-  // an AggregateError of two address families has a code and no message
+  // an AggregateError for two address families has a code but no message
   return httpFault(url, `${what}: ${messageOf(er) || codeOf(er)}`, reason, { cause: er })
 }

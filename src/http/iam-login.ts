@@ -1,7 +1,6 @@
 /**
- * A service account of DC/OS: a login signed with its private key (RS256)
- * gives a token, which goes with every request. The token is renewed before
- * it expires and when a server refuses it.
+ * Logs a DC/OS service account in: a login signed with its private key (RS256) returns a token for the following
+ * requests. The token is renewed before it expires and when a server refuses it.
  */
 import { createPrivateKey, createSign, type KeyObject } from 'node:crypto'
 import { fail, messageOf } from '../base/error.ts'
@@ -14,13 +13,13 @@ export type ServiceAccount = {
   readonly loginEndpoint: string
 }
 
-/** What the login itself says it is good for, and half of it the life of a token that does not say. */
+/** Lifetime in the login request. A token without an expiry is used for half of it. */
 const LOGIN_LIFE_MS = 3_600_000
 const LOGIN_DEADLINE_MS = 10_000
-/** A token is used for this share of its life. */
+/** A token is used for this share of its lifetime. */
 const USED_SHARE = 0.8
 
-/** The service account in a file as DC/OS writes it. Throws EDATA, without a word of the content. */
+/** Parses a service account in DC/OS's format. Throws EDATA without any part of the content. */
 export const parseServiceAccount = (text: string): ServiceAccount => {
   let json: unknown
   try {
@@ -37,7 +36,7 @@ export const parseServiceAccount = (text: string): ServiceAccount => {
   try {
     privateKey = createPrivateKey(pem)
   } catch {
-    // said below
+    // reported below
   }
   if (privateKey?.asymmetricKeyType !== 'rsa')
     throw fail('must hold an RSA key in PEM as private_key', 'EDATA')
@@ -54,7 +53,7 @@ export const loginToken = ({ uid, privateKey }: ServiceAccount, now: number): st
   return `${head}.${createSign('RSA-SHA256').update(head).sign(privateKey, 'base64url')}`
 }
 
-/** When a token expires by its own word, in milliseconds; NaN if it does not say. */
+/** When a token expires, in milliseconds; NaN if it contains no time. */
 const expiryOf = (token: string): number => {
   try {
     const claims = JSON.parse(
@@ -79,7 +78,7 @@ export class IamLogin implements Authorization {
   #held: Held | undefined
   #login: Promise<Held> | undefined
 
-  /** `account` gives the service account of now, and may throw EHTTP; `now` is the wall clock in milliseconds. */
+  /** `account` returns the current service account, and may throw EHTTP; `now` is the wall clock in milliseconds. */
   constructor(account: () => ServiceAccount, now: () => number) {
     this.#account = account
     this.#now = now
@@ -94,7 +93,7 @@ export class IamLogin implements Authorization {
     try {
       this.#held = await this.#login
     } catch (er) {
-      // there is some time left until the old token expires
+      // the old token can still be used until it expires
       if (!usable || this.#held !== held) throw er
       return header(held)
     }
@@ -128,7 +127,7 @@ export class IamLogin implements Authorization {
       throw credentialsFault(`the login at ${at} answered ${status} and no token`, 'login')
     const now = this.#now()
     const life = expiryOf(token) - now
-    // a token that has expired by our clock: one of the two clocks is wrong, and the server decides
+    // a token that has already expired by our clock: one of the clocks is wrong, and the server decides
     const sound = life > 0
     return {
       token,
@@ -141,7 +140,7 @@ export class IamLogin implements Authorization {
 
 const header = ({ token }: Held): string => `token=${token}`
 
-/** The token that a login answers with; '' if there is none that fits into a header. */
+/** The token in a login's answer; '' if there is none that is valid in a header. */
 const tokenIn = (body: Buffer): string => {
   try {
     const { token } = JSON.parse(body.toString('utf8')) as { token?: unknown }

@@ -1,27 +1,26 @@
 /**
- * A file with a certificate, a key or a password: read when it is needed and
- * again when it has changed. A new content that cannot be used leaves the last
- * good one in place. Nothing of the content is in any error or log line.
+ * A file with a certificate, a key or a password, read on demand and again when it has changed. If new content is
+ * unusable, the last good content stays in use. Errors and log lines never contain any of it.
  */
 import { closeSync, fstatSync, openSync, readFileSync, statSync, type Stats } from 'node:fs'
 import { codeOf, fail } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 
-/** A chain of certificates has some ten kilobytes. */
+/** Limit of a file; a chain of certificates has about ten kilobytes. */
 const MAX_BYTES = 1024 * 1024
 
 export type SecretFileOptions<T> = {
   readonly path: string
-  /** The key of the configuration that names it, for people. */
+  /** The configuration key that names the file, for messages. */
   readonly key: string
-  /** Makes a value of the text; may throw, with a message that holds nothing of the text. */
+  /** Parses the text; may throw, with a message that contains nothing of the text. */
   readonly parse: (text: string) => T
   /** Whether only this process's user should be able to read it. */
   readonly secret: boolean
   readonly log: Log
 }
 
-/** What tells one content from another without reading it. */
+/** Identifies a version of the content without reading it. */
 type Stamp = { readonly text: string; readonly mode: number; readonly gid: number }
 
 export class SecretFile<T> {
@@ -34,7 +33,9 @@ export class SecretFile<T> {
     this.#options = options
   }
 
-  /** The value of now, the same object as long as the file is the same. Throws EDATA before the first good content. */
+  /**
+   * The current value; the same object while the file does not change. Throws EDATA before the first good content.
+   */
   get(): T {
     const { path, key, log } = this.#options
     try {
@@ -82,13 +83,13 @@ const stampOf = (stat: Stats): Stamp => ({
 })
 
 /**
- * Whether users other than this process's may read it. Root's group may, and
- * so may the group we run as: systemd gives a unit its credentials like that.
+ * Whether users other than this process's may read it. Root's group and our own group may, because systemd passes
+ * credentials to a unit with such permissions.
  */
 const openToOthers = ({ mode, gid }: Stamp): boolean =>
   (mode & 0o007) !== 0 || ((mode & 0o070) !== 0 && gid !== 0 && gid !== process.getgid?.())
 
-/** Why a file cannot be used. Only our own errors speak of the content. */
+/** Why a file is unusable. Only our own errors may mention the content. */
 const reasonOf = (er: unknown): string => {
   const code = codeOf(er)
   if (code === 'EDATA') return (er as Error).message

@@ -1,8 +1,7 @@
 /**
- * HTTP with the certificates and credentials of the configuration, for the
- * forwarder and for `mesos-dns` alike. Their files are read at the first
- * exchange and again when they change; a file that cannot be used fails the
- * exchange, never the program.
+ * HTTP with the certificates and credentials of the configuration, for the forwarder and for `mesos-dns`. Their
+ * files are read at the first exchange and when they change; an unusable file makes the exchange fail, not the
+ * program.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { fail, messageOf } from '../base/error.ts'
@@ -30,7 +29,7 @@ export type TlsFiles = {
   readonly insecure: boolean
 }
 
-/** Paths of files, one of them at most; '' for none. */
+/** Paths of files, at most one of them; '' for none. */
 export type AuthFiles = {
   /** A principal and its secret. */
   readonly basic: string
@@ -43,7 +42,7 @@ export type AuthFiles = {
 export type Security = {
   readonly tls?: TlsFiles | undefined
   readonly auth?: AuthFiles | undefined
-  /** A principal that is in no file; before `auth`. */
+  /** A principal that is not in a file; takes precedence over `auth`. */
   readonly principal?: Principal | undefined
 }
 
@@ -80,7 +79,7 @@ const parses = (parse: () => unknown): boolean => {
   }
 }
 
-/** How each kind of file is read, and whether it is a secret. */
+/** How to parse each kind of file, and whether it is secret. */
 const KINDS = {
   'tls.ca': { parse: parseCertificates, secret: false },
   'tls.cert': { parse: parseCertificates, secret: false },
@@ -90,7 +89,7 @@ const KINDS = {
   'auth.iam': { parse: parseServiceAccount, secret: true },
 } as const
 
-/** Reads one file; a failure is an EHTTP. */
+/** Returns a function that reads one file; a failure is an EHTTP error. */
 const reader = <K extends SecurityFile>(
   kind: K,
   path: string,
@@ -114,7 +113,7 @@ const reader = <K extends SecurityFile>(
   }
 }
 
-/** The TLS options out of files; the same object as long as no file changed. */
+/** The TLS options from files; the same object while no file changes. */
 export const tlsReader = (files: TlsFiles, options: SecuredOptions): (() => TlsOptions) => {
   const parts = (['ca', 'cert', 'key'] as const)
     .filter(name => files[name] !== '')
@@ -128,7 +127,7 @@ export const tlsReader = (files: TlsFiles, options: SecuredOptions): (() => TlsO
   }
 }
 
-/** Says once that a secret leaves in the clear. Loopback is no network. */
+/** Warns once if a secret is sent without TLS to another host. */
 const inTheClear = (inner: Authorization, log: Log): Authorization => {
   let told = false
   return {
@@ -156,7 +155,7 @@ const authorizationOf = (
   return undefined
 }
 
-/** A client for everything of Mesos and its masters. */
+/** A client for Mesos and its masters. */
 export const securedHttp = (security: Security, options: SecuredOptions): Http => {
   const { tls } = security
   const authorization = authorizationOf(security, options)
@@ -166,7 +165,7 @@ export const securedHttp = (security: Security, options: SecuredOptions): Http =
   })
 }
 
-/** The files that cannot be used now, by the key that names them; for `spartan check` and the like. */
+/** The files that are unusable now, by the key that names them; for `spartan check`. */
 export const securityTroubles = (
   { tls, auth }: Security,
   options: SecuredOptions,

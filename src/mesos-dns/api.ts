@@ -1,4 +1,4 @@
-/** What the HTTP API shows, out of the records and the settings. */
+/** The data that the HTTP API shows, from the records and the settings. */
 import type { ApiFacts } from './http.ts'
 import type { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 import { shownSettings, type Settings } from './settings.ts'
@@ -7,16 +7,16 @@ import { axfrView, enumerateView, hostView, serviceView } from './views.ts'
 export type ApiNeeds = {
   readonly settings: Settings
   readonly records: ZoneRecords
-  /** SOA serial of what is served. */
+  /** SOA serial of the served zone. */
   readonly serial: () => number
-  /** New with every change of the records. */
+  /** Changes with every change of the records. */
   readonly version: () => number
-  /** Of this program. */
+  /** Version of this program. */
   readonly release: string
 }
 
 const SERVICE = 'Mesos-DNS'
-/** Where the original lives: clients that look at it look for this. */
+/** The URL of Mesos-DNS, which clients of this API expect. */
 const URL = 'https://github.com/mesosphere/mesos-dns'
 
 export const apiFacts = ({ settings, records, serial, version, release }: ApiNeeds): ApiFacts => {

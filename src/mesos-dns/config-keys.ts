@@ -1,6 +1,6 @@
 /**
- * The keys of Mesos-DNS with the kind of value each takes, and a file's values
- * after that check. What a value means is config.ts's business.
+ * The keys of Mesos-DNS with the type of each, and the values of a file after a type check. config.ts interprets
+ * them.
  */
 import { nearest } from '../config/nearest.ts'
 import { fail, type Coded } from '../base/error.ts'
@@ -10,7 +10,7 @@ type Kind = 'text' | 'flag' | 'list' | 'lists' | 'object' | readonly [least: num
 const SECONDS: Kind = [0, 2 ** 31 - 1]
 const PORT: Kind = [1, 65_535]
 
-/** Every key of the original, in its usual spelling. */
+/** Every key of Mesos-DNS in its usual spelling. */
 const KEYS = {
   zk: 'text',
   masters: 'list',
@@ -48,7 +48,7 @@ const KEYS = {
   mesosCredentials: 'object',
   iamConfigFile: 'text',
   mesosAuthentication: 'text',
-  // ours
+  // an addition of ours
   compat: 'text',
   allow: 'list',
   mesosHTTPSInsecure: 'flag',
@@ -56,20 +56,20 @@ const KEYS = {
 
 export type Key = keyof typeof KEYS
 
-/** In sample files everywhere, and read by no one. */
+/** Keys in many sample files that Mesos-DNS ignores. */
 const IGNORED = new Set(['email', 'ns', 'file', 'soaserial'])
 
 const byLowerCase = new Map((Object.keys(KEYS) as Key[]).map(key => [key.toLowerCase(), key]))
 
-/** A value that cannot be used; the message begins with its key. */
+/** An error about a value; the message begins with its key. */
 export const refused = (key: string, reason: string): Coded =>
   fail(`${key} ${reason}`, 'ECONFIG', { key, reason })
 
-/** A value as one wrote it, shortened. */
+/** A value as written, shortened. */
 export const shown = (value: unknown): string =>
   (JSON.stringify(value) ?? String(value)).slice(0, 80)
 
-/** Why a value is not of its kind, '' if it is. */
+/** Why a value has the wrong type; '' if it is right. */
 const mismatch = (kind: Kind, value: unknown): string => {
   const texts = (list: unknown): boolean =>
     Array.isArray(list) && list.every(one => typeof one === 'string')
@@ -97,7 +97,7 @@ const mismatch = (kind: Kind, value: unknown): string => {
   }
 }
 
-/** The values given, by key, each of its kind. */
+/** The values of a file by key, each of the right type. */
 export class Given {
   readonly #values = new Map<Key, unknown>()
   readonly warnings: string[] = []
@@ -119,7 +119,7 @@ export class Given {
       )
       return
     }
-    // as if it were not there
+    // treated as missing
     if (value === null) return
     const why = mismatch(KEYS[key], value)
     if (why !== '') throw refused(key, `${why}, not ${shown(value)}`)
@@ -152,7 +152,7 @@ export class Given {
     return (this.#values.get(key) as Record<string, string[]> | undefined) ?? {}
   }
 
-  /** Fields of an object, whatever their case. */
+  /** Fields of an object, with keys in any case. */
   fields(key: Key): ReadonlyMap<string, unknown> {
     const object = (this.#values.get(key) as Record<string, unknown> | undefined) ?? {}
     return new Map(Object.entries(object).map(([name, value]) => [name.toLowerCase(), value]))

@@ -1,8 +1,7 @@
 /**
- * Reads the configuration file of Mesos-DNS as it is: JSON, keys in any case.
- * Wrong values are refused with their key; keys that mean nothing here are
- * named in a warning and otherwise do no harm. Three keys are our own:
- * `compat`, `allow` and `mesosHTTPSInsecure`.
+ * Reads an unchanged configuration file of Mesos-DNS: JSON, with keys in any case. Wrong values are refused with
+ * their key; keys without effect here are listed in a warning. Three keys are additions: `compat`, `allow` and
+ * `mesosHTTPSInsecure`.
  */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
@@ -13,7 +12,7 @@ import { Given, refused, shown, type Key } from './config-keys.ts'
 import { IP_SOURCES, type IpSource } from '../mesos/mesos-dns-names/record.ts'
 import type { Settings } from './settings.ts'
 
-/** What a file says, and what about it an operator should know. */
+/** The settings, and warnings for the operator. */
 export type ReadConfig = {
   readonly settings: Settings
   /** One sentence each. */
@@ -78,7 +77,7 @@ const zonesOf = (given: Given, domain: string): Record<string, readonly Endpoint
   return zones
 }
 
-/** Host names in `zk`; refused if it is no such URL. */
+/** Replaces a `zk` value that is not a valid URL by an error. */
 const zkOf = (text: string): string => {
   if (text !== '' && !/^zk:\/\/([^/@]*@)?[^/,]+(,[^/,]+)*(\/.*)?$/.test(text)) {
     throw refused('zk', 'must have the form zk://host:port,host:port/path')
@@ -91,7 +90,7 @@ const credentialsOf = (given: Given): Pick<Settings, 'authentication' | 'princip
   const fields = given.fields('mesosCredentials')
   const field = (name: string): string => {
     const value = fields.get(name) ?? ''
-    // the value itself is not shown: it may be the secret
+    // the value is not shown, because it may be the secret
     if (typeof value !== 'string')
       throw refused('mesosCredentials', `must hold a string as ${name}`)
     return value
@@ -117,7 +116,7 @@ const credentialsOf = (given: Given): Pick<Settings, 'authentication' | 'princip
   return { authentication, principal, secret }
 }
 
-/** The original verifies no certificate where it has no CA file; here that has to be asked for. */
+/** Mesos-DNS does not verify certificates without a CA file; here that must be requested. */
 const httpsOf = (given: Given): Pick<Settings, 'mesosHttps' | 'mesosHttpsInsecure'> => {
   const mesosHttps = given.flag('mesosHTTPSOn', false)
   const mesosHttpsInsecure = given.flag('mesosHTTPSInsecure', false)
@@ -152,7 +151,7 @@ const compatOf = (given: Given): boolean => {
 
 const networksOf = (given: Given, open: boolean): readonly string[] => {
   if (!given.has('allow')) {
-    // the original answers anyone, and agents may be in any network
+    // Mesos-DNS answers every client, and agents may be in any network
     if (open)
       given.warnings.push(
         'anyone who can reach this server may ask it for names outside the domain; allow limits that to networks',
@@ -167,8 +166,8 @@ const networksOf = (given: Given, open: boolean): readonly string[] => {
 }
 
 /**
- * The settings in a parsed file. Throws ECONFIG with `key` and `reason`.
- * `localResolvers` are those of this host, used when none is configured.
+ * Converts a parsed file to settings. Throws ECONFIG with `key` and `reason`. `localResolvers` are those of this
+ * host, used if none are configured.
  */
 export const settingsFromJson = (
   json: unknown,
@@ -245,7 +244,7 @@ export const settingsFromJson = (
   return { settings, warnings: given.warnings }
 }
 
-/** Where in a text the parser stopped, if its message tells. */
+/** The position of a syntax error, if the parser's message contains it. */
 const placeOf = (text: string, message: string): string => {
   const at = Number(/position (\d+)/.exec(message)?.[1] ?? NaN)
   if (!Number.isInteger(at)) return ''
@@ -253,13 +252,13 @@ const placeOf = (text: string, message: string): string => {
   return `:${before.length}:${(before.at(-1) ?? '').length + 1}`
 }
 
-/** Nameservers of a resolv.conf that are not this host itself. */
+/** Nameservers in a resolv.conf other than this host. */
 export const nameservers = (resolvConf: string, own: ReadonlySet<string>): string[] => {
   const found = [...resolvConf.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(match => match[1] ?? '')
   return [...new Set(found)].filter(ip => isIP(ip) !== 0 && !own.has(ip))
 }
 
-/** Reads the file. Throws ECONFIG naming the file, and the line of a syntax error. */
+/** Reads the file. Throws ECONFIG with the name of the file, and the line of a syntax error. */
 export const readConfig = (
   file: string,
   localResolvers: () => readonly string[] = () => [],

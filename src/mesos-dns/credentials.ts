@@ -1,6 +1,5 @@
 /**
- * HTTP to the masters as Mesos-DNS's own keys ask for it. The keys name the
- * files; all else is the forwarder's (http/secured.ts).
+ * The HTTP client for masters, with certificates and credentials from Mesos-DNS's own keys (see http/secured.ts).
  */
 import {
   securedHttp,
@@ -33,7 +32,7 @@ const securityOf = (settings: Settings): Security => {
   }
 }
 
-/** The client for the masters. Throws ECONFIG with `key` if a file it needs cannot be used now. */
+/** The client for the masters. Throws ECONFIG with `key` if a file is unusable now. */
 export const mastersHttp = (settings: Settings, log: Log, now: () => number = Date.now): Http => {
   const security = securityOf(settings)
   const options: SecuredOptions = { key: file => KEYS[file], log, now }

@@ -1,31 +1,30 @@
 /**
- * The HTTP API of Mesos-DNS on its own port: the same paths, the same JSON in
- * the same layout, read-only. What it shows is made in views.ts. Bounded in
- * connections, header size and time, because anyone may ask.
+ * The HTTP API of Mesos-DNS on its own port: the same paths and the same JSON layout, read-only. views.ts creates
+ * the content. Connections, header size and time are limited, because anyone may connect.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Endpoint } from '../boundary/messages.ts'
 import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 
-/** What the API shows, asked at each request. */
+/** The content of the API, queried at each request. */
 export type ApiFacts = {
-  /** Changes whenever `enumerate` or `axfr` would. */
+  /** Changes whenever `enumerate` or `axfr` changes. */
   readonly version: () => number
   readonly about: () => unknown
   readonly config: () => unknown
   readonly hosts: (host: string) => unknown
   readonly services: (service: string) => unknown
-  /** undefined: switched off by enumerationOn. */
+  /** undefined if enumerationOn is false. */
   readonly enumerate: (() => unknown) | undefined
   readonly axfr: (() => unknown) | undefined
 }
 
-/** Connections at a time; a scheduler or a proxy keeps a few. */
+/** Limit of connections; a scheduler or a proxy keeps a few. */
 const CONNECTIONS = 256
 const HEADERS_MS = 5_000
 const IDLE_MS = 30_000
-/** Longest path that can name anything: /v1/services/ and a name, escaped. */
+/** Limit of a path: /v1/services/ and an escaped name fit. */
 const MAX_PATH = 2_048
 
 const JSON_TYPE = 'application/json'
@@ -33,7 +32,7 @@ const TEXT_TYPE = 'text/plain; charset=utf-8'
 
 type Reply = { readonly status: number; readonly type: string; readonly body: Buffer }
 
-/** JSON as the original lays it out: indented by one, every line but the first by one more. */
+/** JSON in Mesos-DNS's layout: indented by one, and every line but the first by one more. */
 export const laidOut = (value: unknown): string =>
   JSON.stringify(value, null, 1).replaceAll('\n', '\n ')
 
@@ -53,7 +52,7 @@ const NOT_FOUND = text(404, '404: Page Not Found')
 const NOT_ALLOWED = text(405, '405: Method Not Allowed')
 const NOT_IMPLEMENTED = text(501, 'To be implemented...')
 
-/** A segment of a path as it was meant; undefined if it cannot be. */
+/** A decoded segment of a path; undefined if it is malformed. */
 const unescaped = (segment: string): string | undefined => {
   try {
     return decodeURIComponent(segment)
@@ -62,12 +61,12 @@ const unescaped = (segment: string): string | undefined => {
   }
 }
 
-/** The API on one address, until it is closed. */
+/** The API on one address. */
 export class ApiServer {
   readonly #facts: ApiFacts
   readonly #log: Log
   readonly #server: Server
-  /** Rendered once per version: a zone of 10,000 tasks takes 10 MB and a fifth of a second. */
+  /** Cached per version, because a zone of 10,000 tasks takes 10 MB and a fifth of a second. */
   readonly #rendered = new Map<string, { readonly version: number; readonly reply: Reply }>()
 
   constructor(facts: ApiFacts, log: Log) {
@@ -86,7 +85,7 @@ export class ApiServer {
     this.#server.on('error', er => this.#log.warn('the HTTP API met an error', { err: er.message }))
   }
 
-  /** Listens, and tells where: the kernel chooses the port if 0 was asked. Rejects with EBIND. */
+  /** Listens, and returns the address with the actual port. Rejects with EBIND. */
   async listen({ address, port }: Endpoint): Promise<Endpoint> {
     await new Promise<void>((resolve, reject) => {
       const refuse = (er: Error): void =>
@@ -112,7 +111,7 @@ export class ApiServer {
   }
 
   #serve(req: IncomingMessage, res: ServerResponse): void {
-    // a body is of no interest
+    // the body is ignored
     req.resume()
     let reply: Reply
     try {

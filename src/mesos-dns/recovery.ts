@@ -1,18 +1,16 @@
 /**
- * What a new leader has not told of yet. A master that has just been elected
- * knows its agents from its log, and their tasks only when they register
- * again; the original believed its first word, and every failover emptied the
- * zone. Until the agents are back, their tasks stay as they were. Pure.
+ * Keeps the tasks that a new leader has not reported yet. A new leader knows its agents from its log, but their
+ * tasks only after the agents have registered again. Until then their tasks stay as they were. Pure.
  */
 import type { Agent, Framework, MesosState, Task } from '../mesos/api/model.ts'
 
-/** What is kept of a former state; nothing until `begin`. */
+/** The kept part of an earlier state; empty until `begin`. */
 export class Recovery {
   readonly #agents = new Map<string, Agent>()
   readonly #frameworks = new Map<string, Framework>()
   readonly #tasks = new Map<string, Task>()
 
-  /** Keeps from `before` the agents that are missing, with their tasks. */
+  /** Keeps the missing agents from `before`, with their tasks. */
   begin(before: MesosState, missing: ReadonlySet<string>): void {
     for (const id of missing) {
       const agent = before.agents.get(id)
@@ -26,14 +24,17 @@ export class Recovery {
     }
   }
 
-  /** The wait is over: what is still missing is gone. */
+  /** The wait is over: drops what is still missing. */
   end(): void {
     this.#agents.clear()
     this.#frameworks.clear()
     this.#tasks.clear()
   }
 
-  /** `state` with what is kept. What the leader tells of again is its own from then on, its end included. */
+  /**
+   * `state` together with the kept part. An agent or task that the leader reports again is taken from `state` from
+   * then on.
+   */
   over(state: MesosState): MesosState {
     for (const key of state.tasks.keys()) this.#tasks.delete(key)
     for (const id of state.agents.keys()) this.#agents.delete(id)

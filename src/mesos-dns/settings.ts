@@ -1,7 +1,4 @@
-/**
- * What `spartan mesos-dns` runs by: the original's keys in the types the rest
- * of this folder needs. config.ts reads them from the original's file.
- */
+/** The settings of `spartan mesos-dns`: Mesos-DNS's keys with types for this program. config.ts reads them. */
 import { hostPort } from '../base/ip.ts'
 import type { Endpoint, Milliseconds, Seconds, ZoneApex } from '../boundary/messages.ts'
 import type { IpSource } from '../mesos/mesos-dns-names/record.ts'
@@ -10,9 +7,9 @@ import type { IpSource } from '../mesos/mesos-dns-names/record.ts'
 export type Settings = {
   /** 'zk://host:port,…/path'; '' for none. */
   readonly zk: string
-  /** 'host:port' each, in their order. */
+  /** 'host:port' each, in order. */
   readonly masters: readonly string[]
-  /** Between two loads where the masters cannot be subscribed to. */
+  /** Interval of loads if the masters cannot be subscribed to. */
   readonly refreshMs: Milliseconds
   readonly ttl: Seconds
   /** Lower case, no final dot. */
@@ -21,15 +18,15 @@ export type Settings = {
   readonly httpListen: Endpoint
   readonly dnsOn: boolean
   readonly httpOn: boolean
-  /** Where names outside the domain go; empty refuses them. */
+  /** Resolvers for names outside the domain; without any, such names are refused. */
   readonly resolvers: readonly Endpoint[]
   /** Zone, lower case without final dot, to its resolvers. */
   readonly zoneResolvers: Readonly<Record<string, readonly Endpoint[]>>
   readonly externalOn: boolean
-  /** For one external resolver's answer. */
+  /** Time limit for an external resolver's answer. */
   readonly timeoutMs: Milliseconds
   readonly stateTimeoutMs: Milliseconds
-  /** How long ZooKeeper may take to name a leader; 0 for ever. */
+  /** How long ZooKeeper may take to name a leader; 0 without limit. */
   readonly zkDetectionMs: Milliseconds
   readonly recurseOn: boolean
   readonly enumerationOn: boolean
@@ -39,7 +36,7 @@ export type Settings = {
   readonly srvWeight: number
   readonly soa: ZoneApex
   readonly mesosHttps: boolean
-  /** Accept any certificate of the masters, as the original does without a CA file. */
+  /** Accepts any certificate of the masters, as Mesos-DNS does without a CA file. */
   readonly mesosHttpsInsecure: boolean
   /** Paths; '' for none. */
   readonly caCertFile: string
@@ -49,15 +46,15 @@ export type Settings = {
   readonly authentication: '' | 'basic' | 'iam'
   readonly principal: string
   readonly secret: string
-  /** True answers byte for byte as the original. */
+  /** True answers exactly like Mesos-DNS. */
   readonly compat: boolean
-  /** Who may ask, as CIDR. */
+  /** Networks whose clients are answered, as CIDR. */
   readonly allow: readonly string[]
-  /** Where this was read from. */
+  /** The file that it was read from. */
   readonly file: string
 }
 
-/** A setting's key as the original writes it, for the HTTP API; nothing secret. */
+/** The settings with Mesos-DNS's keys, for the HTTP API; without secrets. */
 export const shownSettings = (of: Settings, serial: number): Readonly<Record<string, unknown>> => {
   const endpoint = ({ address, port }: Endpoint): string => hostPort(address, port)
   const seconds = (ms: Milliseconds): number => Math.round(ms / 1_000)
@@ -83,7 +80,7 @@ export const shownSettings = (of: Settings, serial: number): Readonly<Record<str
     ),
     Resolvers: of.resolvers.map(endpoint),
     IPSources: of.ipSources,
-    // 'zk://user:password@host' is allowed there
+    // may contain 'zk://user:password@host'
     Zk: of.zk.replace(/\/\/[^/]*@/, '//'),
     Domain: of.domain,
     File: of.file,

@@ -1,7 +1,6 @@
 /**
- * What the data thread is told when it serves as Mesos-DNS: how to start, and
- * the routes. It is the forwarder's own thread, with one local zone and the
- * configured resolvers for everything else.
+ * The start data and the routes of the data thread when it serves as Mesos-DNS. It is the same thread as the
+ * forwarder's, with one local zone, and the configured resolvers for all other names.
  */
 import type {
   DataThreadStart,
@@ -15,12 +14,12 @@ import { UPSTREAMS, ZONES } from '../boundary/counters.ts'
 import type { CompatOptions } from '../data/answer/compat-wire.ts'
 import type { Settings } from './settings.ts'
 
-/** Answers of the zone as the original's, byte for byte; see compat-wire.ts. */
+/** Answers for the zone exactly like Mesos-DNS; see compat-wire.ts. */
 export type CompatStart = CompatOptions & { readonly apex: string }
 
 export type ServerStart = DataThreadStart & { readonly compat?: CompatStart }
 
-/** What the settings do not say about the start. */
+/** Facts for the start that are not in the settings. */
 export type StartFacts = {
   readonly version: string
   readonly node: string
@@ -29,14 +28,14 @@ export type StartFacts = {
   readonly io: DataThreadStart['io']
 }
 
-/** Only external names are cached here, so a little is enough. */
+/** Small, because only external names are cached here. */
 const CACHE_BYTES = 16 * 1024 * 1024
 const CACHE_ENTRIES = 50_000
 const DAY = 86_400
-/** A client of ours gives up on us about then; a resolver's own `timeout` may be shorter. */
+/** About when a client gives up; a resolver's own `timeout` may be shorter. */
 const DEADLINE_MS = 1_800
 
-/** How the data thread is started. */
+/** The start data of the data thread. */
 export const serverStart = (settings: Settings, facts: StartFacts): ServerStart => {
   const { domain, recurseOn, setTruncateBit, compat, timeoutMs, resolvers, zoneResolvers } =
     settings
@@ -68,11 +67,11 @@ export const serverStart = (settings: Settings, facts: StartFacts): ServerStart 
   }
 }
 
-/** The SOA of the zone. The original takes `ttl` for MINIMUM, whatever SOAMinttl says. */
+/** The SOA of the zone. Mesos-DNS uses `ttl` for MINIMUM and ignores SOAMinttl. */
 export const zoneApex = ({ soa, compat, ttl }: Settings): ZoneApex =>
   compat ? { ...soa, minimum: ttl } : soa
 
-/** The routes, which never change: the zone is ours, the rest is the resolvers'. */
+/** The routes, which never change: our zone is local, other names go to the resolvers. */
 export const serverSnapshot = ({ domain, resolvers, zoneResolvers, allow }: Settings): Snapshot => {
   const slots = new Map<string, number>()
   const upstream = ({ address, port }: Endpoint): UpstreamSpec => {
@@ -94,7 +93,7 @@ export const serverSnapshot = ({ domain, resolvers, zoneResolvers, allow }: Sett
       upstreams: to.map(upstream),
     }
   }
-  // without resolvers there is nobody to ask
+  // without resolvers, other names are refused
   const rest: RouteSpec =
     resolvers.length === 0
       ? { kind: 'refuse', zone: '', label: labels.push('.') - 1 }

@@ -1,7 +1,6 @@
 /**
- * What the HTTP API shows of the records, in the shapes of Mesos-DNS: names
- * with their final dot, ports as text, one element of empty strings for what
- * is unknown. Pure; http.ts serves it.
+ * The records in the format of Mesos-DNS's HTTP API: names with their final dot, ports as text, and one element of
+ * empty strings for an unknown name. Pure; http.ts serves it.
  */
 import type { NameRecords, RecordType } from '../mesos/dcos-names/owners.ts'
 import { valuesOf } from '../mesos/dcos-names/tally.ts'
@@ -52,7 +51,7 @@ const dotted = (data: string): string => {
 
 const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dotted(data) : data)
 
-/** A name as the API takes it: final dot or none, any case, and `.*` cut out as for a query. */
+/** A name in a request: with or without final dot, in any case; `.*` is removed as in a query. */
 const wanted = (name: string): string => name.replaceAll('.*', '').toLowerCase().replace(/\.$/, '')
 
 const addressesOf = (of: NameRecords | undefined): string[] => [
@@ -83,8 +82,8 @@ export const serviceView = (records: ZoneRecords, service: string): readonly Ser
 }
 
 /**
- * Tasks by framework with the records they make. A record that several make
- * stands with the first, as in the original.
+ * Tasks by framework, with their records. A record that several tasks contribute is listed with the first one, as in
+ * Mesos-DNS.
  */
 export const enumerateView = (records: ZoneRecords): EnumerateView => {
   const { state } = records
@@ -95,7 +94,7 @@ export const enumerateView = (records: ZoneRecords): EnumerateView => {
     const key = `${type} ${name} ${data}`
     return !seen.has(key) && seen.add(key) !== undefined
   }
-  // what the cluster itself makes is nobody's
+  // records of the cluster belong to no framework
   const byFramework = new Map<string, TaskView[]>()
   for (const id of state.frameworks.keys()) byFramework.set(id, [])
   for (const [key, task] of state.tasks) {

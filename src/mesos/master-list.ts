@@ -1,16 +1,16 @@
-/** Who the masters of Mesos are: from the configuration, or from ZooKeeper. */
+/** The masters of Mesos, from the configuration or from ZooKeeper. */
 export interface MasterList {
-  /** 'host:port' each; where who leads is known, the leader is the first. */
+  /** 'host:port' each; if the leader is known, it is the first. */
   readonly list: readonly string[]
-  /** 'host:port' of the master that leads now; '' while nobody says so. */
+  /** 'host:port' of the current leader; '' if it is unknown. */
   readonly leader: string
-  /** Set by the owner. True if another master leads now. */
+  /** Set by the owner. The argument is true if the leader has changed. */
   onChange: (leaderChanged: boolean) => void
   start(): void
   close(): Promise<void>
 }
 
-/** The masters of the configuration, which never change. */
+/** Masters from the configuration, which never change. */
 export const staticMasters = (masters: readonly string[]): MasterList => ({
   list: masters,
   leader: '',

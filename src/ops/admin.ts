@@ -1,8 +1,7 @@
 /**
- * The HTTP server for operators: loopback TCP to look, a Unix socket to look
- * and to change. It knows limits, hosts and methods; what can be asked is in
- * the table of routes it is given (route.ts). DNS never waits for it, and a
- * daemon whose admin address is taken still serves DNS.
+ * The HTTP server for operators: loopback TCP for reading, a Unix socket for reading and changes. It enforces
+ * limits, host names and methods; the routes are passed in (http/route.ts). A daemon whose admin address is in use
+ * still serves DNS.
  */
 import { hostPort } from '../base/ip.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -13,28 +12,28 @@ import type { Log } from '../base/log.ts'
 import { RouteTable, type AdminResponse, type Route } from '../http/route.ts'
 import { clearStaleSocket } from './unix-socket.ts'
 
-/** Where to listen: an address, or a path for the Unix socket. */
+/** Where to listen: an address, or the path of the Unix socket. */
 export type AdminAddress = Endpoint | { readonly path: string }
 
 export type AdminOptions = {
   readonly routes: readonly Route[]
   readonly log: Log
-  /** Host names besides loopback's and the listen address that a client may use in `Host`, e.g. our own. */
+  /** Host names that a client may use in `Host`, besides loopback's and the listen address; e.g. our own. */
   readonly names?: readonly string[]
-  /** Milliseconds a handler may take before the client gets 504. Default 10,000. */
+  /** Milliseconds that a handler may take; then the client gets 504. Default 10,000. */
   readonly handlerTimeout?: number
 }
 
-/** Largest body of a change; a bulk of VIPs fits, a mistake does not. */
+/** Limit of a request body. */
 const BODY_LIMIT = 64 * 1024
-/** Connections per address; Prometheus, a browser and a few tools use a dozen. */
+/** Limit of connections per address; Prometheus, a browser and a few tools need about a dozen. */
 const CONNECTIONS = 64
-/** What sockaddr_un holds, its final zero not counted; libuv would cut a longer path without a word. */
+/** Limit of sockaddr_un without its final zero. libuv would silently cut a longer path. */
 const PATH_LIMIT = 107
-/** Clients must have sent their headers, and the whole query, within this. */
+/** A client must have sent its headers, and its whole request, within these times. */
 const HEADERS_MS = 5_000
 const QUERY_MS = 10_000
-/** A connection on which nothing moves for this long is closed, half-read responses included. */
+/** A connection without traffic for this long is closed, even in the middle of a response. */
 const IDLE_MS = 30_000
 
 const HEADERS = {
@@ -44,24 +43,23 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
 } as const
 
-/** Names and addresses of this host that nobody else can hand out. */
+/** Names and addresses of this host that no other host can use. */
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
-/** `Host` without its port, lower case. */
+/** `Host` without its port, in lower case. */
 const hostOf = (header: string): string => header.toLowerCase().replace(/:\d*$/, '')
 
 /**
- * Whether a browser may be believed. A page that rebinds its own name to our
- * address still sends that name in `Host`; loopback, the address listened on
- * and configured names cannot be rebound. Behind a wildcard any literal
- * address is ours, and a literal cannot be rebound either.
+ * Whether to trust the `Host` header of a browser. A page that rebinds its own name to our address (DNS rebinding)
+ * still sends that name in `Host`. Loopback, the address listened on and configured names cannot be rebound. Behind
+ * a wildcard any literal address may be ours, and literals cannot be rebound either.
  */
 const hostAllowed = (
   header: string | undefined,
   listen: Endpoint,
   names: readonly string[],
 ): boolean => {
-  // Only HTTP/1.0 comes without (Node refuses 1.1), and no browser speaks that.
+  // Only HTTP/1.0 requests lack the header (Node refuses HTTP/1.1 without), and no browser sends those.
   if (header === undefined) return true
   const host = hostOf(header)
   const bare = host.replace(/^\[(.*)\]$/, '$1')
@@ -70,7 +68,7 @@ const hostAllowed = (
   return (listen.address === '0.0.0.0' || listen.address === '::') && isIP(bare) !== 0
 }
 
-/** A refusal, in JSON like everything else the API says. */
+/** An error response in JSON. */
 const refusal = (
   status: number,
   error: string,
@@ -84,13 +82,13 @@ const refusal = (
 const TOO_LARGE = Symbol('too large')
 const NOT_JSON = Symbol('not JSON')
 
-/** The body's JSON, undefined if empty. */
+/** The body parsed as JSON, undefined if it is empty. */
 const bodyOf = async (req: IncomingMessage): Promise<unknown> => {
   const parts: Buffer[] = []
   let length = Number(req.headers['content-length'] ?? 0)
   if (length > BODY_LIMIT) return TOO_LARGE
   length = 0
-  // Left early, the stream must live on: the refusal goes out on its socket.
+  // Without this option, leaving the loop early would destroy the stream, and the error response could not be sent.
   for await (const part of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += part.length
     if (length > BODY_LIMIT) return TOO_LARGE
@@ -104,7 +102,7 @@ const bodyOf = async (req: IncomingMessage): Promise<unknown> => {
   }
 }
 
-/** Resolves when more may be written, or the client is gone. */
+/** Resolves when more may be written, or when the client is gone. */
 const drained = (res: ServerResponse): Promise<void> =>
   new Promise(resolve => {
     const done = (): void => {
@@ -114,7 +112,7 @@ const drained = (res: ServerResponse): Promise<void> =>
     res.on('drain', done).on('close', done)
   })
 
-/** Serves routes on any number of addresses until closed. */
+/** Serves routes on any number of addresses until it is closed. */
 export class AdminServer {
   readonly #table: RouteTable
   readonly #log: Log
@@ -130,8 +128,8 @@ export class AdminServer {
   }
 
   /**
-   * Listens and returns where (the port is the kernel's choice if 0 was asked).
-   * Rejects with EBIND and the errno name in `errno`; other addresses go on.
+   * Listens, and returns the address with the actual port. Rejects with EBIND and the errno name in `errno`; other
+   * addresses stay open.
    */
   async listen(where: AdminAddress): Promise<AdminAddress> {
     const unix = 'path' in where
@@ -184,7 +182,7 @@ export class AdminServer {
     return listen
   }
 
-  /** Stops accepting and ends every connection. Idempotent. */
+  /** Stops accepting and closes every connection. Idempotent. */
   async close(): Promise<void> {
     const servers = [...this.#servers]
     this.#servers.clear()
@@ -207,7 +205,7 @@ export class AdminServer {
     res.once('close', () => gone.abort())
     const response = await this.#respond(req, tcp, gone.signal)
     const { status = 200, json, text, chunks, headers = {} } = response
-    // What of the body was not read is not waited for.
+    // Closes the connection if the body was not read completely.
     const close = req.complete ? {} : { connection: 'close' }
     req.resume()
     const type = json === undefined ? 'text/plain; charset=utf-8' : 'application/json'
@@ -274,7 +272,7 @@ export class AdminServer {
   }
 }
 
-/** Binds with 0660 from the first moment: libuv binds within the call, so the mask need not stay. */
+/** Binds the path with mode 0660. libuv binds during the call, so the umask is restored right after it. */
 const listenOnPath = (server: Server, path: string, done: () => void): void => {
   const old = process.umask(0o117)
   try {
@@ -284,6 +282,6 @@ const listenOnPath = (server: Server, path: string, done: () => void): void => {
   }
 }
 
-/** Whether an address is one that only this host reaches; for the warning when it is not. */
+/** Whether only this host can reach the address; otherwise a warning is logged. */
 export const isLoopback = (address: string): boolean =>
   isIPv4(address) ? address.startsWith('127.') : address === '::1'

@@ -1,4 +1,7 @@
-/** Admin routes that look into the data thread: cache, upstreams, busiest names, traces; and the one that empties the cache. */
+/**
+ * Admin routes that query the data thread: cache, upstreams, most frequent names, traces; and the one that clears
+ * the cache.
+ */
 import type { CacheEntryInfo, DataStatus, TraceStep } from '../boundary/messages.ts'
 import { plainQuery } from '../wire/question.ts'
 import { typeNumber } from '../wire/codes.ts'
@@ -6,7 +9,7 @@ import { nameWire } from '../wire/name.ts'
 import { version } from '../base/version.ts'
 import type { Route } from '../http/route.ts'
 
-/** The data thread, as these routes need it. */
+/** The data thread's requests that these routes use. */
 export interface Inspected {
   status(): Promise<DataStatus>
   entries(name: string, limit: number): Promise<readonly CacheEntryInfo[]>

@@ -1,12 +1,10 @@
 /**
- * How a metric family is declared, and how its series become text: the two
- * shapes (`put` a number, `put` a ready-made histogram) that prom-client's own
- * Counter and Histogram do not offer, because they want to do the counting.
- * The families themselves are in metrics.ts.
+ * Declares metric families and converts their series to text. prom-client's Counter and Histogram cannot be used,
+ * because they count themselves; ours read numbers that were counted elsewhere. The families are in metrics.ts.
  */
 import type { MetricValue } from 'prom-client'
 
-/** What a reader of the README, a board or a test may know of a metric. */
+/** A metric as documentation, dashboards and tests see it. */
 export type MetricDef = {
   /** Without the prefix. */
   readonly name: string
@@ -15,19 +13,19 @@ export type MetricDef = {
   readonly help: string
 }
 
-/** Upper bounds of a histogram; its cells are one counter a bound, one for +Inf, and the sum. */
+/** Upper bounds of a histogram. Its cells are one counter for each bound, one for +Inf, and the sum. */
 export type Bounds = readonly number[]
 
-/** Gives one series: its value, then its label values in the order the family declares. */
+/** Adds one series: its value, then its label values in the order of the declaration. */
 export type Put = (value: number, ...labels: readonly string[]) => void
-/** Gives one histogram: cells[at] is the count of the lowest bucket. Counts are per bucket, not yet cumulative. */
+/** Adds one histogram: cells[at] is the count of the lowest bucket. Counts are per bucket, not cumulative. */
 export type PutHistogram = (
   cells: ArrayLike<number>,
   at: number,
   ...labels: readonly string[]
 ) => void
 
-/** A family and where its numbers come from; `S` is what readers are given. */
+/** A family and the function that reads its numbers; `S` is that function's source. */
 export type Family<S> =
   | (MetricDef & { readonly type: 'counter' | 'gauge'; readonly read: (from: S, put: Put) => void })
   | (MetricDef & {
@@ -37,17 +35,16 @@ export type Family<S> =
     })
 
 /**
- * Series one family may have before the rest are added up under the label
- * value 'other'. The largest of ours, dns_requests_total with every cell
- * taken, has 12,288; it is met only by a label that somebody else can make up.
+ * Limit of series in one family; further ones are summed under the label value 'other'. Our largest family has at
+ * most 12,288, so only labels that other parties can invent reach this.
  */
 export const SERIES_CAP = 16_384
 
 type Value = MetricValue<string> & { metricName?: string; sharedLabels?: Record<string, string> }
-/** What prom-client's Registry asks of a metric. */
+/** The parts of a metric that prom-client's Registry uses. */
 type Exposed = { name: string; help: string; type: string; values: Value[]; aggregator: 'sum' }
 
-/** Series by label values: equal ones are added up, so that no series is ever written twice. */
+/** Series by label values; equal ones are summed, so that no series is written twice. */
 const collect = <V>(
   labels: readonly string[],
   cap: number,
@@ -93,8 +90,7 @@ const histograms = <S>(
     for (let i = 0; i < width; i++) had[i]! += more[i]!
     return had
   })
-  // The cells are copied before they are added up: the thread that counts goes
-  // on, and the last bucket must equal the count of the same scrape.
+  // The cells are copied first, because the data thread goes on counting and the last bucket must equal the count.
   family.read(from, (cells, at, ...labels) =>
     put(
       Float64Array.from({ length: width }, (_, i) => cells[at + i] ?? 0),
@@ -115,7 +111,7 @@ const histograms = <S>(
   return values
 }
 
-/** A family in the form that prom-client's Registry registers: `get` reads its numbers at scrape time. */
+/** A family as prom-client's Registry expects it: `get` reads its numbers at scrape time. */
 export const exposed = <S>(family: Family<S>, prefix: string, from: S, cap = SERIES_CAP) => {
   const name = prefix + family.name
   const { help, type } = family

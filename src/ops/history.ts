@@ -1,14 +1,13 @@
-/** What /v1/history says and the plots of the status page draw. */
+/** The data of /v1/history, which the plots of the status page draw. */
 
 /**
- * Ten minutes as columns, one value for each pair of neighbouring samples,
- * oldest first, at most 120. Counts are per second; times are seconds; null is
- * "nothing to tell", as JSON has no other word for it.
+ * Ten minutes in columns: one value for each pair of neighbouring samples, oldest first, at most 120. Counts are per
+ * second, times in seconds; null means no value.
  */
 export type History = {
   /** Unix time in seconds at the end of each interval. */
   readonly at: readonly number[]
-  /** Queries answered from the cache, by asking on, and by a stale answer. */
+  /** Queries answered from the cache, by upstreams, and by stale answers. */
   readonly hits: readonly number[]
   readonly misses: readonly number[]
   readonly stale: readonly number[]
@@ -16,8 +15,8 @@ export type History = {
   readonly hitRatio: readonly (number | null)[]
   readonly p50: readonly (number | null)[]
   readonly p99: readonly (number | null)[]
-  /** Responses a second by RCODE, of those RCODEs other than NOERROR and NXDOMAIN that occurred. */
+  /** Responses per second by RCODE, without NOERROR and NXDOMAIN; only RCODEs that occurred. */
   readonly errors: Readonly<Record<string, readonly number[]>>
-  /** Races won a second, by upstream, of those that won any. */
+  /** Races won per second by upstream; only upstreams that won one. */
   readonly wins: Readonly<Record<string, readonly number[]>>
 }

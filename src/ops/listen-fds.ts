@@ -1,31 +1,30 @@
 /**
- * Sockets that the service manager opened for us and keeps while we restart
- * (sd_listen_fds(3)): what each is bound to, and which of our addresses they
- * serve. Nothing is read from them here; the data thread adopts them.
+ * Sockets that the service manager opened for us and keeps while we restart (sd_listen_fds(3)): which address each
+ * is bound to, and which of our listeners it serves. The data thread uses them; nothing is read here.
  */
 import { SocketAddress } from 'node:net'
 import type { DataThreadStart, Endpoint } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { loadSocketCalls, SO_DOMAIN, SO_TYPE, type SocketCalls } from './socket-calls.ts'
 
-/** One socket that was passed, as the data thread is told of it. */
+/** One passed socket, as described to the data thread. */
 export type Inherited = DataThreadStart['inherited'][number]
 
 export type ListenFds = {
   readonly sockets: readonly (Inherited & { readonly name: string })[]
-  /** Descriptors that cannot be used, and why, for the log. */
+  /** Descriptors that cannot be used, and why; for the log. */
   readonly problems: readonly { readonly fd: number; readonly error: string }[]
 }
 
-/** The first descriptor passed, by definition. */
+/** The number of the first passed descriptor, by definition. */
 const FIRST = 3
-/** Far more than anybody passes; a bound on what the environment can make us do. */
+/** Limit of passed descriptors, so that the environment cannot cause unlimited work. */
 const MOST = 64
 const AF_INET = 2
 const AF_INET6 = 10
 const TRANSPORTS: Record<number, Inherited['transport']> = { 1: 'tcp', 2: 'udp' }
 
-/** An address in its one canonical spelling: `::0:1` is `::1`. As given if it is no address. */
+/** The canonical spelling of an address (`::0:1` is `::1`); other text is returned unchanged. */
 export const canonical = (address: string): string => {
   try {
     const family = address.includes(':') ? 'ipv6' : 'ipv4'
@@ -65,9 +64,8 @@ const inspect = (calls: SocketCalls, fd: number): Inherited | string => {
 }
 
 /**
- * Reads LISTEN_* and takes them out of `env`, so that no program we start
- * believes the sockets to be its own. Empty when nothing was passed to this
- * process. Never rejects.
+ * Reads LISTEN_* and removes them from `env`, so that child processes do not use the sockets. Empty if nothing was
+ * passed to this process. Never rejects.
  */
 export const inheritedSockets = async (
   env: NodeJS.ProcessEnv,
@@ -98,13 +96,12 @@ export const inheritedSockets = async (
   }
 }
 
-/** A socket that is configured and was not passed. */
+/** A configured socket that was not passed. */
 export type Missing = Endpoint & { readonly transport: Inherited['transport'] }
 
 /**
- * Which of the sockets serve which of the configured addresses. `extra` fit
- * none (or come twice) and should be closed and reported; `missing` are bound
- * by ourselves, and worth a report when any were passed at all.
+ * Matches sockets with configured addresses. `extra` sockets fit none, or are duplicates, and should be closed and
+ * reported. `missing` ones must be bound by us; that is worth a report if any were passed.
  */
 export const matchInherited = <S extends Inherited>(
   sockets: readonly S[],

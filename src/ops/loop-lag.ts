@@ -1,7 +1,6 @@
 /**
- * How late this thread's timers fire: what its event loop keeps everybody else
- * waiting. Read from a timer that fires anyway; a histogram of Node's would
- * wake the thread a hundred times a second.
+ * Measures how late this thread's timers fire, which shows how long its event loop is blocked. It uses a timer that
+ * runs anyway; Node's own histogram would wake the thread a hundred times a second.
  */
 import type { Milliseconds } from '../boundary/messages.ts'
 
@@ -17,19 +16,19 @@ export class LoopLag {
     this.#due = now + everyMs
   }
 
-  /** The timer has been set. */
+  /** To be called when the timer is set. */
   begin(now: Milliseconds): void {
     this.#due = now + this.#everyMs
   }
 
-  /** The timer has fired. Node sets its next time by this one, so no lag counts twice. */
+  /** To be called when the timer fires. Node sets its next time from this moment, so no lag counts twice. */
   fired(now: Milliseconds): void {
     this.#last = Math.max(0, now - this.#due)
     this.#most = Math.max(this.#most, this.#last)
     this.#due = now + this.#everyMs
   }
 
-  /** The latest lag, and the longest since this was last asked. */
+  /** The latest lag, and the longest since the last call. */
   take(): { readonly last: Milliseconds; readonly most: Milliseconds } {
     const most = this.#most
     this.#most = this.#last

@@ -1,12 +1,10 @@
 /**
- * Every metric, declared once: name, labels, help, and where the number comes
- * from. The table in deploy/metrics.md is checked against METRICS. Home of
- * prom-client, which keeps the process's own metrics and writes the text.
+ * Declares every metric: name, labels, help, and how its number is read. The table in deploy/metrics.md is checked
+ * against METRICS. The only file that imports prom-client, which adds the process's own metrics and writes the text.
  *
- * Queries are counted by the data thread in numbered slots (boundary/counters.ts);
- * nothing is copied until somebody scrapes. Names, labels and buckets of the
- * first half are CoreDNS's, so that with `metrics.prefix: coredns_` existing
- * boards and alerts work unchanged.
+ * The data thread counts queries in numbered slots (boundary/counters.ts), which are read at each scrape. Names,
+ * labels and buckets of the first half are those of CoreDNS, so that its dashboards and alerts work unchanged with
+ * `metrics.prefix: coredns_`.
  */
 import { hostPort } from '../base/ip.ts'
 import { setImmediate } from 'node:timers/promises'
@@ -46,50 +44,50 @@ import {
 
 export type { Family, MetricDef } from './families.ts'
 
-/** What only the main thread knows, read at each scrape. Anything absent is left out of the text. */
+/** Values of the main thread, read at each scrape. Undefined ones are left out of the text. */
 export type MainReadings = {
   readonly ready: boolean
-  /** Whether there is anything that an operator should look at. */
+  /** Whether there is a problem that an operator should look at. */
   readonly degraded?: boolean | undefined
-  /** Unix time in seconds at which the Snapshot in use was made, and its number. */
+  /** Number and creation time (Unix seconds) of the Snapshot in use. */
   readonly snapshot?: { readonly number: number; readonly at: number } | undefined
-  /** How many masters are known, and the Unix time in seconds of the last successful look. */
+  /** Number of known masters, and Unix time in seconds of the last successful read of their list. */
   readonly masters?: { readonly count: number; readonly at: number } | undefined
-  /** Parts of the daemon, and whether each runs. */
+  /** Parts of the daemon, and whether each is running. */
   readonly parts: readonly { readonly name: string; readonly up: boolean }[]
-  /** Keys of the configuration whose new values wait for a restart. */
+  /** Number of configuration keys whose new values wait for a restart. */
   readonly needsRestart: number
   readonly reloads: number
   readonly reloadsFailed: number
-  /** Queries to ourselves, through a real socket, that were not answered. */
+  /** Queries to our own sockets that were not answered. */
   readonly selfQueriesFailed: number
-  /** The data thread's last word on itself. */
+  /** The data thread's latest status. */
   readonly data?: DataStatus | undefined
 }
 
-/** What the metrics are read from. */
+/** The sources of all metrics. */
 export type MetricsSource = {
-  /** Before every name but the process's own: 'spartan_', or 'coredns_'. */
+  /** Prefix of every name except the process's own metrics: 'spartan_' or 'coredns_'. */
   readonly prefix: string
   /** Shared with the data thread; see boundary/counters.ts. */
   readonly counters: Float64Array
-  /** Label of each listener by its number in the counters, e.g. dns://198.51.100.1:53. At most SERVERS count. */
+  /** Label of each listener by its number in the counters, e.g. dns://198.51.100.1:53. At most SERVERS are used. */
   readonly servers: readonly string[]
-  /** The closed list of zone labels. At most ZONES count. */
+  /** Zone labels; at most ZONES are used. */
   readonly zones: () => readonly string[]
-  /** Upstreams by their slot in the counters. Two slots of one name are added up. */
+  /** Upstreams by their slot in the counters. Slots with the same name are summed. */
   readonly upstreams: () => readonly { readonly slot: number; readonly name: string }[]
   readonly version: string
-  /** How late timers of this thread fire, in milliseconds: the latest, and the longest since it was last asked. */
+  /** How late timers of this thread fire, in milliseconds: the latest, and the longest since the last call. */
   readonly loopLag: () => { readonly last: number; readonly most: number }
   readonly extra: () => MainReadings
 }
 
-/** Begins the names of what prom-client calls the event loop's lag. */
+/** Prefix of prom-client's metrics for the event loop's lag. */
 const LOOP_LAG = 'nodejs_eventloop_lag'
 
 type Source = MetricsSource & {
-  /** The highest value shown of each cell of cache_misses_total. */
+  /** The highest value reported for each cell of cache_misses_total. */
   readonly misses: Float64Array
 }
 type Cell = (cell: number, server: string, zone: string) => void
@@ -104,13 +102,13 @@ const eachUpstream = (s: Source, visit: (slot: number, to: string) => void): voi
   for (const { slot, name } of s.upstreams()) if (slot >= 0 && slot < UPSTREAMS) visit(slot, name)
 }
 
-/** Label values of every cell of a table with these dimensions, in row order. */
+/** Label values of each cell of a table with these dimensions, in row order. */
 const rows = (dims: readonly (readonly string[])[]): string[][] =>
   dims.reduce<string[][]>((all, dim) => all.flatMap(row => dim.map(v => [...row, v])), [[]])
 
 type Block = keyof typeof BLOCK
 
-/** A block [server][zone][dims…] as counters. Zeros are left out: most of the product never happens. */
+/** A block [server][zone][dims…] as counters. Zeros are left out, because most combinations never occur. */
 const perZone = (block: Block, dims: readonly (readonly string[])[], ...tail: string[]) => {
   const inner = rows(dims).map(row => ['', ...row, ...tail])
   return (s: Source, put: Put): void =>
@@ -123,7 +121,7 @@ const perZone = (block: Block, dims: readonly (readonly string[])[], ...tail: st
     })
 }
 
-/** A block [server][zone][dims…][cells] as histograms; the empty ones are left out. */
+/** A block [server][zone][dims…][cells] as histograms. Empty ones are left out. */
 const perZoneHistogram = (block: Block, dims: readonly (readonly string[])[], width: number) => {
   const inner = rows(dims)
   return (s: Source, put: PutHistogram): void =>
@@ -137,19 +135,19 @@ const perZoneHistogram = (block: Block, dims: readonly (readonly string[])[], wi
     })
 }
 
-/** Our cache and its like are one for all listeners and zones, so these labels of CoreDNS's stay empty. */
+/** Our cache is shared by all listeners and zones, so these labels of CoreDNS are empty. */
 const WHOLE = ['', '', ''] as const
 const scalar =
   (name: Scalar, ...labels: readonly string[]) =>
   (s: Source, put: Put): void =>
     put(s.counters[SLOT[name]] ?? 0, ...labels)
-/** Several single counters as one family, by the value of its last label. */
+/** Several single counters as one family; its last label tells them apart. */
 const scalars =
   (by: Readonly<Record<string, Scalar>>, ...labels: readonly string[]) =>
   (s: Source, put: Put): void => {
     for (const [value, name] of Object.entries(by)) scalar(name, ...labels, value)(s, put)
   }
-/** The sum of some of an upstream's counters. */
+/** The sum of several counters of an upstream. */
 const perUpstream =
   (names: readonly UpstreamScalar[], ...labels: readonly string[]) =>
   (s: Source, put: Put): void =>
@@ -169,9 +167,8 @@ const perUpstreamHistogram =
     )
 
 /**
- * Lookups less hits, never less than last shown: the two are read a moment
- * apart while the other thread counts, and to Prometheus a counter that steps
- * back has been reset.
+ * Lookups minus hits, never less than the last reported value: both are read while the other thread counts, and
+ * Prometheus would take a decrease for a reset.
  */
 const misses = (s: Source, put: Put): void =>
   eachZone(s, (cell, server, zone) => {
@@ -202,12 +199,12 @@ const histogram = (
 ): Family<Source> => ({ name, type: 'histogram', labels, bounds, help, read })
 
 const SZV = ['server', 'zone', 'view']
-/** CoreDNS's cache plugin says `zones` where its metrics plugin says `zone`. */
+/** CoreDNS's cache plugin uses the label `zones`, its metrics plugin `zone`. */
 const CACHE = ['server', 'zones', 'view']
 
 // prettier-ignore
 const TABLE: readonly Family<Source>[] = [
-  // By CoreDNS's names. `view` and `plugin` are always empty: we have neither.
+  // CoreDNS's names. `view` and `plugin` are always empty, because spartan has neither.
   gauge('build_info', ['version', 'revision', 'goversion'], 'Always 1. The version of spartan; goversion is the version of Node',
     (s, put) => put(1, s.version, '', process.version)),
   counter('panics_total', [], SCALARS.internalErrors, scalar('internalErrors')),
@@ -318,15 +315,15 @@ const TABLE: readonly Family<Source>[] = [
   counter('reloads_total', [], 'Reloads of the configuration, refused ones included', (s, put) => put(s.extra().reloads)),
 ]
 
-/** Gauges must not be added up: of upstreams with one name the first counts. */
+/** Gauges must not be summed: of several upstreams with one name, the first one counts. */
 const unique = <T extends { readonly name: string }>(list: readonly T[] = []): Iterable<T> =>
   new Map([...list].reverse().map(u => [u.name, u])).values()
 
-/** A listener as CoreDNS writes it in the label `server`. */
+/** A listener in CoreDNS's notation for the label `server`. */
 export const serverLabel = (address: string, port: number): string =>
   `dns://${hostPort(address, port)}`
 
-/** Every metric of ours, without prefix; the process's own (process_*, nodejs_*) come beside them. */
+/** All our metrics without prefix. The process's own (process_*, nodejs_*) are added by prom-client. */
 export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({
   name,
   type,
@@ -336,17 +333,20 @@ export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, he
 
 /** The registry of one daemon. */
 export type Metrics = {
-  /** Loads prom-client, which the first scrape does otherwise: 88 files that no daemon waits for to be READY. */
+  /** Loads prom-client's 88 files in advance, so that the first scrape is quick. */
   prepare(): Promise<void>
-  /** The whole text and its media type. Scrapes that overlap share one; the loop turns between families. */
+  /** The text and its media type. Concurrent scrapes share one result; the event loop runs between families. */
   scrape(): Promise<Exposition>
-  /** Adds families of another part, read from whatever it hands in. Throws EUSAGE on a name that exists, ESTATE after `prepare` or a scrape. */
+  /**
+   * Adds families of another part, which read from `from`. Throws EUSAGE if a name exists, ESTATE after `prepare` or
+   * a scrape.
+   */
   register<S>(families: readonly Family<S>[], from: S): void
 }
 
 export type Exposition = { readonly text: string; readonly contentType: string }
 
-/** One registry over these sources; nothing global is touched. */
+/** Creates a registry for these sources; prom-client's global registry is not used. */
 export const createMetrics = (source: MetricsSource): Metrics => {
   const ours = new Map<string, ReturnType<typeof exposed>>()
   let registry: Promise<Registry> | undefined
@@ -362,15 +362,15 @@ export const createMetrics = (source: MetricsSource): Metrics => {
 
   const open = async (): Promise<Registry> => {
     const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client')
-    const made = new Registry()
-    // prom-client measures the event loop by a timer of its own, which is here as good as never due.
-    collectDefaultMetrics({ register: made, eventLoopMonitoringPrecision: 2 ** 31 - 1 })
-    for (const { name } of made.getMetricsAsArray())
-      if (name.startsWith(LOOP_LAG)) made.removeSingleMetric(name)
+    const prom = new Registry()
+    // prom-client measures the event loop with a timer of its own; this interval practically disables it.
+    collectDefaultMetrics({ register: prom, eventLoopMonitoringPrecision: 2 ** 31 - 1 })
+    for (const { name } of prom.getMetricsAsArray())
+      if (name.startsWith(LOOP_LAG)) prom.removeSingleMetric(name)
     new Gauge({
       name: `${LOOP_LAG}_seconds`,
       help: 'Lag of event loop in seconds.',
-      registers: [made],
+      registers: [prom],
       collect() {
         const lag = source.loopLag()
         this.set(lag.last / 1000)
@@ -380,18 +380,18 @@ export const createMetrics = (source: MetricsSource): Metrics => {
     const most = new Gauge({
       name: `${LOOP_LAG}_max_seconds`,
       help: 'Longest lag of event loop since the last scrape, in seconds.',
-      registers: [made],
+      registers: [prom],
     })
-    for (const metric of ours.values()) made.registerMetric(metric as unknown as Metric)
-    return made
+    for (const metric of ours.values()) prom.registerMetric(metric as unknown as Metric)
+    return prom
   }
   const write = async (): Promise<Exposition> => {
     const from = await (registry ??= open())
     const text: string[] = []
     for (const { name } of from.getMetricsAsArray()) {
-      // prom-client 15 writes Nan, which the text format does not know.
+      // prom-client 15 writes Nan, which the text format does not allow.
       text.push((await from.getSingleMetricAsString(name)).replace(/ Nan$/gm, ' NaN'))
-      // Gossip and the admin server share this thread with the scrape.
+      // Lets gossip and the admin server run, which share this thread.
       await setImmediate()
     }
     return { text: `${text.join('\n')}\n`, contentType: from.contentType }

@@ -1,8 +1,4 @@
-/**
- * The paths every daemon has: metrics for Prometheus, health for whoever
- * starts and balances, status for people and for programs, and what the status
- * page loads.
- */
+/** The basic HTTP paths of every daemon: metrics, health, status, and the files of the status page. */
 import type { Health, Reason } from '../boundary/health.ts'
 import type { Metrics } from './metrics.ts'
 import type { AdminResponse, Route } from '../http/route.ts'
@@ -11,7 +7,7 @@ import { PAGE_POLICY, statusPage } from './page/page.ts'
 import type { History } from './history.ts'
 import type { Status } from './status.ts'
 
-/** What the paths need; the daemon hands it in. */
+/** The data that these paths show. */
 export type OpsSources = {
   readonly metrics: Pick<Metrics, 'scrape'>
   readonly health: () => Health

@@ -1,6 +1,5 @@
 /**
- * The last minutes, in memory: what the counters said every few seconds, so
- * that the status page can speak of "now" instead of "since start", and the
+ * The last ten minutes in memory: samples of the counters, so that the status page can show current rates, and the
  * last changes of state. Both are rings of fixed size.
  */
 import {
@@ -19,7 +18,7 @@ import {
 import type { Milliseconds } from '../boundary/messages.ts'
 import type { History } from './history.ts'
 
-/** The counters summed over listeners and zones. */
+/** The counters, summed over listeners and zones. */
 export type Totals = {
   readonly at: Milliseconds
   readonly queries: number
@@ -28,13 +27,13 @@ export type Totals = {
   readonly stale: number
   /** In the order of RCODE_LABELS. */
   readonly rcodes: readonly number[]
-  /** Responses by time, one count a bucket of TIME_BUCKETS and one beyond. */
+  /** Responses by time: one count for each of TIME_BUCKETS, and one above. */
   readonly durations: readonly number[]
   /** Races won, by the upstream's slot. */
   readonly wins: readonly number[]
 }
 
-/** Adds up rows of `width` counters, one row for each listener and zone, without the zone `own`. */
+/** Sums rows of `width` counters (one row for each listener and zone), without the zone `own`. */
 const sums = (counters: Float64Array, block: number, width: number, own: number): number[] => {
   const total = new Array<number>(width).fill(0)
   for (let cell = 0; cell < SERVERS * ZONES; cell++) {
@@ -48,8 +47,8 @@ const sums = (counters: Float64Array, block: number, width: number, own: number)
 const add = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0)
 
 /**
- * Reads and sums; some 20,000 additions, 30 µs. `own` is the index of the
- * zone label that only the daemon's own queries carry, -1 for none.
+ * Reads and sums the counters, which takes 30 µs. `own` is the index of the zone label that only the daemon's own
+ * queries have, -1 for none.
  */
 export const totals = (counters: Float64Array, at: Milliseconds, own = -1): Totals => {
   const perCell = (BLOCK.responses - BLOCK.requests) / (SERVERS * ZONES)
@@ -70,9 +69,8 @@ export const totals = (counters: Float64Array, at: Milliseconds, own = -1): Tota
 }
 
 /**
- * The time in seconds within which a share of all responses left: the upper
- * bound of the bucket it falls in, drawn nearer by its place in the bucket.
- * Undefined without responses; Infinity beyond the last bound.
+ * The time in seconds within which a share of all responses were sent, interpolated inside its bucket. Undefined
+ * without responses; Infinity beyond the last bound.
  */
 export const quantile = (durations: readonly number[], share: number): number | undefined => {
   const count = add(durations)
@@ -89,7 +87,7 @@ export const quantile = (durations: readonly number[], share: number): number | 
   return Infinity
 }
 
-/** What happened between two looks at the counters. */
+/** The changes between two samples. */
 export type Rates = {
   readonly seconds: number
   readonly qps: number
@@ -124,17 +122,17 @@ const between = (from: Totals, to: Totals): Rates => {
   }
 }
 
-/** How often `sample` is to be called. */
+/** Interval at which `sample` must be called. */
 export const SAMPLE_MS = 5_000
 /** Ten minutes of samples. */
 const SAMPLES = 121
 
 export type RecentOptions = {
-  /** Index of the zone label that only the daemon's own queries carry, -1 while there is none. */
+  /** Index of the zone label that only the daemon's own queries have, -1 if there is none. */
   readonly own?: () => number
 }
 
-/** Remembers ten minutes of totals, sampled every SAMPLE_MS by its owner. */
+/** Keeps ten minutes of totals; the owner calls `sample` every SAMPLE_MS. */
 export class Recent {
   readonly #counters: Float64Array
   readonly #own: () => number
@@ -151,7 +149,7 @@ export class Recent {
     if (this.#ring.length > SAMPLES) this.#ring.shift()
   }
 
-  /** From the oldest sample within `window` (by default a minute) to this moment. */
+  /** Rates from the oldest sample within `window` (default: a minute) to now. */
   rates(now: Milliseconds, window: Milliseconds = 60_000): Rates {
     const from = this.#ring.find(({ at }) => at >= now - window) ?? this.#ring.at(-1)
     const to = totals(this.#counters, now, this.#own())
@@ -164,8 +162,8 @@ export class Recent {
   }
 
   /**
-   * All that the plots show. `now` and `tick` are this moment as Unix
-   * milliseconds and on the clock of `sample`; `upstreams` names the slots.
+   * The data of all plots. `now` and `tick` are the current time as Unix milliseconds and on the clock of `sample`;
+   * `upstreams` maps slots to names.
    */
   history(
     now: number,
@@ -203,7 +201,7 @@ export class Recent {
     }
   }
 
-  /** Since the start: races that the upstream in this slot won, and its replies that contradicted the client's. */
+  /** Since the start: races that this upstream won, and its replies that contradicted the client's answer. */
   upstream(slot: number): { wins: number; disagreements: number } {
     const row = BLOCK.upstream + slot * UPSTREAM_ROW
     return {
@@ -220,20 +218,20 @@ export class Recent {
   }
 }
 
-/** Two neighbouring samples and what happened between them. */
+/** Two neighbouring samples and the rates between them. */
 type Step = { readonly from: Totals; readonly to: Totals; readonly rates: Rates }
 
-/** A change of state worth an operator's eye. */
+/** A change of state for the operator. */
 export type Event = {
   /** Unix time, milliseconds. */
   readonly at: number
   readonly level: 'info' | 'warn' | 'error'
   readonly text: string
-  /** How many times in a row it was said; `at` is the last. */
+  /** How many times in a row it happened; `at` is the last time. */
   readonly count: number
 }
 
-/** The last 100 changes of state; a repetition only counts up. */
+/** The last 100 changes of state. A repetition only increments its count. */
 export class Events {
   readonly #ring: Event[] = []
 
@@ -243,7 +241,7 @@ export class Events {
       this.#ring[this.#ring.length - 1] = { ...last, at, count: last.count + 1 }
       return
     }
-    // Texts can name what came from outside; one line of a page is enough of it.
+    // Limited, because texts may contain data from outside.
     this.#ring.push({ at, level, text: text.slice(0, 300), count: 1 })
     if (this.#ring.length > 100) this.#ring.shift()
   }

@@ -1,7 +1,6 @@
 /**
- * Asks the daemon what clients ask it: a real query through a real socket on
- * each address. Readiness and the watchdog rest on the answers and on nothing
- * else, so a process that lives but does not answer is not called well.
+ * Sends a real query to each of our own addresses through a real socket. Readiness and the watchdog only depend on
+ * these answers, so a process that runs but does not answer counts as failed.
  */
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
@@ -11,7 +10,7 @@ import { plainQuery } from '../wire/question.ts'
 import { nameWire } from '../wire/name.ts'
 import type { SelfQuery } from '../boundary/health.ts'
 
-/** As long as a DC/OS client waits (`options timeout:1`). */
+/** The time that a DC/OS client waits (`options timeout:1`). */
 const PATIENCE_MS = 1_000
 const QUESTION = 'ready.spartan'
 const TYPE_A = 1
@@ -41,8 +40,8 @@ export const askSelf = (
         answer.readUInt16BE(6) > 0
       done(well ? '' : `answers ${QUESTION} with rcode ${(answer[3] ?? 0) & 0x0f}`)
     })
-    // By the event: a callback is also called when connecting fails, as it does
-    // once the address is taken away and nothing leads there.
+    // Uses the event, because a callback would also be called when connecting fails, for example after the address
+    // was removed.
     socket.once('connect', () => socket.send(plainQuery(nameWire(QUESTION)!, TYPE_A)))
     socket.connect(port, address)
   })

@@ -1,8 +1,6 @@
 /**
- * The few system calls on sockets that Node does not offer and the service
- * manager's protocols need: Unix datagrams to it, and questions to descriptors
- * from it. Bound with koffi when first asked for, so that a machine without
- * koffi still runs everything else.
+ * System calls on sockets that Node lacks and the service manager's protocols need: Unix datagrams, and the options
+ * of passed descriptors. Bound with koffi on first use, so that everything else works on a machine without koffi.
  */
 import { getSystemErrorName } from 'node:util'
 
@@ -15,25 +13,25 @@ const SOL_SOCKET = 1
 const F_SETFD = 2
 const FD_CLOEXEC = 1
 
-/** Options of SOL_SOCKET that are asked for (Linux, x86-64 and arm64). */
+/** Options of SOL_SOCKET in use (Linux, x86-64 and arm64). */
 export const SO_TYPE = 3
 export const SO_DOMAIN = 39
 
-/** Calls on descriptors. Failures come back as errno names, '' for none. */
+/** Calls on descriptors. A failure is an errno name, '' for none. */
 export interface SocketCalls {
   /** A Unix datagram socket, or -1. */
   unixDatagram(): number
-  /** Sends without waiting. `address` is a whole sockaddr_un. */
+  /** Sends without waiting. `address` is a complete sockaddr_un. */
   sendTo(fd: number, bytes: Uint8Array, address: Uint8Array): string
-  /** An integer option of SOL_SOCKET, undefined if it is no socket. */
+  /** An integer option of SOL_SOCKET; undefined if the descriptor is not a socket. */
   option(fd: number, name: number): number | undefined
-  /** The sockaddr it is bound to, undefined if it is no socket. */
+  /** The sockaddr it is bound to; undefined if it is not a socket. */
   boundTo(fd: number): Buffer | undefined
-  /** Keeps a descriptor out of programs that we start. */
+  /** Prevents child processes from inheriting a descriptor. */
   closeOnExec(fd: number): void
 }
 
-/** Rejects where koffi has no binary for this machine. */
+/** Rejects if koffi has no binary for this machine. */
 export const loadSocketCalls = async (): Promise<SocketCalls> => {
   const { default: koffi } = await import('koffi')
   const libc = koffi.load(null)
@@ -70,9 +68,8 @@ export const loadSocketCalls = async (): Promise<SocketCalls> => {
 }
 
 /**
- * A function that ends the process at once with this status. `process.exit`
- * waits for Node's helper threads, and one of them may hang in a system call
- * on a file for ever. Without koffi the process kills itself instead.
+ * Returns a function that ends the process at once with this status. `process.exit` waits for Node's helper threads,
+ * which may hang in a file system call. Without koffi the process kills itself instead.
  */
 export const loadExit = async (): Promise<(status: number) => void> => {
   try {

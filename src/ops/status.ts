@@ -1,41 +1,40 @@
 /**
- * The daemon's state as one plain object: `/v1/status` is its JSON, the status
- * page its HTML, `spartan status` its text. Gathered on request from what the
- * parts say of themselves; nothing secret is in it.
+ * The daemon's state as one plain object: `/v1/status` shows it as JSON, the status page as HTML, `spartan status`
+ * as text. It is gathered from all parts on request, and contains no secrets.
  */
 import type { DataStatus, Endpoint } from '../boundary/messages.ts'
 import type { Health } from '../boundary/health.ts'
 import type { Event, Rates, Recent } from './recent.ts'
 
-/** Where the masters were learned. */
+/** Where the list of masters comes from. */
 export type MastersStatus = {
   /** static, file, url, exhibitor or dns. */
   readonly source: string
-  /** What exactly: a path, an address, '' for static. */
+  /** The path or address of the source, '' for static. */
   readonly from: string
   readonly list: readonly Endpoint[]
-  /** Unix time in milliseconds of the last successful look, 0 for never. */
+  /** Unix time in milliseconds of the last successful read, 0 for never. */
   readonly at: number
-  /** The last look's failure, '' if it succeeded. */
+  /** Why the last read failed, '' if it succeeded. */
   readonly error: string
-  /** The list is one kept from an earlier run. */
+  /** The list is from an earlier run. */
   readonly kept: boolean
 }
 
-/** A configured route as the page shows it, in order of decision. */
+/** A configured route, in order of priority. */
 export type RouteStatus = {
   readonly zone: string
   readonly kind: 'local' | 'rename' | 'forward' | 'special' | 'refuse'
-  /** Where it leads: upstreams by name, or the zone it is renamed to. */
+  /** Where it leads: names of upstreams, or the zone it is renamed to. */
   readonly to: readonly string[]
 }
 
-/** A local zone: who fed it, and when. */
+/** A local zone: its source, and its last change. */
 export type ZoneStatus = {
   readonly apex: string
   readonly names: number
   readonly loaded: boolean
-  /** Unix time in milliseconds of the last change, 0 for unknown. */
+  /** Unix time in milliseconds of the last change, 0 if unknown. */
   readonly at: number
   /** built-in, masters, agent, files, gossip, disk. */
   readonly source: string
@@ -44,39 +43,39 @@ export type ZoneStatus = {
 export type GossipStatus = {
   readonly members: { readonly alive: number; readonly suspect: number; readonly dead: number }
   readonly entries: number
-  /** Whether the first exchange with a peer is done (or there is nobody to wait for). */
+  /** Whether the first exchange with a peer is done, or none is expected. */
   readonly synced: boolean
   readonly encrypted: boolean
   readonly detail: string
 }
 
-/** `off`: the configuration does not ask for it. `failed`: it could not start and is tried again. */
+/** `off`: not configured. `failed`: it could not start and will be retried. */
 export type PartState = 'off' | 'starting' | 'running' | 'failed' | 'closed'
 
 /** A part of the daemon that DNS does not depend on. */
 export type PartStatus = {
   readonly name: string
   readonly state: PartState
-  /** Why it does not run, '' if it does. */
+  /** Why it is not running, '' if it is. */
   readonly error: string
-  /** Unix milliseconds at which it came into this state. */
+  /** Unix milliseconds at which it entered this state. */
   readonly since: number
   /** Failed starts in a row. */
   readonly failures: number
 }
 
-/** The configuration in use, and what came of the last reload. */
+/** The configuration in use, and the result of the last reload. */
 export type ConfigStatus = {
   readonly file: string
   /** Unix milliseconds. */
   readonly loadedAt: number
   /** Why the last reload was refused, '' if it was not. */
   readonly error: string
-  /** Keys whose values in the file are used only after a restart. */
+  /** Keys whose new values apply only after a restart. */
   readonly needsRestart: readonly string[]
 }
 
-/** Everything. Times are Unix milliseconds; durations say their unit. */
+/** The whole status. Times are Unix milliseconds; names of durations include their unit. */
 export type Status = {
   readonly at: number
   readonly node: string
@@ -96,7 +95,7 @@ export type Status = {
   readonly parts: readonly PartStatus[]
   readonly masters: MastersStatus | undefined
   readonly upstreams: readonly (DataStatus['upstreams'][number] & {
-    /** Since the start: races won, and replies that contradicted the one the client was given. */
+    /** Since the start: races won, and replies that contradicted the client's answer. */
     readonly wins: number
     readonly disagreements: number
   })[]
@@ -106,7 +105,7 @@ export type Status = {
   readonly inFlight: number
   readonly tcpConnections: number
   readonly lastMinute: Rates
-  /** Queries per second over the last ten minutes, one value each five seconds, oldest first. */
+  /** Queries per second in the last ten minutes, one value per five seconds, oldest first. */
   readonly qps: readonly number[]
   readonly top: DataStatus['top']
   readonly gossip: GossipStatus | undefined
@@ -114,26 +113,26 @@ export type Status = {
   readonly events: readonly Event[]
 }
 
-/** What `gatherStatus` asks of the daemon; each is called once per status. */
+/** Where `gatherStatus` reads the status; each function is called once per status. */
 export type StatusSources = {
   readonly node: string
   readonly version: string
   /** Unix milliseconds. */
   readonly startedAt: number
-  /** Asks the data thread; resolves undefined when it does not answer in time. */
+  /** Asks the data thread; resolves to undefined if it does not answer in time. */
   readonly data: () => Promise<DataStatus | undefined>
   readonly health: (data: DataStatus | undefined) => Health
   readonly config: () => ConfigStatus
   readonly parts: () => readonly PartStatus[]
   readonly snapshot: () => Status['snapshot']
-  /** Addresses that are to be served, with what is known of each beside the data thread's word. */
+  /** Configured addresses, with what is known about each besides the data thread's status. */
   readonly listen: () => readonly (Endpoint & {
     readonly inherited: boolean
     readonly answers: boolean
   })[]
   readonly masters: () => MastersStatus | undefined
   readonly routes: () => readonly RouteStatus[]
-  /** Who fed each local zone and when; counts come from the data thread. */
+  /** Source and last change of each local zone; counts come from the data thread. */
   readonly zones: () => readonly Omit<ZoneStatus, 'names' | 'loaded'>[]
   readonly gossip: () => GossipStatus | undefined
   readonly recent: Recent
@@ -142,7 +141,7 @@ export type StatusSources = {
 
 const NO_CACHE = { entries: 0, bytes: 0, maxBytes: 0 }
 
-/** One Status. `now` is Unix milliseconds, `tick` the monotonic milliseconds that `recent` was sampled with. */
+/** Creates a Status. `now` is Unix milliseconds, `tick` the monotonic milliseconds used for sampling `recent`. */
 export const gatherStatus = async (
   from: StatusSources,
   now: number,

@@ -1,8 +1,7 @@
 /**
- * What the service manager is told: ready, reloading, stopping, a line of
- * status, and that we are alive (sd_notify(3)). The protocol is a Unix
- * datagram, which Node cannot send, so it goes through socket-calls.ts; where
- * that cannot be had, nothing is sent and `reason` says why.
+ * Messages to the service manager (sd_notify(3)): ready, reloading, stopping, a status line, and the watchdog. The
+ * protocol uses a Unix datagram, which Node cannot send, so socket-calls.ts does. If that is not available, nothing
+ * is sent and `reason` says why.
  */
 import { closeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,19 +9,19 @@ import { messageOf } from '../base/error.ts'
 import { loadSocketCalls, type SocketCalls } from './socket-calls.ts'
 
 const AF_UNIX = 1
-/** What sun_path holds. */
+/** Size of sun_path. */
 const PATH_LIMIT = 108
-/** A busy service manager's queue is full for moments; READY=1 must still arrive. */
+/** The queue of a busy service manager can be full for a moment, so a message is retried. */
 const RETRY_MS = 50
 const RETRIES = 100
 
-/** sockaddr_un of a path, or of an abstract name written with `@`. Undefined for what is neither. */
+/** sockaddr_un of a path, or of an abstract name written with `@`. Undefined if the text is neither. */
 export const unixAddress = (name: string): Buffer | undefined => {
   const path = Buffer.from(name)
   if ((name[0] !== '/' && name[0] !== '@') || path.length < 2 || path.length >= PATH_LIMIT)
     return undefined
   const abstract = name[0] === '@'
-  // The length of an abstract name is the address's; a path ends in a zero.
+  // An abstract name ends with the address; a path ends with a zero octet.
   const address = Buffer.alloc(2 + path.length + (abstract ? 0 : 1))
   address.writeUInt16LE(AF_UNIX)
   path.copy(address, 2)
@@ -30,10 +29,7 @@ export const unixAddress = (name: string): Buffer | undefined => {
   return address
 }
 
-/**
- * How often the watchdog wants to hear from us, in milliseconds; 0 when it is
- * off or meant for another process (sd_watchdog_enabled(3)).
- */
+/** The watchdog's interval in milliseconds; 0 if it is off or for another process (sd_watchdog_enabled(3)). */
 export const watchdogOf = (env: NodeJS.ProcessEnv, pid: number): number => {
   const usec = Number(env['WATCHDOG_USEC'])
   const meant = env['WATCHDOG_PID']
@@ -41,16 +37,16 @@ export const watchdogOf = (env: NodeJS.ProcessEnv, pid: number): number => {
   return meant === undefined || meant === String(pid) ? usec / 1000 : 0
 }
 
-/** Speaks to the service manager that started us, if one did. */
+/** Sends messages to the service manager, if one started us. */
 export class Notifier {
-  /** Why nothing is sent, '' if it is. */
+  /** Why nothing is sent, '' if messages are sent. */
   readonly reason: string
-  /** The watchdog's limit in milliseconds, 0 for none. Feed it at a third of that. */
+  /** The watchdog's limit in milliseconds, 0 for none. Notify it at a third of that. */
   readonly watchdogMs: number
   readonly #calls: SocketCalls | undefined
   readonly #address: Buffer | undefined
   #fd: number
-  /** Messages leave in order, also when one has to wait. */
+  /** Keeps messages in order, even when one must be retried. */
   #last: Promise<string> = Promise.resolve('')
 
   private constructor(
@@ -68,8 +64,8 @@ export class Notifier {
   }
 
   /**
-   * Reads NOTIFY_SOCKET and WATCHDOG_* and takes them out of `env`, so that no
-   * program we start speaks for us. Never rejects.
+   * Reads NOTIFY_SOCKET and WATCHDOG_* and removes them from `env`, so that child processes cannot send in our name.
+   * Never rejects.
    */
   static async open(env: NodeJS.ProcessEnv, pid: number = process.pid): Promise<Notifier> {
     const name = env['NOTIFY_SOCKET'] ?? ''
@@ -89,17 +85,20 @@ export class Notifier {
     }
   }
 
-  /** We serve. Also ends what `reloading` began. Resolves to an errno name, '' once sent. */
+  /** Reports that we serve; also ends a reload. Resolves to an errno name, '' once sent. */
   ready(status: string): Promise<string> {
     return this.#send('READY=1', `STATUS=${oneLine(status)}`)
   }
 
-  /** One line for `systemctl status`. */
+  /** Sets the status line of `systemctl status`. */
   status(text: string): Promise<string> {
     return this.#send(`STATUS=${oneLine(text)}`)
   }
 
-  /** SIGHUP came. `ready` must follow, also when the reload is refused. The time makes it fit Type=notify-reload. */
+  /**
+   * Reports that a reload began. `ready` must follow, even if the reload is refused. The time is required by
+   * Type=notify-reload.
+   */
   reloading(): Promise<string> {
     return this.#send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`)
   }
@@ -108,7 +107,7 @@ export class Notifier {
     return this.#send('STOPPING=1', `STATUS=${oneLine(status)}`)
   }
 
-  /** Call it when something real was answered, never from a bare timer. */
+  /** Notifies the watchdog. Call it after a real answer, never from a mere timer. */
   watchdog(): Promise<string> {
     return this.#send('WATCHDOG=1')
   }

@@ -1,14 +1,11 @@
-/**
- * Takes away the socket file that a killed daemon left behind, and nothing
- * else: not a file of another kind, and not the socket of a daemon that lives.
- */
+/** Removes the socket file of a daemon that was killed. Files of other kinds and sockets in use are kept. */
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { fail } from '../base/error.ts'
 
 const errnoOf = (er: unknown): string => (er as NodeJS.ErrnoException).code ?? ''
 
-/** The errno of a connection attempt, '' when somebody accepted. */
+/** The errno of a connection attempt, '' if it was accepted. */
 const tryConnect = (path: string): Promise<string> =>
   new Promise(resolve => {
     const socket = connect(path)
@@ -19,10 +16,7 @@ const tryConnect = (path: string): Promise<string> =>
     socket.once('error', er => resolve(errnoOf(er)))
   })
 
-/**
- * Resolves when `path` is free to bind. Rejects with EBIND when it is no
- * socket or when a process still accepts on it.
- */
+/** Resolves when `path` is free. Rejects with EBIND if it is not a socket, or if a process still listens on it. */
 export const clearStaleSocket = async (path: string): Promise<void> => {
   try {
     const found = await lstat(path)
@@ -32,7 +26,7 @@ export const clearStaleSocket = async (path: string): Promise<void> => {
     if (errno !== 'ECONNREFUSED') {
       throw fail(`${path} is in use by another process`, 'EBIND', { errno: errno || 'EADDRINUSE' })
     }
-    // The one looked at, not one put there since.
+    // Only if it is still the same file.
     if ((await lstat(path)).ino === found.ino) await unlink(path)
   } catch (er) {
     if (errnoOf(er) !== 'ENOENT') throw er

@@ -1,4 +1,4 @@
-/** The HAProxy of deploy/haproxy.cfg, as it stands but for addresses: it follows tasks from 2 to 5 to 1. */
+/** Tests deploy/haproxy.cfg unchanged except for addresses: HAProxy follows a service from 2 tasks to 5 to 1. */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
@@ -35,7 +35,7 @@ t.test('HAProxy follows scaling without a failed request', { skip, timeout: 150_
   scale(2)
   const d = await daemon(t, { vips: { files: [join(dir, 'vips')], answer: 'backends' } })
   const front = 20_000 + (process.pid % 10_000)
-  // Short: HAProxy takes 97 octets.
+  // A short path, because HAProxy allows 97 octets.
   const run = mkdtempSync(join(tmpdir(), 'spartan-haproxy-'))
   t.teardown(() => rmSync(run, { recursive: true, force: true }))
   const socket = join(run, 'h.sock')
@@ -57,7 +57,7 @@ t.test('HAProxy follows scaling without a failed request', { skip, timeout: 150_
         haproxy.kill('SIGKILL')
       }),
   )
-  /** Servers that HAProxy holds up. */
+  /** Number of servers that HAProxy considers up. */
   const up = (): Promise<number> =>
     new Promise(resolve => {
       const asked = connect(socket, () => asked.end('show stat\n'))

@@ -127,7 +127,7 @@ t.test('UDP flows of backends that went are forgotten, also of the last one', as
   t.same(flows([vip('a', [backend('10.0.0.1:1')])], []), [], 'TCP connections go on')
 })
 
-/** What a text leaves in sets and maps; throws as nft does on what is not there or is there already. */
+/** Applies a script to sets and maps. Like nft, throws if an element to delete is missing or one to add exists. */
 const applied = (maps: Map<string, Map<string, string>>, text: string): void => {
   for (const line of text.split('\n')) {
     if (/^delete table/.test(line)) maps.clear()

@@ -19,17 +19,17 @@ const echo = join(import.meta.dirname, '../fixture/echo.mjs')
 const RESOLVERS = ['198.51.100.1', '198.51.100.2', '198.51.100.3']
 const REDIS = 'redis.marathon.l4lb.thisdcos.directory'
 const ECHO = 'echo.marathon.l4lb.thisdcos.directory'
-/** As the Mesos agent's API: whatever is asked, the state of the file. */
+/** Stands in for the Mesos agent's API: answers every call with the state in the file. */
 const FAKE_AGENT = `require('http').createServer((q, r) => { q.resume(); r.setHeader('content-type', 'application/json'); r.end(require('fs').readFileSync(process.argv[1])) }).listen(5051, '127.0.0.1')`
 
 const skip = missing('nft', 'conntrack', 'redis-server', 'redis-cli')
 
-/** `npm run tutorial` is for readers: steps go past the test runner, which hides what is on stdout. */
+/** With `npm run tutorial`, steps are written past the test runner, which hides stdout. */
 const step = (text: string): void => {
   if (process.env['TUTORIAL']) process.stderr.write(`# ${text}\n`)
 }
 
-/** Monitors of nft in a host's namespace. */
+/** Process ids of `nft monitor` in a host's namespace. */
 const monitors = (host: Host): number[] =>
   host
     .sh(`ip netns pids ${host.name}`)
@@ -139,7 +139,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
     three.tasks(redisTask(31_777, three.ip))
     await until('the other redis', () => cli(two, 'config', 'get', 'port').endsWith('31777'))
     t.equal(cli(container, 'ping'), 'PONG')
-    // Each agent's kernel follows at its own pace; the task's own agent is not always first.
+    // Each agent's kernel is updated independently, so the order is not fixed.
     for (const host of [one, three]) {
       await until(`the other redis on ${host.name}`, () =>
         cli(host, 'config', 'get', 'port').endsWith('31777'),
@@ -239,7 +239,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
     const long = two.start(process.execPath, [echo, 'hold', name, '80'])
     let held = ''
     long.stdout?.setEncoding('utf8').on('data', (part: string) => (held += part))
-    // It says its backend with every exchange; until it is one that will drain.
+    // The server sends its backend's name with every exchange; repeat until it is one that will drain.
     await until('a long connection', () => /w:710[123]/.test(held))
     weights(0, 0, 0, 1)
     await until('one left', () => {
@@ -308,7 +308,7 @@ t.test('named VIPs connect', { skip, timeout: 900_000 }, async t => {
 
   await t.test("a killed agent's backends leave the others' kernels", async t => {
     step('agent 3 is killed')
-    // Two agents say the same VIP: of the last backends none is hidden, so one must stay.
+    // Two agents announce the same VIP. The last backends are never hidden, so one must stay.
     for (const [agent, name] of [
       [one, 'one'],
       [three, 'three'],

@@ -1,4 +1,4 @@
-/** Text that goes to another thread in shared memory. */
+/** Text in shared memory for another thread. */
 import t from 'tap'
 import { Worker } from 'node:worker_threads'
 import { once } from 'node:events'

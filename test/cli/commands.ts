@@ -26,7 +26,7 @@ import { status } from '../fixture/status.ts'
 
 type Ran = { readonly exit: number; readonly out: string; readonly err: string }
 
-/** Runs one command line and gives what it printed. */
+/** Runs one command line and returns its output. */
 const spartan = async (args: readonly string[], more: Partial<Io> = {}): Promise<Ran> => {
   let out = ''
   let err = ''
@@ -44,14 +44,14 @@ const spartan = async (args: readonly string[], more: Partial<Io> = {}): Promise
 
 const GOOD = 'listen: { addresses: [198.51.100.1] }\n'
 
-/** A folder with a short name: the path of a Unix socket has 107 bytes. */
+/** A folder with a short name, because the path of a Unix socket is limited to 107 bytes. */
 const shortFolder = (t: Test): string => {
   const dir = mkdtempSync(join(tmpdir(), 'spartan-'))
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   return dir
 }
 
-/** A daemon's admin server with these routes, on a Unix socket. */
+/** An admin server with these routes on a Unix socket. */
 const daemon = async (t: Test, routes: Route[]): Promise<string> => {
   const path = `${shortFolder(t)}/admin.sock`
   const server = new AdminServer({ routes, log: silent })
@@ -155,7 +155,7 @@ t.test('the example configuration of the package is a good one', async t => {
   const { problems } = JSON.parse((await spartan(['check', '--json', '-c', file])).out) as {
     problems: { key: string }[]
   }
-  // The list of masters is the cluster's; a host outside one has none.
+  // The list of masters belongs to the cluster; a host outside one has none.
   t.strictSame(
     problems.filter(({ key }) => key !== 'masters.file'),
     [],
@@ -663,7 +663,8 @@ t.test('resolvconf writes the addresses that answer over UDP and TCP', async t =
       ? { answers: [A('ready.spartan', '127.0.0.1')] }
       : { flags: 0x0183 }
   const port = await dnsServer(t, '127.11.2.1', ready)
-  // On the same port of other addresses: one without TCP, one that says SERVFAIL, one without an answer, one silent.
+  // Servers on the same port of other addresses: one without TCP, one with SERVFAIL, one with an empty answer, one
+  // silent.
   const others = {
     '127.11.2.2': (query: Packet) => ({ ...ready(query), flags: 0x0180 }),
     '127.11.2.3': () => ({ flags: 0x0182 }),
@@ -790,7 +791,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
 })
 
 t.test('the program itself has the exit statuses, and streams apart', async t => {
-  // The loaders that run this file as TypeScript run the program, too.
+  // The child also needs the loaders that run this file as TypeScript.
   const run = (...args: string[]) =>
     spawnSync(
       process.execPath,

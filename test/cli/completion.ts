@@ -1,4 +1,4 @@
-/** Completion as the shells do it, and what the version tells. */
+/** Completion as run by the shells, and the output of `version`. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

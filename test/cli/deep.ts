@@ -1,4 +1,4 @@
-/** `spartan check --deep` asks real sockets and says who answered. */
+/** `spartan check --deep` asks real sockets and reports which answered. */
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'

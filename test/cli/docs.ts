@@ -14,7 +14,7 @@ const man = read('deploy/spartan.8')
 const section = (title: string): string =>
   man.split(/^\.Sh /m).find(part => part.startsWith(`${title}\n`)) ?? ''
 
-/** Every command that does something, with the words one types. */
+/** Every command with an action, with its full words. */
 const leaves = (
   command: Command,
   words: readonly string[] = [],
@@ -55,7 +55,7 @@ t.test('the manual describes no key that there is not', async t => {
   t.strictSame(told, [...known], 'and has them in the order of the declaration')
 })
 
-/** Options that are described once for all commands that have them. */
+/** Options that the manual describes once for all commands. */
 const SHARED = ['--config', '--admin', '--json', '--help']
 
 t.test('the manual describes every command and option', async t => {

@@ -284,7 +284,7 @@ t.test('reading a file that may be absent', async t => {
   t.ok(lstatSync(`${dir}/pipe`).isFIFO() && existsSync(`${dir}/file`))
 })
 
-/** A response by dns-packet, with our OPT at its end if `ede` is given. */
+/** A response by dns-packet, with our OPT at its end if `ede` is set. */
 const response = (packet: Packet, ede = -1, text = ''): Buffer => {
   const wire = encode({ type: 'response', id: 0x1234, ...packet })
   if (ede < 0) return wire

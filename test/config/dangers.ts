@@ -1,4 +1,4 @@
-/** What is allowed but hardly meant: one row each, and its neighbour that is meant. */
+/** Configurations that are valid but suspicious, one per row, each beside a similar one that is fine. */
 import t from 'tap'
 import { dangersOf } from '../../src/config/dangers.ts'
 import { loadConfig } from '../../src/config/load.ts'

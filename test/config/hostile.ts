@@ -22,7 +22,7 @@ const problems = (text: string): number => {
   }
 }
 
-/** The example that the design fixes. */
+/** An example with every section. */
 const CONTRACT = `node: agent-17
 listen: { addresses: [198.51.100.1, 198.51.100.2, 198.51.100.3], port: 53 }
 allow: [127.0.0.0/8, 198.51.100.0/24, 172.16.0.0/12]
@@ -37,7 +37,7 @@ log: { level: info }
 `
 
 t.test('what is printed as effective loads to the same configuration', async () => {
-  // Words that YAML would take for something else if they were not quoted.
+  // Words that YAML would parse as another type if they were not quoted.
   const word = fc.constantFrom('null', 'true', '123', '0x1f', '1e3', 'no', 'a', '0o7', '1_000')
   const address = fc
     .oneof(
@@ -98,13 +98,13 @@ t.test('what is printed as effective loads to the same configuration', async () 
       try {
         loaded = load(stringify(given))
       } catch (er) {
-        // Random addresses may be multicast; that is another test's matter.
+        // Random addresses may be multicast, which another test covers.
         if (codeOf(er) !== 'ECONFIG') throw er
         return true
       }
       good++
       const again = load(showEffective(loaded, 'spartan.yaml')).config
-      // Written out, who may ask no longer follows this host's networks.
+      // Once `allow` is written out, it no longer follows the networks of this host.
       return isDeepStrictEqual(again, { ...loaded.config, allowAttached: false })
     }),
     { numRuns: 120 },
@@ -112,7 +112,7 @@ t.test('what is printed as effective loads to the same configuration', async () 
   if (good < 15) throw new Error(`only ${good} files were good`)
 })
 
-/** Documents made of our words, legal and illegal values, and plain noise. */
+/** Documents of our keys, legal and illegal values, and noise. */
 const documents = () => {
   const names = fc.oneof(
     fc.constantFrom(
@@ -158,7 +158,7 @@ const documents = () => {
   })).node
 }
 
-/** Loads, or refuses with at least one problem that has a place and a sentence. */
+/** Loads, or is refused with at least one problem that has a position and a sentence. */
 const holds = (text: string): boolean => {
   try {
     const { config } = load(text)
@@ -185,7 +185,7 @@ t.test('any text either loads or is refused with problems', async t => {
     fc.property(documents(), node => holds(JSON.stringify(node) ?? '')),
     { numRuns: 150 },
   )
-  // One edit away from a good file, which reaches deeper than noise does.
+  // One edit away from a valid file, which reaches more code than noise does.
   fc.assert(
     fc.property(fc.nat(CONTRACT.length), fc.nat(12), fc.string({ maxLength: 6 }), (at, cut, put) =>
       holds(CONTRACT.slice(0, at) + put + CONTRACT.slice(at + cut)),

@@ -1,4 +1,4 @@
-/** The schema that editors use agrees with what the daemon takes. */
+/** The schema for editors accepts the same values as the daemon. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parse } from 'yaml'
@@ -8,7 +8,7 @@ import { KEYS } from '../../src/config/schema.ts'
 const read = (path: string): string =>
   readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-/** Enough of JSON Schema for our own: what does not fit, with its path. */
+/** A validator for the parts of JSON Schema that ours uses; returns what does not match, with its path. */
 const misfits = (schema: JsonSchema, value: unknown, path = ''): string[] => {
   const is =
     value === null

@@ -15,7 +15,7 @@ const host: Host = {
 }
 const load = (text: string) => loadConfig('spartan.yaml', text, host)
 
-/** What is wrong with a file, one line each, without the file's name. */
+/** The problems of a file, one line each, without the file's name. */
 const problems = (text: string): string[] => {
   try {
     load(text)
@@ -29,7 +29,7 @@ const problems = (text: string): string[] => {
 const withLines = (...lines: string[]): string =>
   ['listen: { addresses: [198.51.100.1] }', ...lines, ''].join('\n')
 
-/** The example that the design fixes. */
+/** An example with every section. */
 const CONTRACT = `node: agent-17
 listen: { addresses: [198.51.100.1, 198.51.100.2, 198.51.100.3], port: 53 }
 allow: [127.0.0.0/8, 198.51.100.0/24, 172.16.0.0/12]
@@ -407,7 +407,7 @@ t.test('the table of keys is complete and its defaults are real', async t => {
     t.ok(type, path)
     t.match(description, /\.$/, `${path} is described in sentences`)
   }
-  // Every default, written into the file as the table prints it, changes nothing.
+  // Writing every default into the file, as printed in the table, changes nothing.
   const full = load(CONTRACT + 'mesos: {}\nclusterId: ""\n')
   const again = load(showEffective(full, 'spartan.yaml'))
   t.strictSame(again.config, full.config)

@@ -13,7 +13,7 @@ import { readHost } from '../../src/config/host.ts'
 import { editDistance, nearest } from '../../src/config/nearest.ts'
 import { parseSize, parseTime, showSize, showTime, type Parsed } from '../../src/config/units.ts'
 
-/** The value, or the problem as text: what a table row compares. */
+/** The value, or the problem as text, for comparison with a table row. */
 const got = <T>(read: Parsed<T>): unknown => ('value' in read ? read.value : `! ${read.problem}`)
 const isBad = (read: Parsed<unknown>): boolean => 'problem' in read
 

@@ -1,4 +1,4 @@
-/** When the daemon calls itself ready: every address bound for both transports, and answering. */
+/** The daemon is ready when every address is bound for both transports and answers. */
 import t from 'tap'
 import type { Test } from 'tap'
 import { createSocket } from 'node:dgram'
@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import type { Endpoint } from '../../src/boundary/messages.ts'
 import { Readiness } from '../../src/daemon/readiness.ts'
 
-/** A server of one answer, with a count of the queries that came. */
+/** A server with one answer, which counts queries. */
 const server = async (t: Test, address: string, well = true) => {
   const socket = createSocket('udp4')
   let asked = 0
@@ -47,7 +47,7 @@ t.test('it asks as soon as the last address is bound', async t => {
     t,
     servers.map(s => s.at),
   )
-  // Timers that never fire: nothing but the sockets may bring this about.
+  // Timers never fire, so only the sockets can cause this.
   const real = globalThis.setTimeout
   globalThis.setTimeout = (() => real(() => {}, 60_000).unref()) as unknown as typeof real
   t.teardown(() => (globalThis.setTimeout = real))

@@ -1,10 +1,10 @@
-/** When the thread that answers runs in real time. */
+/** When the answering thread gets real-time priority. */
 import t from 'tap'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { loadLibc } from '../../src/data/io/libc.ts'
 import { RealTime, schedulingOf, type Scheduling } from '../../src/data/priority.ts'
 
-/** A thread that uses `share` of a core, on a clock of the test's. */
+/** A thread that uses `share` of a core, with the test's clock. */
 const thread = (allowed = true) => {
   const world = { now: 0, spent: 0, share: 0, real: false, calls: 0, counted: true }
   const scheduling: Scheduling = {

@@ -11,7 +11,7 @@ const run = promisify(execFile)
 const OFFSET = 60
 const agent = (n: number, i = 1): string => `127.${53 + OFFSET}.${n}.${i}`
 
-/** All lines up to the first that `last` takes; reading goes on, so that the writer is never stopped. */
+/** All lines up to the first one that `last` accepts; reading continues, so that the writer is never blocked. */
 const linesUntil = (from: Readable, last: (line: string) => boolean): Promise<string[]> =>
   new Promise(resolve => {
     const lines: string[] = []

@@ -5,7 +5,7 @@ import { boot, cannotBoot, installInto, type Machine } from '../fixture/booted.t
 
 t.setTimeout(300_000)
 
-/** Another built checkout may be tried. */
+/** Path of another built checkout to test. */
 const TREE = process.env['SPARTAN_TREE']
 const ADDRESSES = ['198.51.100.1', '198.51.100.2', '198.51.100.3']
 

@@ -1,7 +1,6 @@
 /**
- * The gossip as the daemon has it, over real sockets on loopback: nodes find
- * each other, what one publishes is shown by all, and a restarted one serves
- * what it had on disk before anybody answers.
+ * The daemon's gossip over real sockets on loopback: nodes find each other, all show what one publishes, and a
+ * restarted node serves its stored records before any peer answers.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

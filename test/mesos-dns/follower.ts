@@ -9,12 +9,12 @@ import { Follower, type FollowerOptions } from '../../src/mesos-dns/follower.ts'
 import { Lookups } from '../../src/mesos/mesos-dns-names/lookups.ts'
 import { Recovery } from '../../src/mesos-dns/recovery.ts'
 
-// two cores that others use too
+// long, because other processes may use the cores, too
 t.setTimeout(120_000)
 
 type Told = { readonly state: MesosState; readonly whole: boolean }
 
-/** What a follower told, and a way to wait for the next that fits. */
+/** The states that a follower passed on, and a way to wait for the next matching one. */
 const follow = (
   t: Test,
   bases: () => readonly string[],
@@ -105,7 +105,7 @@ t.test('an end during the wait is an end', async t => {
   await until(({ state }) => named(state, 'worker') > 0)
   mesos.failover()
   await until(({ state }) => state.leader.startsWith('127.15.5.22:') && state.agents.size === 2)
-  // the agents are back one after the other, and then the timetable goes on
+  // the agents register again one after the other, then the timetable continues
   await new Promise(resolve => setTimeout(resolve, 250))
   const ids = new Set(mesos.tasks.map(task => task.id))
   for (let i = 0; i < 6; i++) mesos.step()
@@ -114,7 +114,7 @@ t.test('an end during the wait is an end', async t => {
   await until(({ state }) => [...state.tasks.values()].every(task => !gone.includes(task.id)))
 })
 
-/** A master of fixed words. */
+/** A master with fixed answers. */
 const scripted = async (
   t: Test,
   address: string,

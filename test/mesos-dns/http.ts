@@ -70,7 +70,7 @@ const fetched = ({ address, port }: Endpoint, path: string, method = 'GET'): Pro
     req.on('error', reject).end()
   })
 
-/** Lists in one order: the original shuffles. */
+/** Lists in a fixed order, because Mesos-DNS shuffles them. */
 const inOrder = (json: unknown): unknown =>
   Array.isArray(json) ? json.map(one => JSON.stringify(one)).sort() : json
 

@@ -44,7 +44,7 @@ const ABOUT = {
 
 const recorded = parseState(data('mesos-master-state.json')).state
 
-/** Lists of a zone in one order, so that sets compare. */
+/** Lists of a zone in a fixed order, for comparison as sets. */
 const sorted = ({ Records, ...about }: AxfrView): object => ({
   ...about,
   Serial: 0,
@@ -354,7 +354,7 @@ t.test('records of any state are valid names, whatever the state says', async t 
   fc.assert(
     fc.property(json, of => {
       const agents = of.slaves.map(slave => slave.id)
-      // most ids would meet no agent, and an agent without a task makes few names
+      // most random ids would match no agent, and an agent without tasks has few names
       for (const framework of of.frameworks)
         for (const one of framework.tasks) one.slave_id = agents[0] ?? one.slave_id
       const parsed = parseState(JSON.parse(JSON.stringify(of))).state

@@ -19,7 +19,7 @@ import { typeNumber } from '../../src/wire/codes.ts'
 
 // The whole server on loopback: a Mesos that is played, real DNS, real HTTP.
 
-// two cores that others use too
+// long, because other processes may use the cores, too
 t.setTimeout(180_000)
 
 const BASE = {
@@ -29,7 +29,7 @@ const BASE = {
   httpListener: '127.15.6.1',
 }
 
-/** The server under these keys of the original's configuration, on free ports. */
+/** Starts the server with these keys in Mesos-DNS's configuration, on free ports. */
 const serve = async (
   t: Test,
   masters: readonly string[],
@@ -63,7 +63,7 @@ const serve = async (
 
 type Asked = DecodedPacket & { readonly size: number; readonly tc: boolean }
 
-/** A query with an EDNS size, 0 for no EDNS. */
+/** A query with this EDNS payload size; 0 for no EDNS. */
 const query = (name: string, type: string, edns = 0): Buffer => {
   const head = Buffer.from('123401000001000000000000', 'hex')
   head[11] = edns > 0 ? 1 : 0
@@ -140,7 +140,7 @@ const freePort = (address: string): Promise<number> =>
     })
   })
 
-/** A master that serves the recorded state and knows no operator API. */
+/** A master that serves the recorded state, without the operator API. */
 const recording = async (t: Test): Promise<string> => {
   const fixture = readFileSync(
     new URL('../fixture-data/mesos-dns/mesos-master-state.json', import.meta.url),
@@ -236,7 +236,7 @@ const cluster = async (t: Test): Promise<Cluster> => {
 
 const shown = ({ address, port }: Endpoint): string => `${address}:${port}`
 
-/** Asks until it is so. */
+/** Repeats until the value matches. */
 const until = async <T>(make: () => Promise<T>, of: (value: T) => boolean): Promise<T> => {
   for (;;) {
     const value = await make()
@@ -309,7 +309,7 @@ t.test('nothing is served before the first state, and the server waits for it', 
   await mesos.startMaster(1)
   await server.ready
   const [dns] = server.endpoints.dns
-  // a leader whose agents are still coming back is SERVFAIL at first
+  // a new leader whose agents have not registered yet gives SERVFAIL at first
   const leader = await until(
     async () => ask(dns!, 'leader.mesos', 'A'),
     of => rcode(of) !== 'SERVFAIL',

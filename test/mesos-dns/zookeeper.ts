@@ -6,10 +6,10 @@ import { silent } from '../../src/base/log.ts'
 import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos/zookeeper/masters.ts'
 import { Frames, parseZkUrl, Reader } from '../../src/mesos/zookeeper/wire.ts'
 
-// two cores that others use too
+// long, because other processes may use the cores, too
 t.setTimeout(120_000)
 
-// A ZooKeeper of a few lines: what it says is written here from its protocol, not with our own encoder.
+// A minimal ZooKeeper server. It encodes its messages itself instead of using our encoder.
 
 const i32 = (n: number): Buffer => {
   const b = Buffer.alloc(4)

@@ -299,7 +299,7 @@ t.test('a socket file of a dead daemon is replaced, anything else is left alone'
   const dir = shortDir(t)
   writeFileSync(join(dir, 'file'), 'precious')
   const stale = join(dir, 'stale.sock')
-  // A second name keeps the file when its listener closes: so it lies there after SIGKILL.
+  // A second link keeps the file when the listener closes, as after a SIGKILL.
   const dead = createServer().listen(stale)
   await once(dead, 'listening')
   linkSync(stale, join(dir, 'kept'))

@@ -255,7 +255,7 @@ t.test('cache_misses_total never steps back', async t => {
   counters[c.BLOCK.lookups] = 10
   counters[c.BLOCK.hits] = 4
   t.equal(valueOf(await read(), 'spartan_cache_misses_total'), 6)
-  counters[c.BLOCK.hits] = 7 // as if read between the two additions of a hit
+  counters[c.BLOCK.hits] = 7 // the state between the two additions of a hit
   t.equal(valueOf(await read(), 'spartan_cache_misses_total'), 6)
   counters[c.BLOCK.lookups] = 20
   t.equal(valueOf(await read(), 'spartan_cache_misses_total'), 13)
@@ -351,7 +351,7 @@ t.test(
     const { stderr } = spawnSync('promtool', ['check', 'metrics'], {
       input: (await metrics.scrape()).text,
     })
-    // Three gauges of prom-client's own end in _total; boards know them so.
+    // Three of prom-client's gauges end in _total; dashboards use these names.
     const rest = stderr
       .toString()
       .split('\n')

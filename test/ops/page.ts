@@ -1,4 +1,4 @@
-/** What a script adds to the status page, in a real browser; and the one thing to do first. */
+/** The script of the status page in a real browser, and the advice for each problem. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

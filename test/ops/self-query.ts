@@ -4,7 +4,7 @@ import dnsPacket from 'dns-packet'
 import t, { type Test } from 'tap'
 import { askSelf } from '../../src/ops/self-query.ts'
 
-/** A server of one reply to whatever comes; none is silence. */
+/** A server that sends one reply to everything; without `reply` it is silent. */
 const server = async (t: Test, address: string, reply?: (query: dnsPacket.Packet) => Buffer) => {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   t.teardown(() => socket.close())
@@ -46,7 +46,7 @@ t.test('askSelf says what was wrong with the answer, or that there was none', as
 t.test('askSelf outlives an address that cannot be reached', async t => {
   const { at } = await server(t, '127.12.5.5', query => answer(query))
   t.match(await askSelf({ ...at, address: '127.12.5.6' }), { ok: false, error: 'ECONNREFUSED' })
-  // Connecting itself fails: as for an address that was taken away, without a route.
+  // Connecting fails, as for an address without a route.
   t.match(await askSelf({ address: '255.255.255.255', port: 53 }), { ok: false, error: 'EACCES' })
   t.match(await askSelf({ address: '2001:db8::1', port: 53 }, 50), { ok: false })
 })

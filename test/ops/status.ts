@@ -396,7 +396,7 @@ t.test('a browser shows the page at every width without scrolling sideways', { s
   const context = await chromium.launchPersistentContext(dir, {
     executablePath,
     chromiumSandbox: false,
-    // Scripts have a test of their own (page.ts); here the page is as it is without.
+    // page.ts tests the scripts; this tests the page without them.
     javaScriptEnabled: false,
     args: quiet,
   })

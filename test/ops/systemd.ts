@@ -202,7 +202,7 @@ t.test('descriptors that are no internet sockets are reported', { skip }, async 
     sockets: [file],
     env: { LISTEN_FDS: '1' },
   })
-  // One socket is passed, and the environment promises three.
+  // One socket is passed, but the environment announces three.
   const lying = new Supervisor(t, {
     command: ['/bin/sh', '-c', 'LISTEN_FDS=3 exec "$@" 4</dev/null', 'sh', ...service([])],
     sockets: [hold('udp', '127.12.3.6')],

@@ -1,7 +1,6 @@
 /**
- * What clients get, from each of the three addresses, for each kind of name,
- * over each way of asking; and the conformance rules of RFC 8906, which most
- * forwarders fail somewhere.
+ * What clients get from each of the three addresses, for each kind of name, over each transport; and the conformance
+ * rules of RFC 8906.
  */
 import t from 'tap'
 import { ask, exchange, openTcp, query, type AskOptions } from '../fixture/client.ts'

@@ -1,7 +1,4 @@
-/**
- * A real resolver as external upstream: what unbound says is what clients
- * get, type by type, and its way of failing is understood.
- */
+/** A real unbound as external upstream: clients get its answers, type by type, and its failures are handled. */
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -107,7 +104,7 @@ remote-control:
   )
   for (const name of [...names, 'nothing.example.org', 'a.dname.example.org']) {
     for (const type of TYPES) {
-      // A DS at the apex is the parent's to answer, and unbound would go and ask it.
+      // The parent zone answers a DS query at the apex, and unbound would ask it.
       if (name === 'example.org' && type === 'DS') continue
       const [direct, through] = await Promise.all([
         ask(at, name, type, { edns: {} }),
@@ -115,7 +112,8 @@ remote-control:
       ])
       t.equal(through.status, direct.status, `${name} ${type}: ${direct.status}`)
       const said = linesSansTtl(direct.answers)
-      // Unbound does not follow an alias in its local data. The forwarder asks for the target (RFC 1034 section 4.3.1).
+      // Unbound does not follow an alias in its local data, so the forwarder asks for the target (RFC 1034 section
+      // 4.3.1).
       const target = type === 'CNAME' ? undefined : said.at(-1)?.split(' IN CNAME ')[1]
       const rest = target ? linesSansTtl((await ask(at, target, type, { edns: {} })).answers) : []
       t.same(

@@ -1,6 +1,6 @@
 /**
- * Stories of what is kept, for how long, and what is never kept: TTLs,
- * negatives and failures, stale answers, routes and reloads.
+ * What is cached, for how long, and what is never cached: TTLs, negative answers and failures, stale answers, routes
+ * and reloads.
  */
 import t from 'tap'
 import { ask as askAt, exchange, openTcp, query } from '../fixture/client.ts'

@@ -1,8 +1,7 @@
 /**
- * The chaos list: for each way in which the world around the daemon fails, a
- * stream of look-ups as a libc makes them (A and AAAA from one port, one
- * second of patience, three attempts over three addresses), and one number:
- * how many a program would have seen fail. It has to be none.
+ * For each way in which the environment of the daemon can fail: a stream of look-ups like a libc's (A and AAAA from
+ * one port, a timeout of one second, three attempts over three addresses), and the number of them that fail from a
+ * program's view. It must be 0.
  */
 import t from 'tap'
 import { freePort, ownAddresses } from '../fixture/address.ts'
@@ -28,7 +27,7 @@ import type { Rule, Rules } from '../fixture/upstream.ts'
 
 t.setTimeout(600_000)
 
-/** Items that are no more than something done to the masters before the stream. */
+/** Failures that only change the masters before the stream. */
 const items: readonly (readonly [string, (w: World) => Promise<void> | void])[] = [
   ['1. one of three masters is silent', ({ three }) => three.silence(1)],
   ['2. two are silent', ({ three }) => three.silence(2)],
@@ -67,8 +66,8 @@ for (const [says, happens] of items) {
 }
 
 t.test('6. one answers NXDOMAIN at once, stale', async t => {
-  // The masters live in this process: held up between two of them for the 20 ms of the
-  // default, one alone would have spoken. test/data/forward/race.ts holds those to a clock.
+  // The masters run in this process. If it were delayed between two of them for the default of 20 ms, only one would
+  // have answered in time. test/data/forward/race.ts tests that with a simulated clock.
   const w = await world(t, { settings: { race: { grace: '400ms' } } })
   w.three.at(0).set([soa])
   none(t, await stream(w))

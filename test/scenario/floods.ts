@@ -1,7 +1,6 @@
 /**
- * Much of the same: names that nobody will ask again, IDs and ports by the
- * thousand, questions held back and released at once. What others need stays,
- * and what is kept stays bounded.
+ * Floods: names that are never asked again, thousands of IDs and ports, questions that are held back and released at
+ * once. What others need stays cached, and memory stays bounded.
  */
 import t from 'tap'
 import { createSocket } from 'node:dgram'
@@ -18,7 +17,7 @@ const soa = SOA('example.org. 300 ns.example.org. root.example.org. 1 60 600 864
 const rss = (d: Daemon): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${d.pid}/status`, 'utf8'))?.[1]) / 1024
 
-/** Asks each name once, at most `window` at a time; how many were answered. */
+/** Asks each name once, at most `window` at a time; returns how many were answered. */
 const flood = async (at: At, names: Iterable<string>, window = 200): Promise<number> => {
   const socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
   let answered = 0
@@ -42,7 +41,7 @@ const flood = async (at: At, names: Iterable<string>, window = 200): Promise<num
       })
       idle = answered === before ? idle + 1 : 0
     }
-    // What has not come by now was lost at a socket; the window moves on.
+    // What has not arrived by now was lost at a socket; send the next ones.
     if (idle >= 20) answered = sent
     idle = 0
   }
@@ -59,7 +58,7 @@ function* unique(count: number, zone: string): Generator<string> {
 t.test('names that nobody asks twice neither evict the hot ones nor fill the memory', async t => {
   const hot = Array.from({ length: 100 }, (_, i) => `hot${i}.example.org`)
   const up = await upstream(t, [soa, ...hot.map(name => A(`${name}. 3600 203.0.113.1`))])
-  // Use is noted once a second, so a cache that turns over within one second would forget the hot as well.
+  // Uses are recorded once a second, so a cache that is replaced within a second would also drop hot names.
   const d = await daemon(t, { upstreams: [up.name], cache: { maxBytes: '4MiB' } })
   for (let round = 0; round < 3; round++) for (const name of hot) await ask(d.at, name)
   const before = rss(d)
@@ -67,7 +66,7 @@ t.test('names that nobody asks twice neither evict the hot ones nor fill the mem
   const rounds = 8
   for (let n = 0; n < rounds; n++) {
     await flood(d.at, unique(2_000, `r${n}.example.org`))
-    // The hot set is in use meanwhile, as hot sets are.
+    // The hot names are used meanwhile.
     for (const name of hot) await ask(d.at, name)
   }
   const again = up.queries.filter(q => q.name.startsWith('hot')).length
@@ -90,7 +89,8 @@ t.test('IDs and ports towards upstreams are spread as by chance', async t => {
   const queries = three.at(0).queries.filter(q => q.name.startsWith('u'))
   t.ok(queries.length > count * 0.98, `${queries.length} questions`)
   const n = queries.length
-  // Sixteen bins of the ID's upper and lower bits: chi-square with 15 degrees of freedom is above 50 once in 80,000 times.
+  // Sixteen bins of the ID's upper and lower bits: chi-square with 15 degrees of freedom exceeds 50 once in 80,000
+  // times.
   for (const shift of [0, 12]) {
     const bins = Array<number>(16).fill(0)
     for (const q of queries) bins[(q.id >> shift) & 15]!++
@@ -126,7 +126,7 @@ t.test('questions held back upstream do not pile up without end', async t => {
     socket.send(query(name, 'A', { id: n & 0xffff }), d.at.port, d.at.address)
     if (++n % 100 === 0) await new Promise(resolve => setTimeout(resolve, 5))
   }
-  // A datagram may be lost in a full socket, as a libc knows: it asks again.
+  // A full socket may drop a datagram, so the question is repeated.
   let life: Buffer | undefined
   for (let tries = 0; tries < 30 && !life; tries++)
     life = await exchange(d.at, query('ready.spartan'), { timeout: 500 })

@@ -1,7 +1,6 @@
 /**
- * Bad input in bulk, from clients and from upstreams, against the real
- * daemon: it answers everybody else throughout, believes no forgery, and
- * what it sends is always well formed.
+ * Large amounts of bad input from clients and upstreams against the real daemon. It answers other clients
+ * throughout, accepts no forgery, and sends only well-formed messages.
  */
 import t from 'tap'
 import type { Test } from 'tap'
@@ -33,7 +32,7 @@ const soa = SOA('mesos. 60 ns1.mesos. root.ns1.mesos. 1 60 600 86400 60')
 const rss = (d: Daemon): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${d.pid}/status`, 'utf8'))?.[1]) / 1024
 
-/** A question that must be answered whatever else goes on. */
+/** A question that must always be answered. */
 const alive = async (t: Test, d: Daemon): Promise<void> => {
   const started = performance.now()
   const raw =
@@ -44,9 +43,8 @@ const alive = async (t: Test, d: Daemon): Promise<void> => {
 }
 
 /**
- * Sends datagrams in batches, each with an ID of its own; between them a sign
- * of life. Those without a reply (a socket's buffer may overflow) are sent
- * once more one by one: all that must be answered must be answered.
+ * Sends datagrams in batches, each with its own ID, and checks in between that the daemon answers. Those without a
+ * reply (a socket's buffer may overflow) are sent once more, one by one.
  */
 const pour = async (
   d: Daemon,
@@ -197,7 +195,7 @@ t.test('50,000 forged replies: none is believed', async t => {
       }),
     )
     for (let round = 0; round < 5_000; round++, sent++) {
-      // The right port and server, but never the right ID; or the right ID from where nobody was asked, or about something else.
+      // The right port and server with a wrong ID; or the right ID from another address, or for another question.
       const wrongId = (asked.id + 1 + random.int(65_535)) & 0xffff
       if (round % 2 === 0) up.send(lie(wrongId), asked)
       else if (round % 8 === 1) up.send(lie(asked.id, 'A', 'victim.example.org'), asked)
@@ -265,7 +263,7 @@ t.test('RDLENGTH lies of every type shift no neighbour', async t => {
     ...countLies(goodReplies()[0]!),
   ]
   let turn = 0
-  // The lie's question is web.mesos; the name asked is one label longer, so that each is a cold one.
+  // The false reply's question is web.mesos; the name asked is one label longer, so that each is new.
   three.at(0).set([
     {
       when: asked => /^l\d+\.mesos$/.test(asked.name),
@@ -280,7 +278,7 @@ t.test('RDLENGTH lies of every type shift no neighbour', async t => {
         if (!raw) return odd.push(`${says}: no answer`)
         const m = decode(raw, { opaque: true })
         const addresses = m.answers.filter(r => r.type === 'A').map(r => r.data.split(' ')[2])
-        // What is not the good record, nor the lying one whole, was read at a wrong place.
+        // Any other record shows that the message was read at a wrong offset.
         const known = new Set([
           'c0000201',
           'c0000202',
@@ -300,7 +298,7 @@ t.test('RDLENGTH lies of every type shift no neighbour', async t => {
   await alive(t, d)
 })
 
-/** The lie with this query's ID and name; pointers to the question keep pointing there. */
+/** The false reply with this query's ID and name; pointers to the question still point there. */
 const lieFor = (asked: Asked, lie: Buffer): Buffer => {
   const name = asked.raw.subarray(12, asked.raw.indexOf(0, 12) + 1)
   const web = Buffer.from('03776562056d65736f7300', 'hex')

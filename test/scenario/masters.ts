@@ -1,6 +1,6 @@
 /**
- * The judged race against real sockets: masters that are silent, gone, sick
- * or stale do not decide what clients get, and the counters say who they are.
+ * The race between masters on real sockets: masters that are silent, gone, failing or outdated do not determine what
+ * clients get, and the counters show which they are.
  */
 import t from 'tap'
 import type { Test } from 'tap'
@@ -16,7 +16,7 @@ const names = (count: number): Rules =>
 const zone: Rules = [soa, ...names(200)]
 
 let next = 0
-/** Asks names that nobody has asked before, one after the other. */
+/** Asks new names, one after the other. */
 const fresh = async (d: Daemon, count: number, options: AskOptions = {}): Promise<Reply[]> => {
   const replies: Reply[] = []
   for (let n = 0; n < count; n++)
@@ -102,7 +102,7 @@ for (const count of [1, 2]) {
   t.test(
     `${count} of three masters stale, NXDOMAIN at once: ${count === 1 ? 'a better answer wins' : 'a majority of the stale decides'}`,
     async t => {
-      // the default of 20 ms is held to a clock moved by hand (test/data/forward/race.ts); here machines may be busy
+      // the default of 20 ms is tested with a simulated clock (test/data/forward/race.ts); here machines may be busy
       const { d, three } = await cluster(t, { race: { grace: '400ms' } })
       for (const one of three.all.slice(0, count)) one.set([soa])
       three.at(2).set([...zone, { delay: 8 }])
@@ -161,7 +161,7 @@ t.test(
       const { status, ede } = await ask(d.at, name, 'A', { edns: {} })
       return { status, reasons: ede.map(({ text }) => text).join() }
     }
-    // REFUSED would say that this client may not ask; it is the masters who refused us.
+    // REFUSED would mean that this client may not ask, but it is the masters who refuse the forwarder.
     t.match(await said('n1.mesos'), { status: 'SERVFAIL', reasons: /REFUSED/ })
     three.at(1).set([{ rcode: 'SERVFAIL' }])
     t.match(await said('n2.mesos'), { status: 'SERVFAIL', reasons: /SERVFAIL/ })
@@ -253,7 +253,7 @@ t.test('one question, however many ask: one exchange per master', async t => {
     Array.from({ length: 500 }, (_, i) => ask(d.addresses[i % 3]!, 'n42.mesos', 'A', { id: i })),
   )
   positive(t, all, '500 clients')
-  // Should this machine be slow, each master is asked again at 250 and 750 ms, from another port.
+  // On a slow machine each master is asked again after 250 and 750 ms, from another port.
   const exchanges = three.all.map(
     m => new Set(m.queries.filter(q => q.name === 'n42.mesos').map(q => `${q.id} ${q.port}`)).size,
   )

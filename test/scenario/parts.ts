@@ -1,7 +1,6 @@
 /**
- * Parts that cannot start, hang or die, in the real program: DNS answers, the
- * status says what is wrong, and the process ends in time with a status that
- * says whether something failed.
+ * Parts that cannot start, hang or die, in the real program: DNS answers, the status shows the problem, and the
+ * process ends in time with the right exit status.
  */
 import t from 'tap'
 import { spawn, spawnSync } from 'node:child_process'
@@ -32,7 +31,7 @@ type Parts = readonly { name: string; state: string; error: string }[]
 const partOf = async (d: Daemon, name: string) =>
   ((await d.status())['parts'] as Parts).find(part => part.name === name)
 
-/** What stands in the way, the part that fails for it, and what its error says. */
+/** An obstacle, the part that fails because of it, and the text of its error. */
 const obstacles: readonly (readonly [
   says: string,
   part: string,

@@ -1,7 +1,4 @@
-/**
- * The process itself under load: stopped, killed, frozen, reloaded. The
- * numbers are those of the chaos list.
- */
+/** The process under load: stopped, killed, frozen, reloaded. It uses the streams of look-ups of chaos.ts. */
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'

@@ -1,8 +1,7 @@
 /**
- * Every key of the configuration, changed by a reload in one running daemon:
- * either the new value acts, shown by what the daemon does, or the reload says
- * that it needs a restart. Meanwhile a stream of queries loses none and gets
- * no wrong answer.
+ * Changes every key of the configuration by reloads in one running daemon: either the daemon's behaviour shows the
+ * new value, or the reload reports that a restart is needed. Meanwhile a stream of queries gets no wrong answer and
+ * loses none.
  */
 import t from 'tap'
 import { once } from 'node:events'
@@ -40,7 +39,7 @@ const text = (name: string, content: string): string => {
 }
 const file = (name: string, content: unknown): string => text(name, JSON.stringify(content))
 
-/** Looks until it is so. */
+/** Waits until this is true. */
 const until = async (so: () => Promise<boolean> | boolean): Promise<void> => {
   for (let n = 0; n < 200 && !(await so()); n++) await sleep(50)
 }
@@ -206,7 +205,7 @@ const d = await daemon(t, start)
 const at = d.at
 
 let settings = start
-/** What the file says from now on, the sections given in place of the old ones, and what came of its reload. */
+/** Replaces these sections of the file; returns the result of the reload. */
 const reload = async (over: Settings): Promise<ReloadOutcome> => {
   settings = { ...settings, ...over }
   d.configure(settings)
@@ -566,7 +565,7 @@ const ROWS: readonly Row[] = [
   ],
 ]
 
-/** Keys whose new values a running daemon does not use. */
+/** Keys whose new values need a restart. */
 const RESTART: readonly (readonly [key: string, over: () => Settings])[] = [
   ['node', () => ({ node: 'another' })],
   ['listen.addresses', () => ({ listen: { addresses: [ownAddress()], port: at.port } })],

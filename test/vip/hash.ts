@@ -22,7 +22,7 @@ t.test('an address has one spelling', async t => {
     ['::ffff:192.0.2.1', '::ffff:c000:201'],
     ['1:2:3:4:5:6:192.0.2.1', '1:2:3:4:5:6:c000:201'],
     ['1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7:8'],
-    ['1:0:3:4:5:6:7:8', '1:0:3:4:5:6:7:8'], // one zero is not shortened, RFC 5952 §4.2.2
+    ['1:0:3:4:5:6:7:8', '1:0:3:4:5:6:7:8'], // a single zero is not shortened, RFC 5952 §4.2.2
     ['fe80::1%eth0', ''],
     ['example.org', ''],
     ['', ''],
@@ -38,7 +38,7 @@ t.test('an address has one spelling', async t => {
 })
 
 t.test('a VIP has the address running clusters gave it', async t => {
-  // facts 4.6: the first three are asserted by the originals' own tests
+  // dcos-net's own tests assert the first three
   const small = { min: '11.0.0.0', max: '11.0.0.254' }
   t.equal(allocateAddresses(['foo.bar'], 4, small).get('foo.bar'), '11.0.0.37')
   t.equal(allocateAddresses(['baz.qux'], 4, small).get('baz.qux'), '11.0.0.39')

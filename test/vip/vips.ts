@@ -14,7 +14,7 @@ import { agentState, type TaskSpec } from '../fixture/mesos.ts'
 const APEX = 'l4lb.thisdcos.directory'
 const AGENT = '192.0.2.10'
 
-/** 'tcp redis.marathon:6379 = 9.0.0.1:6379*1 …' of each record. */
+/** 'tcp redis.marathon:6379 = 9.0.0.1:6379*1 …' for each record. */
 const lines = (records: readonly VipRecord[]): string[] =>
   records.map(
     ({ protocol, name, ip, port, backends }) =>
@@ -32,7 +32,7 @@ const declared = (
   return { vips: lines(records), bad: bad.map(b => `${b.label}: ${b.why}`), records }
 }
 
-/** The zone of what all nodes say, without grace. */
+/** The zone for the VIPs of all nodes, without grace time. */
 const vipZone = (owners: Iterable<OwnerVips>, options: VipZoneOptions): ZoneMap =>
   servedVipZone(mergeVips(owners), options)
 

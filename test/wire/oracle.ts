@@ -1,8 +1,7 @@
 /**
- * Whatever `wire` reads from a message agrees with what others read: with our
- * strict reader, and with dns-packet where it can be believed. Over the
- * recorded packets, every known trick, and mutated copies. Nothing throws,
- * nothing reads past the end, and what it costs is counted in octets read.
+ * What `wire` reads from a message agrees with our strict decoder and, where it is reliable, with dns-packet: for
+ * recorded packets, known attacks, and mutated copies. Nothing throws or reads past the end, and the cost is counted
+ * in octets read.
  */
 import t from 'tap'
 import dnsPacket from 'dns-packet'
@@ -52,7 +51,7 @@ const tricks = (): Odd[] => [
   ...goodQueries().flatMap(b => [...countLies(b)]),
 ]
 
-/** Tricks, then mutated copies of all that is small. */
+/** Known attacks, then mutated copies of all small ones. */
 function* all(): Generator<Odd> {
   yield* tricks()
   const good = [...goodQueries(), ...goodReplies(), ...packets().map(p => p.bytes)].filter(
@@ -77,7 +76,7 @@ const out = Buffer.alloc(MAX_NAME + 1)
 const nameAt = (b: Uint8Array, at: number, end: number): string | undefined =>
   expandName(b, at, end, out) < 0 ? undefined : nameText(out)
 
-/** As `wire` sees the records: section, owner, type, class, TTL, rdata. */
+/** The records as `wire` sees them: section, owner, type, class, TTL, rdata. */
 const seen = (b: Buffer, r: Records): string[] =>
   Array.from({ length: r.count }, (_, i) => i)
     .filter(i => i !== r.opt)
@@ -119,7 +118,7 @@ t.test(
       const ok = scan(bytes, bytes.length, r)
       if (ok) accepted++
       const m = strict(bytes)
-      // Names in questions are never compressed; a server that did it would be alone.
+      // Names in questions are never compressed by real servers.
       if (
         !m ||
         m.questions.length > 1 ||
@@ -144,7 +143,10 @@ t.test(
   },
 )
 
-/** Types whose rdata our strict reader checks. In others dns-packet believes its own parser, not RDLENGTH, and shifts what follows. */
+/**
+ * Types whose rdata our strict decoder checks. For other types dns-packet uses its own parser instead of RDLENGTH,
+ * which shifts the following records.
+ */
 const CHECKED = new Set(['A', 'AAAA', 'NS', 'CNAME', 'DNAME', 'PTR', 'MX', 'SRV', 'SOA', 'TXT'])
 
 t.test('dns-packet agrees wherever lengths are true', async t => {
@@ -168,7 +170,7 @@ t.test('dns-packet agrees wherever lengths are true', async t => {
         const at = i++
         if (record.type === 'OPT') continue
         const name = nameAt(bytes, r.at[at]!, bytes.length)
-        // Its labels pass through UTF-8 and its root is '.': compare what survives that.
+        // dns-packet converts labels to UTF-8 and writes the root as '.', so only plain names are compared.
         if (name !== undefined && /^[\w.-]+$/.test(name) && record.name !== name)
           t.fail(`${record.name} is ${name}: ${says}`)
         if ('ttl' in record && (record.ttl ?? 0) !== bytes.readUInt32BE(r.ttlAt[at]!))
@@ -194,7 +196,7 @@ t.test('dns-packet agrees wherever lengths are true', async t => {
 
 const everyRecord = (r: Records): number[] => Array.from({ length: r.count }, (_, i) => i)
 
-/** The message in the middle of a larger buffer filled with `octet`. */
+/** The message inside a larger buffer filled with `octet`. */
 const embedded = (bytes: Buffer, octet: number): Buffer =>
   Buffer.concat([bytes, Buffer.alloc(300, octet)])
 
@@ -245,7 +247,7 @@ t.test('nothing throws, and nothing behind the end changes what is read', async 
 })
 
 t.test('a message of 64 KB costs few reads, whatever it holds', async t => {
-  // A view that counts: what a timer would measure, without the machine's noise.
+  // A view that counts reads, which does not depend on the speed of the machine.
   let reads = 0
   const counting = (b: Buffer): Buffer =>
     new Proxy(b, {
@@ -302,7 +304,7 @@ t.test('a message put together again says the same', async t => {
       t.ok(n > 0, says)
       const after = decode(Buffer.from(big.subarray(0, n)))
       for (const section of ['questions', 'answers', 'authority', 'additional'] as const) {
-        // Rdata of unknown layout keeps its octets, pointers and all.
+        // Rdata of an unknown layout keeps its octets, including pointers.
         if (before[section].some(x => /^\\#/.test((x as Partial<RR>).data ?? ''))) continue
         t.same(after[section], before[section], `${says}: ${section}`)
       }

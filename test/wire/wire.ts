@@ -1,7 +1,4 @@
-/**
- * The parts of `wire` one by one: tables for what has few cases, properties
- * for what has many.
- */
+/** The parts of `wire` one by one: tables for few cases, properties for many. */
 import t from 'tap'
 import fc from 'fast-check'
 import dnsPacket from 'dns-packet'
@@ -35,7 +32,7 @@ import {
   type Flags,
 } from '../fixture/wire.ts'
 
-/** Any labels that make a name of at most 255 octets. */
+/** Any labels that form a name of at most 255 octets. */
 const labels = fc
   .array(fc.uint8Array({ minLength: 1, maxLength: 63 }), { maxLength: 127 })
   .filter(list => list.reduce((n, l) => n + l.length + 1, 1) <= MAX_NAME)
@@ -155,7 +152,7 @@ t.test('the longest name passes, one octet more does not', async t => {
   )
   t.equal(skipPlainName(longer, 0, longer.length), -1)
   t.equal(expandName(longer, 0, longer.length, Buffer.alloc(300)), -1)
-  // Short pieces that add up: two labels here, the rest behind a pointer.
+  // Two labels here, the others behind a pointer.
   const joined = Buffer.concat([
     Buffer.alloc(12),
     long,
@@ -368,7 +365,7 @@ t.test(
           if ((m.edns !== undefined) !== withOpt) return false
           const lost = m.answers.length < answers.length || m.authority.length < authority.length
           if (m.tc !== lost) return false
-          // What is kept is the beginning of what there was, and no set is split.
+          // The kept records are the first ones, and no RRset is split.
           for (const [kept, all] of [
             [m.answers, answers],
             [m.authority, authority],

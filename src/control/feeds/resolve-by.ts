@@ -1,4 +1,4 @@
-/** Addresses of a name, asked of our own data thread: the same cache and routes that clients get. */
+/** Resolves names through our own data thread, with the cache and the routes that clients use. */
 import { TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { nameWire } from '../../wire/name.ts'
@@ -8,7 +8,7 @@ import { fail } from '../../base/error.ts'
 
 const records = new Records()
 
-/** A resolver over anything that answers a query message. Rejects with EDATA on a name that is none. */
+/** A resolver on top of a function that answers query messages. Rejects with EDATA for an invalid name. */
 export const resolveBy =
   (ask: (wire: Uint8Array) => Promise<{ readonly wire: Buffer }>) =>
   async (name: string): Promise<string[]> => {

@@ -1,7 +1,6 @@
 /**
- * Tells when files below a path may have changed: by inotify, which is quick,
- * and by the clock, which works on every file system and after every kind of
- * replacement. What changed is for the caller to find by reading.
+ * Reports that files below a path may have changed: by inotify, which is fast, and periodically, which works on
+ * every file system and after every kind of replacement. The caller reads the files to find out what changed.
  */
 import { watch as watchFs, type FSWatcher } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
@@ -9,9 +8,9 @@ import { dirname, join } from 'node:path'
 import { fail } from '../../base/error.ts'
 
 export type WatchOptions = {
-  /** Looks at the clock's word; 5 s. */
+  /** Interval of the periodic checks; default 5 s. */
   readonly everyMs?: number
-  /** An editor or a deployment writes several times; 50 ms. */
+  /** Wait after a notification, because an editor or a deployment writes several times; default 50 ms. */
   readonly quietMs?: number
 }
 
@@ -23,7 +22,7 @@ export class Watch {
   #watchers: FSWatcher[] = []
   #soon: NodeJS.Timeout | undefined
 
-  /** Calls `onTouch` whenever it is worth looking, not before this returns. */
+  /** Calls `onTouch` whenever the files should be read, never before the constructor returns. */
   constructor(paths: readonly string[], onTouch: () => void, options: WatchOptions = {}) {
     this.#paths = paths
     this.#onTouch = onTouch
@@ -41,15 +40,15 @@ export class Watch {
   }
 
   #arm(): void {
-    // a file is watched through its folder: replacing it by rename would leave us watching the old one
+    // a file is watched through its folder, because a rename over it would leave us watching the old file
     for (const path of new Set(this.#paths.flatMap(p => [p, dirname(p)]))) {
       try {
         const watcher = watchFs(path, { persistent: false }, () => this.#touched())
-        // a folder that goes away is the clock's business
+        // the periodic check handles a folder that was removed
         watcher.on('error', () => watcher.close())
         this.#watchers.push(watcher)
       } catch {
-        // not there, or out of inotify watches: the clock looks
+        // missing, or no inotify watches left: the periodic check handles it
       }
     }
   }
@@ -61,12 +60,12 @@ export class Watch {
   }
 }
 
-/** A file's text; EDATA if it is longer than `maxBytes`, the system's error if it cannot be read. */
+/** A file's text; throws EDATA if it is longer than `maxBytes`, and the system's error if it cannot be read. */
 export const readText = async (path: string, maxBytes: number): Promise<string> => {
   const file = await open(path, 'r')
   try {
     const { size } = await file.stat()
-    // size may lie (pipes, /proc); the read does not
+    // the reported size may be wrong (pipes, /proc), so the data read is checked, too
     if (size > maxBytes) throw fail(`${path} is longer than ${maxBytes} bytes`, 'EDATA')
     const buffer = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(size, 65_536)) + 1)
     let have = 0
@@ -81,7 +80,7 @@ export const readText = async (path: string, maxBytes: number): Promise<string> 
   }
 }
 
-/** The files a path stands for: itself, or those in the folder with one of these endings, sorted. */
+/** The files for a path: the file itself, or the files in the folder with one of these endings, sorted. */
 export const filesAt = async (path: string, endings: readonly string[]): Promise<string[]> => {
   if (!(await stat(path)).isDirectory()) return [path]
   const names = await readdir(path)

@@ -1,11 +1,10 @@
-/** What a configured listen address stands for on this host. */
+/** The actual addresses for a configured listen address. */
 import { networkInterfaces } from 'node:os'
 import type { Endpoint } from '../../boundary/messages.ts'
 
 /**
- * The address itself, or for 0.0.0.0 and :: (which the configuration allows
- * only by name) every address of that family the host has now: one socket
- * each, so that a response leaves from the address that was asked.
+ * The address itself. For 0.0.0.0 and ::, every current address of that family on this host: each gets its own
+ * socket, so that a response leaves from the address that was asked.
  */
 export const hostAddresses = (at: Endpoint): Endpoint[] => {
   if (at.address !== '0.0.0.0' && at.address !== '::') return [{ ...at }]

@@ -1,17 +1,17 @@
-/** Follows this host's address and networks while the daemon runs, and tells those who depend on them. */
+/** Watches this host's address and networks while the daemon runs, and calls back on changes. */
 import { defaultAllow } from '../../config/host.ts'
 import type { Config } from '../../config/config.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
 import { HostWatch } from './host-watch.ts'
 
-/** dcos-net refreshed its facts of a node as often. */
+/** How often a node's facts are published again, as in dcos-net. */
 const FACTS_MS = 30 * 60_000
 
 export type HostPartOptions = Pick<Environment, 'log' | 'attached' | 'ownIp'> & {
-  /** The address of this host has changed, or half an hour has passed. */
+  /** Called when the address of this host has changed, and every half hour. */
   readonly onAddress: () => void
-  /** Who may ask has changed with the networks attached. */
+  /** Called when the allowed networks have changed with the attached ones. */
   readonly onAllow: (allow: readonly string[]) => void
 }
 

@@ -1,16 +1,16 @@
 /**
- * This host's address and networks, followed: at boot it has none yet, and a
- * container's network begins long after us.
+ * Watches this host's address and networks: at boot there is no address yet, and networks of containers appear
+ * later.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 
-/** How often it is looked. */
+/** Interval of the checks. */
 const LOOK_MS: Milliseconds = 2_000
 
 export type HostWatchOptions = {
-  /** Where other nodes reach this one, now. */
+  /** The current address at which other nodes reach this one. */
   readonly address: () => string
-  /** Who may ask because of the networks attached now, as CIDR; undefined while the configuration says who. */
+  /** Allowed networks, derived from the attached ones, as CIDR; undefined if the configuration sets them. */
   readonly allow: () => readonly string[] | undefined
   readonly onAddress: () => void
   readonly onAllow: (allow: readonly string[]) => void
@@ -22,7 +22,7 @@ export class HostWatch {
   #allow: string
   readonly #timer: NodeJS.Timeout
 
-  /** Tells only what is different from what is known now. */
+  /** Calls back only for differences from the current values. */
   constructor(options: HostWatchOptions, allow: readonly string[]) {
     this.#options = options
     this.#address = options.address()
@@ -30,7 +30,7 @@ export class HostWatch {
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
-  /** The configuration was read again, and these may ask now. */
+  /** The configuration was read again with these allowed networks. */
   reloaded(allow: readonly string[]): void {
     this.#allow = allow.join()
   }

@@ -1,8 +1,7 @@
 /**
- * The address that other hosts reach this one by, IPv4 before IPv6: the first that is neither
- * loopback nor on an interface that leads nowhere, as the one that the
- * forwarder's own addresses are on: alike on every host, and there before the
- * network is. '' while there is none, as when the daemon starts.
+ * Finds the address at which other hosts reach this one, IPv4 before IPv6: the first that is neither loopback nor on
+ * a dummy interface. The forwarder's own addresses are on such an interface; they are the same on every host. '' if
+ * there is none, for example before the network is up.
  */
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
@@ -19,7 +18,7 @@ export const ownAddress = (
     for (const [name, list] of Object.entries(interfaces)) {
       const found = list?.find(
         ({ family, internal, address }) =>
-          // a link-local address means nothing without its link
+          // a link-local address is only valid on its link
           !internal && family === wanted && !address.startsWith('fe80:'),
       )
       if (found && !leadsNowhere(flagsOf(name))) return found.address
@@ -28,10 +27,10 @@ export const ownAddress = (
   return ''
 }
 
-/** It asks nobody for neighbours and has no other end: a dummy interface. */
+/** A dummy interface: no neighbour discovery, and not point-to-point. */
 const leadsNowhere = (flags: number): boolean => (flags & (NO_ARP | POINT_TO_POINT)) === NO_ARP
 
-/** 0 where the system does not tell. */
+/** 0 if the system does not report them. */
 const linkFlags = (name: string): number => {
   try {
     // 'eth0:1' is another address of eth0
@@ -41,12 +40,11 @@ const linkFlags = (name: string): number => {
   }
 }
 
-/** Link-local addresses, those of the forwarder's own link and loopback reach nobody. */
+/** Excludes link-local addresses, loopback, and those of the forwarder's own interface. */
 const isGlobal = (address: string): boolean => !/^(?:fe[89ab]|::1$)/i.test(address)
 
 /**
- * The IPv6 address of the interface that has `ip4`, or of the first that leads
- * anywhere; '' while there is none.
+ * The IPv6 address of the interface that has `ip4`, otherwise of the first usable interface; '' if there is none.
  */
 export const ownAddress6 = (
   ip4: string,

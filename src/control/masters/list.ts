@@ -1,15 +1,15 @@
 /**
- * A list of masters out of what a file or a URL gives: a JSON array of
- * addresses, or of objects with a `hostname` (Exhibitor's cluster status).
+ * Parses a list of masters from a file or a URL: a JSON array of addresses, or of objects with a `hostname`
+ * (Exhibitor's cluster status).
  */
 import type { Endpoint } from '../../boundary/messages.ts'
 import { fail } from '../../base/error.ts'
 import { canonicalIp, hostPort } from '../../base/ip.ts'
 
-/** DC/OS has at most five; a list beyond this is not one of masters. */
+/** Limit of masters; DC/OS has at most five. */
 export const MAX_MASTERS = 64
 
-/** 'ip', 'ip:port' or '[v6]:port'; undefined of anything else. */
+/** 'ip', 'ip:port' or '[v6]:port'; undefined for any other text. */
 export const parseMaster = (text: string, port: number): Endpoint | undefined => {
   const trimmed = text.trim()
   const bare = canonicalIp(trimmed)
@@ -20,15 +20,14 @@ export const parseMaster = (text: string, port: number): Endpoint | undefined =>
   return address === '' || own < 1 || own > 65_535 ? undefined : { address, port: own }
 }
 
-/** Each master once, in the given order. */
+/** Removes duplicates and keeps the order. */
 const distinct = (masters: readonly Endpoint[]): Endpoint[] => [
   ...new Map(masters.map(m => [hostPort(m.address, m.port), m])).values(),
 ]
 
 /**
- * The masters a JSON value names. Throws EDATA if one of its entries is no
- * address, if it names none, or far too many: half a list would put half the
- * masters out of use.
+ * The masters in a JSON value. Throws EDATA if an entry is not an address, or if there are none or too many: a
+ * partial list would silently lose masters.
  */
 export const mastersOf = (value: unknown, port: number): Endpoint[] => {
   if (!Array.isArray(value)) throw fail('the list of masters is no JSON array', 'EDATA')

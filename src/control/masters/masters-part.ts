@@ -1,4 +1,4 @@
-/** The list of masters as a part: who they are, from whichever source the configuration names. */
+/** The list of masters as a part. */
 import type { Log } from '../../base/log.ts'
 import type { Endpoint } from '../../boundary/messages.ts'
 import type { Config } from '../../config/config.ts'
@@ -13,9 +13,9 @@ import { masterSource } from './sources.ts'
 import { zkMasters, ZkWatch } from './zk-watch.ts'
 
 export type MastersPartOptions = Environment & {
-  /** Another list is in use. */
+  /** Called when the list has changed. */
   readonly onChange: (masters: readonly Endpoint[]) => void
-  /** ZooKeeper names another leader of Mesos. */
+  /** Called when ZooKeeper names another leader of Mesos. */
   readonly onLeader: () => void
 }
 
@@ -26,7 +26,7 @@ export class MastersPart implements Part {
   #masters: Masters | undefined
   #http: Http | undefined
   #zooKeeper: ZkWatch | undefined
-  /** The list in use. It outlives a reload, so that a change of source never passes through an empty list. */
+  /** The current list. It is kept over a reload, so that a change of source never passes through an empty list. */
   #list: readonly Endpoint[] = []
   #at = 0
 
@@ -34,12 +34,12 @@ export class MastersPart implements Part {
     this.#options = options
   }
 
-  /** The list in use, [] while none is known. */
+  /** The current list, [] if none is known. */
   get list(): readonly Endpoint[] {
     return this.#list
   }
 
-  /** The masters of Mesos as ZooKeeper names them; undefined unless it is the source of the list. */
+  /** The masters of Mesos in ZooKeeper; undefined unless ZooKeeper is the source of the list. */
   get zooKeeper(): ZkWatch | undefined {
     return this.#zooKeeper
   }
@@ -73,9 +73,9 @@ export class MastersPart implements Part {
       },
     })
     this.#masters = current
-    // A list in the file needs no look.
+    // A list in the configuration needs no reading.
     if (masters.source === 'static') this.#use(masters.addresses)
-    // The first look may take as long as a lost host takes to be given up; nobody waits for it.
+    // Not awaited, because the first read may wait long for a lost host.
     void current.start()
   }
 
@@ -118,7 +118,7 @@ export class MastersPart implements Part {
     await http?.close()
   }
 
-  /** What is known of the masters; undefined when this cluster has none. */
+  /** The masters for the status; undefined if this cluster has none. */
   view(): MastersStatus | undefined {
     const from = this.#from
     const status = this.#masters?.status

@@ -1,7 +1,6 @@
 /**
- * Who the masters are, kept up to date: asks the source when the schedule
- * says so (and when a watched file is touched), tells of changes, and keeps
- * the last good list on disk so that a restart during an outage finds it.
+ * Keeps the list of masters up to date: reads the source on schedule (and when a watched file changes), reports
+ * changes, and stores the last good list on disk for a restart during an outage.
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -31,9 +30,9 @@ export type MastersOptions = SourceNeeds &
     readonly stateDir: string
     readonly log: Log
     readonly onChange: (masters: readonly Endpoint[]) => void
-    /** For source 'zk': watches ZooKeeper. Closed with this. */
+    /** For source 'zk': watches ZooKeeper. Closed together with this object. */
     readonly zk?: ZkWatch | undefined
-    /** How often a watched file is looked at without a notification. */
+    /** Interval of checks of a watched file without a notification. */
     readonly watchMs?: number
   }
 
@@ -56,7 +55,7 @@ export class Masters {
     this.#options = options
   }
 
-  /** The list in use; empty only until the first good look of a node that has none stored. */
+  /** The current list; empty only before the first successful read of a node without a stored list. */
   get masters(): readonly Endpoint[] {
     return this.#state.masters
   }
@@ -65,10 +64,13 @@ export class Masters {
     return { ...this.#state, source: this.#options.from.source, looks: this.#looks }
   }
 
-  /** The stored list at once, then the first look; resolves after it, however it ended. */
+  /**
+   * Uses the stored list at once, then reads the source for the first time; resolves after that, whatever the
+   * result.
+   */
   async start(): Promise<void> {
     const { from, watchMs } = this.#options
-    // a list in the configuration cannot be out of reach
+    // a list in the configuration is always available
     if (from.source !== 'static')
       await this.#took({ type: 'stored', masters: await this.#stored() })
     if (this.#closing.signal.aborted) return
@@ -91,7 +93,7 @@ export class Masters {
     await this.#looking
   }
 
-  /** Ask the source now; a look asked for meanwhile follows it. */
+  /** Reads the source now; calls during a read are combined into one more read. */
   look(): Promise<void> {
     if (this.#looking) this.#again = true
     else this.#looking = this.#lookAll().finally(() => (this.#looking = undefined))
@@ -119,7 +121,7 @@ export class Masters {
     }
   }
 
-  /** Follow the schedule's word on a look. */
+  /** Applies the schedule's decision after a read. */
   async #took(look: Look): Promise<void> {
     if (this.#closing.signal.aborted) return
     const { log, onChange, from } = this.#options
@@ -159,7 +161,7 @@ export class Masters {
     }
   }
 
-  /** Written beside and renamed, so that a crash leaves the old list or the new one. */
+  /** Written to a new file and renamed, so that a crash leaves either the old or the new list. */
   async #store(masters: readonly Endpoint[]): Promise<void> {
     const { stateDir, log } = this.#options
     if (stateDir === '') return

@@ -1,8 +1,7 @@
 /**
- * What a look at the list of masters leads to: pure. A good list is used, a
- * changed one is told and stored, and the next look is far off; a failed look
- * changes nothing and the next one is near. The list never becomes empty
- * again once there was one.
+ * Decides what follows from a read of the list of masters. Pure. A good list is used, a changed one is reported and
+ * stored, and the next read comes much later; a failed read changes nothing and is retried soon. A list that was not
+ * empty never becomes empty again.
  */
 import type { Endpoint, Milliseconds } from '../../boundary/messages.ts'
 import { sameMasters } from './list.ts'
@@ -11,33 +10,33 @@ export type Origin = 'source' | 'disk' | 'none'
 
 export type MastersState = {
   readonly masters: readonly Endpoint[]
-  /** Where the list in use came from. */
+  /** Where the current list came from. */
   readonly origin: Origin
-  /** Failed looks since the last good one. */
+  /** Failed reads since the last good one. */
   readonly failures: number
-  /** Why the last look failed, '' if it did not. */
+  /** Why the last read failed, '' if it succeeded. */
   readonly trouble: string
 }
 
 export type Look =
   | { readonly type: 'good'; readonly masters: readonly Endpoint[] }
   | { readonly type: 'failed'; readonly why: string }
-  /** What the last run stored; [] if nothing. */
+  /** The list stored by the last run; [] if there is none. */
   | { readonly type: 'stored'; readonly masters: readonly Endpoint[] }
 
 export type Step = {
   readonly state: MastersState
-  /** The list is another one: tell who depends on it, and store it if it is from the source. */
+  /** The list has changed: report it, and store it if it came from the source. */
   readonly changed: boolean
   readonly store: boolean
-  /** Until the next look. */
+  /** Wait until the next read. */
   readonly nextMs: Milliseconds
 }
 
 export type ScheduleOptions = {
-  /** After a good look; 120 s as the originals. */
+  /** Wait after a good read; default 120 s. */
   readonly refreshMs: Milliseconds
-  /** After a failed one; 5 s, with jitter of a fifth either way. */
+  /** Wait after a failed read; 5 s, with jitter of a fifth in either direction. */
   readonly retryMs: Milliseconds
   readonly random: () => number
 }

@@ -1,6 +1,6 @@
 /**
- * The places a list of masters can come from. Each is one function that gives
- * the list or throws; when to ask again is decided in schedule.ts.
+ * Sources of a list of masters. Each is one function that returns the list or throws; schedule.ts decides when to
+ * read again.
  */
 import type { Endpoint } from '../../boundary/messages.ts'
 import { fail, messageOf } from '../../base/error.ts'
@@ -9,7 +9,7 @@ import { familyOf, hostPort } from '../../base/ip.ts'
 import { readText } from '../feeds/watch.ts'
 import { mastersOf } from './list.ts'
 
-/** As DC/OS names them; `port` is that of Mesos-DNS where an entry names none. */
+/** With DC/OS's names; `port` is Mesos-DNS's port for entries without one. */
 export type MasterSource = { readonly port: number } & (
   | { readonly source: 'static'; readonly addresses: readonly string[] }
   | { readonly source: 'file'; readonly file: string }
@@ -19,7 +19,7 @@ export type MasterSource = { readonly port: number } & (
   | { readonly source: 'zk'; readonly zk: string }
 )
 
-/** The `masters` section of a configuration, as far as it says where the list comes from. */
+/** The keys of the `masters` section that select the source. */
 export type MastersSection = {
   readonly source: MasterSource['source']
   readonly port: number
@@ -31,7 +31,7 @@ export type MastersSection = {
   readonly zk: string
 }
 
-/** The source of a section. */
+/** The source that a section selects. */
 export const masterSource = (section: MastersSection): MasterSource => {
   const { source, port } = section
   switch (source) {
@@ -52,23 +52,23 @@ export const masterSource = (section: MastersSection): MasterSource => {
   }
 }
 
-/** All addresses of a name, of both families; throws or gives none if there is no answer. */
+/** All addresses of a name, of both families; throws or returns [] if there is no answer. */
 export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly string[]>
 
 export type SourceNeeds = {
   readonly http: Http
-  /** Only for source 'dns'. Must not go through the list it helps to find. */
+  /** Only for source 'dns'. It must not depend on the list that it resolves. */
   readonly resolve?: Resolve
-  /** Only for source 'zk': the hosts of the masters as ZooKeeper tells them; [] while it has told none. */
+  /** Only for source 'zk': the hosts of the masters in ZooKeeper; [] before the first result. */
   readonly watched?: () => readonly string[]
 }
 
-/** Longer lists are no lists of masters. */
+/** Limit of a list in bytes. */
 const MAX_BYTES = 256 * 1024
-/** As the originals waited (since DCOS-9149; for ever before). */
+/** As in DC/OS since DCOS-9149. */
 const DEADLINE_MS = 30_000
 
-/** Where Exhibitor keeps the status of its ensemble, below its base URL. */
+/** Path of the ensemble's status on an Exhibitor server. */
 const EXHIBITOR_PATH = '/exhibitor/v1/cluster/status'
 
 const parsed = (text: string): unknown => {
@@ -79,11 +79,11 @@ const parsed = (text: string): unknown => {
   }
 }
 
-/** v4 before v6 and in numerical order of neither: only the same each time, as DNS shuffles. */
+/** Sorted, so that the order is the same each time; DNS shuffles. */
 const steady = (ips: readonly string[]): string[] =>
   [...ips].sort((a, b) => familyOf(a) - familyOf(b) || (a < b ? -1 : 1))
 
-/** Ask the source now. Throws EHTTP, EDATA or the system's error. */
+/** Reads the source now. Throws EHTTP, EDATA or the system's error. */
 export const readMasters = async (
   source: MasterSource,
   { http, resolve, watched }: SourceNeeds,
@@ -109,7 +109,7 @@ export const readMasters = async (
       return fetched(source.url)
     case 'exhibitor': {
       const base = source.exhibitor.replace(/\/$/, '')
-      // DC/OS names the whole URL in EXHIBITOR_URI, others the server only
+      // DC/OS sets EXHIBITOR_URI to the whole URL, others only name the server
       return fetched(base.endsWith(EXHIBITOR_PATH) ? base : `${base}${EXHIBITOR_PATH}`)
     }
     case 'dns': {

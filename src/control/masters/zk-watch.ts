@@ -1,8 +1,7 @@
 /**
- * The masters that ZooKeeper names: a list of hosts for the forwarder, and the
- * leader for whoever follows Mesos. A master that is gone from ZooKeeper stays
- * in the list of hosts for a while: it is restarted more often than replaced,
- * and a list that changes twice would forget cached answers twice.
+ * The masters in ZooKeeper: a list of hosts for the forwarder, and the leader for the parts that follow Mesos. A
+ * master that disappears stays in the list of hosts for a while: masters are restarted more often than replaced, and
+ * a changed list would invalidate cached answers.
  */
 import { fail } from '../../base/error.ts'
 import { canonicalIp, hostPort } from '../../base/ip.ts'
@@ -20,38 +19,38 @@ export type ZkWatchOptions = {
   readonly masters: MasterList
   /** Milliseconds, monotonic. */
   readonly now: () => number
-  /** ZooKeeper names another leader. */
+  /** Called when ZooKeeper names another leader. */
   readonly onLeader: () => void
   readonly staysMs?: number
 }
 
 export class ZkWatch {
   readonly #options: ZkWatchOptions
-  /** When each host was in ZooKeeper last; Infinity while it is there. */
+  /** When each host was last in ZooKeeper; Infinity while it is there. */
   readonly #seen = new Map<string, number>()
 
   constructor(options: ZkWatchOptions) {
     this.#options = options
   }
 
-  /** 'host:port' of the master that leads; '' while ZooKeeper names none. */
+  /** 'host:port' of the leading master; '' if ZooKeeper names none. */
   get leader(): string {
     return this.#options.masters.leader
   }
 
-  /** 'host:port' of each master in ZooKeeper, the leader first. */
+  /** 'host:port' of each master in ZooKeeper, leader first. */
   get list(): readonly string[] {
     return this.#options.masters.list
   }
 
-  /** Hosts without ports, those that left lately included. */
+  /** Hosts without ports, including those that left lately. */
   get hosts(): readonly string[] {
     const { now, staysMs = STAYS_MS } = this.#options
     for (const [host, at] of this.#seen) if (now() - at > staysMs) this.#seen.delete(host)
     return [...this.#seen.keys()]
   }
 
-  /** `onList` hears of every change of the list. */
+  /** `onList` is called at every change of the list. */
   start(onList: () => void): void {
     const { masters, onLeader } = this.#options
     masters.onChange = leaderChanged => {
@@ -67,7 +66,7 @@ export class ZkWatch {
   }
 
   #follow(): void {
-    // a master that is known by a name only cannot be an upstream
+    // a master known only by name cannot be an upstream
     const present = new Set(this.list.map(hostOf).filter(host => canonicalIp(host) !== ''))
     const now = this.#options.now()
     for (const host of present) this.#seen.set(host, Infinity)
@@ -86,10 +85,10 @@ export type ZkMastersFrom = {
   readonly random: () => number
 }
 
-/** No leader for longer than this is an error in the log. */
+/** Without a leader for longer than this, an error is logged. */
 const DETECTION_MS = 30_000
 
-/** The masters in ZooKeeper, with the digest out of its file. */
+/** The masters in ZooKeeper, with the digest from its file. */
 export const zkMasters = (from: ZkMastersFrom): MasterList => {
   const { url, digestFile, tls, log, random } = from
   const digest = zkDigest(digestFile, log)
@@ -104,7 +103,7 @@ export const zkDigest = (path: string, log: Log): (() => string) => {
   return () => file.get()
 }
 
-/** 'user:password' on one line. Throws EDATA. */
+/** Parses 'user:password' on one line. Throws EDATA. */
 const parseDigest = (text: string): string => {
   const line = text.trim()
   if (!/^[^:\n]+:[^\n]*$/.test(line)) throw fail('must hold user:password on one line', 'EDATA')
@@ -113,7 +112,7 @@ const parseDigest = (text: string): string => {
 
 const hostOf = (master: string): string => pidEndpoint(master)?.host ?? master
 
-/** Base URL of a master, '' of ''. */
+/** Base URL of a master, '' for ''. */
 export const masterBase = (master: string, scheme: string): string => {
   const at = pidEndpoint(master)
   return at === undefined ? '' : `${scheme}://${hostPort(at.host, at.port)}`

@@ -1,6 +1,6 @@
 /**
- * `mesos.thisdcos.directory`: what Mesos-DNS says of the same state, under a
- * name that is answered here, so that the names live on when no master does.
+ * `mesos.thisdcos.directory`: a local copy of Mesos-DNS's zone from the same state, so that its names work while no
+ * master answers.
  */
 import type { IpSource } from '../../mesos/mesos-dns-names/record.ts'
 import { ZoneRecords } from '../../mesos/mesos-dns-names/records.ts'
@@ -13,14 +13,14 @@ export const MESOS_COPY_APEX = 'mesos.thisdcos.directory'
 export type MesosCopyOptions = {
   /** Addresses of the masters, in order. */
   readonly masters: () => readonly string[]
-  /** As the cluster's Mesos-DNS is configured; DC/OS has host, netinfo. */
+  /** As configured for the cluster's Mesos-DNS; DC/OS uses host, netinfo. */
   readonly ipSources?: readonly IpSource[]
   readonly apex?: string
-  /** Shortest time between two changes of it. */
+  /** Shortest interval between two changes. */
   readonly everyMs?: number
 }
 
-/** The original took a new copy every 30 s; a change costs its own names here, so it need not wait. */
+/** DC/OS copies the zone every 30 s. Here a change only costs the changed names, so it need not wait. */
 const EVERY_MS = 25
 
 export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {

@@ -1,4 +1,4 @@
-/** HTTP to everything of Mesos and its masters, with what the section `mesos` says of certificates and credentials. */
+/** HTTP clients for Mesos, with the certificates and credentials in the section `mesos`. */
 import type { Log } from '../../base/log.ts'
 import type { Mesos } from '../../config/config.ts'
 import type { TlsOptions } from '../../http/call.ts'
@@ -13,14 +13,14 @@ const options = (log: Log): SecuredOptions => ({
   now: Date.now,
 })
 
-/** Whether anything of mesos.tls is set. */
+/** Whether any key of mesos.tls is set. */
 export const speaksTls = (mesos: Section): boolean =>
   mesos !== undefined && Object.values(mesos.tls).some(value => value !== '' && value !== false)
 
-/** A client of its own for each part that asks; its owner closes it. */
+/** A separate client for each part, which must close it. */
 export const mesosHttp = (mesos: Section, log: Log): Http =>
   securedHttp({ tls: speaksTls(mesos) ? mesos?.tls : undefined, auth: mesos?.auth }, options(log))
 
-/** The certificates alone, for ZooKeeper. */
+/** Only the certificates, for ZooKeeper. */
 export const mesosTls = (mesos: Section, log: Log): (() => TlsOptions) =>
   mesos && speaksTls(mesos) ? tlsReader(mesos.tls, options(log)) : () => ({})

@@ -1,4 +1,4 @@
-/** The names of tasks as a part: follows the leading master and fills the zones made of its state. */
+/** The names of tasks as a part: follows the leading master and fills the zones computed from its state. */
 import type { Config } from '../../config/config.ts'
 import type { Reason } from '../../boundary/health.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
@@ -12,9 +12,9 @@ import { mesosCopy } from './mesos-copy.ts'
 import { mesosHttp, speaksTls } from './mesos-http.ts'
 
 export type MesosPartOptions = Environment & {
-  /** Addresses of the masters known now. */
+  /** Addresses of the current masters. */
   readonly masters: () => string[]
-  /** The masters that ZooKeeper names; undefined while nobody watches it. */
+  /** The masters in ZooKeeper; undefined if it is not watched. */
   readonly zooKeeper: () => ZkWatch | undefined
   readonly onZone: (apex: string, change: ZoneChange) => void
 }

@@ -1,4 +1,4 @@
-/** The gossip in numbers, for Prometheus. */
+/** The gossip's metrics for Prometheus. */
 import type { Family, MetricDef } from '../../ops/families.ts'
 import type { Gossip } from '../../gossip/service.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'

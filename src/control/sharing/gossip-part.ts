@@ -1,4 +1,4 @@
-/** The gossip as a part: joins the ring, publishes what this node knows and hands on what the others say. */
+/** The gossip as a part: joins the ring, publishes this node's data, and passes on the data of other nodes. */
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reason } from '../../boundary/health.ts'
@@ -24,7 +24,7 @@ import type { NodeFacts } from './shared-codec.ts'
 import { mayShare, Shared } from './shared.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 
-/** New seeds are tried again after this time while none of them answers. */
+/** If none of the new seeds answers, they are tried again after this time. */
 const REJOIN_MS = 5_000
 
 export type GossipPartOptions = Environment & {
@@ -34,9 +34,9 @@ export type GossipPartOptions = Environment & {
   readonly onOpen: () => void
   readonly onVips: (owners: readonly OwnerVips[]) => void
   readonly onZone: (apex: string, change: ZoneChange, loaded: boolean) => void
-  /** What nobody has published by now in these zones does not exist. */
+  /** Called when a name in these zones that no node has published does not exist. */
   readonly onSynced: (apexes: readonly string[]) => void
-  /** A zone as it is served here now. */
+  /** A zone as currently served on this node. */
   readonly zone: (apex: string) => ZoneMap | undefined
 }
 
@@ -47,7 +47,7 @@ export class GossipPart implements Part {
   #shared: Shared | undefined
   #vips: readonly VipRecord[] | undefined
   #keyringTrouble = ''
-  /** Sends zones on to the others, together what changes within a second. */
+  /** Sends zones to other nodes; changes within a second are sent together. */
   #gathering: ZoneGathering | undefined
 
   constructor(options: GossipPartOptions) {
@@ -60,7 +60,7 @@ export class GossipPart implements Part {
 
   async start(config: Config): Promise<void> {
     if (!config.gossip) return
-    // The records stay open while the ring is tried again: they hold what was known before the restart.
+    // The records stay open while the ring is retried: they hold the data from before the restart.
     this.#gossip ??= this.#open(config)
     await this.#gossip.start()
   }
@@ -107,7 +107,7 @@ export class GossipPart implements Part {
     void gossip.synced.then(() => {
       this.#shared?.refresh()
       const zones = this.#shared?.zones() ?? []
-      // Names of a zone that nobody publishes do not exist; one that is not whole is awaited.
+      // In such a zone, a name that no node publishes does not exist. An incomplete zone is waited for.
       onSynced(zones.filter(({ from, whole }) => from === '' || whole).map(({ apex }) => apex))
     })
     onOpen()
@@ -115,7 +115,7 @@ export class GossipPart implements Part {
   }
 
   needsRestart(before: Config, after: Config, keys: readonly string[]): readonly string[] {
-    // A ring that began in the clear has no keys to replace, and one with keys does not go back.
+    // A running ring cannot change between encrypted and unencrypted.
     const encrypts = ({ gossip }: Config): boolean => (gossip?.keyring ?? '') !== ''
     return encrypts(before) === encrypts(after) || !before.gossip || !after.gossip
       ? []
@@ -141,7 +141,7 @@ export class GossipPart implements Part {
     }
   }
 
-  /** Goes on until one of them has answered. */
+  /** Repeats until one of them has answered. */
   async #join(gossip: Gossip, seeds: readonly Endpoint[]): Promise<void> {
     const { log } = this.#options
     while (this.#gossip === gossip) {
@@ -160,18 +160,18 @@ export class GossipPart implements Part {
     await gossip?.close()
   }
 
-  /** Resolves when the others' records are here; undefined while there is no gossip. */
+  /** Resolves when other nodes' records have arrived; undefined if there is no gossip. */
   get synced(): Promise<void> | undefined {
     return this.#gossip?.synced
   }
 
-  /** This node's own VIPs, all of them. */
+  /** Publishes all VIPs of this node. */
   publishVips(records: readonly VipRecord[]): void {
     this.#vips = records
     this.#shared?.publishVips(records)
   }
 
-  /** A zone as this node makes it of the leading master's state, for the others. */
+  /** Publishes a zone that this node computes from the leading master's state. */
   publishZone(apex: string, change: ZoneChange): void {
     if (this.#shared) this.#gathering?.take(apex, change)
   }
@@ -179,13 +179,13 @@ export class GossipPart implements Part {
   #share(apex: string, change: ZoneChange): void {
     if (change.kind === 'full' || this.#shared?.makes(apex))
       return this.#shared?.publishZone(apex, change)
-    // A node that begins to make a zone for the others publishes all of it.
+    // When this node begins to publish a zone, it publishes the whole zone.
     const zone = new Map([...(this.#options.zone(apex) ?? []), ...change.set])
     for (const name of change.drop) zone.delete(name)
     this.#shared?.publishZone(apex, { kind: 'full', zone })
   }
 
-  /** Where this node is reached and what it is called, for the others. */
+  /** Publishes this node's name and addresses. */
   publishFacts(): void {
     this.#shared?.publishNode({
       ip: this.#options.ownIp(),
@@ -195,12 +195,12 @@ export class GossipPart implements Part {
     })
   }
 
-  /** Hands on all that the records hold now. */
+  /** Passes on everything in the records. */
   refresh(): void {
     this.#shared?.refresh()
   }
 
-  /** What every node says of itself. */
+  /** The facts that all nodes have published. */
   nodes(): NodeFacts[] {
     return this.#shared?.nodes() ?? []
   }

@@ -1,4 +1,4 @@
-/** What operators ask of the ring: its members, and its keys (over the Unix socket only). */
+/** Admin routes for the ring: its members, and its keys (over the Unix socket only). */
 import type { Route } from '../../http/route.ts'
 import { keyOf } from '../../gossip/keyring.ts'
 import type { Gossip } from '../../gossip/service.ts'

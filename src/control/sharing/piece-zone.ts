@@ -1,20 +1,19 @@
 /**
- * A zone of the gossip as it is served, kept as its compressed pieces: the
- * 340,000 names of 10,000 tasks take 4 MB so, and 200 MB as objects. What a
- * name holds is read from its piece when somebody asks.
+ * A served zone of the gossip, stored as compressed pieces: the 340,000 names of 10,000 tasks take 4 MB, instead of
+ * 200 MB as objects. A name's records are read from its piece on demand.
  */
 import type { Owner, RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
 import { lineOf, linesOf, ownerOf, type Piece, pieceOf, relative, textOf } from './zone-piece.ts'
 
-/** A piece, and how many names are in it. */
+/** A piece, and its number of names. */
 export type ServedPiece = Piece & { readonly names: number }
 
 export class PieceZone implements ZoneMap {
   readonly #apex: string
   readonly #pieces = new Map<number, ServedPiece>()
   #size = 0
-  /** The piece that was looked into last. */
+  /** The piece that was read last. */
   #open: { readonly hash: string; readonly text: string } | undefined
 
   constructor(apex: string) {
@@ -25,7 +24,7 @@ export class PieceZone implements ZoneMap {
     return this.#pieces.get(piece)
   }
 
-  /** Pieces that are there. */
+  /** Numbers of the existing pieces. */
   get pieces(): IterableIterator<number> {
     return this.#pieces.keys()
   }

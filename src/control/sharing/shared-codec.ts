@@ -1,7 +1,6 @@
 /**
- * VIP records and facts of a node as values of the gossip, in JSON. A reader
- * takes what it knows and leaves the rest, so that newer nodes may say more.
- * Decoding never throws: octets that are no such value give undefined.
+ * Encodes VIP records and facts of a node as gossip values, in JSON. A reader ignores unknown fields, so that newer
+ * nodes may add some. Decoding never throws: an invalid value gives undefined.
  */
 import { canonicalIp } from '../../base/ip.ts'
 import { MAX_WEIGHT, VipCollector, type VipRecord } from '../../vip/record.ts'
@@ -70,7 +69,7 @@ export const decodeVip = (bytes: Uint8Array): VipRecord | undefined => {
       weight <= MAX_WEIGHT
     return known ? [{ ip, port, weight: Math.trunc(weight) }] : []
   })
-  // Whoever sent it may have said a backend twice.
+  // The sender may have listed a backend twice.
   const collector = new VipCollector()
   collector.add({ protocol: p, name: n, ip: i, port: o }, backends)
   return collector.records()[0]

@@ -1,13 +1,13 @@
 /**
- * The VIPs that all nodes have in the gossip, each decoded once: a change
- * costs the decoding of what changed, not of everything there is.
+ * The VIPs of all nodes in the gossip. Each value is decoded once, so a change only costs the decoding of what
+ * changed.
  */
 import type { Entry, Key } from '../../gossip/records/types.ts'
 import { decodeVip } from './shared-codec.ts'
 import type { VipRecord } from '../../vip/record.ts'
 import type { OwnerVips } from '../../vip/table.ts'
 
-/** The records of the gossip, as far as they are read here. */
+/** The part of the gossip's records that this file reads. */
 export interface SharedVipRecords {
   entries(kind: Key['kind']): Iterable<Entry>
   lookup(key: Key): readonly Entry[]
@@ -17,27 +17,27 @@ type Said = { readonly owner: string; readonly vip: VipRecord }
 
 export class SharedVips {
   readonly #records: SharedVipRecords
-  /** What is said under each key that has anything to say. */
+  /** The decoded values of each key that has any. */
   readonly #said = new Map<string, readonly Said[]>()
-  /** Keys that changed and were not looked up since. */
+  /** Keys that have changed since the last `owners`. */
   readonly #changed = new Set<string>()
 
   constructor(records: SharedVipRecords) {
     this.#records = records
   }
 
-  /** The key shows something else now; it is looked up when `owners` is asked. */
+  /** Marks a key as changed; it is read at the next `owners`. */
   changed(name: string): void {
     this.#changed.add(name)
   }
 
-  /** Every key is to be looked up anew. */
+  /** Marks every key as changed. */
   allChanged(): void {
     for (const name of this.#said.keys()) this.#changed.add(name)
     for (const { name } of this.#records.entries('vip')) this.#changed.add(name)
   }
 
-  /** What every node says, by owner. */
+  /** The VIPs of every node, by owner. */
   owners(): OwnerVips[] {
     for (const name of this.#changed) this.#lookUp(name)
     this.#changed.clear()

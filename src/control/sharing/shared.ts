@@ -15,7 +15,7 @@ import { SharedVips } from './shared-vips.ts'
 import { SharedZone, type SharedZoneStatus } from './shared-zone.ts'
 import { pieceIn } from './zone-piece.ts'
 
-/** The records of the gossip, as far as they are needed here. */
+/** The part of the gossip's records that this file uses. */
 export interface SharedRecords {
   publish(key: Key, value: Uint8Array): boolean
   withdraw(key: Key): boolean
@@ -29,17 +29,17 @@ export type SharedOptions = {
   readonly node: string
   /** Zones that may come from the gossip. */
   readonly apexes: readonly string[]
-  /** Octets that the zones of one node may take in the records. */
+  /** Limit of octets in the records for the zones of one node. */
   readonly zoneBytes: number
   readonly log: Log
   readonly onVips: (owners: readonly OwnerVips[]) => void
-  /** A zone as another node publishes it; only ever a whole one. */
+  /** Called with a complete zone of another node, or changes that lead to another complete one. */
   readonly onZone: (apex: string, change: ZoneChange) => void
-  /** Whether this node's own master leads now, so that it insists on publishing a zone. Default: never. */
+  /** Whether this node's own master leads now, in which case it insists on publishing a zone. Default: never. */
   readonly leads?: () => boolean
   /** Milliseconds, monotonic. */
   readonly now: () => number
-  /** Does something once, that much later on the clock of `now`; what it returns calls it off. Default: setTimeout. */
+  /** Runs `work` once, after `ms` on the clock of `now`; the returned function cancels it. Default: setTimeout. */
   readonly after?: (ms: number, work: () => void) => () => void
 }
 
@@ -92,7 +92,7 @@ export class Shared {
     this.#stop()
   }
 
-  /** Serves all that is known now, as after a restart with records from disk. */
+  /** Serves everything in the records, for example after a restart with records from disk. */
   refresh(): void {
     this.#vips.allChanged()
     this.#timer ??= setTimeout(() => this.#mergeVips(), 0)
@@ -104,12 +104,12 @@ export class Shared {
     return this.#zones.map(zone => zone.status)
   }
 
-  /** Octets that the zones of one node may take. */
+  /** Limit of octets for the zones of one node. */
   get zoneBytes(): number {
     return this.#options.zoneBytes
   }
 
-  /** This node's own VIPs, all of them. */
+  /** Publishes all VIPs of this node. */
   publishVips(vips: readonly VipRecord[]): void {
     const { records } = this.#options
     const gone = new Set(this.#ownVips.keys())
@@ -137,14 +137,14 @@ export class Shared {
     this.#publish({ kind: 'node', name: this.#options.node.toLowerCase() }, encodeNode(facts))
   }
 
-  /** Facts of every node that is known. */
+  /** Facts of all known nodes. */
   nodes(): NodeFacts[] {
     return Array.from(this.#options.records.entries('node'), entry =>
       decodeNode(entry.value),
     ).filter(facts => facts !== undefined)
   }
 
-  /** Whether this node is the one that publishes a zone now. */
+  /** Whether this node currently publishes a zone. */
   makes(apex: string): boolean {
     return this.#zones.some(zone => zone.apex === apex && zone.publishes)
   }
@@ -182,7 +182,7 @@ export class Shared {
   }
 }
 
-/** Whether gossip may fill a key: VIPs and nodes, and pieces of the zones named. */
+/** Whether gossip may fill a key: VIPs, nodes, and pieces of these zones. */
 export const mayShare =
   (apexes: readonly string[]) =>
   (key: Key): boolean =>

@@ -13,12 +13,12 @@ const VERSION = 2
 const BITMAP = PIECES / 8
 const FIXED = 7 + BITMAP
 const HASH = 8
-/** Beyond this a term is not believed: there must be one above it. */
+/** Limit of terms; a higher one is refused, because it could not be exceeded. */
 const TERM_MOST = 2 ** 47
 
 export type Head = {
   readonly term: number
-  /** By piece; those that are not there are empty. */
+  /** Hash by piece; missing pieces are empty. */
   readonly hashes: ReadonlyMap<number, string>
 }
 
@@ -34,7 +34,7 @@ export const encodeHead = ({ term, hashes }: Head): Buffer => {
   return bytes
 }
 
-/** Undefined for octets that are no head: one that is too short, or that names more than it holds. */
+/** Undefined if the octets are not a valid head. */
 export const decodeHead = (value: Uint8Array): Head | undefined => {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
   if (bytes.length < FIXED || bytes[0] !== VERSION) return undefined
@@ -49,10 +49,10 @@ export const decodeHead = (value: Uint8Array): Head | undefined => {
   return at === bytes.length && term > 0 && term <= TERM_MOST ? { term, hashes } : undefined
 }
 
-/** A head and whose it is. */
+/** A head and its owner. */
 export type Claim = { readonly owner: string; readonly head: Head }
 
-/** The claim that counts among the entries under a head's key. */
+/** The best claim among the entries under a head's key. */
 export const bestClaim = (entries: readonly Entry[]): Claim | undefined => {
   let best: Claim | undefined
   for (const { owner, value } of entries) {

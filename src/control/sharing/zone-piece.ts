@@ -15,16 +15,16 @@ import { isName } from '../../boundary/zone.ts'
 import { canonicalIp } from '../../base/ip.ts'
 import type { Key } from '../../gossip/records/types.ts'
 
-/** Pieces of a zone. At 10,000 tasks each holds 270 names or 400, in 4 to 6 kB. */
+/** Number of pieces of a zone. With 10,000 tasks each holds 270 or 400 names, in 4 to 6 kB. */
 export const PIECES = 512
-/** Octets of a value: it must fit one block of storage. */
+/** Limit of a value in octets: it must fit one block of storage. */
 const CHUNK = 48 * 1024
 const CHUNKS_MOST = 64
-/** Octets of a piece inflated; a task name with 10,000 instances takes 3 MB. */
+/** Limit of an inflated piece in octets; a task name with 10,000 instances takes 3 MB. */
 const TEXT_MOST = 8 * 1024 * 1024
-/** Above this compressing well takes longer than a turn may last. */
+/** Larger texts are compressed at a faster level, so that a turn does not last too long. */
 const LARGE_TEXT = 256 * 1024
-/** Records of one name and type. */
+/** Limit of records with one name and type. */
 const DATA_MOST = 65_536
 const UNIT = '\x1f'
 const ZONE_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'SRV'])
@@ -35,7 +35,7 @@ const chunkKey = (apex: string, piece: number, chunk: number): Key => ({
   name: chunk === 0 ? `${apex} ${piece}` : `${apex} ${piece}.${chunk}`,
 })
 
-/** The piece of `apex` that a key is of, 'head', or undefined for another's. */
+/** The piece of `apex` that a key belongs to, or 'head'; undefined for a key of another zone. */
 export const pieceIn = (name: string, apex: string): number | 'head' | undefined => {
   if (!name.startsWith(`${apex} `)) return undefined
   const rest = name.slice(apex.length + 1)
@@ -45,13 +45,13 @@ export const pieceIn = (name: string, apex: string): number | 'head' | undefined
   return piece < PIECES && Number(match?.[2] ?? 0) < CHUNKS_MOST ? piece : undefined
 }
 
-/** A name without the apex, '@' for the apex itself, undefined if it is not below it. */
+/** A name without the apex; '@' for the apex itself, undefined if it is not below it. */
 export const relative = (name: string, apex: string): string | undefined =>
   name === apex ? '@' : name.endsWith(`.${apex}`) ? name.slice(0, -apex.length - 1) : undefined
 
 /**
- * The label that decides on the piece: of `_http._web._tcp.marathon`, of
- * `web.marathon` and of `_web._tcp.marathon` it is `web`.
+ * The label that determines the piece: `web` for `_http._web._tcp.marathon`, `web.marathon` and
+ * `_web._tcp.marathon`.
  */
 const placing = (rel: string): string => {
   let found = rel.split('.', 1)[0] as string
@@ -69,7 +69,7 @@ export const pieceOf = (rel: string): number => {
   return (h ^ (h >>> 16)) & (PIECES - 1)
 }
 
-/** Targets of SRV records within the zone are written without it, others with a final dot. */
+/** SRV targets within the zone are written without the apex, others with a final dot. */
 const writtenSet = ({ type, ttl, data }: RRset, apex: string): RRset => {
   if (type !== 'SRV') return { type, ttl, data }
   const short = data.map(datum =>
@@ -80,14 +80,14 @@ const writtenSet = ({ type, ttl, data }: RRset, apex: string): RRset => {
 
 export type Piece = {
   readonly bytes: Buffer
-  /** Eight octets, as latin1. */
+  /** Eight octets as latin1. */
   readonly hash: string
 }
 
 export const hashOf = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest().toString('latin1', 0, 8)
 
-/** @param owners names relative to the apex, of one piece */
+/** @param owners names of one piece, relative to the apex */
 export const encodePiece = (owners: readonly Owner[], apex: string): Piece => {
   const sorted = [...owners].sort(([a], [b]) => (a < b ? -1 : 1))
   const text = ownersToText(
@@ -97,7 +97,7 @@ export const encodePiece = (owners: readonly Owner[], apex: string): Piece => {
   return { bytes, hash: hashOf(bytes) }
 }
 
-/** The values that carry a piece, undefined if it is too large to travel. */
+/** The values that contain a piece; undefined if it is too large. */
 export const chunksOf = (
   { bytes }: Piece,
   apex: string,
@@ -111,11 +111,11 @@ export const chunksOf = (
   })
 }
 
-/** The keys of chunks from one on: those that a smaller piece no longer has. */
+/** The keys of chunks from `from` to `to`, which a smaller piece no longer needs. */
 export const chunkKeys = (apex: string, piece: number, from: number, to: number): Key[] =>
   Array.from({ length: Math.max(0, to - from) }, (_, i) => chunkKey(apex, piece, from + i))
 
-/** A piece put together from its values; undefined while one of them is not there. */
+/** Joins the values of a piece; undefined while one is missing. */
 export const joined = (
   valueOf: (key: Key) => Uint8Array | undefined,
   apex: string,
@@ -134,7 +134,7 @@ export const joined = (
   return { bytes, hash: hashOf(bytes) }
 }
 
-/** The text of a piece; undefined if it does not inflate, or to too much. */
+/** The text of a piece; undefined if it cannot be inflated or is too large. */
 export const textOf = (bytes: Uint8Array, most = TEXT_MOST): string | undefined => {
   try {
     return inflateRawSync(bytes, { maxOutputLength: Math.min(most, TEXT_MOST) }).toString('latin1')
@@ -143,7 +143,7 @@ export const textOf = (bytes: Uint8Array, most = TEXT_MOST): string | undefined 
   }
 }
 
-/** The lines of a text by the relative name each begins with. */
+/** Maps the relative name at the beginning of each line to the line. */
 export const linesOf = (text: string): Map<string, string> => {
   const lines = new Map<string, string>()
   for (const line of text.split('\n')) {
@@ -153,14 +153,14 @@ export const linesOf = (text: string): Map<string, string> => {
   return lines
 }
 
-/** How many lines a text has. */
+/** Number of lines in a text. */
 export const countLines = (text: string): number => {
   let count = 0
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++
   return count
 }
 
-/** What a name has in a text, undefined if it is not there. */
+/** The line of a name in a text, undefined if there is none. */
 export const lineOf = (text: string, rel: string): string | undefined => {
   const key = rel + UNIT
   const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1
@@ -169,7 +169,7 @@ export const lineOf = (text: string, rel: string): string | undefined => {
   return text.slice(at + key.length, end < 0 ? undefined : end)
 }
 
-/** An owner as its line says it; undefined if that is no name with records that a zone in the gossip may have. */
+/** Parses the line of an owner; undefined if its name or records are not allowed in a zone of the gossip. */
 export const ownerOf = (rel: string, line: string, apex: string): Owner | undefined => {
   const name = rel === '@' ? apex : `${rel}.${apex}`
   if (!isName(name)) return undefined

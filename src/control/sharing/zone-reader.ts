@@ -1,8 +1,7 @@
 /**
- * A zone that another node publishes, as this node serves it. The head names
- * every piece by hash; what is served changes only when all of them are here,
- * from one whole zone to another. Until then the last whole zone stays, and
- * `status` says how much is missing.
+ * Serves a zone that another node publishes. The head lists the hash of every piece; the served zone only changes
+ * when all pieces have arrived, from one complete zone to the next. Until then the last complete zone stays, and
+ * `status` reports how much is missing.
  */
 import type { Owner } from '../../boundary/messages.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
@@ -12,11 +11,11 @@ import { PieceZone, type ServedPiece } from './piece-zone.ts'
 import { bestClaim, type Claim } from './zone-head.ts'
 import { countLines, headKey, joined, linesOf, ownerOf, type Piece, textOf } from './zone-piece.ts'
 
-/** Pieces looked at or inflated in one turn: about two milliseconds at 10,000 tasks. */
+/** Pieces checked or inflated in one turn: about two milliseconds with 10,000 tasks. */
 const PIECES_A_TURN = 16
-/** Octets of a zone inflated; 10,000 tasks take 20 MB in one zone and 30 in the other. */
+/** Limit of an inflated zone in octets; with 10,000 tasks the two zones take 20 and 30 MB. */
 const ZONE_TEXT_MOST = 96 * 1024 * 1024
-/** A zone that misses pieces for longer is not only late. */
+/** A zone that lacks pieces for longer than this is reported. */
 const LATE_MS = 10_000
 
 export type ZoneReaderOptions = {
@@ -27,38 +26,38 @@ export type ZoneReaderOptions = {
 }
 
 export type ZoneStatus = {
-  /** The node that publishes the zone, '' while none does; and its term. */
+  /** The node that publishes the zone, '' if none does; and its term. */
   readonly from: string
   readonly term: number
-  /** Pieces that the head names, and those that are not here. */
+  /** Number of pieces in the head, and of missing ones. */
   readonly pieces: number
   readonly missing: number
-  /** A whole zone is served. */
+  /** Whether a complete zone is served. */
   readonly whole: boolean
-  /** Octets of the pieces that are served. */
+  /** Octets of the served pieces. */
   readonly octets: number
 }
 
 export class ZoneReader {
   readonly #options: ZoneReaderOptions
-  /** Undefined before the first whole zone. */
+  /** Undefined before the first complete zone. */
   #served: PieceZone | undefined
   #servedOctets = 0
   #claim: Claim | undefined
-  /** Hash of each piece of the claim's owner that is here. */
+  /** Hash of each arrived piece of the publishing node. */
   readonly #here = new Map<number, string>()
   readonly #toLook = new Set<number>()
   #missing = 0
-  /** Whether it was said in the log that pieces are missing. */
+  /** Whether missing pieces have been logged. */
   #said = false
-  /** Hash of a piece that cannot be read: the zone it belongs to is not taken. */
+  /** Hashes of invalid pieces: a zone that contains one is refused. */
   readonly #bad = new Set<string>()
   #work: Generator<void> | undefined
-  /** Something came while the work went on. */
+  /** Something arrived during the work. */
   #again = false
   #turn: NodeJS.Immediate | undefined
   #late: NodeJS.Timeout | undefined
-  /** Zones refused because a piece cannot be read or inflates to too much. */
+  /** Number of zones refused because a piece is invalid or inflates to too much. */
   refused = 0
 
   constructor(options: ZoneReaderOptions) {
@@ -82,7 +81,7 @@ export class ZoneReader {
     }
   }
 
-  /** This node serves the zone from its source now; when it follows again it begins anew. */
+  /** This node now serves the zone from its own source; afterwards this reader starts from the beginning. */
   rest(): void {
     this.close()
     this.#turn = undefined
@@ -91,7 +90,7 @@ export class ZoneReader {
     this.#follow(undefined)
   }
 
-  /** Serve what this claim says; these pieces of it may have changed. */
+  /** Serves the zone of this claim; these pieces of it may have changed. */
   take(claim: Claim | undefined, pieces: Iterable<number>): void {
     if (claim?.owner !== this.#claim?.owner) this.#follow(claim)
     else this.#claim = claim
@@ -123,7 +122,7 @@ export class ZoneReader {
       return
     }
     this.#work = undefined
-    // What came meanwhile was not looked at.
+    // Handles what arrived meanwhile.
     if (this.#again) this.#begin()
   }
 
@@ -150,7 +149,7 @@ export class ZoneReader {
     if (missing === 0) yield* this.#switch(claim)
   }
 
-  /** Pieces of the claim that differ from what is served, read and checked; undefined if one is bad. */
+  /** Pieces of the claim that differ from the served ones, parsed and checked; undefined if one is invalid. */
   *#changed({ owner, head }: Claim): Generator<void, Map<number, ServedPiece> | undefined> {
     const changed = new Map<number, ServedPiece>()
     let octets = 0
@@ -159,7 +158,7 @@ export class ZoneReader {
       if (this.#served?.piece(piece)?.hash === hash) continue
       if (this.#bad.has(hash)) return undefined
       const found = this.#piece(piece, owner)
-      // It changed since it was looked at: its new head is on its way.
+      // The piece has changed meanwhile; its new head will follow.
       if (found?.hash !== hash) return undefined
       const text = textOf(found.bytes)
       octets += text?.length ?? 0
@@ -201,7 +200,7 @@ export class ZoneReader {
         if (++turn % PIECES_A_TURN === 0) yield
       }
     }
-    // From here on in one turn: the pieces and what is told of them belong together.
+    // From here on in one turn, because the pieces and the reported changes must match.
     for (const [piece, now] of changed) zone.put(piece, now)
     for (const piece of gone) zone.put(piece, undefined)
     this.#servedOctets = 0
@@ -211,7 +210,7 @@ export class ZoneReader {
       this.#options.onZone({ kind: 'patch', set, drop, of: zone })
   }
 
-  /** What the names of a piece have become. */
+  /** The changed names of a piece. */
   #differences(
     before: ServedPiece | undefined,
     now: ServedPiece | undefined,
@@ -252,6 +251,6 @@ export class ZoneReader {
   }
 }
 
-/** The claim that counts for a zone now. */
+/** The best claim for a zone. */
 export const claimOf = (apex: string, lookup: ZoneReaderOptions['lookup']): Claim | undefined =>
   bestClaim(lookup(headKey(apex)))

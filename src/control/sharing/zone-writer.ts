@@ -1,8 +1,7 @@
 /**
- * A zone that this node publishes for the others: turns changes of names into
- * changes of pieces, a few a turn, and publishes all that changed together
- * with the head, so that whoever joins finds a whole zone. One that does not
- * fit its budget is not published: the last whole one stays in the records.
+ * Publishes a zone of this node: converts changed names to changed pieces, a few per turn, and then publishes all of
+ * them together with the head, so that a joining node gets a complete zone. A zone that exceeds its limit is not
+ * published: the last complete one stays in the records.
  */
 import type { RRset } from '../../boundary/messages.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
@@ -19,7 +18,7 @@ import {
   relative,
 } from './zone-piece.ts'
 
-/** Pieces encoded in one turn: about a millisecond each at 10,000 tasks. */
+/** Pieces encoded in one turn: about a millisecond each with 10,000 tasks. */
 const PIECES_A_TURN = 4
 
 export type ZoneWriterOptions = {
@@ -28,9 +27,9 @@ export type ZoneWriterOptions = {
   readonly withdraw: (key: Key) => void
   /** Whether the zone may take this many octets. */
   readonly fits: (octets: number) => boolean
-  /** A term above every other that is known. */
+  /** A term above all known ones. */
   readonly nextTerm: () => number
-  /** The zone was published, or it was found that it does not fit. */
+  /** Called after the zone was published, or was found not to fit. */
   readonly onPublished: () => void
 }
 
@@ -43,22 +42,22 @@ type Published = { readonly hash: string; readonly octets: number; readonly chun
 
 export class ZoneWriter {
   readonly #options: ZoneWriterOptions
-  /** What each name has now: a live zone, or a copy that follows the changes. */
+  /** The current content: a live zone, or a copy that is updated by the changes. */
   #source: ZoneMap = new Map<string, readonly RRset[]>()
   #live = false
   /** Names of each piece, relative to the apex. */
   readonly #names = new Map<number, Set<string>>()
   readonly #dirty = new Set<number>()
-  /** Pieces encoded and not published yet; undefined is empty. */
+  /** Pieces that are encoded but not published; undefined is an empty piece. */
   readonly #encoded = new Map<number, Encoded | undefined>()
   readonly #published = new Map<number, Published>()
   #turn: NodeJS.Immediate | undefined
-  /** 0 before the others know that we publish the zone. */
+  /** 0 until other nodes know that we publish the zone. */
   term = 0
-  /** Octets of keys and values that the zone takes, as it should be and as it is published. */
+  /** Octets of keys and values: of the wanted zone, and of the published one. */
   octets = 0
   publishedOctets = 0
-  /** The zone does not fit its budget. */
+  /** Whether the zone exceeds its limit. */
   over = false
 
   constructor(options: ZoneWriterOptions) {
@@ -87,12 +86,12 @@ export class ZoneWriter {
     if (!this.#turn) this.#encode()
   }
 
-  /** Claim the zone anew: somebody else has a higher term, and we are the one who leads. */
+  /** Claims the zone again, because another node has a higher term although our master leads. */
   reclaim(): void {
     if (this.term > 0) this.#publishHead()
   }
 
-  /** Another publishes the zone now: what we said of it goes. */
+  /** Another node publishes the zone now: removes our version. */
   withdraw(): void {
     const { apex, withdraw } = this.#options
     this.close()
@@ -123,7 +122,7 @@ export class ZoneWriter {
     if (this.#names.get(piece)?.delete(rel)) this.#dirty.add(piece)
   }
 
-  /** Some of what changed now, the rest in the next turns; then all of it is published. */
+  /** Encodes some of the changed pieces now and others in the next turns; then publishes all of them. */
   #encode(): void {
     let left = PIECES_A_TURN
     for (const piece of this.#dirty) {
@@ -173,8 +172,8 @@ export class ZoneWriter {
     this.octets = this.#octets()
     this.over = !fits(this.octets)
     if (this.over) {
-      // Where no whole zone was ever published the others must know that there is one, or they
-      // would take its names for names that do not exist.
+      // Other nodes must learn that the zone exists even if it was never published; otherwise they would answer
+      // NXDOMAIN for its names.
       if (this.term === 0) this.#publishHead()
       return onPublished()
     }

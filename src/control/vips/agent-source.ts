@@ -1,8 +1,7 @@
 /**
- * The VIPs that the tasks of this host's Mesos agent declare, found by asking
- * the agent every two seconds: an agent has no stream of events. An answer
- * that is the same as the last one is not even parsed. A failed look changes
- * nothing: the records stay as they were, and the next looks come less often.
+ * The VIPs that the tasks of this host's Mesos agent declare, polled every two seconds because an agent has no event
+ * stream. An answer equal to the last one is not parsed. A failed poll changes nothing, and the next ones come less
+ * often.
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -16,14 +15,14 @@ import { sameVips, type VipRecord } from '../../vip/record.ts'
 import { mappedPorts, vipsOfState, type BadLabel, type MappedPort } from '../../vip/task-vips.ts'
 import { agentAddress, agentBases } from './agent-place.ts'
 
-/** As the originals polled, and how far they backed off. */
+/** Intervals of polls, normal and longest after failures, as in DC/OS. */
 const POLL_MS = 2_000
 const MAX_BACKOFF_MS = 60_000
 /** An agent that has not answered by then is busy enough. */
 const DEADLINE_MS = 10_000
-/** Longest wait after our credentials were refused: a token is renewed, or its file changed, any moment. */
+/** Longest interval after our credentials were refused, because a token may be renewed at any moment. */
 const MAX_REFUSED_MS = 5_000
-/** The agent's address, and whether it permits GET_STATE again, are asked for once in so many looks. */
+/** The agent's address, and its permission for GET_STATE, are checked once per this many polls. */
 const LOOKS = 30
 /** GET_STATE of an agent also lists finished tasks. */
 const MAX_BYTES = 32 * 1024 * 1024
@@ -35,11 +34,11 @@ export type AgentVipsOptions = {
   readonly agent: string
   /** Whether `local` is asked over TLS only. */
   readonly tls?: boolean
-  /** Address of this host's backends as the operator says it; '' takes what the agent says. */
+  /** Address of this host's backends from the configuration; '' uses the agent's. */
   readonly address?: string
-  /** Called after the first look that succeeds, then when the records change. */
+  /** Called after the first successful poll, then when the records change. */
   readonly onChange: (records: readonly VipRecord[]) => void
-  /** This node's address now, for an agent that says none; '' while there is none. */
+  /** This node's current address, for an agent that reports none; '' if there is none. */
   readonly nodeIp: () => string
   readonly ipv6: boolean
   readonly random: () => number
@@ -52,13 +51,13 @@ export type AgentVipsOptions = {
 export type AgentVipsStatus = {
   readonly agent: string
   readonly loads: number
-  /** Failed looks, by why: an HttpReason or 'data'. */
+  /** Failed polls by reason: an HttpReason or 'data'. */
   readonly failures: Readonly<Record<string, number>>
-  /** '' while the last look succeeded. */
+  /** The last error; '' if the last poll succeeded. */
   readonly trouble: string
   readonly tasks: number
   readonly vips: number
-  /** Tasks that could not be read at all. */
+  /** Number of malformed tasks. */
   readonly bad: number
   readonly badLabels: readonly BadLabel[]
 }
@@ -79,13 +78,13 @@ export class AgentVips {
   #trouble = ''
   /** Base URL that answered last; '' before. */
   #base = ''
-  /** The agent's own word for where it is; '' if it says nothing that others could use. */
+  /** The address that the agent reports; '' if other hosts cannot use it. */
   #agentIp = ''
-  /** Looks until the next question for what seldom changes. */
+  /** Polls until the next check of what seldom changes. */
   #untilAsked = 0
-  /** What the records were made of. */
+  /** The answer that the current records were computed from. */
   #last = ''
-  /** Some agents permit GET_TASKS to whom they refuse GET_STATE; those give no framework names. */
+  /** Some agents permit GET_TASKS but not GET_STATE; those return no framework names. */
   #statePermitted = true
 
   constructor(options: AgentVipsOptions) {
@@ -155,13 +154,13 @@ export class AgentVips {
         })
       }
       this.#trouble = messageOf(er)
-      // it may come back with another address, and permit more
+      // the agent may return with another address and other permissions
       this.#untilAsked = 0
       return isRefusal(er) ? 'refused' : 'failed'
     }
   }
 
-  /** One look: the agent's tasks, and the records if they are others than before. */
+  /** One poll: reads the agent's tasks, and reports the records if they have changed. */
   async #ask(): Promise<void> {
     const asked = --this.#untilAsked < 0
     if (asked) {
@@ -181,7 +180,7 @@ export class AgentVips {
     this.#tasks = state.tasks.size
     this.#bad = bad
     this.#tell(labels)
-    // the first word counts also if it is that there are none
+    // the first result is reported even if it is empty
     const mapped = mappedPorts(state, agentIp)
     const moved = JSON.stringify(mapped) !== JSON.stringify(this.#mapped)
     const changed = this.#last === '' || moved || !sameVips(records, this.#records)
@@ -192,11 +191,11 @@ export class AgentVips {
     this.#options.onChange(records)
   }
 
-  /** The agent's tasks as it says them, from the first place where there is an agent. */
+  /** The agent's answer, from the first URL that has an agent. */
   async #found(): Promise<readonly Buffer[]> {
     const { agent, nodeIp, tls = false } = this.#options
     const bases = agentBases(agent, nodeIp(), tls)
-    // the one that answered last is asked first
+    // the URL that answered last is tried first
     const places = bases.includes(this.#base)
       ? [this.#base, ...bases.filter(base => base !== this.#base)]
       : bases
@@ -206,9 +205,9 @@ export class AgentVips {
       try {
         return await this.#bodies()
       } catch (er) {
-        // an agent that answers and refuses is the agent
+        // an agent that refuses the request is still the agent
         if (httpReason(er) !== 'connect') throw er
-        // that a certificate is not trusted says more than that nobody is there
+        // an untrusted certificate is a more useful error than a refused connection
         if (trouble === undefined || /ECONNREFUSED/.test(messageOf(trouble))) trouble = er
       }
     }
@@ -237,7 +236,7 @@ export class AgentVips {
     return { state: { ...tasks.state, frameworks: named.state.frameworks }, bad: tasks.bad }
   }
 
-  /** Where this host's backends are: as the operator says, as the agent says, or as we see it ourselves. */
+  /** The address of this host's backends: from the configuration, from the agent, or detected. */
   async #address(ask: boolean): Promise<string> {
     const { address = '', nodeIp, http } = this.#options
     if (address !== '') return address
@@ -246,7 +245,7 @@ export class AgentVips {
         this.#agentIp = await agentAddress(http, this.#base, this.#limits)
       } catch (er) {
         if (isRefusal(er)) throw er
-        // what it said before may still be true
+        // the earlier address may still be valid
       }
     }
     return this.#agentIp || nodeIp()
@@ -261,7 +260,7 @@ export class AgentVips {
     return this.#options.http.postBody(`${this.#base}/api/v1`, { type }, this.#limits)
   }
 
-  /** A bad label is logged when it appears, not at every look. */
+  /** A bad label is logged when it appears, not at every poll. */
   #tell(labels: readonly BadLabel[]): void {
     const known = new Set(this.#badLabels.map(badKey))
     for (const bad of labels) {

@@ -1,27 +1,25 @@
 /**
- * What VIP names resolve to under `vips.answer: auto`: their virtual addresses
- * where a balancer runs on this host, their backends where none does. Pure:
- * the host's facts come in with the time. A balancer that appears is believed
- * at once; one that is gone is waited for, so that its restart changes nothing
- * for clients.
+ * Decides what VIP names resolve to under `vips.answer: auto`: their virtual addresses if a balancer runs on this
+ * host, otherwise their backends. Pure. A balancer that appears counts at once; one that disappears still counts for
+ * a while, so that its restart does not change the answers.
  */
 import type { HostBalancers } from './host-balancers.ts'
 
 export type Answer = 'vip' | 'backends'
 
 export type AnswerFacts = HostBalancers & {
-  /** A balancer of ours is connected and has programmed the table. */
+  /** Our balancer is connected and has programmed the table. */
   readonly connected: boolean
 }
 
-/** How long a balancer may be gone before the backends are answered. */
+/** How long a balancer may be gone before names resolve to backends. */
 const HOLD_MS = 30_000
 
 export class AnswerChoice {
   readonly #configured: Answer | 'auto'
   #answer: Answer
   #reason = ''
-  /** Since when no balancer was seen; undefined while one is. */
+  /** Since when there has been no balancer; undefined while there is one. */
   #goneAt: number | undefined
 
   constructor(configured: Answer | 'auto') {
@@ -33,22 +31,22 @@ export class AnswerChoice {
     return this.#answer
   }
 
-  /** Why, as part of a sentence. */
+  /** The reason, as part of a sentence. */
   get reason(): string {
     return this.#reason
   }
 
-  /** Whether addresses are answered although nobody on this host has balanced them for a while. */
+  /** Whether addresses are answered although this host has had no balancer for a while. */
   leadsNowhere(now: number): boolean {
     return this.#answer === 'vip' && this.#goneAt !== undefined && now - this.#goneAt >= HOLD_MS
   }
 
-  /** Takes what is so now; true if the answer changed. */
+  /** Updates the facts; true if the answer has changed. */
   update(facts: AnswerFacts, now: number): boolean {
     const before = this.#answer
     const first = this.#reason === ''
     const runs = running(facts)
-    // After a start of the daemon the rules of a balancer that will connect again are still there.
+    // After a restart of the daemon, the rules of a balancer that will reconnect are still in the kernel.
     if (runs !== '') this.#goneAt = undefined
     else this.#goneAt ??= now
     if (this.#configured !== 'auto') {
@@ -69,7 +67,7 @@ export class AnswerChoice {
     return before !== this.#answer
   }
 
-  /** Milliseconds until `update` could decide otherwise without new facts; Infinity for never. */
+  /** Milliseconds until `update` may decide differently without new facts; Infinity for never. */
   nextMs(now: number): number {
     return this.#configured === 'auto' && this.#goneAt !== undefined && this.#answer === 'vip'
       ? Math.max(1, this.#goneAt + HOLD_MS - now)

@@ -1,4 +1,4 @@
-/** The balancer in numbers, as it reports them, for Prometheus. */
+/** The balancer's metrics for Prometheus, as it reports them. */
 import type { Family, MetricDef } from '../../ops/families.ts'
 import { SYNC_BOUNDS, type BalanceReport } from '../../vip/feed.ts'
 import type { Balancing } from './balancing.ts'
@@ -92,7 +92,7 @@ export const BALANCE_FAMILIES: readonly Family<From>[] = [
   ),
 ]
 
-/** The same as a table for the documents. */
+/** The same as a table, for the documentation. */
 export const BALANCE_METRICS: readonly MetricDef[] = BALANCE_FAMILIES.map(
   ({ name, type, labels, help }) => ({ name, type, labels, help }),
 )

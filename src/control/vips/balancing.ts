@@ -1,7 +1,6 @@
 /**
- * This daemon's side of the balancer: the stream that feeds it, what it has
- * programmed, and what VIP names resolve to because of it. Lives as long as
- * the daemon; the VIP service changes with the configuration.
+ * The daemon's side of the balancer: the stream to it, what it has programmed, and the resulting answers for VIP
+ * names. It exists as long as the daemon; the VIP service is replaced when the configuration changes.
  */
 import type { Log } from '../../base/log.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
@@ -20,7 +19,7 @@ export type BalancingOptions = {
   readonly host: () => HostBalancers
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** How often the host is looked at; 10 s. */
+  /** Interval of checks of this host; default 10 s. */
   readonly lookMs?: number
 }
 
@@ -29,9 +28,9 @@ export type BalanceStatus = {
   readonly answer: Answer
   readonly configured: Answer | 'auto'
   readonly reason: string
-  /** Names that wait for their rules. */
+  /** Number of names that wait for their rules. */
   readonly waiting: number
-  /** The balancer, undefined while none is connected. */
+  /** The balancer, undefined if none is connected. */
   readonly balancer:
     (BalanceReport & { readonly since: number; readonly behind: number }) | undefined
 }
@@ -55,7 +54,7 @@ export class Balancing {
     })
   }
 
-  /** Takes what is configured, and looks at the host from now on. */
+  /** Sets the configured answer, and starts to check the host. */
   configure(answer: Answer | 'auto'): void {
     if (answer !== this.#configured) {
       this.#configured = answer
@@ -71,7 +70,7 @@ export class Balancing {
     this.#onChange = () => {}
   }
 
-  /** Called when the table should be served again. One listener: the service that serves now. */
+  /** Called when the table must be served again. There is one listener: the current service. */
   onChange(listener: () => void): void {
     this.#onChange = listener
   }
@@ -84,7 +83,7 @@ export class Balancing {
     return this.feed.connected
   }
 
-  /** The number of the table. */
+  /** Returns the number of the table. */
   offer(vips: () => readonly ShownVip[], rest: Omit<FeedTable, 'vips'>): number {
     return this.feed.offer({
       get vips() {
@@ -94,7 +93,7 @@ export class Balancing {
     })
   }
 
-  /** Of a zone of VIP addresses, what the kernel can already balance. */
+  /** Removes VIP addresses from a zone that the kernel cannot balance yet. */
   programmed(zone: ZoneMap, number: number, now: number): ZoneMap {
     const acked = this.answer === 'vip' ? this.connected?.acked : undefined
     return this.#names.filter(zone, number, acked, now)
@@ -104,7 +103,7 @@ export class Balancing {
     return this.#names.nextMs(now)
   }
 
-  /** Whether this VIP's present backends are in the kernel. */
+  /** Whether this VIP's current backends are in the kernel. */
   isProgrammed(vip: ShownVip): boolean {
     const { connected } = this
     const at = this.feed.changedAt(vipKey(vip))
@@ -126,7 +125,7 @@ export class Balancing {
     }
   }
 
-  /** What an operator should know; '' if all is well. */
+  /** A problem for the operator; '' if there is none. */
   get trouble(): string {
     if (this.#choice.leadsNowhere(this.#options.now()))
       return 'vips.answer is vip, but no balancer runs on this host, so the addresses lead nowhere: start spartan-balance.service, or set vips.answer to auto'
@@ -134,7 +133,7 @@ export class Balancing {
     return report && report.trouble !== '' ? `the balancer: ${report.trouble}` : ''
   }
 
-  /** `vips` as served now; `nodes` by their addresses, for where a backend runs. */
+  /** `vips` are the served ones; `nodes` maps addresses to names, to show where a backend runs. */
   routes(vips: () => readonly ShownVip[], nodes: () => ReadonlyMap<string, string>): Route[] {
     return [
       {
@@ -168,7 +167,7 @@ export class Balancing {
     ]
   }
 
-  /** A VIP for people. */
+  /** A VIP for the operator. */
   #view(vip: ShownVip, nodes: ReadonlyMap<string, string>): object {
     const { name, ip, port, protocol, address4, address6, backends } = vip
     const healthy = backends.some(({ weight }) => weight > 0)
@@ -201,7 +200,7 @@ export class Balancing {
     if (changed) this.#onChange()
   }
 
-  /** A balancer is connected and has programmed a whole table, maybe not the newest. */
+  /** A balancer is connected and has programmed a complete table, perhaps not the newest. */
   #complete(): boolean {
     return (this.connected?.acked ?? -1) > 0
   }

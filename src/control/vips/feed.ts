@@ -1,9 +1,7 @@
 /**
- * The VIP table as a stream of changes for the balancer (vip/feed.ts), and
- * what balancers said they programmed. Each change of the table gets a number;
- * a VIP remembers the number of its last change, so a reader that was away is
- * told what it missed and nothing else. Removed VIPs are remembered up to a
- * limit; whoever was away for longer gets the whole table again.
+ * The VIP table as a stream of changes for the balancer (vip/feed.ts), and the balancers' reports. Each change of
+ * the table has a number, and each VIP the number of its last change, so that a reader that reconnects only gets
+ * what it missed. Removed VIPs are remembered up to a limit; a reader that was away for longer gets the whole table.
  */
 import { randomBytes } from 'node:crypto'
 import { familyOf } from '../../base/ip.ts'
@@ -11,28 +9,28 @@ import type { BalanceAck, BalanceReport, FeedBackend, FeedVersion } from '../../
 import { vipKey, type Backend, type Protocol } from '../../vip/record.ts'
 import type { ShownVip } from '../../vip/table.ts'
 
-/** Where a backend of this agent's tasks really is, by 'tcp 10.0.0.1 31000'. */
+/** The actual address of a backend on this agent, by 'tcp 10.0.0.1 31000'. */
 export type LocalBackends = ReadonlyMap<string, { readonly ip: string; readonly port: number }>
 
 export const localKey = (protocol: Protocol, ip: string, port: number): string =>
   `${protocol} ${ip} ${port}`
 
-/** The table as the VIP service has it now. */
+/** The VIP service's current table. */
 export type FeedTable = {
   readonly vips: readonly ShownVip[]
   readonly local: LocalBackends
-  /** False while the daemon has not heard of everything. */
+  /** False while the daemon does not know all VIPs yet. */
   readonly loaded: boolean
   /** Addresses of this agent; '' for none. */
   readonly own4: string
   readonly own6: string
 }
 
-/** Removed VIPs that are remembered. */
+/** Limit of removed VIPs that are remembered. */
 const DROPPED = 10_000
-/** Lines of one piece of a stream. */
+/** Limit of lines in one piece of a stream. */
 const PIECE = 500
-/** An unchanged table is said to be so this often: the admin server closes silent connections after 30 s. */
+/** How often an idle stream sends a line, because the admin server closes silent connections after 30 s. */
 const ALIVE_MS = 10_000
 
 type Held = {
@@ -43,9 +41,9 @@ type Held = {
 }
 type Session = { acked: number; report: BalanceReport | undefined; since: number }
 
-/** What a connected balancer said last. */
+/** The last report of a connected balancer. */
 export type Connected = {
-  /** Number of the table that it programmed. */
+  /** Number of the table that it has programmed. */
   readonly acked: number
   readonly report: BalanceReport
   /** Unix milliseconds of its first report. */
@@ -61,10 +59,10 @@ export class VipFeed {
   readonly #waiting = new Set<() => void>()
   readonly #listeners = new Set<() => void>()
   #table: FeedTable = { vips: [], local: new Map(), loaded: false, own4: '', own6: '' }
-  /** Number of the last change, and of the oldest one that can be told apart. */
+  /** Number of the last change, and of the oldest change that is remembered. */
   #number = 0
   #floor = 0
-  /** Nobody has read the table yet, so nothing was computed from it. */
+  /** No balancer has read the table yet, so nothing was computed from it. */
   #idle = true
 
   /** `now` in Unix milliseconds. */
@@ -72,12 +70,12 @@ export class VipFeed {
     this.#now = now
   }
 
-  /** Called when a balancer connects, reports or goes. */
+  /** Called when a balancer connects, reports or disconnects. */
   onBalancer(listener: () => void): void {
     this.#listeners.add(listener)
   }
 
-  /** The balancer that programmed most of the table; undefined while none is connected. */
+  /** The balancer that has programmed the newest table; undefined if none is connected. */
   get connected(): Connected | undefined {
     let best: Connected | undefined
     for (const { acked, report, since } of this.#sessions.values())
@@ -89,12 +87,12 @@ export class VipFeed {
     return this.#number
   }
 
-  /** The number of the change that a VIP's present state came with; 0 of one that is not in the table. */
+  /** The number of a VIP's last change; 0 if it is not in the table. */
   changedAt(key: string): number {
     return this.#held.get(key)?.at ?? 0
   }
 
-  /** Takes the table as it is now; the number of its last change. */
+  /** Updates the table; returns the number of its last change. */
   offer(table: FeedTable): number {
     const before = this.#table
     this.#table = table
@@ -108,7 +106,7 @@ export class VipFeed {
     return this.#number
   }
 
-  /** Takes a balancer's report. False if its stream is not open. */
+  /** Handles a balancer's report. False if its stream is not open. */
   acknowledge({ session, version, report }: BalanceAck): boolean {
     const known = this.#sessions.get(session)
     if (!known) return false
@@ -121,7 +119,7 @@ export class VipFeed {
     return true
   }
 
-  /** Lines from after the version `since` on ('' for all), until `gone` is aborted. */
+  /** Lines after the version `since` ('' for all), until `gone` is aborted. */
   async *lines(since: string, gone: AbortSignal): AsyncGenerator<string> {
     this.#wake()
     const session = randomBytes(6).toString('hex')
@@ -148,7 +146,7 @@ export class VipFeed {
     for (const listener of this.#listeners) listener()
   }
 
-  /** The first reader is here: the table that was only remembered is taken in. */
+  /** The first reader is here: computes the table, which was only remembered so far. */
   #wake(): void {
     if (!this.#idle) return
     this.#idle = false
@@ -156,14 +154,14 @@ export class VipFeed {
     this.#update(this.#table, 1)
   }
 
-  /** The number after which to go on; -1 for a reader that must begin anew. */
+  /** The number after which to continue; -1 if the reader must start from the beginning. */
   #resumed(since: string): number {
     const [epoch, digits = ''] = since.split('-')
     const number = /^\d{1,15}$/.test(digits) ? Number(digits) : -1
     return epoch === this.#epoch && number >= this.#floor && number <= this.#number ? number : -1
   }
 
-  /** Whether anything differs from what is held. */
+  /** Whether anything differs from the remembered table. */
   #update({ vips, local, own4, own6 }: FeedTable, at: number, all = false): boolean {
     let changed = false
     const present = new Set<string>()
@@ -171,7 +169,7 @@ export class VipFeed {
       const key = vipKey(vip)
       present.add(key)
       const had = this.#held.get(key)
-      // The records and the container addresses are the same objects as long as they say the same.
+      // The records and the container addresses keep their identity while they do not change.
       if (
         had &&
         !all &&
@@ -202,7 +200,7 @@ export class VipFeed {
     return changed
   }
 
-  /** Everything after a number, in pieces of many lines, closed by the version. */
+  /** All changes after a number, in pieces of many lines, followed by the version. */
   *#changes(after: number): Generator<string> {
     let lines = after < 0 ? [line({ reset: true })] : []
     for (const { text, at } of this.#held.values()) {
@@ -220,7 +218,7 @@ export class VipFeed {
     yield lines.join('')
   }
 
-  /** True when the table has changed, false when it is time to say that it has not. */
+  /** True when the table has changed, false when an idle line is due. */
   #change(gone: AbortSignal): Promise<boolean> {
     return new Promise(resolve => {
       const end = (changed: boolean): void => {

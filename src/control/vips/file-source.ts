@@ -1,17 +1,16 @@
 /**
- * The VIPs of `vips.files`, watched. Every file is on its own: one with a
- * mistake keeps its last good content and is complained of once; one that is
- * deleted takes its VIPs along; a folder that cannot be read at this moment
- * takes nothing along.
+ * The VIPs in `vips.files`, watched for changes. Files are independent: one with a mistake keeps its last good
+ * content, and the mistake is logged once. A deleted file removes its VIPs; a folder that cannot be read at the
+ * moment removes nothing.
  */
 import { codeOf, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
 import { filesAt, readText, Watch } from '../feeds/watch.ts'
 import { sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
 
-/** Files in one folder that are read. */
+/** Limit of files read from one folder. */
 const MAX_FILES = 1_000
-/** Longest file that is read. */
+/** Limit of a file in bytes. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 const ENDINGS = ['.yaml', '.yml', '.json']
 
@@ -20,15 +19,15 @@ export type VipFilesOptions = {
   readonly paths: readonly string[]
   readonly log: Log
   readonly onChange: (records: readonly VipRecord[]) => void
-  /** Between looks without a notification. */
+  /** Interval of checks without a notification. */
   readonly everyMs?: number
 }
 
-/** One file as status shows it. */
+/** A file in the status. */
 export type VipFileStatus = {
   readonly path: string
   readonly vips: number
-  /** '' while its present content is in use. */
+  /** '' while its current content is in use. */
   readonly problem: string
 }
 
@@ -76,7 +75,7 @@ export class VipFiles {
     return [...files, ...[...this.#missing].map(([path, problem]) => ({ path, vips: 0, problem }))]
   }
 
-  /** Look at the files now; looks asked for meanwhile become one more. */
+  /** Reads the files now; calls during a read are combined into one more read. */
   look(): Promise<void> {
     if (this.#looking) this.#again = true
     else this.#looking = this.#lookAll().finally(() => (this.#looking = undefined))
@@ -95,7 +94,7 @@ export class VipFiles {
     for (const path of this.#options.paths) {
       const files = await this.#list(path)
       if (files === undefined) {
-        // unreadable for now: what was below it stays
+        // unreadable at the moment: the files below it stay
         for (const known of this.#files.keys()) if (known.startsWith(`${path}/`)) present.add(known)
         continue
       }
@@ -111,7 +110,7 @@ export class VipFiles {
     this.#options.onChange(records)
   }
 
-  /** The files below a configured path; none if it is gone, undefined if it cannot be told. */
+  /** The files below a configured path; none if it is gone, undefined if it cannot be read. */
   async #list(path: string): Promise<string[] | undefined> {
     try {
       const files = await filesAt(path, ENDINGS)
@@ -138,7 +137,7 @@ export class VipFiles {
       return true
     }
     if (this.#files.has(path) && text === entry.text) return true
-    // Nodes without such files do without the YAML library.
+    // Loaded on demand, so that nodes without such files do not load the YAML library.
     const { parseVipFile } = await import('../../vip/files.ts')
     const parsed = parseVipFile(text)
     if ('records' in parsed) {

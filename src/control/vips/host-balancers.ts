@@ -1,7 +1,6 @@
 /**
- * What this host's kernel shows of balancers, to anybody who looks: the IPVS
- * services and the link of the original one (dcos-net), and the route that
- * `spartan balance` makes for the VIPs and leaves in place when it dies.
+ * Detects balancers in this host's kernel: the IPVS services and the link of dcos-net, and the route of `spartan
+ * balance`, which stays when that process ends.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4, isIPv6 } from 'node:net'
@@ -13,7 +12,7 @@ export type HostBalancers = {
   readonly ipvs: boolean
   /** The dummy link `minuteman` exists. */
   readonly minuteman: boolean
-  /** The range of VIPs is routed to the loopback, as `spartan balance` does it. */
+  /** The range of VIPs is routed to the loopback, as `spartan balance` does. */
   readonly rules: boolean
 }
 
@@ -46,7 +45,9 @@ export const hasIpvsService = (text: string, ranges: readonly AddressRange[]): b
     return ip !== '' && within(ip, ranges)
   })
 
-/** Whether a text of /proc/net/route sends part of an IPv4 range to the loopback. Its numbers are in the host's order. */
+/**
+ * Whether /proc/net/route routes part of an IPv4 range to the loopback. Its numbers are in the host's byte order.
+ */
 export const hasRoute = (text: string, ranges: readonly AddressRange[]): boolean =>
   text.split('\n').some(line => {
     const [link, destination = ''] = line.split('\t')
@@ -63,7 +64,7 @@ const textOf = (path: string): string => {
   }
 }
 
-/** Looks at this host. */
+/** Checks this host. */
 export const hostBalancers = (ranges: readonly AddressRange[]): HostBalancers => ({
   ipvs: hasIpvsService(textOf('/proc/net/ip_vs'), ranges),
   minuteman: existsSync('/sys/class/net/minuteman'),

@@ -1,13 +1,12 @@
 /**
- * Holds the address of a new VIP name back until this agent's kernel has its
- * rules, or until a short time has passed: a client must not find an address
- * that leads nowhere yet, and a balancer that hangs must not cost a name. An
- * address that was answered before stays until its successor is programmed.
+ * Withholds the address of a new VIP name until this agent's kernel has its rules, at most for a short time: clients
+ * must not get an address that does not work yet, and a hanging balancer must not make a name disappear. An address
+ * that was answered before stays until the new one is programmed.
  */
 import type { RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
 
-/** Longest time that a name is held back. */
+/** Longest time that a name is withheld. */
 const HOLD_MS = 1_000
 
 type Waiting = { readonly addresses: string; readonly number: number; readonly since: number }
@@ -20,8 +19,8 @@ export class ProgrammedNames {
   readonly #waiting = new Map<string, Waiting>()
 
   /**
-   * The zone to answer from. `number` is that of the table the zone was made
-   * of, `acked` what the kernel has, undefined without a balancer.
+   * The zone to answer from. `number` is that of the zone's table; `acked` is the table in the kernel, undefined
+   * without a balancer.
    */
   filter(zone: ZoneMap, number: number, acked: number | undefined, now: number): ZoneMap {
     if (acked === undefined) {
@@ -47,12 +46,12 @@ export class ProgrammedNames {
     return served
   }
 
-  /** Names that are held back. */
+  /** Number of withheld names. */
   get waiting(): number {
     return this.#waiting.size
   }
 
-  /** Milliseconds until a name has waited long enough; Infinity while none waits. */
+  /** Milliseconds until a name has waited long enough; Infinity if none waits. */
   nextMs(now: number): number {
     let next = Infinity
     for (const { since } of this.#waiting.values())

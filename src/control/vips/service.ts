@@ -1,8 +1,7 @@
 /**
- * VIPs from their sources to the zone: collects what this node has (its
- * agent's tasks, its files) for gossip to carry, takes what all nodes say, and
- * publishes `l4lb.thisdcos.directory` with names kept through their grace
- * time. Without gossip this node's own records are all there are.
+ * The VIP service: collects this node's VIPs (from its agent's tasks and its files) for the gossip, merges those of
+ * all nodes, and publishes `l4lb.thisdcos.directory`, in which names stay for their grace time. Without gossip there
+ * are only this node's own records.
  */
 import type { Log } from '../../base/log.ts'
 import type { AddressRange } from '../../vip/hash/vip-address.ts'
@@ -22,15 +21,15 @@ export type VipServiceOptions = {
   readonly log: Log
   /** This node's name, the owner of its own records. */
   readonly node: string
-  /** What names resolve to, and who programs the kernel. */
+  /** Decides what names resolve to, and feeds the balancer. */
   readonly balancing: Balancing
   /** Base URL of this host's Mesos agent, or 'local'; '' for none. */
   readonly agent: string
   /** Whether a local agent is asked over TLS only. */
   readonly tls?: boolean
-  /** Address of this host's backends as the operator says it; '' takes what the agent says. */
+  /** Address of this host's backends from the configuration; '' uses the agent's. */
   readonly address?: string
-  /** This node's address now, for an agent that says none. */
+  /** This node's current address, for an agent that reports none. */
   readonly nodeIp: () => string
   /** Its IPv6 address, '' for none. */
   readonly nodeIp6?: () => string
@@ -39,13 +38,13 @@ export type VipServiceOptions = {
   readonly ipv6: boolean
   readonly range4?: AddressRange
   readonly range6?: AddressRange
-  /** This node's own records, once known and whenever they change: gossip carries them under our name. */
+  /** Called with this node's own records once they are known, and whenever they change. */
   readonly onOwn: (records: readonly VipRecord[]) => void
-  /** `loaded` false: this node has not heard of everything yet (ZonePublisher.publish). */
+  /** `loaded` false: this node does not know all VIPs yet (see ZonePublisher.publish). */
   readonly onZone: (apex: string, change: ZoneChange, loaded: boolean) => void
-  /** True while gossip has not synced: until `markSynced` the zone does not count as loaded. */
+  /** True before gossip has synced: until `markSynced` the zone does not count as loaded. */
   readonly awaitSync: boolean
-  /** What a service before this one had as its own (a reload): stands in until the agent is heard. */
+  /** The own records of the previous service (before a reload), used until the agent answers. */
   readonly remembered?: readonly VipRecord[]
   readonly now: () => number
   readonly random: () => number
@@ -55,9 +54,9 @@ export type VipServiceOptions = {
   readonly agentMs?: number
 }
 
-/** How often the zone is made anew while gossip brings change after change. */
+/** Shortest interval of updates of the zone while gossip brings many changes. */
 const PACE_MS = 100
-/** An agent that is not up by then is down, and its VIPs are not there. */
+/** An agent that has not answered by then is treated as down, and its VIPs as missing. */
 const AGENT_MS = 30_000
 
 export type VipStatus = {
@@ -79,13 +78,13 @@ export class VipService {
   #own: readonly VipRecord[] = []
   #others: readonly OwnerVips[] = []
   #synced: boolean
-  /** Whether the agent has been heard; only then do we know what we have. */
+  /** Whether the agent has answered; only then are our own records complete. */
   #heard: boolean
-  /** Whether it has been waited for long enough. */
+  /** Whether the agent has been waited for long enough. */
   #late = false
-  /** Whether our records were given to gossip. */
+  /** Whether our records were passed to gossip. */
   #told = false
-  /** Made when somebody asks, of the table as it is. */
+  /** Computed on demand from the current table. */
   #shown: readonly ShownVip[] | undefined
   readonly #pace = new Pace(PACE_MS)
   #timer: NodeJS.Timeout | undefined
@@ -118,7 +117,7 @@ export class VipService {
     }
   }
 
-  /** Reads the files, then starts asking the agent. */
+  /** Reads the files, then starts to poll the agent. */
   async start(): Promise<void> {
     await this.#files?.start()
     if (this.#closed) return
@@ -144,15 +143,15 @@ export class VipService {
   }
 
   /**
-   * What the nodes say. What they remember of ourselves stands in for our own
-   * records until our agent has been heard, and is passed over from then on.
+   * Sets the records of all nodes. Those that they hold for this node are used until our agent has answered, and
+   * ignored from then on.
    */
   setOthers(owners: Iterable<OwnerVips>): void {
     this.#others = [...owners]
     this.#serve()
   }
 
-  /** Gossip has brought what the others know, or there is nobody to wait for. */
+  /** Gossip has synced, or there is no peer to wait for. */
   markSynced(): void {
     if (this.#synced) return
     this.#synced = true
@@ -200,7 +199,7 @@ export class VipService {
     const own = collector.records()
     const changed = !this.#told || !sameVips(own, this.#own)
     this.#own = own
-    // before the agent is heard, half of what we have would replace what the others remember
+    // before the agent has answered, incomplete records must not replace those that other nodes hold
     if (changed && this.#heard) {
       this.#told = true
       this.#options.onOwn(own)
@@ -208,7 +207,7 @@ export class VipService {
     this.#serve()
   }
 
-  /** Everybody's word; for ourselves, until the agent is heard, also what was known before. */
+  /** The records of all nodes; for this node, until the agent has answered, also earlier ones. */
   #owners(): OwnerVips[] {
     const { node, remembered = [] } = this.#options
     const own = { owner: node, records: this.#own }
@@ -242,7 +241,7 @@ export class VipService {
   }
 }
 
-/** What runs on this host, and where it is reached from here. */
+/** Backends on this host, and where they are reached from here. */
 const localBackends = (agent: AgentVips | undefined): LocalBackends => {
   const local = new Map<string, { ip: string; port: number }>()
   for (const { protocol, backends } of agent?.records ?? [])

@@ -1,4 +1,4 @@
-/** The VIPs as a part: this host's agent and files, and what the gossip brings of the other nodes. */
+/** The VIPs as a part: from this host's agent and files, and from other nodes over gossip. */
 import type { Config } from '../../config/config.ts'
 import type { Reason } from '../../boundary/health.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
@@ -17,20 +17,20 @@ import { Balancing, type BalanceStatus } from './balancing.ts'
 import { hostBalancers } from './host-balancers.ts'
 import { VipService } from './service.ts'
 
-/** The default of vips.grace, for nodes that only hear of VIPs. */
+/** The default of vips.grace, used by nodes without a section vips. */
 const GRACE_MS = 30_000
-/** More bad labels than this are in the log. */
+/** Limit of logged bad labels. */
 const MOST_LABELS = 10
 
 export type VipsPartOptions = Environment & {
-  /** This node's own VIPs, for the others. */
+  /** Called with this node's own VIPs. */
   readonly onOwn: (records: readonly VipRecord[]) => void
   readonly onZone: (apex: string, change: ZoneChange, loaded: boolean, source: string) => void
-  /** It serves: what the gossip knows is wanted. */
+  /** Called when the service has started and needs the gossip's records. */
   readonly onServing: () => void
-  /** Resolves when the gossip has brought what the others know; undefined while there is no gossip. */
+  /** Resolves when the gossip has synced; undefined if there is no gossip. */
   readonly synced: () => Promise<void> | undefined
-  /** Names of the nodes by their addresses. */
+  /** Maps nodes' addresses to their names. */
   readonly nodes: () => ReadonlyMap<string, string>
 }
 
@@ -78,7 +78,7 @@ export class VipsPart implements Part {
       agent: vips?.agent ?? '',
       tls: speaksTls(mesos),
       address: vips?.address ?? '',
-      // Mapped ports of this host's tasks are reached where the other nodes reach us.
+      // Other nodes reach mapped ports of this host's tasks at this node's address.
       nodeIp: ownIp,
       nodeIp6: () => ownAddress6(ownIp()),
       files: vips?.files ?? [],
@@ -98,7 +98,7 @@ export class VipsPart implements Part {
     if (this.#service === service) onServing()
   }
 
-  /** The gossip runs now: its first exchange is waited for. */
+  /** The gossip has started: the service waits for its first exchange. */
   gossipBegan(): void {
     const service = this.#service
     void this.#options.synced()?.then(() => service?.markSynced())
@@ -108,7 +108,7 @@ export class VipsPart implements Part {
     this.#service?.setOthers(owners)
   }
 
-  /** Who carries connections to VIPs on this host; undefined while there are no VIPs. */
+  /** The balancer of this host for the status; undefined if there are no VIPs. */
   balanceView(): BalanceStatus | undefined {
     return this.#service && this.#balancing.status
   }

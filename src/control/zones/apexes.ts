@@ -4,10 +4,10 @@ import { DCOS_APEX } from '../../mesos/api/source.ts'
 import { L4LB_APEX } from '../../vip/record.ts'
 import { MESOS_COPY_APEX } from '../mesos/mesos-copy.ts'
 
-/** Zones that one node fills for all, by way of the gossip. */
+/** Zones that one node publishes for all others over gossip. */
 export const SHARED_APEXES: readonly string[] = [DCOS_APEX, MESOS_COPY_APEX]
 
-/** All zones that are filled from outside: VIPs, tasks, and the copy of the Mesos zone. */
+/** All zones filled from outside: VIPs, tasks, and the copy of the Mesos zone. */
 export const FED_APEXES: readonly string[] = [L4LB_APEX, ...SHARED_APEXES]
 
 /** What the apex of a local zone says; the values the originals had. */

@@ -1,8 +1,6 @@
 /**
- * Zones that exist on every node whatever it learns: the daemon's own names,
- * the ZooKeeper names of the masters, this node, static zones, and the
- * reverse names of our addresses. TTLs and the SOA are the original's
- * (facts, 1.4); what the original lacked is noted at its place.
+ * Zones that every node has: the daemon's own names, the ZooKeeper names of the masters, this node, static zones,
+ * and the reverse names of our addresses. TTLs and SOA are those of DC/OS; comments note what DC/OS lacks.
  */
 import { isIPv4 } from 'node:net'
 import { reverseName } from '../../base/ip.ts'
@@ -10,7 +8,7 @@ import type { Endpoint, RRset, Seconds } from '../../boundary/messages.ts'
 import { TTL, type ZoneMap } from '../../boundary/zone.ts'
 
 export const APEX = 'thisdcos.directory'
-/** zk-1.zk to zk-5.zk, whatever the number of masters: Mesos is configured with five names. */
+/** zk-1.zk to zk-5.zk whatever the number of masters, because Mesos is configured with five names. */
 const ZK_NAMES = 5
 
 const a = (addresses: readonly string[], ttl: Seconds = TTL): RRset[] => {
@@ -22,21 +20,21 @@ const a = (addresses: readonly string[], ttl: Seconds = TTL): RRset[] => {
   ]
 }
 
-/** `ready.spartan` must answer ANY and be an address that can be pinged: units wait for it. */
+/** `ready.spartan` must answer ANY with an address that can be pinged: units of DC/OS wait for that. */
 export const spartanZone = (listen: readonly string[]): ZoneMap =>
   new Map([
     ['ready.spartan', a(['127.0.0.1'])],
     ['ns.spartan', a(listen.slice(0, 1))],
   ])
 
-/** RFC 6761 §6.3: every name below localhost is loopback, in both families (the original had A only). */
+/** RFC 6761 §6.3: every name below localhost is loopback, in both families (DC/OS only has A). */
 export const localhostZone = (): ZoneMap =>
   new Map([
     ['localhost', a(['127.0.0.1', '::1'])],
     ['*.localhost', a(['127.0.0.1', '::1'])],
   ])
 
-/** The master list, repeated to fill five names. */
+/** The masters, repeated until there are five names. */
 export const zkZone = (masters: readonly string[]): ZoneMap =>
   new Map(
     masters.length === 0
@@ -50,7 +48,7 @@ export const zkZone = (masters: readonly string[]): ZoneMap =>
 export const thisnodeZone = (address: string): ZoneMap =>
   new Map(address === '' ? [] : [[`thisnode.${APEX}`, a([address])]])
 
-/** A static zone of the configuration: names to CNAME targets. */
+/** A static zone from the configuration: names with CNAME targets. */
 export const staticZone = (label: string, names: Readonly<Record<string, string>>): ZoneMap =>
   new Map(
     Object.entries(names).map(([name, target]) => [
@@ -62,7 +60,7 @@ export const staticZone = (label: string, names: Readonly<Record<string, string>
 /** The names of loopback, which programs look up to log them: `localhost`, not an error (RFC 6303 §3). */
 const LOOPBACK = ['127.0.0.1', '::1']
 
-/** One zone per address of ours: its name is ns.spartan. The original let these leak to the resolvers. */
+/** One zone for each of our addresses, with the name ns.spartan. DC/OS forwards these questions to the resolvers. */
 export const reverseZones = (listen: readonly Endpoint[]): Map<string, ZoneMap> => {
   const zones = new Map<string, ZoneMap>()
   const add = (address: string, name: string): void => {
@@ -75,8 +73,8 @@ export const reverseZones = (listen: readonly Endpoint[]): Map<string, ZoneMap> 
 }
 
 /**
- * Names that must not leave the host (RFC 6761, 6303, 7686, 8375, 9476). A
- * forward zone overrides them: a site that serves its own reverse zones says so.
+ * Names that must not leave the host (RFC 6761, 6303, 7686, 8375, 9476). A forward zone overrides them, for a site
+ * that serves its own reverse zones.
  */
 export const SPECIAL_ZONES: readonly string[] = [
   'test',
@@ -85,7 +83,7 @@ export const SPECIAL_ZONES: readonly string[] = [
   'alt',
   'local',
   'home.arpa',
-  // RFC 9462 section 6.4 and RFC 9665 section 10.1: asked by clients of the local resolver, for it alone.
+  // Clients send these to the local resolver only (RFC 9462 section 6.4 and RFC 9665 section 10.1).
   'resolver.arpa',
   'service.arpa',
   'dcos.directory',

@@ -1,7 +1,6 @@
 /**
- * The read APIs of dcos-net over what this node serves, so that its consumers
- * (Admin Router, diagnostics, scripts) go on working: hosts, services,
- * records, enumerate, VIPs and nodes. Reading only; nothing secret.
+ * dcos-net's read-only HTTP API for this node's data, so that its clients (Admin Router, diagnostics, scripts) keep
+ * working: hosts, services, records, enumerate, VIPs and nodes. Contains no secrets.
  */
 import type { AdminRequest, Route } from '../../http/route.ts'
 import { etagOf, hostsJson, recordsJson, servicesJson, vipsJson, type Zones } from './rest.ts'
@@ -61,7 +60,7 @@ const withEtag = ({ headers }: AdminRequest, text: string) => {
   return { text, headers: { etag, 'content-type': 'application/json' } }
 }
 
-/** A JSON array written a thousand items at a time. */
+/** A JSON array, written a thousand items at a time. */
 function* jsonArray(items: Iterable<unknown>): Generator<string> {
   let text = '['
   let n = 0

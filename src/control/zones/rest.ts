@@ -1,7 +1,6 @@
 /**
- * What dcos-net's read API says of our zones and VIPs, in its JSON shapes:
- * Admin Router, diagnostics bundles and scripts read these. Pure; the routes
- * are the admin server's. Names are without the final dot, as there.
+ * Our zones and VIPs in the JSON of dcos-net's read API, which Admin Router, diagnostics and scripts use. Pure;
+ * read-routes.ts serves it. Names have no final dot.
  */
 import { createHash } from 'node:crypto'
 import type { RRset } from '../../boundary/messages.ts'
@@ -34,17 +33,17 @@ export const vipsJson = (vips: Iterable<VipRecord>, apex: string = L4LB_APEX): V
     backend: backends.map(b => ({ ip: b.ip, port: b.port })),
   }))
 
-/** The entity tag of a JSON text, quoted as RFC 9110 §8.8.3 wants it. */
+/** The entity tag of a JSON text, in quotes as required by RFC 9110 §8.8.3. */
 export const etagOf = (json: string): string =>
   `"${createHash('sha1').update(json).digest('base64')}"`
 
-/** Port and target of an SRV's rdata, '0 1 31000 web.example.org'. */
+/** Port and target in an SRV's rdata, '0 1 31000 web.example.org'. */
 const srvOf = (data: string): { port: number; target: string } => {
   const [, , port = '0', target = ''] = data.split(' ')
   return { port: Number(port), target }
 }
 
-/** Records of GET /v1/records: addresses and services. A generator, for it may be long. */
+/** Records of GET /v1/records: addresses and services. A generator, because it may be long. */
 export const recordsJson = function* (zones: Zones): Generator<RecordJson> {
   for (const zone of zones.values()) {
     for (const [name, rrsets] of zone) {
@@ -60,7 +59,7 @@ export const recordsJson = function* (zones: Zones): Generator<RecordJson> {
   }
 }
 
-/** The RRsets of a name in whichever zone is the closest above it. */
+/** The RRsets of a name in the closest zone above it. */
 const find = (zones: Zones, name: string): readonly RRset[] => {
   for (let suffix = name; suffix !== '';) {
     const zone = zones.get(suffix)
@@ -90,7 +89,7 @@ export const hostsJson = (zones: Zones, name: string): HostJson[] => {
   return []
 }
 
-/** GET /v1/services/{name}: its SRV records, each with the first address of its target if that is ours. */
+/** GET /v1/services/{name}: its SRV records, each with the first address of its target if that is local. */
 export const servicesJson = (zones: Zones, name: string): ServiceJson[] => {
   const service = folded(name)
   return dataOf(find(zones, service), 'SRV').map(item => {

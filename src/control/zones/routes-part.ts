@@ -1,4 +1,4 @@
-/** Builds the Snapshot that the data thread routes by, and sends it when anything in it has changed. */
+/** Builds the Snapshot with the data thread's routes, and sends it when it has changed. */
 import type { Endpoint, Snapshot } from '../../boundary/messages.ts'
 import type { Config } from '../../config/config.ts'
 import type { Part } from '../part.ts'
@@ -10,7 +10,7 @@ export type RoutesPartOptions = {
   readonly listen: readonly Endpoint[]
   /** The configuration in use. */
   readonly config: () => Config
-  /** The masters known now; [] while none is known. */
+  /** The current masters; [] if none is known. */
   readonly masters: () => readonly Endpoint[]
   readonly send: (message: { type: 'snapshot'; snapshot: Snapshot }) => void
   readonly clearUpstream: (slot: number) => void
@@ -18,7 +18,7 @@ export type RoutesPartOptions = {
 
 export class RoutesPart implements Part {
   readonly name = 'routes'
-  /** The Snapshot in use. */
+  /** The current Snapshot. */
   snapshot: Snapshot | undefined
   /** When it was sent, Unix milliseconds. */
   at = 0
@@ -47,7 +47,7 @@ export class RoutesPart implements Part {
 
   close(): void {}
 
-  /** Other networks are attached to this host now. */
+  /** The networks attached to this host have changed. */
   allow(allow: readonly string[]): void {
     this.#allow = allow
     this.publish()
@@ -58,7 +58,7 @@ export class RoutesPart implements Part {
     return this.#builder.upstreams
   }
 
-  /** Sends what is known now. Nothing before `start`. */
+  /** Sends the current routes. Does nothing before `start`. */
   publish(): void {
     if (!this.#started) return
     const { listen, send, config } = this.#options

@@ -1,9 +1,7 @@
 /**
- * Builds the Snapshot the data thread routes by. Pure but for what must stay
- * the same from one Snapshot to the next: which slot of the counters an
- * upstream has (upstream-slots.ts), which label a zone has, and which number a
- * route had when its answers were last the same. A number that stays keeps
- * that route's cached answers alive.
+ * Builds the Snapshot with the data thread's routes. It remembers what must stay the same in successive Snapshots:
+ * the counter slot of an upstream (upstream-slots.ts), the label of a zone, and the number of a route while its
+ * answers stay valid. A route's cached answers are valid as long as its number stays the same.
  */
 import type { RouteSpec, Snapshot } from '../../boundary/messages.ts'
 import { ZONES } from '../../boundary/counters.ts'
@@ -13,9 +11,9 @@ import { UpstreamSlots, type UpstreamAddress, type UpstreamSlotsOptions } from '
 
 export type RoutingFacts = {
   readonly clusterId: string
-  /** Mesos-DNS servers; undefined when this cluster has none, [] when none is known yet. */
+  /** Mesos-DNS servers; undefined if this cluster has none, [] if none is known yet. */
   readonly masters: readonly { readonly address: string; readonly port: number }[] | undefined
-  /** Apexes answered here. */
+  /** Apexes of local zones. */
   readonly local: readonly string[]
   readonly forwardZones: Readonly<Record<string, readonly UpstreamAddress[]>>
   readonly upstreams: readonly UpstreamAddress[]
@@ -25,9 +23,8 @@ export type RoutingFacts = {
 export class SnapshotBuilder {
   readonly #slots: UpstreamSlots
   /**
-   * Zone labels in the order in which they were first needed. A label is the
-   * index of a row of shared counters: it is never given to another zone while
-   * the process lives, so that no counter jumps.
+   * Zone labels in the order of first use. A label is the index of a row in the shared counters. It is never reused
+   * for another zone while the process lives, so that counters never decrease.
    */
   readonly #labels: string[] = []
   readonly #numbers = new Map<string, { readonly signature: string; readonly number: number }>()
@@ -38,7 +35,7 @@ export class SnapshotBuilder {
     this.#slots = new UpstreamSlots(options)
   }
 
-  /** Upstreams that have a slot, for the metrics. */
+  /** Upstreams with a slot, for the metrics. */
   get upstreams(): { slot: number; name: string }[] {
     return this.#slots.list()
   }
@@ -58,7 +55,7 @@ export class SnapshotBuilder {
         kind: 'forward',
         zone,
         label: label(zone === '' ? '.' : zone),
-        // Any master gives the same zone, so another list of them leaves its answers as good as before.
+        // All masters have the same zone, so a changed list of masters does not invalidate its answers.
         number: this.#routeNumberOf(zone, ttl === 'cluster' ? '' : signatureOf(upstreams)),
         policy,
         ttl,
@@ -110,7 +107,7 @@ export class SnapshotBuilder {
     const rest = forward('', 'hedge', 'external', facts.upstreams)
     const labels = [...this.#labels]
     while (labels.length < ZONES - 1) labels.push('')
-    // The last row counts for every zone that has none of its own.
+    // The last row counts all zones without a row of their own.
     labels.push('other')
     return Object.freeze({
       number: ++this.#number,
@@ -129,7 +126,7 @@ export class SnapshotBuilder {
     return this.#labels.length >= ZONES - 1 ? ZONES - 1 : this.#labels.push(zone) - 1
   }
 
-  /** Negative, so that no number of a local zone is ever met. */
+  /** Negative, to differ from the numbers of local zones. */
   #routeNumberOf(zone: string, signature: string): number {
     const had = this.#numbers.get(zone)
     if (had?.signature === signature) return had.number
@@ -139,6 +136,6 @@ export class SnapshotBuilder {
   }
 }
 
-/** Who is asked, whatever the order: the best is asked first anyway. */
+/** The upstreams independent of order, because the order does not affect the answers. */
 const signatureOf = (upstreams: readonly UpstreamAddress[]): string =>
   JSON.stringify(upstreams.map(showUpstream).sort())

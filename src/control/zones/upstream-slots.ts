@@ -1,17 +1,16 @@
 /**
- * Which row of the shared per-upstream counters an upstream has. It keeps the
- * row while it is configured and for a while after that, because exchanges
- * under way still count into it. Then the row is set to zero and may go to
- * another upstream.
+ * Assigns each upstream a row of the shared per-upstream counters. An upstream keeps its row while it is configured,
+ * and for a while afterwards because exchanges under way still count there. Then the row is set to zero and may be
+ * reused.
  */
 import type { Milliseconds, UpstreamSpec } from '../../boundary/messages.ts'
 import { UPSTREAMS } from '../../boundary/counters.ts'
 import { showUpstream, type Upstream } from '../../config/address.ts'
 
-/** An upstream before it has a slot. */
+/** An upstream without a slot. */
 export type UpstreamAddress = Upstream
 
-/** Longer than any exchange lasts, and than a scraper needs to see the last counts. */
+/** Longer than any exchange, and long enough for a scraper to read the last counts. */
 const KEEP_MS: Milliseconds = 10 * 60_000
 
 export type UpstreamSlotsOptions = {
@@ -32,10 +31,10 @@ export class UpstreamSlots {
     this.#options = options
   }
 
-  /** A Snapshot begins: upstreams that are not asked for from now on are not in it. */
+  /** Begins a Snapshot: upstreams that are not requested from now on are no longer used. */
   begin(): void {
     this.#now = this.#options.now()
-    // Those of the Snapshot before were in use until now.
+    // Upstreams of the previous Snapshot were in use until now.
     for (const held of this.#held.values()) if (held.usedAt === Infinity) held.usedAt = this.#now
   }
 
@@ -52,7 +51,7 @@ export class UpstreamSlots {
     return [...this.#held].map(([name, { slot }]) => ({ name, slot }))
   }
 
-  /** A slot nobody has. When all are taken, upstreams share the last one: they work, their counts are added up. */
+  /** A free slot. If there is none, upstreams share the last one: they work, but their counts are summed. */
   #free(): number {
     const taken = new Set([...this.#held.values()].map(held => held.slot))
     for (let slot = 0; slot < UPSTREAMS - 1; slot++) if (!taken.has(slot)) return slot

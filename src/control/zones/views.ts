@@ -1,10 +1,10 @@
-/** What the control plane knows, as the status page and the health rules want it. */
+/** Data of the control plane for the status page and the health rules. */
 import type { Snapshot } from '../../boundary/messages.ts'
 import type { GossipStatus, RouteStatus } from '../../ops/status.ts'
 import { upstreamName } from '../../data/upstream/upstream.ts'
 import type { Gossip } from '../../gossip/service.ts'
 
-/** Routes in order of decision. */
+/** Routes in order of priority. */
 export const routeViews = ({ own, forward, rest }: Snapshot): RouteStatus[] =>
   [...own, ...forward, ...(rest ? [rest] : [])].map(spec => ({
     zone: spec.zone === '' ? '.' : spec.zone,

@@ -1,4 +1,4 @@
-/** The local zones with a note of who filled each one last, for the status. */
+/** The local zones, and the source that last changed each of them, for the status. */
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
 import type { ZonePublisher } from './zone-publisher.ts'
 
@@ -12,18 +12,18 @@ export class ZoneBoard {
     this.publisher = publisher
   }
 
-  /** Replaces a zone whose data this node has itself. */
+  /** Replaces a zone of this node's own data. */
   put(apex: string, zone: ZoneMap, source = 'built-in'): void {
     this.fed(apex, { kind: 'full', zone }, true, source)
   }
 
-  /** Changes a zone that a source fills; `loaded` as ZonePublisher.publish takes it. */
+  /** Changes a zone from a source; `loaded` as in ZonePublisher.publish. */
   fed(apex: string, change: ZoneChange, loaded: boolean, source: string): void {
     this.publisher.publish(apex, change, loaded)
     this.#sources.set(apex, { apex, at: Date.now(), source })
   }
 
-  /** Its source is gone: the zone stays, without names. */
+  /** Its source is gone: the zone stays, but is empty. */
   empty(apex: string): void {
     this.publisher.publish(apex, { kind: 'full', zone: new Map() })
     this.#sources.delete(apex)

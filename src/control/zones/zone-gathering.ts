@@ -1,7 +1,6 @@
 /**
- * Zone changes on their way to the gossip, which sends a piece of a zone for
- * every name that changes in it: the first at once, what follows together
- * once per interval, each name as it is then.
+ * Collects zone changes for the gossip, which sends a whole piece of a zone for every changed name. The first change
+ * is passed on at once, further ones together once per interval, each name in its latest state.
  */
 import type { RRset } from '../../boundary/messages.ts'
 import { Pace } from '../../base/pace.ts'
@@ -11,7 +10,7 @@ export type ZoneGatheringOptions = {
   readonly publish: (apex: string, change: ZoneChange) => void
   /** Milliseconds, monotonic. */
   readonly now: () => number
-  /** Default 1 s, as dcos-net had it. */
+  /** Default 1 s, as in dcos-net. */
   readonly everyMs?: number
 }
 
@@ -20,7 +19,7 @@ const EVERY_MS = 1_000
 type Waiting = {
   readonly pace: Pace
   full: Extract<ZoneChange, { kind: 'full' }> | undefined
-  /** What each name holds since then; undefined is gone. */
+  /** The latest records of each changed name; undefined if it was removed. */
   readonly names: Map<string, readonly RRset[] | undefined>
   timer: NodeJS.Timeout | undefined
 }
@@ -33,7 +32,7 @@ export class ZoneGathering {
     this.#options = options
   }
 
-  /** This is to be told. */
+  /** Adds a change. */
   take(apex: string, change: ZoneChange): void {
     const zone = this.#zone(apex)
     if (change.kind === 'full') {

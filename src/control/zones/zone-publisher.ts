@@ -1,9 +1,7 @@
 /**
- * Brings local zones to the data thread as the messages of boundary/messages.ts, in
- * pieces that take that thread about a millisecond each: a small change as a
- * patch, a large one as a new copy that is put in place by its last message.
- * What was sent is remembered, so a zone that is published whole travels as
- * its differences.
+ * Sends local zones to the data thread with the messages of boundary/messages.ts, in pieces that take that thread
+ * about a millisecond each. A small change is sent as a patch, a large one as a new copy. It remembers what was
+ * sent, so that a zone that is published whole is sent as differences.
  */
 import type { Owner, RRset, ZoneApex, ZoneMessage } from '../../boundary/messages.ts'
 import { SharedTextWriter } from '../../boundary/shared-text.ts'
@@ -16,23 +14,23 @@ export type ZoneDetails = { readonly soa?: ZoneApex; readonly ns?: string }
 
 export type ZonePublisherOptions = {
   readonly send: (message: ZoneMessage) => void
-  /** Milliseconds since the epoch: SOA serials grow with it, also over a restart. */
+  /** Milliseconds since the epoch. SOA serials are derived from it, so they also grow over a restart. */
   readonly now: () => number
-  /** A number no other change has had; default counts from 1. Share one if others publish zones too. */
+  /** A number that no other change has had; by default it counts from 1. Share it with other publishers of zones. */
   readonly number?: () => number
-  /** Between the messages of a large change: resolves when the data thread has done the last one. */
+  /** Awaited between the messages of a large change: resolves when the data thread has processed the last one. */
   readonly breathe?: () => Promise<void>
 }
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 type Published = {
-  /** What the data thread has, once `sending` is over; a map of our own, or a live zone. */
+  /** The data thread's content once `sending` is over: our own map, or a live zone. */
   owners: ZoneMap
   readonly details: Required<ZoneDetails>
   serial: number
   opened: boolean
-  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN; as wanted and as sent. */
+  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN: the wanted and the sent value. */
   loaded: boolean
   sentLoaded: boolean
   queue: ZoneChange[]
@@ -53,7 +51,7 @@ export class ZonePublisher {
     this.#breathe = options.breathe ?? turn
   }
 
-  /** Have this zone, empty and not loaded (SERVFAIL until its data comes) unless told otherwise. */
+  /** Creates this zone: by default empty and not loaded (SERVFAIL until its data arrives). */
   open(apex: string, details: ZoneDetails = {}, loaded = false): void {
     const zone = this.#zone(apex, details)
     if (zone.opened) return
@@ -63,14 +61,13 @@ export class ZonePublisher {
   }
 
   /**
-   * Make the zone what this says. Small changes are sent before this returns.
-   * `loaded` false says that more is to come: names in it are answered, others
-   * are SERVFAIL and not NXDOMAIN. A zone that was loaded once stays so.
+   * Applies a change to a zone. Small changes are sent before this returns. If `loaded` is false, more data is to
+   * come: existing names are answered, others get SERVFAIL instead of NXDOMAIN. A loaded zone stays loaded.
    */
   publish(apex: string, change: ZoneChange, loaded = true, details: ZoneDetails = {}): void {
     const zone = this.#zone(apex, details)
     zone.loaded ||= loaded
-    // nothing before a full one matters any more
+    // a full change replaces all queued ones
     if (change.kind === 'full') zone.queue = [change]
     else zone.queue.push(change)
     this.#start(apex, zone)
@@ -84,7 +81,7 @@ export class ZonePublisher {
     if (zone.opened) this.#options.send({ type: 'zone', op: 'remove', apex })
   }
 
-  /** What the zone holds or is about to: for the REST views and for gossip. Do not keep it. */
+  /** The zone including queued changes, for the REST API and the gossip. Do not keep it. */
   zone(apex: string): ZoneMap | undefined {
     return this.#zones.get(apex)?.owners
   }
@@ -93,7 +90,7 @@ export class ZonePublisher {
     return [...this.#zones.keys()]
   }
 
-  /** When everything published so far has been sent. */
+  /** Resolves when everything published so far has been sent. */
   async settled(): Promise<void> {
     for (const { sending } of this.#zones.values()) await sending
   }
@@ -125,7 +122,7 @@ export class ZonePublisher {
   }
 
   #nextSerial(zone: Published): number {
-    // seconds, as Mesos-DNS; changes within one second still differ
+    // based on seconds as in Mesos-DNS, but always increased
     zone.serial = Math.max(zone.serial + 1, Math.floor(this.#options.now() / 1_000)) >>> 0
     return zone.serial
   }
@@ -137,7 +134,7 @@ export class ZonePublisher {
     zone.sending = rest.finally(() => (zone.sending = undefined))
   }
 
-  /** Sends what is queued; a promise if it takes more than one turn. */
+  /** Sends what is queued; returns a promise if it takes more than one turn. */
   #drain(apex: string, zone: Published): Promise<void> | undefined {
     for (;;) {
       const change = zone.queue.shift()
@@ -149,14 +146,14 @@ export class ZonePublisher {
 
   #apply(apex: string, zone: Published, change: ZoneChange): Promise<void> | undefined {
     if (change.kind === 'full' && zone.owners instanceof Map && zone.owners.size === 0) {
-      // A map of our own, unless it is live: the giver may go on with its.
+      // Copied unless it is live, because the caller may change its map.
       zone.owners = change.live ? change.zone : new Map(change.zone)
       if (!zone.opened || zone.loaded !== zone.sentLoaded || change.zone.size > OWNERS)
         return this.#load(apex, zone)
       return change.zone.size === 0 ? undefined : this.#patch(apex, zone, [...change.zone], [])
     }
     const { owners } = zone
-    // what a live zone has become since it was last told is not with the data thread
+    // the data thread does not have the changes of a live zone since the last call
     if (change.kind === 'full' && (change.live || !(owners instanceof Map))) {
       zone.owners = change.live ? change.zone : new Map(change.zone)
       return this.#load(apex, zone)
@@ -168,7 +165,7 @@ export class ZonePublisher {
       for (const owner of drop) own.delete(owner)
       zone.owners = own
     }
-    // a patch does not carry `loaded`, so the step to loaded is a load
+    // a patch has no `loaded` field, so a change of it needs a load
     const whole = !zone.opened || zone.loaded !== zone.sentLoaded
     if (whole || (set.length + drop.length) * 2 > zone.owners.size + 2 * OWNERS)
       return this.#load(apex, zone)
@@ -176,7 +173,7 @@ export class ZonePublisher {
     return this.#patch(apex, zone, set, drop)
   }
 
-  /** One message if it fits, sent at once; else several. Names appear before others go. */
+  /** Sends one message at once if it fits, otherwise several. Names are added before others are removed. */
   #patch(
     apex: string,
     zone: Published,
@@ -212,7 +209,7 @@ export class ZonePublisher {
     })()
   }
 
-  /** A whole copy: load, more, commit. An empty or small one is sent at once. */
+  /** Sends a whole copy: load, more, commit. An empty or small one is sent at once. */
   #load(apex: string, zone: Published): Promise<void> | undefined {
     const { send } = this.#options
     const { soa, ns } = zone.details
@@ -235,7 +232,7 @@ export class ZonePublisher {
     }
     return (async () => {
       await this.#breathe()
-      // what is sent is this moment's; later changes wait in the queue
+      // this sends the current state; later changes wait in the queue
       for (const set of pieces) {
         if (zone.removed || this.#closed) return
         more(set)

@@ -1,7 +1,6 @@
 /**
- * The zones this node knows by itself: its own names, loopback, reverse names
- * of its addresses, the static zones of the configuration. It also opens the
- * zones that others fill, so that their names never leave the host.
+ * The zones of this node's own data: its names, loopback, reverse names of its addresses, and static zones. It also
+ * creates the zones that other parts fill, so that their names are never forwarded.
  */
 import type { Endpoint } from '../../boundary/messages.ts'
 import type { Config } from '../../config/config.ts'
@@ -43,7 +42,7 @@ export class ZonesPart implements Part {
     for (const [apex, zone] of reverseZones(listen)) zones.put(apex, zone)
     for (const [label, names] of Object.entries(config.zones))
       zones.put(`${label}.${APEX}`, staticZone(label, names))
-    // Without a source nothing will ever come: an unknown name there does not exist.
+    // Without a source, the zone will stay empty, so its names do not exist.
     const { vips, mesos, gossip } = config
     const awaited = new Set([
       ...(vips || gossip ? [L4LB_APEX] : []),
@@ -64,7 +63,7 @@ export class ZonesPart implements Part {
     for (const apex of FED_APEXES) if (had(before, apex) && !had(after, apex)) zones.empty(apex)
   }
 
-  /** This host's address has changed. */
+  /** The address of this host has changed. */
   thisnode(): void {
     const { zones, ownIp } = this.#options
     zones.put(`thisnode.${APEX}`, thisnodeZone(ownIp()))

@@ -1,6 +1,6 @@
 /**
- * Every kind of route is an answerer: a question and whoever asks it go in,
- * and the asker is answered once, now or later.
+ * The interface of all kinds of routes: an answerer gets a question and an asker, and answers the asker exactly
+ * once, now or later.
  */
 import type { Entry } from '../cache/entry.ts'
 import type { PacketCache } from '../cache/packet-cache.ts'
@@ -11,22 +11,22 @@ import type { Zones } from '../zones/zones.ts'
 import type { Route } from './router.ts'
 import type { Sources } from './sources.ts'
 
-/** Who waits for an answer. */
+/** The receiver of an answer. */
 export interface Asker {
-  /** The address that asks, '' for ourselves: no client takes the room of others. */
+  /** The client's address; '' for our own questions. Questions in flight are limited per client. */
   readonly client: string
   readonly recursionDesired: boolean
-  /** Aliases that were followed to come to this question. */
+  /** Number of aliases followed so far to reach this question. */
   readonly links: number
   readonly watch: Watch | undefined
   /**
-   * The answer. `ede` is 0, or the extended error that says it is stale. The
-   * entry may be read during the call only.
+   * Called with the answer. `ede` is 0, or the extended error for a stale answer. The entry is only valid during the
+   * call.
    */
   answer(entry: Entry, ede: number): void
 }
 
-/** Who asks when a refresh does. */
+/** The asker of a refresh, which needs no answer. */
 export const NOBODY: Asker = {
   client: '',
   recursionDesired: true,
@@ -39,10 +39,10 @@ export interface Answerer {
   answer(question: Question, asker: Asker, route: Route): void
 }
 
-/** Finds the route of a question and lets it answer. */
+/** Finds the route of a question and lets its answerer answer. */
 export type Resolve = (question: Question, asker: Asker) => void
 
-/** What answerers share. */
+/** What all answerers use. */
 export type AnswerContext = {
   readonly cache: PacketCache
   readonly validity: Validity
@@ -52,7 +52,7 @@ export type AnswerContext = {
   readonly now: () => number
 }
 
-/** An asker that goes on under another name, and passes the answer on to the first one. */
+/** An asker that continues with another name and passes the answer to the first asker. */
 export const follow = (
   asker: Asker,
   answer: (entry: Entry, ede: number) => void,

@@ -1,8 +1,7 @@
 /**
- * The minimal answer to a question for ANY about a name that is forwarded
- * (RFC 8482 §4.2). Whether the name exists is found out by a question for its
- * addresses, which the cache nearly always holds: ANY for a name that does not
- * exist is NXDOMAIN. Answers are computed each time and never stored.
+ * The minimal answer to an ANY question about a forwarded name (RFC 8482 §4.2). A question for its addresses, which
+ * the cache usually answers, shows whether the name exists: ANY for a missing name is NXDOMAIN. Answers are computed
+ * each time and never stored.
  */
 import { FAILURE, NEGATIVE, POSITIVE, type Entry, type Fill } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
@@ -32,7 +31,7 @@ const MOST = 65_535
 const records = new Records()
 const work = Buffer.allocUnsafeSlow(MOST)
 
-/** An HINFO record owned by the root, in a message of its own. */
+/** An HINFO record owned by the root, in a message. */
 const HINFO = encodeLocal(Buffer.of(0, 0, 255, 0, 1), RCODE.NOERROR, {
   answer: [{ name: '.', rrset: { type: 'HINFO', ttl: HINFO_TTL, data: ['RFC8482'] } }],
   authority: [],
@@ -40,7 +39,7 @@ const HINFO = encodeLocal(Buffer.of(0, 0, 255, 0, 1), RCODE.NOERROR, {
 })
 /** Octets of a question for the root: a name of one octet, type and class. */
 const ROOT_QUESTION = 5
-/** The name of the record there. */
+/** Offset of the record's name in that message. */
 const ROOT_NAME = 1
 
 export const answerAny = (
@@ -70,7 +69,7 @@ export const answerAny = (
   )
 }
 
-/** The NXDOMAIN in `entry`, as the answer to this question. */
+/** The NXDOMAIN in `entry` as the answer to this question. */
 const noSuchName = (
   question: Question,
   entry: Entry,
@@ -88,7 +87,7 @@ const noSuchName = (
 }
 
 const minimal = (question: Question, label: number): Fill | undefined => {
-  // The owner is the asked name, whatever octets it has: a pointer to the question.
+  // The owner is a pointer to the question, so the asked name may contain any octets.
   copy(HINFO, 0, HEADER, work, 0)
   let end = copy(question.wire, HEADER, question.questionEnd, work, HEADER)
   put16(work, end, 0xc000 + HEADER)

@@ -1,4 +1,4 @@
-/** An alias and the answer to the name it leads to, as one answer (RFC 1034 §3.6.2, RFC 6604). */
+/** Joins aliases and the answer for the name they lead to (RFC 1034 §3.6.2, RFC 6604). */
 import { FAILURE, type Entry } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
 import { edeTextOf, failureEntry, keep, metaOf } from '../forward/entries.ts'
@@ -17,7 +17,7 @@ const records = new Records()
 const aliasPart = Buffer.allocUnsafeSlow(MOST)
 const targetPart = Buffer.allocUnsafeSlow(MOST)
 
-/** The same question about another name; undefined if it is no name. */
+/** The same question about another name; undefined if the text is not a name. */
 export const questionFor = (question: Question, name: string): Question | undefined => {
   const plain = nameWire(name)
   if (!plain) return undefined
@@ -31,17 +31,16 @@ export const questionFor = (question: Question, name: string): Question | undefi
 export type ChainOptions = {
   /** Metric label. */
   readonly label: number
-  /** Of the aliases, in seconds. */
+  /** TTL of the aliases in seconds. */
   readonly ttl: number
-  /** What the aliases depend on has not changed since they were looked up. */
+  /** True if what the aliases depend on has not changed since they were looked up. */
   readonly keepable: boolean
   readonly context: AnswerContext
 }
 
 /**
- * The response `aliases`, whose answers end in a CNAME, followed by what
- * `target` answers for where it leads. It lives no longer than either.
- * Undefined if it is too large for a message.
+ * The answers of `aliases`, which end in a CNAME, followed by the answer `target` for the name it leads to. Its
+ * lifetime is the shorter of the two. Undefined if it is too large for a message.
  */
 export const chained = (
   question: Question,
@@ -68,14 +67,17 @@ export const chained = (
     ? { ...fill.meta, source: context.sources.ofMessage(fill.wire, fill.length) }
     : { ...fill.meta, ttl: 0 }
   const entry = keep({ ...fill, meta }, context)
-  // To the millisecond, so that no TTL is shown that is longer than what was left.
+  // To the millisecond, so that no TTL longer than the remaining time is shown.
   if (meta.ttl > 0) entry.expiresAt = Math.round(now + lives)
   return entry
 }
 
-/** Both messages in `aliasPart`: all answers, then what else the target's has; its length, -1 if it is too long. */
+/**
+ * Writes both messages to `aliasPart`: all answers, then the target's other sections. Returns the length, -1 if it
+ * is too long.
+ */
 const joinedWire = (aliases: Uint8Array, target: Entry): number => {
-  // Two halves without pointers can be laid end to end.
+  // Messages without compression pointers can be concatenated.
   if (!scan(aliases, aliases.length, records)) return -1
   const head = compose(aliases, records, allRecords(records), aliasPart, undefined, false)
   const b = target.bytes.subarray(target.at, target.at + target.length)

@@ -1,8 +1,7 @@
 /**
- * A query in, the message that Mesos-DNS would send out: flags, compression
- * and truncation as the original has them (no EDNS, 512 octets over UDP,
- * additional records dropped first, TC even where that was enough). Nothing
- * is ever cached of it; it is made anew for every query.
+ * Answers a query exactly as Mesos-DNS does, with the same flags, compression and truncation: no EDNS, 512 octets
+ * over UDP, additional records are dropped first, and TC is set even if that was enough. Nothing is cached; each
+ * answer is computed again.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 import { RCODE, TYPE } from '../../wire/codes.ts'
@@ -17,22 +16,22 @@ import {
   type Random,
 } from './compat.ts'
 
-/** Settings of the original that its answers show. */
+/** Settings of Mesos-DNS that affect its answers. */
 export type CompatOptions = {
-  /** RA on answers; the original's recurseOn, which says so and does not. */
+  /** RA in answers: the recurseOn of Mesos-DNS, which sets the flag although it does not recurse. */
   readonly recursionAvailable: boolean
-  /** False hides that an answer was cut: the original's setTruncateBit. */
+  /** False does not set TC on truncated answers: Mesos-DNS's setTruncateBit. */
   readonly setTruncateBit: boolean
-  /** True refuses names outside the zone: the original without resolvers. */
+  /** True refuses names outside the zone, like Mesos-DNS without resolvers. */
   readonly refuseOutside?: boolean
 }
 
-/** Octets of a UDP answer that reach it are too many; whatever EDNS says. */
+/** A UDP answer must be shorter than this, whatever EDNS allows. */
 const UDP_LIMIT = 512
 const TCP_LIMIT = 65_535
 const CLASS_IN = 1
 
-/** Writes records and remembers names for compression; a name is only found again in the same spelling. */
+/** Writes records with name compression; a name is only reused in the same spelling. */
 class Writer {
   readonly #out: Buffer
   readonly #seen = new Map<string, number>()
@@ -46,7 +45,7 @@ class Writer {
     this.at = copy(from, start, end, this.#out, this.at)
   }
 
-  /** A name in wire form; `point` lets it end in a pointer. All of it can be pointed at later. */
+  /** Writes a name; `point` allows a pointer at its end. Later names may point to any part of it. */
   name(wire: Uint8Array, point: boolean): void {
     for (let from = 0; ;) {
       const length = u8(wire, from)
@@ -76,7 +75,7 @@ class Writer {
     this.at += 4
   }
 
-  /** False if the record cannot be written; nothing is then. */
+  /** Writes a record; returns false, and writes nothing, if its data is invalid. */
   record({ name, type, ttl, data }: CompatRecord): boolean {
     const owner = nameWire(name)
     const rdata = rdataOf(type, data)
@@ -130,7 +129,7 @@ const v6Octets = (text: string): Uint8Array => {
   return out
 }
 
-/** Rdata of a canonical datum; undefined if it is none. */
+/** The parts of canonical rdata; undefined if it is invalid. */
 const rdataOf = (type: CompatRecord['type'], data: string): readonly Part[] | undefined => {
   const words = data.split(' ')
   switch (type) {
@@ -173,7 +172,7 @@ const written = (
   return out.message(query, flags, [1, ...counts])
 }
 
-/** The original's way to make an answer fit: without additional data, then with as many answers as stay below. */
+/** Truncates like Mesos-DNS: first without additional data, then with as many answers as fit. */
 const fitted = (
   make: (answers: number, additional: boolean, truncated: boolean) => Buffer,
   total: number,
@@ -206,9 +205,8 @@ const refused = (query: Uint8Array, questionEnd: number, third: number): Buffer 
 }
 
 /**
- * The response to a query over UDP or TCP; undefined if there is none to
- * give (a response, a cut-off header), 'outside' if the name is not in the
- * zone and the query goes wherever others go.
+ * The response to a query over UDP or TCP; undefined if there is none (for a response, or a cut header); 'outside'
+ * if the name is not in the zone and the query must be forwarded.
  */
 export const compatReply = (
   query: Uint8Array,
@@ -242,7 +240,7 @@ export const compatReply = (
   )
 }
 
-/** Answers for one zone, once its data is there, before anything else does. */
+/** Answers for one zone before anything else does, once the zone's data has arrived. */
 export const compatBypass =
   (
     options: CompatOptions & { readonly apex: string },

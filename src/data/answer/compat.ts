@@ -1,28 +1,25 @@
 /**
- * What Mesos-DNS answers, right or wrong, for clients that have come to rely
- * on it: the decision only, as a pure function; compat-wire.ts writes the
- * message. It differs from our own local zones in these points: SOA and NS
- * stand in the authority section under whatever name was asked, existing or
- * not; an SRV query that finds nothing says nothing at all; names that are
- * only parents of others do not exist; addresses are owned by the name in
- * lower case, and `.*` within a name is ignored.
+ * Decides what Mesos-DNS answers, including its errors, because clients rely on them. Pure; compat-wire.ts writes
+ * the message. It differs from our other local zones: SOA and NS are in the authority section under the asked name,
+ * whether it exists or not; an SRV query without result gives an empty answer; names that are only parents of others
+ * do not exist; owners of addresses are in lower case, and `.*` inside a name is ignored.
  */
 import type { RRset, Seconds, ZoneApex } from '../../boundary/messages.ts'
 import { RCODE, TYPE } from '../../wire/codes.ts'
 
-/** The zone as it is asked. Our local zones have this shape. */
+/** The zone to answer from; our local zones have this interface. */
 export type CompatZone = {
   /** Lower case, no final dot. */
   readonly apex: string
-  /** `ttl` is that of the SOA and NS records here, and MINIMUM is `minimum`. */
+  /** Its `ttl` is used for the SOA and NS records, its `minimum` for MINIMUM. */
   readonly soa: ZoneApex
   readonly ns: string
   readonly serial: number
-  /** The records of a name in lower case without its final dot. */
+  /** The records of a name in lower case without final dot. */
   find(name: string): readonly RRset[] | undefined
 }
 
-/** One record, rdata in presentation form. */
+/** One record with rdata in presentation form. */
 export type CompatRecord = {
   readonly name: string
   readonly type: 'A' | 'AAAA' | 'SRV' | 'SOA' | 'NS'
@@ -30,7 +27,7 @@ export type CompatRecord = {
   readonly data: string
 }
 
-/** The sections of the answer, in their order. */
+/** The sections of the answer in order. */
 export type CompatAnswer = {
   readonly rcode: number
   readonly answer: readonly CompatRecord[]
@@ -38,7 +35,7 @@ export type CompatAnswer = {
   readonly additional: readonly CompatRecord[]
 }
 
-/** A number in [0, 1). */
+/** 0 ≤ number < 1. */
 export type Random = () => number
 
 type Address = 'A' | 'AAAA'
@@ -56,12 +53,12 @@ const shuffled = (records: CompatRecord[], random: Random): CompatRecord[] => {
   return records
 }
 
-/** The name the records are looked up under. */
+/** The name that is looked up. */
 export const lookedUp = (qname: string): string => qname.replaceAll('.*', '').toLowerCase()
 
 /**
- * The answer to a question at or below the apex. `qname` is as asked, in
- * presentation form without the final dot; class and opcode do not matter.
+ * The answer to a question at or below the apex. `qname` is in the client's spelling without final dot; class and
+ * opcode are ignored.
  */
 export const compatAnswer = (
   qname: string,
@@ -79,7 +76,7 @@ export const compatAnswer = (
     const set = rrset(zone, name, type)
     for (const data of set?.data ?? []) answer.push({ name, type, ttl: set!.ttl, data })
   }
-  /** One address of each family per target, whichever comes first after a shuffle. */
+  /** One address of each family per target, chosen at random. */
   const glue = (target: string): void => {
     if (additional.some(record => record.name === target)) return
     for (const type of ['A', 'AAAA'] as const) {

@@ -1,4 +1,4 @@
-/** Responses out of records of our own. */
+/** Builds responses from local records. */
 import type { Fill, FillMeta } from '../cache/entry.ts'
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
@@ -9,7 +9,7 @@ import { encodeLocal, type Sections } from './message.ts'
 const MOST = 65_535
 const records = new Records()
 
-/** The fill for an authoritative response; undefined if the records are too many for one message. */
+/** The fill for an authoritative response; undefined if it is too large for a message. */
 export const localFill = (
   question: Question,
   rcode: number,

@@ -1,7 +1,6 @@
 /**
- * Answers from a zone that is held here. CNAMEs are followed from zone to
- * zone, and out of them: the rcode, the SOA and the age of such an answer are
- * those of the last name (RFC 6604).
+ * Answers from local zones. CNAMEs are followed from zone to zone, also to forwarded names. Such an answer has the
+ * rcode, the SOA and the age of the last name's answer (RFC 6604).
  */
 import { SLOT } from '../../boundary/counters.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../cache/entry.ts'
@@ -15,7 +14,7 @@ import { localFill } from './local-fill.ts'
 import type { OwnedRrset, Sections } from './message.ts'
 import type { Route } from './router.ts'
 
-/** CNAMEs from zone to zone; a longer chain is a loop. */
+/** Limit of CNAMEs from zone to zone; a longer chain is a loop. */
 export const MAX_LINKS = 8
 
 const NOTHING: Sections = { answer: [], authority: [], additional: [] }
@@ -59,7 +58,7 @@ export class LocalAnswerer implements Answerer {
     this.#fail(question, asker, route, EDE.OTHER, 'CNAME chain too long')
   }
 
-  /** The answer when all of it is ours. */
+  /** The answer if all of it is local. */
   #whole(
     question: Question,
     { spec }: Route,
@@ -79,7 +78,7 @@ export class LocalAnswerer implements Answerer {
     return keep({ ...fill, meta: { ...meta, source, several: true } }, this.#context)
   }
 
-  /** Goes on with a name that is not ours. */
+  /** Continues with a name that is not local. */
   #leave(question: Question, asker: Asker, route: Route, left: Left): void {
     const { sources, now } = this.#context
     const { label } = route.spec
@@ -92,12 +91,12 @@ export class LocalAnswerer implements Answerer {
     const aliases = Buffer.from(fill.wire.subarray(0, fill.length))
     const source = sources.ofMessage(aliases, aliases.length)
     const chase = (entry: Entry, ede: number): void => {
-      // All that is held is what a question without RD gets (RFC 1034 §4.3.1).
+      // A question without RD gets only the local part (RFC 1034 §4.3.1).
       if (entry.kind === FAILURE && !asker.recursionDesired) {
         const held = localFill(question, RCODE.NOERROR, { ...NOTHING, answer: chain }, meta)
         if (held) return asker.answer(apart(held, now()), 0)
       }
-      // The target may have been waited for, and our zones have changed meanwhile.
+      // Our zones may have changed while the target was resolved.
       const same = sources.ofMessage(aliases, aliases.length) === source
       const context = this.#context
       const entire = chained(question, aliases, entry, { label, ttl, keepable: same, context })
@@ -113,10 +112,10 @@ export class LocalAnswerer implements Answerer {
   }
 }
 
-/** Where a chain of aliases leaves what is held here. */
+/** The end of a chain of aliases in the local zones. */
 type Left = {
   readonly chain: readonly OwnedRrset[]
-  /** Least TTL of the chain. */
+  /** Lowest TTL in the chain. */
   readonly ttl: number
   /** The name it leads to. */
   readonly name: string

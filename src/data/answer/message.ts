@@ -1,9 +1,7 @@
 /**
- * Decoded messages, for the few who need them: answers made from our own
- * records, and the CLI's output. The home of dns-packet, whose limits decide
- * how it is used: it never sees a name a stranger chose (labels with dots or
- * octets above 127 do not survive it), and what it encodes is compressed
- * afterwards by wire/compose.ts.
+ * Encodes answers from our own records, and decodes messages for the CLI. The only file that imports dns-packet.
+ * dns-packet does not preserve labels with dots or octets above 127, so it only gets names of our own;
+ * wire/compose.ts compresses its output.
  */
 import {
   decode as decodePacket,
@@ -15,7 +13,7 @@ import type { RRset } from '../../boundary/messages.ts'
 import { AA, HEADER } from '../../wire/header.ts'
 import { put16 } from '../../wire/octets.ts'
 
-/** One RRset under its owner. */
+/** One RRset and its owner. */
 export type OwnedRrset = { readonly name: string; readonly rrset: RRset }
 
 export type Sections = {
@@ -24,10 +22,7 @@ export type Sections = {
   readonly additional: readonly OwnedRrset[]
 }
 
-/**
- * An authoritative response, uncompressed: the question's octets as given
- * ([name, type, class]), then the records.
- */
+/** An authoritative response without compression: the question's octets ([name, type, class]), then the records. */
 export const encodeLocal = (question: Uint8Array, rcode: number, sections: Sections): Buffer => {
   const body = encodePacket({
     type: 'response',
@@ -47,7 +42,7 @@ export const encodeLocal = (question: Uint8Array, rcode: number, sections: Secti
   return out
 }
 
-/** Records of one RRset in dns-packet's form. A malformed datum is left out: the rest of the set still serves. */
+/** Records of one RRset in dns-packet's form. A malformed record is left out. */
 const toAnswers = ({ name, rrset }: OwnedRrset): Answer[] => {
   const ttl = rrset.ttl
   const out: Answer[] = []
@@ -93,7 +88,7 @@ const parseRdata = (type: string, text: string): unknown => {
   }
 }
 
-/** A TXT datum is strings of at most 255 octets. */
+/** Divides TXT data into strings of at most 255 octets. */
 const chunks = (text: string): Buffer[] => {
   const all = Buffer.from(text)
   const out: Buffer[] = []
@@ -102,5 +97,5 @@ const chunks = (text: string): Buffer[] => {
   return out
 }
 
-/** A message for a person to read; throws what dns-packet throws. */
+/** Decodes a message for printing; throws dns-packet's errors. */
 export const decodeForPeople = (wire: Buffer): DecodedPacket => decodePacket(wire)

@@ -1,7 +1,6 @@
 /**
- * Aliases of zones: the question goes on under the other suffix, and every
- * name of the answer under that suffix comes back under the asked one, so
- * that the client sees the zone it asked for and nothing else.
+ * Zones that are aliases of other zones: the question is asked under the other suffix, and every name of the answer
+ * below that suffix is moved back, so that the client only sees the zone that it asked for.
  */
 import type { Entry } from '../cache/entry.ts'
 import { edeTextOf, failureEntry, keep, metaOf, secondsLeft, servfail } from '../forward/entries.ts'
@@ -16,7 +15,7 @@ import { allRecords } from './local-fill.ts'
 import type { Route } from './router.ts'
 import { renameBack, renamed } from './suffix.ts'
 
-/** Aliases of aliases; a longer chain is a loop. */
+/** Limit of aliases of aliases; a longer chain is a loop. */
 const MAX_LINKS = 8
 
 const records = new Records()
@@ -50,7 +49,7 @@ export class RenameAnswerer implements Answerer {
   }
 }
 
-/** The answer in `entry`, with every name below `from` put below `to`. It lives as long as that does. */
+/** The answer in `entry` with every name below `from` moved below `to`. It has the lifetime of `entry`. */
 export const renamedEntry = (
   question: Question,
   entry: Entry,

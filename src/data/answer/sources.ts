@@ -1,9 +1,7 @@
 /**
- * What answers depend on, as numbers. A forwarding route has a number that is
- * new when its upstreams change what names mean; a local zone has one that is
- * new with each change of its data. An answer whose aliases or SRV targets
- * lead elsewhere depends on all the routes and zones it passes: their numbers
- * are mixed into one.
+ * Numbers for what answers depend on. A forwarding route's number changes when its upstreams may give other answers;
+ * a local zone's number changes with its data. An answer whose aliases or SRV targets lead elsewhere depends on
+ * several routes and zones, whose numbers are combined.
  */
 import type { Entry } from '../cache/entry.ts'
 import type { Zones } from '../zones/zones.ts'
@@ -14,7 +12,7 @@ import { ANSWER, Records, scan } from '../../wire/scan.ts'
 import type { Router } from './router.ts'
 import { renamedText } from './suffix.ts'
 
-/** Aliases of zones that are followed; a longer chain is a loop. */
+/** Limit of zone aliases that are followed; a longer chain is a loop. */
 const MAX_RENAMES = 8
 
 const records = new Records()
@@ -29,7 +27,7 @@ export class Sources {
     this.#zones = zones
   }
 
-  /** The number of the route or zone that answers for a folded name; 0 where nothing that can change does. */
+  /** The number of the route or zone for a lower-case name; 0 for one that never changes. */
   ofName(name: string, renames = 0): number {
     const { spec } = this.router.match(name)
     if (spec.kind === 'local') return this.#zones.get(spec.zone)?.number ?? 0
@@ -38,7 +36,7 @@ export class Sources {
     return this.ofName(renamedText(name, spec.zone, spec.to), renames + 1)
   }
 
-  /** The numbers of the question's name and of every alias and SRV target in b[0, length), in one. */
+  /** The combined number for the question's name and every alias and SRV target in b[0, length). */
   ofMessage(b: Uint8Array, length: number): number {
     let mixed = this.ofName(foldedText(b, HEADER))
     if (!scan(b, length, records)) return mixed
@@ -53,7 +51,7 @@ export class Sources {
     return mixed
   }
 
-  /** The number of a stored answer's source as it is now. */
+  /** The current number for a stored answer. */
   ofEntry(entry: Entry): number {
     const { bytes, at } = entry
     return entry.several

@@ -1,8 +1,7 @@
 /**
- * Names that must not leave the host (RFC 6761, 6303): NXDOMAIN, with the SOA
- * of a zone that has nothing but its apex. Below resolver.arpa it is NODATA
- * for every name (RFC 9462 section 6.4). Answers are computed each time and
- * never stored, so that nobody fills the cache with names that cost nothing.
+ * Names that must not leave the host (RFC 6761, 6303): NXDOMAIN with the SOA of an empty zone. Below resolver.arpa
+ * every name is NODATA (RFC 9462 section 6.4). Answers are computed each time and never stored, so that such names
+ * cannot fill the cache.
  */
 import type { ZoneApex } from '../../boundary/messages.ts'
 import { NEGATIVE } from '../cache/entry.ts'
@@ -26,7 +25,7 @@ const SOA: ZoneApex = {
 
 export class SpecialAnswerer implements Answerer {
   readonly #context: AnswerContext
-  /** One for each name of the closed list of special zones. */
+  /** One for each name in the list of special zones. */
   readonly #zones = new Map<string, LocalZone>()
 
   constructor(context: AnswerContext) {

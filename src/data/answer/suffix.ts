@@ -1,11 +1,11 @@
-/** Names and questions moved from below one suffix to below another. */
+/** Moves names and questions from one suffix to another. */
 import type { Question } from '../forward/query.ts'
 import type { Rename } from '../../wire/compose.ts'
 import { HEADER } from '../../wire/header.ts'
 import { MAX_NAME, nameWire, sameName } from '../../wire/name.ts'
 import { copy } from '../../wire/octets.ts'
 
-/** The question with the suffix `zone` replaced by `to`; undefined if the name would be too long. */
+/** The question with the suffix `zone` replaced by `to`; undefined if the name becomes too long. */
 export const renamed = (question: Question, zone: string, to: string): Question | undefined => {
   const from = nameWire(zone)!
   const next = nameWire(to)!
@@ -20,11 +20,11 @@ export const renamed = (question: Question, zone: string, to: string): Question 
   return { ...question, wire, qnameEnd, questionEnd: qnameEnd + 4, name }
 }
 
-/** A name at or below `zone`, as text, under `to`. */
+/** A name at or below `zone`, as text, moved below `to`. */
 export const renamedText = (name: string, zone: string, to: string): string =>
   name === zone ? to : name.slice(0, name.length - zone.length) + to
 
-/** Changes names at or below `from` to the same names below `to`, in place; leaves others alone. */
+/** Moves names at or below `from` below `to`, in place; other names are not changed. */
 export const renameBack = (from: string, to: string): Rename => {
   const suffix = nameWire(from)!
   const other = nameWire(to)!

@@ -1,4 +1,4 @@
-/** Answers from the copy of a forwarded zone that is held here, for when its upstreams fail. */
+/** Answers from a local copy of a forwarded zone while its upstreams fail. */
 import type { Entry } from '../cache/entry.ts'
 import { EDE } from '../../wire/codes.ts'
 import type { Question } from '../forward/query.ts'
@@ -7,7 +7,7 @@ import { renamedEntry } from './rename.ts'
 import type { Route } from './router.ts'
 import { renamed } from './suffix.ts'
 
-/** Answers all askers from the copy, which is younger than any stale entry; whether there is one. */
+/** Answers all askers from the copy, which is newer than any stale entry; returns whether there is a copy. */
 export const answerFromCopy = (
   question: Question,
   { spec }: Route,

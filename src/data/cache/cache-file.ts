@@ -23,10 +23,10 @@ import { Records, scan } from '../../wire/scan.ts'
 const MAGIC = 'SPC1'
 const ENTRY = 12
 const DIGEST = 32
-/** The snapshot never grows past this, most recently used first. */
+/** Limit of the snapshot in octets; the most recently used entries are kept. */
 const MOST_BYTES = 64 * 1024 * 1024
 
-/** Octets that are hashed in one step: some tens of microseconds. */
+/** Octets hashed in one step: some tens of microseconds. */
 const HASH_STEP = 32 * 1024
 /** Entries read or written in one step. */
 const STEP = 16
@@ -55,7 +55,7 @@ export function* dumpCache({
     entry.staleUntil > entry.expiresAt &&
     isGivable(validity.of(entry, now))
   const refs = yield* recentFirst(cache, now, lasting)
-  // What an entry takes of the budget is more than what is written of it.
+  // An entry takes more of the cache's budget than of the file.
   const room = Math.min(MOST_BYTES, cache.bytes + MAGIC.length)
   const out = Buffer.allocUnsafeSlow(room + DIGEST)
   const hash = createHash('sha256')
@@ -97,7 +97,7 @@ type Stored = {
   readonly bits: number
 }
 
-/** The entries of a whole snapshot of a version we read; none of any other. */
+/** The entries of a snapshot; none if its version is unknown or it is damaged. */
 export function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[]> {
   if (bytes.length < MAGIC.length + DIGEST) return []
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length - DIGEST)
@@ -141,13 +141,13 @@ export type RestoreContext = {
 }
 
 /**
- * Puts a snapshot's answers into the cache as stale ones; how many. Damaged
- * or foreign bytes put nothing. What was asked meanwhile is newer and stays.
+ * Adds a snapshot's answers to the cache as stale ones; returns their number. A damaged file adds nothing. Entries
+ * that exist already are newer and stay.
  */
 export function* restoreCache(bytes: Uint8Array, context: RestoreContext): Generator<void, number> {
   const found = yield* readCacheFile(bytes)
   let count = 0
-  // The least recently used goes in first, so that the order survives.
+  // The least recently used is added first, to keep the order.
   for (const [n, stored] of found.reverse().entries()) {
     if (restoreOne(bytes, stored, context)) count++
     if (n % STEP === 0) yield
@@ -164,7 +164,7 @@ const restoreOne = (
   { cache, clamps, now, unixMs, epoch, originOf }: RestoreContext,
 ): boolean => {
   const wire = Buffer.from(bytes.subarray(at, at + length))
-  // A clock that was set back would make an entry immortal: age is never negative.
+  // A clock that was set back must not make an entry immortal, so its age is never negative.
   const age = Math.max(0, Math.trunc(unixMs / 1000) - storedAt)
   const left = clamps.serveStale - Math.max(0, age - ttl)
   if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) return false

@@ -20,51 +20,59 @@ export const NEGATIVE = 1
 export const FAILURE = 2
 export type Kind = typeof POSITIVE | typeof NEGATIVE | typeof FAILURE
 
-/** What is known of an answer besides its message. */
+/** Properties of an answer besides its message. */
 export type FillMeta = {
   readonly kind: Kind
-  /** Whole seconds to live; 0 is not kept. */
+  /** TTL in whole seconds; an answer with 0 is not kept. */
   readonly ttl: number
-  /** Seconds it may be served past its end (RFC 8767), 0 for never. */
+  /** Seconds that it may be served after its TTL (RFC 8767), 0 for never. */
   readonly stale: number
   /** TTL shown while stale. */
   readonly staleTtl: number
   readonly ede: number
   readonly edeText: string
-  /** Metric label of the zone. */
+  /** Index of the zone's metric label. */
   readonly zone: number
-  /** Number of the route or local zone the answer came from; a change there makes a new number and ends the entry. */
+  /**
+   * Number of the route or local zone that the answer came from. A change there changes the number, which
+   * invalidates the entry.
+   */
   readonly source: number
-  /** Its aliases or SRV targets lead elsewhere, so that `source` is several numbers in one (answer/sources.ts). */
+  /**
+   * Its aliases or SRV targets lead to other zones, so that `source` combines several numbers (answer/sources.ts).
+   */
   readonly several: boolean
-  /** Failures in a row before this one; only a failure has them. */
+  /** Number of failures in a row before this one; only for a failure. */
   readonly failures: number
   readonly dnssecOk: boolean
   readonly checkingDisabled: boolean
-  /** Ours to answer for: a local zone. */
+  /** From a local zone. */
   readonly authoritative: boolean
 }
 
-/** What a fill brings: a message of `length` octets in `wire`, without OPT, its question the name that was asked. */
+/**
+ * An answer to store: a message of `length` octets in `wire`, without OPT, whose question is the name that was
+ * asked.
+ */
 export type Fill = {
   readonly wire: Uint8Array
   readonly length: number
   readonly qnameEnd: number
   readonly questionEnd: number
   readonly qtype: number
-  /** Offsets of the TTL fields, ascending, OPT left out. */
+  /** Offsets of the TTL fields, ascending, without OPT. */
   readonly ttls: readonly number[]
-  /** Index into `ttls` and count of the run that rotates between askers. */
+  /** Index into `ttls`, and length, of the run of records that is rotated between clients. */
   readonly rotateFrom: number
   readonly rotateCount: number
-  /** Not spread into the fill: an object of twenty fields made by spreading cost 4 kB and 7 µs. */
+  /** A separate object, because spreading its twenty fields into the fill cost 7 µs. */
   readonly meta: FillMeta
 }
 
-/** Octets of the numbers. */
+/** Octets of the numeric fields. */
 const NUMBERS = 64
 
-// Where each lies, counted from the response's start in units of its kind.
+// Position of each field before the response, in units of its type.
 const F64 = { expiresAt: -8, retryAt: -7 } as const
 const I32 = { hash: -12, generation: -11, ttl: -10, stale: -9, epoch: -8, source: -7 } as const
 const U16 = {
@@ -79,49 +87,49 @@ const U16 = {
   hits: -4,
 } as const
 const U8 = { kind: -6, bits: -5, zone: -4, staleTtl: -3, ede: -2, failures: -1 } as const
-// In the same octet as the kind.
+// Stored in the same octet as the kind.
 const REFRESHING = 0x80
 const SEVERAL = 0x40
 const APART = 0x20
-/** Set in `ede` when a text follows the TTL offsets, its length in the octet before it. */
+/** Flag in `ede`: a text follows the TTL offsets, and its length is in the octet before it. */
 const HAS_TEXT = 0x80
-/** Octets of an extended error's text that are kept; EXTRA-TEXT is for one line on a terminal. */
+/** Limit of an extended error's text in octets. */
 const MOST_TEXT = 255
 
 const NOTHING = new Chunk(NUMBERS)
 
 /**
- * A view of one entry, good until the cache changes. Whoever wants to look
- * again later holds one (`held`), and asks it first whether its entry is `gone`.
+ * A view of one entry, valid until the cache changes. For longer use, take a copy of the view with `held` and check
+ * `gone` first.
  */
 export class Entry {
   #chunk: Chunk = NOTHING
-  /** Where the response begins in `bytes`. */
+  /** Offset of the response in `bytes`. */
   at = NUMBERS
   #ref: Ref = 0
   #generation = 0
   #cuts = 0
 
-  /** Points this view at a block. */
+  /** Makes this view show a block. */
   point(chunk: Chunk, ref: Ref): this {
-    // Nearly always the same, and then the garbage collector need not hear of it.
+    // The chunk is usually the same; skipping the write saves the garbage collector's write barrier.
     if (this.#chunk !== chunk) this.#chunk = chunk
     this.at = startOf(ref) + NUMBERS
     this.#ref = ref
     return this
   }
 
-  /** The block it looks at. */
+  /** The block that it shows. */
   get ref(): Ref {
     return this.#ref
   }
 
-  /** The response lies in bytes[at, at + length). */
+  /** The response is bytes[at, at + length). */
   get bytes(): Buffer {
     return this.#chunk.bytes
   }
 
-  /** Of a view that is held: the cache let go of its entry, and the block may belong to another. */
+  /** For a held view: the entry was removed from the cache, and the block may be reused. */
   get gone(): boolean {
     return this.#cuts !== this.#chunk.cuts || this.#generation !== this.#i32(I32.generation)
   }
@@ -141,7 +149,7 @@ export class Entry {
   get qtype(): number {
     return this.#u16(U16.qtype)
   }
-  /** DO and CD as one number, part of the key. */
+  /** DO and CD as one number; part of the key. */
   get bits(): number {
     return this.#u8(U8.bits)
   }
@@ -185,32 +193,32 @@ export class Entry {
   set turn(n: number) {
     this.#chunk.u16[(this.at >>> 1) + U16.turn] = n
   }
-  /** Since it was filled, no further than 65,535. */
+  /** Hits since it was filled, at most 65,535. */
   get hits(): number {
     return this.#u16(U16.hits)
   }
   set hits(n: number) {
     this.#chunk.u16[(this.at >>> 1) + U16.hits] = Math.min(n, 0xffff)
   }
-  /** Second in which the cache's order last heard of it, modulo 65,536. */
+  /** The second, modulo 65,536, in which the cache's LRU order was last updated for it. */
   get touched(): number {
     return this.#u16(U16.touched)
   }
   set touched(second: number) {
     this.#chunk.u16[(this.at >>> 1) + U16.touched] = second
   }
-  /** A refresh was begun since it was filled. */
+  /** A refresh was started since it was filled. */
   get refreshing(): boolean {
     return (this.#u8(U8.kind) & REFRESHING) !== 0
   }
   set refreshing(yes: boolean) {
     this.#putFlag(REFRESHING, yes)
   }
-  /** Its source is several numbers in one. */
+  /** Whether its source combines several numbers. */
   get several(): boolean {
     return (this.#u8(U8.kind) & SEVERAL) !== 0
   }
-  /** It lives outside the cache, for one answer. */
+  /** Whether it is stored outside the cache, for one answer. */
   get apart(): boolean {
     return (this.#u8(U8.kind) & APART) !== 0
   }
@@ -245,7 +253,7 @@ export class Entry {
   set failures(n: number) {
     this.#putU8(U8.failures, Math.min(n, 0xff))
   }
-  /** No refresh before this, after one has failed (RFC 8767 §5); 0 for no wait. */
+  /** No refresh before this time, after one has failed (RFC 8767 §5); 0 for no wait. */
   get retryAt(): number {
     return this.#chunk.f64[(this.at >>> 3) + F64.retryAt]!
   }
@@ -253,18 +261,18 @@ export class Entry {
     this.#chunk.f64[(this.at >>> 3) + F64.retryAt] = t
   }
 
-  /** Octets its block was taken for. */
+  /** Octets that its block was allocated for. */
   get room(): number {
     const text = this.edeText
     return NUMBERS + this.ttlsAt + this.ttlCount * 2 + (text ? 1 + text.length : 0)
   }
 
-  /** Octets it takes from the budget. */
+  /** Octets that it takes from the budget. */
   get size(): number {
     return sizeOf(this.room)
   }
 
-  /** Another view of the same, to be kept. */
+  /** A copy of this view, to be kept. */
   held(): Entry {
     const held = new Entry()
     held.#chunk = this.#chunk
@@ -275,7 +283,7 @@ export class Entry {
     return held
   }
 
-  /** A copy outside the cache, which outlives whatever is filled meanwhile. */
+  /** A copy of the entry outside the cache, which stays valid when the cache changes. */
   copy(): Entry {
     const chunk = new Chunk((this.room + 7) & ~7)
     const from = this.at - NUMBERS
@@ -285,12 +293,12 @@ export class Entry {
     return entry
   }
 
-  /** Ends what it looks at: every view of it is gone now. */
+  /** Marks the entry as removed: every view of it is now gone. */
   end(): void {
     this.#chunk.i32[(this.at >>> 2) + I32.generation]! += 1
   }
 
-  /** Writes a fill into the block it is pointed at, which has room for it. */
+  /** Writes a fill into the block of this view, which must be large enough. */
   store(fill: Fill, hash: number, now: number): void {
     const { meta } = fill
     const { f64, i32, u16: halves, bytes } = this.#chunk
@@ -349,16 +357,16 @@ export class Entry {
   }
 }
 
-/** Beside its block: its places in lru-cache's arrays and map, and in the table. */
+/** Octets of an entry besides its block: in lru-cache's arrays and map, and in the table. */
 const OVERHEAD = 96
 
-/** What an entry with this much in its block takes from the budget. */
+/** What an entry with this many octets takes from the budget. */
 export const sizeOf = (length: number): number => blockSize(length) + OVERHEAD
 
 export const keyBits = (dnssecOk: boolean, checkingDisabled: boolean): number =>
   (dnssecOk ? 1 : 0) | (checkingDisabled ? 2 : 0)
 
-/** Octets of slab a fill needs. */
+/** Octets of slab memory that a fill needs. */
 export const room = ({ length, ttls, meta }: Fill): number => {
   const text = meta.edeText === '' ? 0 : 1 + Math.min(MOST_TEXT, Buffer.byteLength(meta.edeText))
   return NUMBERS + ((length + 1) & ~1) + ttls.length * 2 + text
@@ -368,6 +376,6 @@ export const room = ({ length, ttls, meta }: Fill): number => {
 export const ttlAt = (entry: Entry, i: number): number =>
   u16(entry.bytes, entry.at + entry.ttlsAt + i * 2)
 
-/** The hash in a block, without a view of it: most of what a look-up passes is another's. */
+/** The hash in a block, read without a view, because most entries that a look-up passes do not match. */
 export const hashAt = (chunk: Chunk, ref: Ref): number =>
   chunk.i32[((startOf(ref) + NUMBERS) >>> 2) + I32.hash]!

@@ -1,8 +1,6 @@
 /**
- * The hash of a question: HalfSipHash-1-3 under a secret key, over the name
- * with its letters A to Z in lower case, its type, and its DO and CD bits. It
- * folds exactly as the comparison of names does, and nobody who does not know
- * the key can choose names that collide.
+ * Hash of a question: HalfSipHash-1-3 with a secret key, over the name in lower case, its type, and its DO and CD
+ * bits. Without the key an attacker cannot choose names that collide.
  */
 
 import { FOLD } from '../../wire/name.ts'
@@ -10,13 +8,13 @@ import { FOLD } from '../../wire/name.ts'
 let key0 = 0
 let key1 = 0
 
-/** Sets the key, once at start, from two random 32-bit numbers. */
+/** Sets the key from two random 32-bit numbers; call once at start. */
 export const setHashKey = (first: number, second: number): void => {
   key0 = first | 0
   key1 = second | 0
 }
 
-/** The name is b[nameAt, nameEnd), plain wire octets. */
+/** The name is b[nameAt, nameEnd), octets without pointers. */
 export const hashQuestion = (
   b: Uint8Array,
   nameAt: number,
@@ -29,7 +27,7 @@ export const hashQuestion = (
   let v2 = 0x6c796765 ^ key0
   let v3 = 0x74656462 ^ key1
   let i = nameAt
-  // A loop with nothing but the round in it: this is half of what a look-up costs.
+  // A loop with only the round in it, because this is half of the cost of a look-up.
   for (; i + 4 <= nameEnd; i += 4) {
     const word = folded(b[i]! | (b[i + 1]! << 8) | (b[i + 2]! << 16) | (b[i + 3]! << 24))
     v3 ^= word
@@ -47,7 +45,7 @@ export const hashQuestion = (
   }
   let tail = 0
   for (let shift = 0; i < nameEnd; i++, shift += 8) tail |= FOLD[b[i]!]! << shift
-  // Two words more: what is left of the name with its length, then type and bits.
+  // Two more words: the remaining octets of the name with its length, then type and bits.
   for (let last = 0; last < 2; last++) {
     const word = last === 0 ? tail | ((nameEnd - nameAt) << 24) : qtype | (bits << 16)
     v3 ^= word
@@ -80,9 +78,8 @@ export const hashQuestion = (
 }
 
 /**
- * Four octets with those from A to Z in lower case. For each octet the high
- * bit of one sum says 'at least A', that of the other 'past Z'; octets above
- * 127 are neither. 0x80 moved down two places is the bit that makes a letter lower case.
+ * Four octets in lower case at once. Per octet, the high bit of one sum says 'at least A', that of the other 'after
+ * Z'; octets above 127 match neither. 0x80 shifted right by two is the bit of lower case.
  */
 const folded = (word: number): number => {
   const low = word & 0x7f7f7f7f

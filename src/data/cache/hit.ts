@@ -1,7 +1,6 @@
 /**
- * Writes a cached response for one client: its ID and spelling, aged TTLs,
- * the rotated run, and our OPT if it sent one. Octets in, octets out; what
- * does not fit the client's size is the caller's to truncate.
+ * Writes a cached response for one client: with its ID and spelling, aged TTLs, rotated records, and our OPT if it
+ * sent one. The caller truncates the result if it is too large for the client.
  */
 import type { Head } from '../serve/admit.ts'
 import { ttlAt, type Entry } from './entry.ts'
@@ -9,19 +8,19 @@ import { CD, HEADER, QR, RD } from '../../wire/header.ts'
 import { putOpt } from '../../wire/edns.ts'
 import { copy, put16, put32, u16, u8 } from '../../wire/octets.ts'
 
-/** Octets the response will take. */
+/** Length of the response in octets. */
 export const hitLength = (entry: Entry, head: Head): number =>
   entry.length + (head.edns ? 11 + (entry.ede < 0 ? 0 : 6 + (entry.edeText?.length ?? 0)) : 0)
 
-/** The TTL an entry shows at `now`: what is left of it, or its stale TTL past its end. */
+/** The TTL of an entry at `now`: what is left of it, or its stale TTL after its end. */
 export const shownTtl = (entry: Entry, now: number): number => {
   const left = Math.ceil((entry.expiresAt - now) / 1000)
   return left > 0 ? Math.min(left, entry.ttl) : entry.ttl === 0 ? 0 : entry.staleTtl
 }
 
 /**
- * Writes the response to the query at b[at] to out[outAt]; its length.
- * `ede` and `text` override the entry's own (stale answers say so).
+ * Writes the response for the query at b[at] to out[outAt]; returns its length. `ede` and `text` replace the entry's
+ * own, for stale answers.
  */
 export const putHit = (
   entry: Entry,
@@ -48,15 +47,14 @@ export const putHit = (
     for (let i = 0; i < entry.ttlCount; i++) put32(out, outAt + ttlAt(entry, i), ttl)
   }
   if (!head.edns) return end - outAt
-  // Both octets: an answer may carry 255 additional records before our OPT.
+  // Both octets must be updated: an answer may have 255 additional records before our OPT.
   put16(out, outAt + 10, u16(out, outAt + 10) + 1)
   return putOpt(out, end, head.dnssecOk, 0, ede, text) - outAt
 }
 
 /**
- * The same with the entry's run begun at the next record. Records of the run
- * have a two-octet owner, so each begins six octets before its TTL and ends
- * where the next begins; nothing outside points into the run.
+ * Like putHit, but the entry's run begins with the next record. Each record of the run has a two-octet owner, so it
+ * begins six octets before its TTL and ends where the next one begins. No pointer leads into the run.
  */
 const putRotated = (
   entry: Entry,

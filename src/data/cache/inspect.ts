@@ -1,4 +1,4 @@
-/** What operators see of an entry. */
+/** Describes cache entries for operators. */
 import type { CacheEntryInfo } from '../../boundary/messages.ts'
 import { FAILURE, POSITIVE, type Entry } from './entry.ts'
 import { typeName } from '../../wire/codes.ts'

@@ -1,9 +1,8 @@
 /**
- * Responses by question. lru-cache decides what lives, by octets and by
- * count; in front of it lies a table from the question's hash to the entry's
- * block, because a string key and a Map cost three times what the rest of a
- * hit does. The two agree by construction: a block is put into both here, and
- * the only way out of the table is lru-cache's own dispose.
+ * Responses by question. lru-cache decides which entries are kept, by octets and count. A table from the question's
+ * hash to the entry's block is used for look-ups, because a string key and a Map cost three times as much as the
+ * rest of a hit. Both always have the same entries: this file adds a block to both, and removes it from the table
+ * only in lru-cache's dispose callback.
  */
 import { LRUCache } from 'lru-cache'
 import { FOLD } from '../../wire/name.ts'
@@ -14,23 +13,20 @@ import { Slab, type Ref } from './slab.ts'
 
 export type CacheBounds = { readonly maxBytes: number; readonly maxEntries: number }
 
-/**
- * Places of the table that a look-up goes through at most. Half the table is
- * free, so hashes that nobody chose come nowhere near it.
- */
+/** Limit of table places that a look-up visits. Half the table is free, so random hashes stay far below. */
 const MOST_PROBES = 128
 
 export class PacketCache {
   readonly #lru: LRUCache<Ref, Ref>
   readonly #slab: Slab
-  /** Blocks by hash, plus one; 0 is free. */
+  /** Block numbers plus one, by hash; 0 is free. */
   readonly #table: Int32Array
   readonly #mask: number
   readonly #maxBytes: number
   readonly #sized = new Entry()
   readonly #leaving = new Entry()
   #denials = 0
-  /** Told of each entry that had to go to stay within the bounds. */
+  /** Called for each entry that was evicted because of the limits. */
   readonly #evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void
 
   constructor(
@@ -64,9 +60,8 @@ export class PacketCache {
   }
 
   /**
-   * The entry for the question whose name is b[nameAt, nameEnd), fresh or
-   * not; undefined for none. `into` is the view that is pointed at it and
-   * returned: a caller keeps one of its own, so that no look-up makes an object.
+   * The entry for the question whose name is b[nameAt, nameEnd), fresh or not; undefined if there is none. `into` is
+   * the view that is set and returned, so that a look-up allocates nothing.
    */
   find(
     b: Uint8Array,
@@ -96,7 +91,7 @@ export class PacketCache {
     return undefined
   }
 
-  /** Says that an entry was used; lru-cache hears of it at most once a second. */
+  /** Marks an entry as used; lru-cache is updated at most once a second. */
   touch(entry: Entry, now: number): void {
     const second = Math.trunc(now / 1000) & 0xffff
     if (second === entry.touched) return
@@ -104,13 +99,13 @@ export class PacketCache {
     this.#lru.get(entry.ref)
   }
 
-  /** Puts a response in place of whatever answered its question before. Undefined if it is too large to keep. */
+  /** Stores a response in place of the previous one for its question. Undefined if it is too large to keep. */
   fill(fill: Fill, now: number, epoch: number): Entry | undefined {
     const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
     const entry = new Entry()
     if (this.find(fill.wire, 12, fill.qnameEnd, fill.qtype, bits, entry)) this.delete(entry)
     const length = room(fill)
-    // lru-cache would pass over it without a word to dispose, and the table would keep it for ever.
+    // lru-cache would drop it without calling dispose, and the table would keep it forever.
     if (sizeOf(length) > this.#maxBytes) return undefined
     const ref = this.#slab.take(length)
     const hash = hashQuestion(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
@@ -130,7 +125,7 @@ export class PacketCache {
     this.#lru.clear()
   }
 
-  /** Most recently used first, a view of each. */
+  /** All entries, most recently used first, each as a new view. */
   *all(): Iterable<Entry> {
     for (const ref of this.#lru.keys()) yield this.#view(new Entry(), ref)
   }
@@ -140,7 +135,7 @@ export class PacketCache {
     return this.#slab.resident
   }
 
-  /** A free place in the table for a hash. Where there is none near enough, whoever is at the hash's own place has to go. */
+  /** A free place in the table for a hash. If there is none nearby, the entry at the hash's own place is evicted. */
   #freeSlot(hash: number): number {
     for (;;) {
       for (let probe = 0; probe < MOST_PROBES; probe++) {
@@ -151,7 +146,7 @@ export class PacketCache {
     }
   }
 
-  /** An entry has to go although the budget has room for it. */
+  /** Evicts an entry although the budget has room for it. */
   #makeWay(ref: Ref): void {
     const { kind } = this.#view(this.#leaving, ref)
     this.#lru.delete(ref)
@@ -159,15 +154,15 @@ export class PacketCache {
   }
 
   /**
-   * Every entry, chunk by chunk, with `into` pointed at it. Between two of them
-   * entries may come and go: those that come may be missed.
+   * Every entry, chunk by chunk, each shown by `into`. Entries may be added or removed during the iteration; added
+   * ones may be missed.
    */
   *scan(into: Entry): Iterable<Entry> {
     for (let chunk = 0; chunk < this.#slab.chunks; chunk++)
       for (const ref of this.#slab.used(chunk)) yield this.#view(into, ref)
   }
 
-  /** The entry in a block; undefined if there is none any more. */
+  /** The entry in a block; undefined if the block is not in use. */
   at(ref: Ref, into: Entry): Entry | undefined {
     return this.#slab.isUsed(ref) ? this.#view(into, ref) : undefined
   }
@@ -185,7 +180,7 @@ export class PacketCache {
     if (reason === 'evict') this.#evicted(entry.kind === POSITIVE ? POSITIVE : NEGATIVE)
   }
 
-  /** Takes a block out of the table, closing the gap so that no probe ends early. */
+  /** Removes a block from the table and closes the gap, so that no probe ends early. */
   #drop(ref: Ref, hash: number): void {
     const table = this.#table
     const mask = this.#mask
@@ -202,5 +197,5 @@ export class PacketCache {
   }
 }
 
-/** The RCODE stored with an entry. */
+/** The RCODE of an entry. */
 export const rcodeOf = (entry: Entry): number => u8(entry.bytes, entry.at + 3) & 0x0f

@@ -1,4 +1,4 @@
-/** The names asked most lately, from one query in so many: cheap enough for the hot path, good enough for a person. */
+/** Samples the names queried most often lately, one query in EVERY, which is cheap enough for the hot path. */
 import { nameText } from '../../wire/name.ts'
 
 /** One query in this many is noted. */
@@ -12,7 +12,7 @@ export class Sampler {
   #next = 0
   #countdown = EVERY
 
-  /** Called for each query; the name lies at b[nameAt]. */
+  /** To be called for each query; the name is at b[nameAt]. */
   see(b: Uint8Array, nameAt: number, qtype: number): void {
     if (--this.#countdown > 0) return
     this.#countdown = EVERY
@@ -20,7 +20,7 @@ export class Sampler {
     this.#next = (this.#next + 1) % SAMPLES
   }
 
-  /** Most asked first; counts are estimates. */
+  /** Most frequent first; counts are estimates. */
   top(limit: number): TopName[] {
     const counts = new Map<string, number>()
     for (const sample of this.#samples) counts.set(sample, (counts.get(sample) ?? 0) + EVERY)

@@ -1,19 +1,18 @@
 /**
- * Going through the whole cache in steps, between which queries are answered.
- * What is stored or goes away meanwhile may be missed; nothing is seen that is
- * not there.
+ * Scans the whole cache in steps, so that queries can be answered in between. Entries that are added or removed
+ * meanwhile may be missed.
  */
 import { Entry } from './entry.ts'
 import { nameOf } from './inspect.ts'
 import type { PacketCache } from './packet-cache.ts'
 import type { Ref } from './slab.ts'
 
-/** Entries looked at in one step: some tens of microseconds. */
+/** Entries per step: some tens of microseconds. */
 const STEP = 64
-/** Ages are told apart by powers of two, up to the 65,536 seconds that an entry counts. */
+/** Ages are grouped by powers of two, up to the 65,536 seconds that an entry counts. */
 const AGES = 17
 
-/** Whether an entry lies at or below a name; all do at ''. */
+/** A test whether an entry is at or below a name; '' matches all. */
 export const below = (name: string): ((entry: Entry) => boolean) => {
   const wanted = name.toLowerCase().replace(/\.$/, '')
   if (wanted === '') return () => true
@@ -23,7 +22,7 @@ export const below = (name: string): ((entry: Entry) => boolean) => {
   }
 }
 
-/** Deletes the entries at or below a name; how many. */
+/** Deletes the entries at or below a name; returns their number. */
 export function* flush(cache: PacketCache, name: string): Generator<void, number> {
   const isBelow = below(name)
   let count = 0
@@ -38,7 +37,7 @@ export function* flush(cache: PacketCache, name: string): Generator<void, number
   return count
 }
 
-/** The entries for which `wanted` says yes, those that were used lately first. */
+/** The entries that `wanted` accepts, recently used ones first. */
 export function* recentFirst(
   cache: PacketCache,
   now: number,

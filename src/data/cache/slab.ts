@@ -1,22 +1,18 @@
 /**
- * Memory for cached responses: chunks cut into blocks of one size each, given
- * out and taken back by number. A number holds no object, so 50,000 entries
- * are a handful of chunks that the garbage collector never has to look into:
- * with an object per entry a third of a miss's processor time went into
- * moving and marking them.
+ * Memory for cached responses: chunks that are cut into blocks of one size, referred to by number. There is no
+ * object per entry, so the garbage collector has almost nothing to do for 50,000 entries.
  *
- * There are never more chunks than the cache may take. When one more is
- * needed, the chunk with the fewest octets in use is emptied and cut anew, so
- * memory follows the sizes that answers have now, whatever they had before.
+ * The number of chunks is limited by the cache's budget. If another chunk is needed, the one with the fewest octets
+ * in use is emptied and cut again, so memory adapts to the current sizes of answers.
  */
 
 const CHUNK = 256 * 1024
-/** Blocks lie at multiples of this. */
+/** Blocks begin at multiples of this. */
 const UNIT = 64
 const UNIT_BITS = 6
 const UNITS_BITS = 12
 const UNITS_MASK = (1 << UNITS_BITS) - 1
-/** Block sizes: multiples of 64 to 1 KiB, then doubling to two blocks a chunk. */
+/** Block sizes: multiples of 64 up to 1 KiB, then doubling up to half a chunk. */
 const SIZES = [
   ...Array.from({ length: 16 }, (_, i) => UNIT * (i + 1)),
   2048,
@@ -27,7 +23,7 @@ const SIZES = [
   65536,
   131072,
 ]
-/** Chunks beside what the budget fills: most of the sizes that are in use have one that is partly full. */
+/** Chunks beyond the budget, because most block sizes in use have one chunk that is partly full. */
 const SPARE_CHUNKS = 8
 
 const classOf = (length: number): number =>
@@ -35,13 +31,13 @@ const classOf = (length: number): number =>
     ? Math.max(0, ((length + 63) >>> 6) - 1)
     : 16 + Math.max(0, 32 - Math.clz32(length - 1) - 11)
 
-/** Some memory, and the four ways we look at it. */
+/** A piece of memory as four typed arrays. */
 export class Chunk {
   readonly bytes: Buffer
   readonly u16: Uint16Array
   readonly i32: Int32Array
   readonly f64: Float64Array
-  /** How often it was cut: whoever holds a view of a block from before holds nothing. */
+  /** How often it was cut; older views of its blocks are invalid. */
   cuts = 0
 
   constructor(length: number) {
@@ -53,10 +49,10 @@ export class Chunk {
   }
 }
 
-/** How one chunk is cut, and which of its blocks are free. */
+/** The block size of a chunk, and which of its blocks are free. */
 class Cut {
   readonly sizeClass: number
-  /** Blocks by number: 1 while in use. */
+  /** By block number: 1 if in use. */
   readonly used: Uint8Array
   /** Numbers of free blocks, the first `freeCount` of them. */
   readonly free: Uint16Array
@@ -66,7 +62,7 @@ class Cut {
     const blocks = Math.floor(CHUNK / SIZES[sizeClass]!)
     this.sizeClass = sizeClass
     this.used = new Uint8Array(blocks)
-    // The lowest is given out first.
+    // The lowest number is used first.
     this.free = Uint16Array.from({ length: blocks }, (_, i) => blocks - 1 - i)
     this.freeCount = blocks
   }
@@ -76,13 +72,13 @@ class Cut {
   }
 }
 
-/** Names a block: the chunk's index and where in it the block begins. */
+/** Identifies a block: the index of its chunk and its position there. */
 export type Ref = number
 
-/** Where in its chunk a block begins, in octets; a multiple of 64. */
+/** Offset of a block in its chunk; a multiple of 64. */
 export const startOf = (ref: Ref): number => (ref & UNITS_MASK) << UNIT_BITS
 
-/** Octets a block for `length` octets takes from the cache's budget. */
+/** Octets that a block for `length` octets takes from the cache's budget. */
 export const blockSize = (length: number): number => SIZES[classOf(length)]!
 
 export class Slab {
@@ -94,8 +90,8 @@ export class Slab {
   readonly #evict: (ref: Ref) => void
 
   /**
-   * @param maxBytes how much the blocks in use may take at once
-   * @param evict called for each block of a chunk that is emptied; gives it back
+   * @param maxBytes limit of the blocks in use
+   * @param evict called for each block of a chunk that is being emptied; must free the block
    */
   constructor(maxBytes: number, evict: (ref: Ref) => void) {
     this.#most = Math.ceil(maxBytes / CHUNK) + SPARE_CHUNKS
@@ -114,7 +110,7 @@ export class Slab {
     return this.#chunks[ref >>> UNITS_BITS]!
   }
 
-  /** A block of at least `length` octets (131,072 at most), its content undefined. */
+  /** Allocates a block of at least `length` octets (at most 131,072), not initialised. */
   take(length: number): Ref {
     const sizeClass = classOf(length)
     const open = this.#open[sizeClass]!
@@ -126,7 +122,7 @@ export class Slab {
     return (index << UNITS_BITS) | ((block * SIZES[sizeClass]!) >>> UNIT_BITS)
   }
 
-  /** Gives back a block that was taken. */
+  /** Frees a block. */
   give(ref: Ref): void {
     const index = ref >>> UNITS_BITS
     const cut = this.#cuts[index]!
@@ -136,7 +132,7 @@ export class Slab {
     if (cut.freeCount === 1) this.#open[cut.sizeClass]!.push(index)
   }
 
-  /** The blocks of one chunk that are in use; none any more once it is cut anew. */
+  /** The blocks of a chunk that are in use; ends when the chunk is cut again. */
   *used(index: number): Iterable<Ref> {
     const cut = this.#cuts[index]!
     const { used, sizeClass } = cut
@@ -145,13 +141,13 @@ export class Slab {
         yield (index << UNITS_BITS) | ((block * SIZES[sizeClass]!) >>> UNIT_BITS)
   }
 
-  /** Whether a block that is in use begins there. */
+  /** Whether a block in use begins there. */
   isUsed(ref: Ref): boolean {
     const cut = this.#cuts[ref >>> UNITS_BITS]
     return cut !== undefined && cut.used[startOf(ref) / SIZES[cut.sizeClass]!] === 1
   }
 
-  /** A chunk with free blocks of this class: a new one, or one that is cut anew. */
+  /** A chunk with free blocks of this class: a new one, or one that is cut again. */
   #another(sizeClass: number): number {
     let index = this.#chunks.length
     if (index < this.#most && !this.#cuts.some(cut => cut.octetsUsed === 0))

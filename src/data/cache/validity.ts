@@ -27,7 +27,7 @@ export const OVER = 2
 export const CHANGED = 3
 export type Verdict = typeof FRESH | typeof STALE | typeof OVER | typeof CHANGED
 
-/** The table above. Times in milliseconds on one clock. */
+/** Applies the table above. Times are milliseconds on one clock. */
 export const verdict = (
   now: number,
   expiresAt: number,
@@ -40,11 +40,11 @@ export const verdict = (
 }
 
 export class Validity {
-  /** Moves with every change of routes or zones. An entry is checked once in each epoch. */
+  /** Increases with every change of routes or zones. Each entry is checked once per epoch. */
   epoch = 1
   readonly #sourceOf: (entry: Entry) => number
 
-  /** @param sourceOf the number that an entry's source has in the present epoch */
+  /** @param sourceOf the current number of an entry's source */
   constructor(sourceOf: (entry: Entry) => number) {
     this.#sourceOf = sourceOf
   }
@@ -52,17 +52,17 @@ export class Validity {
   of(entry: Entry, now: number): Verdict {
     const same = entry.epoch === this.epoch || this.#check(entry)
     const { expiresAt } = entry
-    // Nearly always fresh: then nobody needs to know how long it may be stale.
+    // Usually fresh; then its stale limit need not be read.
     const staleUntil = now < expiresAt ? expiresAt : entry.staleUntil
     return verdict(now, expiresAt, staleUntil, same)
   }
 
-  /** Whether an answer that is put together out of this entry may be stored. */
+  /** Whether an answer that is composed from this entry may be stored. */
   mayBeBuiltOn(entry: Entry, now: number): boolean {
     return !entry.apart && this.of(entry, now) === FRESH
   }
 
-  /** Looks the source up again, and remembers for this epoch that it is the same. */
+  /** Computes the source again, and remembers for this epoch that it is unchanged. */
   #check(entry: Entry): boolean {
     if (this.#sourceOf(entry) !== entry.source) return false
     entry.epoch = this.epoch

@@ -1,9 +1,7 @@
 /**
- * What an upstream's response is, decided once (RFC 2308 §2, RFC 8499), and
- * which of its records belong to the question. A forwarder believes an
- * upstream about the chain that starts at the question and about nothing
- * else: other owners, foreign authority and stray additional data are left
- * out before anything is cached.
+ * Classifies an upstream's response (RFC 2308 §2, RFC 8499), and selects the records that belong to the question. An
+ * upstream is only trusted for the chain of names that starts at the question: other owners, foreign authority
+ * records and unrelated additional data are never cached.
  */
 import { CLASS, RCODE, TYPE } from '../../wire/codes.ts'
 import { extendedRcode } from '../../wire/edns.ts'
@@ -13,31 +11,34 @@ import { u16, u32 } from '../../wire/octets.ts'
 import { ANSWER, AUTHORITY, isIn, MAX_RECORDS, ttlOf, type Records } from '../../wire/scan.ts'
 
 export type ResponseKind =
-  | 'positive' // NOERROR with what was asked for
-  | 'alias' // NOERROR with CNAMEs that lead to a name about which it says nothing; `target` is to be asked
+  | 'positive' // NOERROR with the requested records
+  | 'alias' // NOERROR with CNAMEs that lead to a name without data here; `target` must be asked for
   | 'nxdomain'
-  | 'nodata' // NOERROR and no record of that type
-  | 'soft' // any other RCODE, or nothing usable: another upstream may do better
-  | 'truncated' // to be asked again over TCP
+  | 'nodata' // NOERROR without a record of that type
+  | 'soft' // any other RCODE, or an unusable response: another upstream may do better
+  | 'truncated' // must be asked again over TCP
 
 export type Classified = {
   kind: ResponseKind
-  /** Extended by the OPT's bits. */
+  /** With the extended bits from the OPT record. */
   rcode: number
-  /** Least TTL of the kept answer records; for negatives with a SOA min(SOA TTL, MINIMUM, chain); undefined without. */
+  /**
+   * Lowest TTL of the kept answer records; for a negative answer with SOA min(SOA TTL, MINIMUM, chain); undefined
+   * without SOA.
+   */
   ttl: number | undefined
-  /** Records that belong to the question, by section ascending, OPT never; undefined for all of them. */
+  /** Record numbers that belong to the question, by section ascending, never OPT; undefined for all records. */
   keep: readonly number[] | undefined
-  /** Everything but OPT was kept. */
+  /** Everything except OPT was kept. */
   whole: boolean
-  /** Of an alias: the name its chain ends at, in wire form without pointers, and how many CNAMEs lead there. */
+  /** For an alias: the name at the end of its chain, without pointers, and the number of CNAMEs. */
   target?: Buffer
   links?: number
-  /** Of a soft failure that is not the upstream's RCODE but our judgement: why, for a person. */
+  /** For a soft failure that is our judgement and not the upstream's RCODE: the reason as text. */
   because?: string
 }
 
-/** More CNAMEs in a row than any honest answer has. */
+/** Limit of CNAMEs in a row. */
 const MAX_CHAIN = 16
 const PROOF: ReadonlySet<number> = new Set([TYPE.NSEC, TYPE.NSEC3, TYPE.RRSIG])
 
@@ -45,10 +46,10 @@ const current = Buffer.alloc(MAX_NAME + 1)
 const owner = Buffer.alloc(MAX_NAME + 1)
 const target = Buffer.alloc(MAX_NAME + 1)
 const substituted = Buffer.alloc(2 * MAX_NAME + 2)
-/** Answers that were found to be on the chain. */
+/** Marks answer records that are on the chain. */
 const onChain = new Uint8Array(MAX_RECORDS)
 
-/** A response that helps nobody: what the upstream said, or our judgement with its reason. */
+/** An unusable response: the upstream's RCODE, or our judgement with its reason. */
 export const soft = (rcode: number, because?: string): Classified => ({
   kind: 'soft',
   rcode,
@@ -58,15 +59,17 @@ export const soft = (rcode: number, because?: string): Classified => ({
   ...(because === undefined ? {} : { because }),
 })
 
-/** What an answer without OPT is to a question with DO=1 about a zone that may be signed: it would pass for unsigned. */
+/**
+ * A response without OPT to a question with DO=1 about a zone that may be signed. Accepting it would make the zone
+ * look unsigned.
+ */
 export const lacksDnssec = (): Classified =>
   soft(RCODE.SERVFAIL, 'answered without EDNS, so it cannot tell signed from unsigned')
 
 /**
- * Whether a record's rdata is as long as its type says, for the types that
- * clients of a forwarder live by. A name that runs past its rdata would be
- * believed across the next record, and libcs throw a message with an address
- * of three octets away: another upstream may do better.
+ * Whether a record's rdata has the right length for its type, for types that most clients use. A name that extends
+ * past its rdata would swallow the next record, and libcs refuse a message with an address of three octets; another
+ * upstream may do better.
  */
 const isSized = (b: Uint8Array, r: Records, i: number): boolean => {
   const at = r.rdataAt[i]!
@@ -89,9 +92,8 @@ const isSized = (b: Uint8Array, r: Records, i: number): boolean => {
 }
 
 /**
- * The shape nearly every answer has: NOERROR, nothing but records of the type
- * that was asked, each owned by a pointer to the question. Undefined for any
- * other, which the long way decides; this one allocates only its result.
+ * Classifies the most common form without allocations besides the result: NOERROR, only records of the requested
+ * type, each owned by a pointer to the question. Undefined for any other form.
  */
 const classifyPlain = (b: Uint8Array, r: Records, rcode: number): Classified | undefined => {
   const answers = ancount(b)
@@ -108,9 +110,8 @@ const classifyPlain = (b: Uint8Array, r: Records, rcode: number): Classified | u
 }
 
 /**
- * Classifies a response that `scan` found well formed and whose question has
- * been checked. DNSSEC records are kept only with `dnssecOk`, unless their
- * type is what was asked for (RFC 4035 §3.2.1).
+ * Classifies a response that `scan` accepted and whose question was checked. DNSSEC records are kept only with
+ * `dnssecOk`, or if their type was requested (RFC 4035 §3.2.1).
  */
 export const classify = (b: Uint8Array, r: Records, dnssecOk: boolean): Classified => {
   const rcode = headerRcode(b) | (r.opt >= 0 ? extendedRcode(b, r.rdataAt[r.opt]!) << 4 : 0)
@@ -201,7 +202,7 @@ export const classify = (b: Uint8Array, r: Records, dnssecOk: boolean): Classifi
         links,
       }
     }
-    // NS without SOA is a referral: an upstream that should have resolved did not (RFC 2308 §2.2).
+    // NS without SOA is a referral: the upstream should have resolved the name but did not (RFC 2308 §2.2).
     if (sawNs) return soft(RCODE.SERVFAIL, 'answered with a referral')
   }
   if (soaTtl !== undefined) soaTtl = Math.min(soaTtl, ttl)
@@ -215,8 +216,8 @@ export const classify = (b: Uint8Array, r: Records, dnssecOk: boolean): Classifi
 }
 
 /**
- * Whether the CNAME target in `target` is what DNAME record `i` makes of the
- * name in `current`: its own owner's labels replaced by its target's (RFC 6672 §2.2).
+ * Whether the CNAME target in `target` is the result of DNAME record `i` for the name in `current`: its owner's
+ * labels replaced by its target's (RFC 6672 §2.2).
  */
 const isSubstitution = (b: Uint8Array, r: Records, i: number): boolean => {
   if (expandName(b, r.at[i]!, r.end, owner) < 0) return false
@@ -228,7 +229,7 @@ const isSubstitution = (b: Uint8Array, r: Records, i: number): boolean => {
   return sameName(substituted, 0, target, 0)
 }
 
-/** Keeps the signatures of the DNAME that is on the chain; their least TTL. */
+/** Keeps the signatures of the DNAME on the chain; returns their lowest TTL. */
 const keepDnameProof = (b: Uint8Array, r: Records, answers: number, budget: Budget): number => {
   let ttl = Infinity
   for (let i = 0; i < answers; i++) {
@@ -241,7 +242,7 @@ const keepDnameProof = (b: Uint8Array, r: Records, answers: number, budget: Budg
   return ttl
 }
 
-/** Whether the name at which the chain ends is one that it has already left. */
+/** Whether the name at the end of the chain occurs earlier in it. */
 const loops = (b: Uint8Array, r: Records, answers: number, budget: Budget): boolean => {
   for (let i = 0; i < answers; i++) {
     if (!onChain[i] || r.type[i] !== TYPE.CNAME) continue
@@ -251,7 +252,7 @@ const loops = (b: Uint8Array, r: Records, answers: number, budget: Budget): bool
   return false
 }
 
-/** Whether `name` lies strictly below `apex`; both plain. */
+/** Whether `name` is strictly below `apex`; both without pointers. */
 const isBelow = (name: Uint8Array, apex: Uint8Array): boolean => {
   let at = 0
   while (name[at] !== 0) {
@@ -261,7 +262,10 @@ const isBelow = (name: Uint8Array, apex: Uint8Array): boolean => {
   return false
 }
 
-/** Keeps the proofs in the authority section that a signed answer came from a wildcard; their least TTL. */
+/**
+ * Keeps the records in the authority section that prove that a signed answer came from a wildcard; returns their
+ * lowest TTL.
+ */
 const keepProofs = (b: Uint8Array, r: Records, answers: number, keep: number[]): number => {
   let ttl = Infinity
   if (!keep.some(i => r.type[i] === TYPE.RRSIG)) return ttl
@@ -279,7 +283,7 @@ const keepProofs = (b: Uint8Array, r: Records, answers: number, keep: number[]):
   return ttl
 }
 
-/** Keeps the addresses of SRV targets, which an SRV client asks for next; their least TTL. */
+/** Keeps the addresses of SRV targets, which an SRV client needs next; returns their lowest TTL. */
 const keepTargets = (b: Uint8Array, r: Records, keep: number[], budget: Budget): number => {
   let ttl = Infinity
   if (r.qtype !== TYPE.SRV) return ttl

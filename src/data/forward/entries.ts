@@ -1,6 +1,6 @@
 /**
- * Makes the entries that answers are given from: kept in the packet cache
- * where they may be, or living just long enough for one answer.
+ * Creates the entries that clients are answered from: in the packet cache if possible, otherwise outside for one
+ * answer.
  */
 import { Entry, FAILURE, room, type Fill, type FillMeta, type Kind } from '../cache/entry.ts'
 import type { PacketCache } from '../cache/packet-cache.ts'
@@ -16,7 +16,7 @@ export type EntryContext = {
   readonly now: () => number
 }
 
-/** Puts a fill into the cache; one with TTL 0, or too large, is only answered from. */
+/** Stores a fill in the cache. One with TTL 0, or a too large one, is only used for this answer. */
 export const keep = (fill: Fill, { cache, now, validity }: EntryContext): Entry => {
   const t = now()
   return (fill.meta.ttl >= 1 && cache.fill(fill, t, validity.epoch)) || apart(fill, t)
@@ -30,7 +30,7 @@ export const apart = (fill: Fill, now: number): Entry => {
   return entry
 }
 
-/** What most fills have in common. `zone` is the metric label, `source` the number the answer depends on. */
+/** Common properties of fills. `zone` is the metric label, `source` the number that the answer depends on. */
 export const metaOf = (
   question: Question,
   kind: Kind,
@@ -57,13 +57,13 @@ export const metaOf = (
 /** Why a question has no answer. */
 export type Reason = {
   readonly rcode: number
-  /** Extended error (RFC 8914). */
+  /** Extended error code (RFC 8914). */
   readonly ede: number
-  /** For the person who runs dig. */
+  /** Text for the person who runs dig. */
   readonly why: string
 }
 
-/** A response of our own that says what went wrong, not kept. `zone` is the metric label. */
+/** A response with an error, not stored. `zone` is the metric label. */
 export const failureEntry = (
   question: Question,
   zone: number,
@@ -74,13 +74,13 @@ export const failureEntry = (
   return apart(bareFill(question.wire, question.questionEnd, question.qtype, rcode, meta), now)
 }
 
-/** That this node cannot answer, and why. */
+/** SERVFAIL with a reason. */
 export const servfail = (ede: number, why: string): Reason => ({ rcode: RCODE.SERVFAIL, ede, why })
 
-/** What the person who runs dig reads in an entry. */
+/** The text of an entry's extended error. */
 export const edeTextOf = ({ edeText }: Entry): string =>
   edeText ? Buffer.from(edeText).toString() : ''
 
-/** What is left of an entry's time, in whole seconds. */
+/** Remaining lifetime of an entry in whole seconds. */
 export const secondsLeft = ({ expiresAt }: Entry, now: number): number =>
   Math.max(0, Math.ceil((expiresAt - now) / 1000))

@@ -1,4 +1,4 @@
-/** One question in flight and everybody who waits for its answer. */
+/** A question in flight and all who wait for its answer. */
 import type { Asker } from '../answer/answerer.ts'
 import type { Route } from '../answer/router.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
@@ -7,11 +7,11 @@ import type { StandIn } from './stale.ts'
 import type { Question } from './query.ts'
 import type { Outcome, RaceOwner } from './race-context.ts'
 
-/** Who launched it: what happens to a flight is said there. */
+/** The object that launched it and handles its events. */
 export interface FlightOwner {
   finished(flight: Flight, outcome: Outcome): void
   late(flight: Flight, outcome: Outcome): void
-  /** It has taken so long that those who wait get what stands in for the answer. */
+  /** The answer is late: those who wait should get a stand-in. */
   overdue(flight: Flight): void
 }
 
@@ -19,22 +19,22 @@ export class Flight implements Timed, RaceOwner {
   due = 0
   place = -1
   done = false
-  /** It has taken too long: whoever joins now gets what stands in. */
+  /** The answer is late: an asker that joins now gets the stand-in at once. */
   isOverdue = false
-  /** Flights' own: its chain, and its neighbours there and in time. */
+  /** Used by Flights: its chain, its neighbours there, and its neighbours by age. */
   chain = -1
   next: Flight | undefined
   older: Flight | undefined
   newer: Flight | undefined
   readonly waiters: Waiter[] = []
   readonly question: Question
-  /** As it was when the flight was launched. */
+  /** The route at the time of the launch. */
   readonly route: Route
-  /** What may be given if nothing fresh comes in time. */
+  /** A stale answer that may be given if no fresh one arrives in time. */
   readonly standIn: StandIn | undefined
-  /** Failures of this question in a row so far. */
+  /** Number of failures of this question in a row. */
   readonly failures: number
-  /** Asks the upstreams. */
+  /** The race between the upstreams. */
   race: { cancel(): void } | undefined
   readonly launchedAt: Milliseconds
   readonly #owner: FlightOwner
@@ -69,7 +69,7 @@ export class Flight implements Timed, RaceOwner {
   }
 }
 
-/** One asker that waits for one flight. Its links belong to Waiting. */
+/** One asker that waits for one flight. Waiting uses the links. */
 export class Waiter {
   readonly asker: Asker
   readonly flight: Flight
@@ -84,7 +84,7 @@ export class Waiter {
   }
 }
 
-/** What one client waits for, the oldest first, and its neighbours among those who wait for as much. */
+/** All that one client waits for, oldest first, and its neighbours among clients with the same number. */
 export class Share {
   count = 0
   oldest: Waiter | undefined

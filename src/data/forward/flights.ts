@@ -1,10 +1,7 @@
 /**
- * The questions in flight, found by what they ask and kept in the order of
- * their start. Not a Map: when V8 rehashes one, the table it leaves points at
- * the next and at all that was in it. Once one such table is old, every later
- * one and the flights in it are taken for alive and grow old too: a miss cost
- * 19.3 µs of processor time instead of 16.5, and there were seven full
- * collections for each that there is now.
+ * The questions in flight: a hash table by question, and a list in order of their start. A Map is not used, because
+ * V8 keeps old tables of a rehashed Map alive together with their content once one is in the old generation; that
+ * made a miss 15 % slower.
  */
 import { keyBits } from '../cache/entry.ts'
 import { hashQuestion } from '../cache/hash.ts'
@@ -14,14 +11,14 @@ import type { Flight } from './flight.ts'
 import type { Question } from './query.ts'
 
 export class Flights {
-  /** Chains by hash, each the newest first: nothing that has ended leads to what lives. */
+  /** Chains by hash, newest first, so that no ended flight refers to a living one. */
   readonly #chains: (Flight | undefined)[]
   readonly #mask: number
   #oldest: Flight | undefined
   #newest: Flight | undefined
   #size = 0
 
-  /** @param expected how many there may be; more only make it slower */
+  /** @param expected expected number of flights; more are possible but slower */
   constructor(expected: number) {
     let chains = 64
     while (chains < expected && chains < 1 << 16) chains *= 2
@@ -32,12 +29,14 @@ export class Flights {
   get size(): number {
     return this.#size
   }
-  /** The one that has been in the air longest. */
+  /** The oldest flight. */
   get oldest(): Flight | undefined {
     return this.#oldest
   }
 
-  /** The flight for the same question over the same route: one that began before a change is none of them. */
+  /**
+   * The flight for the same question over the same route. A flight from before a change of the route does not match.
+   */
   find(question: Question, route: Route): Flight | undefined {
     let flight = this.#chains[chainOf(question) & this.#mask]
     while (flight && (flight.route !== route || !same(flight.question, question)))
@@ -57,7 +56,7 @@ export class Flights {
     this.#size++
   }
 
-  /** Takes out a flight that is in. */
+  /** Removes a flight. */
   delete(flight: Flight): void {
     const { chain } = flight
     let before = this.#chains[chain]

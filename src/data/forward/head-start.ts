@@ -1,21 +1,23 @@
 /**
- * The order in which external upstreams are asked, and how long each has the
- * question to itself before the next is asked too. Pure.
+ * The order in which external upstreams are asked, and how long each has before the next one is asked, too. Pure.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
-/** Head start of an upstream whose latency is not known; people who run dig call this instant. */
+/** Head start of an upstream with unknown latency; short enough that people do not notice it. */
 const UNKNOWN_HEAD_START_MS = 100
 const LEAST_HEAD_START_MS = 20
 const MOST_HEAD_START_MS = 400
-/** More than this many are never asked for one question. */
+/** Limit of upstreams asked for one question. */
 const MOST_LANES = 4
-/** Ranks are expected milliseconds; these put the unknown after the known and the sick after both. */
+/** Ranks are expected milliseconds; these values put unknown upstreams after known ones, and sick ones last. */
 const UNKNOWN_RANK = 1e5
 const SICK_RANK = 1e6
 
-/** Those who are asked, in order: the known by their expected time, then the unknown, then the sick. The dead are not asked. */
+/**
+ * The upstreams to ask in order: known ones by expected time, then unknown ones, then sick ones. Dead ones are left
+ * out.
+ */
 export const askingOrder = (upstreams: readonly Upstream[], now: Milliseconds): Upstream[] =>
   upstreams
     .filter(u => !u.dead)
@@ -28,7 +30,7 @@ const rank = (upstream: Upstream, now: Milliseconds): number => {
   return sick + (latency.known ? 0 : UNKNOWN_RANK) + latency.expectedMs
 }
 
-/** How long the next upstream waits for this one: twice the usual time. */
+/** How long to wait for this upstream before the next one is asked: twice its usual time. */
 export const headStart = ({ latency }: Upstream): Milliseconds =>
   latency.known
     ? Math.min(MOST_HEAD_START_MS, Math.max(LEAST_HEAD_START_MS, 2 * latency.expectedMs))

@@ -1,7 +1,6 @@
 /**
- * The questions in flight and who waits for each of them, both bounded. Where
- * there are too many, the client that waits for most gives up its oldest
- * question; a flight ends with the last who waited for it.
+ * The questions in flight and those who wait for them, both limited. If there are too many, the oldest question of
+ * the client that waits for most is given up. A flight ends when no asker waits for it any more.
  */
 import { SLOT } from '../../boundary/counters.ts'
 import type { Asker } from '../answer/answerer.ts'
@@ -21,7 +20,7 @@ export type InFlightContext = {
   readonly maxInFlight: number
 }
 
-/** Askers that may wait for each flight, on average. */
+/** Average number of askers per flight that the limit allows. */
 const WAITERS_PER_FLIGHT = 2
 
 export class InFlight {
@@ -30,7 +29,7 @@ export class InFlight {
   readonly #flights: Flights
   readonly #waiting = new Waiting()
 
-  /** @param onShed answers an asker who has to give up */
+  /** @param onShed answers an asker whose question is given up */
   constructor(context: InFlightContext, onShed: (flight: Flight, asker: Asker) => void) {
     this.#context = context
     this.#onShed = onShed
@@ -56,7 +55,7 @@ export class InFlight {
     return this.#flights.oldest
   }
 
-  /** Whether there is room for a refresh beside the questions that somebody waits for. */
+  /** Whether there is room for a refresh besides the clients' questions. */
   get hasRoomForRefresh(): boolean {
     return this.#flights.size * 2 <= this.#context.maxInFlight
   }
@@ -65,7 +64,7 @@ export class InFlight {
     return this.#flights.find(question, route)
   }
 
-  /** Adds a flight that somebody waits for; false if no room can be made for it. */
+  /** Adds a flight with a waiting asker; false if no room can be made. */
   add(flight: Flight, asker: Asker): boolean {
     const { lingering, maxInFlight } = this.#context
     // Whoever waits for an answer goes before those who only wait to learn.
@@ -78,7 +77,7 @@ export class InFlight {
     return true
   }
 
-  /** Adds a flight that nobody waits for yet. */
+  /** Adds a flight without a waiting asker. */
   addRefresh(flight: Flight): void {
     this.#flights.add(flight)
   }
@@ -88,12 +87,12 @@ export class InFlight {
     this.#waiting.add(asker, flight)
   }
 
-  /** Takes out all who wait for a flight, which goes on. */
+  /** Removes all askers of a flight, which continues. */
   takeAll(flight: Flight): Asker[] {
     return this.#waiting.takeAll(flight)
   }
 
-  /** Ends a flight; all who waited for it. */
+  /** Ends a flight; returns all who waited for it. */
   end(flight: Flight): Asker[] {
     flight.done = true
     this.#context.timers.cancel(flight)
@@ -103,7 +102,7 @@ export class InFlight {
 
   #shedOne(): boolean {
     const waiter = this.#waiting.takeFromHeaviest()
-    // Nobody waits: all that is in flight are refreshes, and questions that were answered otherwise.
+    // No asker waits: all flights are refreshes, or questions that were answered from elsewhere.
     const flight = waiter?.flight ?? this.#flights.oldest
     if (!flight) return false
     this.#context.counters[SLOT.shed]! += 1

@@ -1,19 +1,19 @@
-/** One upstream's place in a race. */
+/** One upstream in a race. */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import { hasEdns, withoutEdns } from '../../wire/question.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { StreamAttempts } from './stream-attempts.ts'
 
-/** Not asked yet: its turn comes when those before it are late. */
+/** Not asked yet; it will be asked when the upstreams before it are late. */
 export const IDLE = 0
-/** Asked, and no end in sight: it may still answer over UDP or over its stream. */
+/** Asked; it may still answer over UDP or over its stream. */
 export const ASKED = 1
 export const POSITIVE = 2
 export const NXDOMAIN = 3
 export const NODATA = 4
-/** It answered, and another upstream may do better. */
+/** It answered, but another upstream may do better. */
 export const SOFT = 5
-/** It was refused, or silent for too long. */
+/** It refused the question, or was silent for too long. */
 export const FAILED = 6
 export type LaneState =
   | typeof IDLE
@@ -27,16 +27,16 @@ export type LaneState =
 export class Lane {
   readonly upstream: Upstream
   state: LaneState = IDLE
-  /** When it was first asked, and how often it was. */
+  /** When it was first asked, and how often. */
   askedAt: Milliseconds = 0
   sends = 0
-  /** It is asked without OPT from now on. */
+  /** From now on it is asked without OPT. */
   plain = false
-  /** It is asked without OPT because it refused a query with one. */
+  /** It is asked without OPT because it refused a query with OPT. */
   refusedEdns = false
-  /** A reply of it came cut or damaged, so that it was asked over TCP. */
+  /** Its reply was truncated or damaged, so it is asked over TCP. */
   cut = false
-  /** The question over TCP, TLS or HTTPS, once it is asked there. */
+  /** The question over TCP, TLS or HTTPS, if it is asked there. */
   stream: StreamAttempts | undefined
 
   constructor(upstream: Upstream) {

@@ -1,4 +1,4 @@
-/** Sends a question to the upstreams of its route: who is asked, and by which policy. */
+/** Sends a question to the upstreams of its route, by the route's policy. */
 import type { Route } from '../answer/router.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { RCODE } from '../../wire/codes.ts'
@@ -7,9 +7,8 @@ import { Race } from './race.ts'
 import type { RaceContext, RaceOwner, Watch } from './race-context.ts'
 
 /**
- * Asks the upstreams of a forward route. The owner is called once, before this
- * returns when every upstream is dead. The race that was begun, to be
- * cancelled when nobody waits any more; undefined when nobody was asked.
+ * Asks the upstreams of a forward route. If every upstream is dead, it calls the owner before it returns, and
+ * returns undefined. Otherwise returns the race, which can be cancelled.
  */
 export const launch = (
   question: Buffer,
@@ -29,7 +28,7 @@ export const launch = (
         : upstreams
   watch?.(policy, asked.map(u => u.name).join(' '))
   if (asked.length === 0) {
-    // Probes go on; until one is answered nobody needs to wait for a deadline.
+    // Upstreams are still probed; until one answers, a client need not wait for the deadline.
     owner.finish({ kind: 'failed', why: 'dead', rcode: RCODE.SERVFAIL, upstream: undefined })
     return undefined
   }

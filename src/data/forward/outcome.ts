@@ -1,7 +1,6 @@
 /**
- * What the end of a race becomes: an answer that is kept, or a failure that is
- * remembered for a while, so that nobody asks for it again at once (RFC 9520).
- * Neither is kept if the route has changed since the flight began.
+ * Stores the result of a race: an answer, or a failure, which is remembered for a while so that it is not asked for
+ * again at once (RFC 9520). Nothing is stored if the route has changed since the flight began.
  */
 import { FAILURE, type Entry } from '../cache/entry.ts'
 import { SLOT } from '../../boundary/counters.ts'
@@ -16,7 +15,7 @@ import { failureTtl, negativeTtl, positiveTtl, staleTtlOf, type TtlClamps } from
 
 export type Response = Extract<Outcome, { kind: 'response' }>
 
-/** Keeps what an upstream answered; undefined if it cannot be used. `current`: the route is still the same. */
+/** Stores an upstream's answer; undefined if it is unusable. `current`: the route is still the same. */
 export const keepResponse = (
   { question, route: { spec } }: Flight,
   { is, wire, records }: Response,
@@ -37,7 +36,7 @@ export const keepResponse = (
   return fill && keep(fill, context)
 }
 
-/** Keeps the failure of a flight: for a second, twice as long after each in a row. */
+/** Stores the failure of a flight: for a second, doubled after each further failure. */
 export const keepFailure = (
   flight: Flight,
   { rcode, ede, why }: Reason,
@@ -58,7 +57,7 @@ export const keepFailure = (
   return keep(fill, context)
 }
 
-/** Why there is no answer to a question for `qtype`, from how its race ended. */
+/** Why a question for `qtype` has no answer, from the result of its race. */
 export const reasonOf = (
   { why, rcode, upstream, because }: Extract<Outcome, { kind: 'failed' }>,
   qtype: number,

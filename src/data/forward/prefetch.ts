@@ -1,25 +1,23 @@
 /**
- * Refreshing names that are asked again before they end, so that nobody waits
- * for a name that is asked often. Each refresh follows at least two hits, so
- * prefetches never outnumber half of what clients ask.
+ * Refreshes names that clients ask often before they expire, so that no client has to wait. Each refresh needs at
+ * least two hits before, so prefetches are at most half as many as the clients' questions.
  */
 import { FAILURE, type Entry } from '../cache/entry.ts'
 import { HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
 import type { Question } from './query.ts'
 
-/** Hits since its fill that make a name worth a refresh. */
+/** Hits since the last fill that are required for a refresh. */
 const LEAST_HITS = 2
 /**
- * A refresh begins when no more than this many hits can still be expected: if
- * hits come at random, one time in e⁴ = 55 none comes before the end.
+ * A refresh begins when at most this many hits are expected before the end. If hits come at random, in one of e⁴ =
+ * 55 cases none comes before the end.
  */
 const HITS_LEFT = 4
 
 /**
- * Whether an entry is asked often and near its end: in the last tenth of its
- * TTL, its last second, or where few more hits are to be expected; never in
- * the first half.
+ * Whether an entry is asked often and near its end: in the last tenth of its TTL, in its last second, or when few
+ * more hits are expected; never in the first half.
  */
 export const wantsRefresh = (entry: Entry, now: number): boolean => {
   const { hits } = entry
@@ -30,7 +28,7 @@ export const wantsRefresh = (entry: Entry, now: number): boolean => {
   return left * 10 < ttl || left < 1000 || left * hits < HITS_LEFT * (ttl - left)
 }
 
-/** The question that an entry answers. */
+/** The question of an entry. */
 export const questionOf = (entry: Entry): Question => {
   const { bytes, at } = entry
   const wire = Buffer.from(bytes.subarray(at, at + entry.questionEnd))

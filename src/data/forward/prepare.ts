@@ -1,8 +1,7 @@
 /**
- * Turns a checked response into what the cache stores: no OPT, only the
- * records that belong to the question, flags of a forwarder, and the run that
- * may rotate laid out evenly. The upstream's octets are kept as they are
- * wherever they already have that shape, which is nearly always.
+ * Converts a checked response to the form of the cache: no OPT, only records that belong to the question, a
+ * forwarder's flags, and records that can be rotated in a uniform layout. Most responses already have this form, and
+ * their octets are copied unchanged.
  */
 import { NEGATIVE, POSITIVE, type Fill, type FillMeta } from '../cache/entry.ts'
 import { TYPE } from '../../wire/codes.ts'
@@ -17,9 +16,8 @@ const work = Buffer.allocUnsafeSlow(65_535)
 const mine = new Records()
 
 /**
- * The fill for the response b[0, r.end) as `r` describes it, `keep` of its
- * records (undefined: all). The fill's `wire` lies in memory that the next call reuses.
- * Undefined if the message cannot be put together (a bad name in rdata).
+ * The fill for the response b[0, r.end) described by `r`, with the records in `keep` (undefined: all). Its `wire` is
+ * reused by the next call. Undefined if the message cannot be written, because a name in its rdata is bad.
  */
 export const prepare = (
   b: Uint8Array,
@@ -73,7 +71,7 @@ export const prepare = (
 const allOf = (r: Records): number[] =>
   Array.from({ length: r.count }, (_, i) => i).filter(i => i !== r.opt)
 
-/** SRV records in order of priority, all else as it came. */
+/** SRV records ordered by priority; all others in their order. */
 const byPriority = (b: Uint8Array, r: Records, keep: readonly number[]): readonly number[] => {
   const srv = keep.filter(i => r.section[i] === ANSWER && r.type[i] === TYPE.SRV)
   if (srv.length < 2) return keep
@@ -82,7 +80,10 @@ const byPriority = (b: Uint8Array, r: Records, keep: readonly number[]): readonl
   return keep.map(i => (r.section[i] === ANSWER && r.type[i] === TYPE.SRV ? srv[next++]! : i))
 }
 
-/** The first run of answers that may rotate: [first, count], count 0 for none. SRV: only those of the best priority. */
+/**
+ * The first run of answers that may be rotated: [first, count], count 0 for none. Of SRV records only those with the
+ * best priority.
+ */
 const findRun = (b: Uint8Array, r: Records, count: number): [number, number] => {
   for (let i = 0; i < count && r.section[i] === ANSWER; i++) {
     if (!ROTATES.has(r.type[i]!) || !shortOwner(b, r, i)) continue
@@ -93,13 +94,16 @@ const findRun = (b: Uint8Array, r: Records, count: number): [number, number] => 
   return [0, 0]
 }
 
-/** The first answer's owner is the question, so that it comes back in the asker's spelling; some servers write it out. */
+/**
+ * Whether the first answer's owner is a pointer to the question, so that clients get their own spelling. Some
+ * servers write the name again.
+ */
 const pointsAtQuestion = (b: Uint8Array, r: Records): boolean =>
   r.count === 0 || r.section[0] !== ANSWER || u16(b, r.at[0]!) === 0xc000 + HEADER
 
 const shortOwner = (b: Uint8Array, r: Records, i: number): boolean => u8(b, r.at[i]!) >= 0xc0
 
-/** Whether record j continues the run that record i begins. */
+/** Whether record j continues the run that begins with record i. */
 const belongs = (b: Uint8Array, r: Records, i: number, j: number): boolean =>
   r.section[j] === ANSWER &&
   r.type[j] === r.type[i] &&
@@ -108,8 +112,8 @@ const belongs = (b: Uint8Array, r: Records, i: number, j: number): boolean =>
   (r.type[i] !== TYPE.SRV || u16(b, r.rdataAt[j]!) === u16(b, r.rdataAt[i]!))
 
 /**
- * Whether the answers that would rotate lie evenly: owners that are pointers
- * to one place before them, and nothing behind them that points among them.
+ * Whether the run has a uniform layout: all owners are pointers to one place before the run, and no later name
+ * points into it.
  */
 const runIsEven = (b: Uint8Array, r: Records): boolean => {
   let first = -1
@@ -127,11 +131,11 @@ const runIsEven = (b: Uint8Array, r: Records): boolean => {
   return true
 }
 
-/** Where the pointer that ends a name leads, 0 if it ends in the root. */
+/** The target of the pointer that ends a name, 0 if it has none. */
 const lastPointer = (b: Uint8Array, at: number, end: number): number =>
   end - at >= 2 && u8(b, end - 2) >= 0xc0 ? u16(b, end - 2) & 0x3fff : 0
 
-/** A response of only a header and the question, to be stored as a failure. */
+/** A response with only a header and the question, to be stored as a failure. */
 export const bareFill = (
   question: Uint8Array,
   questionEnd: number,

@@ -1,7 +1,6 @@
 /**
- * Small questions of our own to upstreams that may be silent, over whatever
- * they speak, so that the silent are known and those that answer again come
- * back although no client's question goes to them.
+ * Sends small questions of our own to upstreams that may be silent, over their own protocol. So silent upstreams are
+ * detected, and recovered ones are noticed although no client's question is sent to them.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Route } from '../answer/router.ts'
@@ -11,17 +10,17 @@ import { plainQuery } from '../../wire/question.ts'
 import { Race } from './race.ts'
 import type { RaceContext, RaceOwner, RaceRules } from './race-context.ts'
 
-/** `leader.mesos` exists on every master that works; the root's NS set at every resolver. */
+/** Every working master has `leader.mesos`; every resolver has the root's NS set. */
 const QUESTIONS = {
   cluster: plainQuery(nameWire('leader.mesos')!, TYPE.A),
   external: plainQuery(Buffer.of(0), TYPE.NS),
 }
 /** One datagram, or one connection with its handshakes; the next probe is the retry. */
 const RULES: RaceRules = { grace: 0, deadline: 1_000, retransmit: [] }
-/** Only what a probe teaches about its upstream matters. */
+/** Only the effect of a probe on its upstream's state matters. */
 const NOBODY: RaceOwner = { finish: () => {}, late: () => {} }
 
-/** Starts the probes that are due. Call a few times a second. */
+/** Starts the probes that are due. Call it a few times a second. */
 export const probe = (routes: readonly Route[], context: RaceContext, now: Milliseconds): void => {
   for (const { spec, upstreams } of routes) {
     if (spec.kind !== 'forward') continue

@@ -1,25 +1,28 @@
-/** A query that the packet cache could not answer, as it travels to its response. */
+/** A query that the packet cache could not answer. */
 import { Head } from '../serve/admit.ts'
 import type { Watch } from './race-context.ts'
 
-/** What is asked, apart from who asks. */
+/** A question independent of the client. */
 export type Question = {
-  /** A message whose octets [12, questionEnd) are the question. */
+  /** A message with the question in the octets [12, questionEnd). */
   readonly wire: Uint8Array
   readonly qnameEnd: number
   readonly questionEnd: number
   readonly qtype: number
   readonly dnssecOk: boolean
   readonly checkingDisabled: boolean
-  /** The name as folded text. */
+  /** The name as lower-case text. */
   readonly name: string
 }
 
-/** A client's query. `respond` is called once, with a response of `length` octets at the start of `bytes`, which it copies. */
+/**
+ * A client's query. `respond` must be called once, with a response of `length` octets at the start of `bytes`, which
+ * it copies.
+ */
 export type Query = {
   readonly wire: Buffer
   readonly head: Head
-  /** Most octets the response may have: the client's UDP payload size within ours, or 65,535. */
+  /** Limit of the response in octets: the client's UDP payload size, at most ours, or 65,535. */
   readonly limit: number
   /** Milliseconds on the data thread's clock. */
   readonly receivedAt: number
@@ -28,12 +31,15 @@ export type Query = {
   readonly server: number
   readonly proto: 0 | 1
   readonly family: 0 | 1
-  /** The address it came from, '' for a query of our own. */
+  /** The client's address, '' for a query of our own. */
   readonly client: string
   readonly watch: Watch | undefined
 }
 
-/** A head of one's own: admission reuses its. Field by field, because Object.assign takes V8's slow path (2 µs). */
+/**
+ * Copies a head, because admission reuses its own. Field by field, because Object.assign takes V8's slow path (2
+ * µs).
+ */
 export const keepHead = (from: Head): Head => {
   const head = new Head()
   head.rcode = from.rcode

@@ -23,19 +23,22 @@ import { prepare } from './prepare.ts'
 import type { Question } from './query.ts'
 import { failureTtl } from './ttl-policy.ts'
 
-/** A view of an entry that stands in for a question's answer. */
+/** A view of an entry that may stand in for a question's answer. */
 export type StandIn = Entry
 
 const DO = keyBits(true, false)
 const CD = keyBits(false, true)
 const DNSSEC: ReadonlySet<number> = new Set([TYPE.RRSIG, TYPE.NSEC, TYPE.NSEC3])
-/** Failed refreshes that make the pause before the next one longer. */
+/** Limit of failed refreshes that lengthen the pause before the next one. */
 const MOST_FAILURES = 5
 
 const found = new Entry()
 const records = new Records()
 
-/** What may stand in for the answer to a question, its own first. `cluster`: nothing in its zone is signed. */
+/**
+ * What may stand in for the answer to a question, the question's own answer first. `cluster`: no zone of this route
+ * is signed.
+ */
 export const standInFor = (
   question: Question,
   cluster: boolean,
@@ -54,7 +57,7 @@ export const standInFor = (
   return undefined
 }
 
-/** Whether it may still be given: it is there, unchanged, and within its stale limit. */
+/** Whether it may still be used: it exists, is unchanged, and is within its stale limit. */
 export const stands = (
   standIn: StandIn | undefined,
   { validity, now }: AnswerContext,
@@ -64,7 +67,7 @@ export const stands = (
   return verdict === STALE || verdict === FRESH
 }
 
-/** Gives it to everybody who asks, if it still may be given; whether it may. */
+/** Gives it to all askers if it may still be used; returns whether it was. */
 export const giveStandIn = (
   standIn: StandIn | undefined,
   question: Question,
@@ -89,13 +92,13 @@ export const giveStandIn = (
   return true
 }
 
-/** A refresh has failed: the next is tried after a pause that grows (RFC 8767 §5). */
+/** A refresh has failed: the next one is tried after a growing pause (RFC 8767 §5). */
 export const refreshFailed = (standIn: StandIn, now: number): void => {
   standIn.failures = Math.min(standIn.failures + 1, MOST_FAILURES)
   standIn.retryAt = Math.round(now) + failureTtl(standIn.failures) * 1000
 }
 
-/** The same answer without the DNSSEC records that were not asked for (RFC 4035 §3.2.1). */
+/** The same answer without the DNSSEC records, which were not requested (RFC 4035 §3.2.1). */
 const unsigned = (entry: Entry, question: Question, now: number): Entry => {
   const b = entry.bytes.subarray(entry.at, entry.at + entry.length)
   if (!scan(b, b.length, records)) return entry

@@ -1,17 +1,16 @@
 /**
- * One question over TCP, TLS or HTTPS: a first attempt, and a second on a new
- * connection when the first is late, as a datagram is sent again. p-any takes
- * whichever answers first; the other is told to stop.
+ * One question over TCP, TLS or HTTPS: a first attempt and, if it is late, a second one on a new connection, similar
+ * to repeating a datagram. p-any takes the first response, and the other attempt is stopped.
  */
 import pAny from 'p-any'
 
-/** Asks once. `fresh` wants a connection other than one that has gone silent. Rejects when there is no response. */
+/** Asks once. `fresh` requires a connection that has not been silent. Rejects if there is no response. */
 export type AskOnce = (signal: AbortSignal, fresh: boolean) => Promise<Buffer>
 
 export class StreamAttempts {
   readonly #stop = new AbortController()
   #startSecond: (() => void) | undefined
-  /** The response. Rejects when no attempt that was begun can succeed any more. */
+  /** The response. Rejects when no started attempt can succeed any more. */
   readonly response: Promise<Buffer>
 
   constructor(askOnce: AskOnce) {
@@ -19,19 +18,19 @@ export class StreamAttempts {
     const first = askOnce(signal, false)
     const second = new Promise<Buffer>((resolve, reject) => {
       this.#startSecond = () => resolve(askOnce(signal, true))
-      // Without a second attempt under way the end of the first is the end.
+      // Without a second attempt, the first one's failure is final.
       first.catch(reject)
     })
     this.response = pAny([first, second]).finally(() => this.#stop.abort())
   }
 
-  /** The first attempt is late: makes a second, once. */
+  /** The first attempt is late: starts a second one, once. */
   again(): void {
     this.#startSecond?.()
     this.#startSecond = undefined
   }
 
-  /** Nobody wants the response any more. */
+  /** The response is no longer needed. */
   stop(): void {
     this.#stop.abort()
   }

@@ -1,7 +1,6 @@
 /**
- * How long an answer is kept. Cluster names change under
- * load, and their consumers assume that nobody caches them; external names
- * follow their owners within the configured clamps.
+ * How long an answer is kept. Cluster names change often, and their clients assume that they are not cached;
+ * external names use their own TTLs within configured limits.
  */
 import type { Seconds } from '../../boundary/messages.ts'
 
@@ -12,11 +11,11 @@ export type TtlClamps = {
   readonly serveStale: Seconds
 }
 
-/** `.mesos` data moves with each task; local zones of the original said 5, too. */
+/** `.mesos` names change with each task; DC/OS uses 5 for local zones, too. */
 const CLUSTER_TTL = 5
-/** Admin Router re-resolves the leader on its own cycle and assumes no cache behind it. */
+/** Admin Router resolves the leader periodically and assumes that nothing caches it. */
 const LEADER_TTL = 1
-/** Schedulers loop at start until their own name exists (dcos-commons#2548). */
+/** Schedulers repeat a look-up at start until their own name exists (dcos-commons#2548). */
 const CLUSTER_NEGATIVE_TTL = 1
 const CLUSTER_STALE_TTL = 1
 /** RFC 8767 §4. */
@@ -34,7 +33,7 @@ export const positiveTtl = (
   return Math.min(Math.max(ttl, clamps.minTtl), clamps.maxTtl)
 }
 
-/** `ttl` undefined: no SOA came, so the answer may not be kept (RFC 2308 §5), or for a second in the cluster. */
+/** `ttl` undefined: without SOA the answer may not be kept (RFC 2308 §5), in the cluster for a second. */
 export const negativeTtl = (
   policy: 'cluster' | 'external',
   ttl: Seconds | undefined,
@@ -44,7 +43,7 @@ export const negativeTtl = (
   return ttl === undefined ? 0 : Math.min(Math.max(ttl, clamps.minTtl), clamps.maxNegativeTtl)
 }
 
-/** RFC 9520 §3.2: at least a second, then doubling; 30 s is where we stop. */
+/** RFC 9520 §3.2: at least a second, then doubled, up to 30 s. */
 export const failureTtl = (failuresBefore: number): Seconds =>
   Math.min(30, 2 ** Math.min(failuresBefore, 5))
 

@@ -12,34 +12,34 @@ import type { Classified } from './classify.ts'
 import { NODATA, NXDOMAIN } from './lane.ts'
 
 export class Verdict {
-  /** How many equal negatives end the wait. */
+  /** Number of equal negative replies that end the wait. */
   readonly #majority: number
   #nxdomain = 0
   #nodata = 0
-  /** The negative that would be given now, in octets of its own, and the lane it came from. */
+  /** A copy of the negative reply that would be given now, and its lane. */
   held: Buffer | undefined
   heldLane = -1
   #heldState = 0
-  /** The most telling failure and its lane; -1 while there is none. */
+  /** The most informative failure and its lane; -1 if there is none. */
   softRcode = -1
   softLane = -1
   softBecause: string | undefined
 
-  /** @param voters how many upstreams have a say: those that are asked and not known to be dead */
+  /** @param voters number of upstreams that are asked and not known to be dead */
   constructor(voters: number) {
     this.#majority = Math.floor(voters / 2) + 1
   }
 
-  /** A majority says the same no. */
+  /** Whether a majority has the same negative reply. */
   get agreed(): boolean {
     return Math.max(this.#nxdomain, this.#nodata) >= this.#majority
   }
 
-  /** A negative reply b[0, end). */
+  /** Adds a negative reply b[0, end). */
   negative(lane: number, state: typeof NXDOMAIN | typeof NODATA, b: Buffer, end: number): void {
     if (state === NXDOMAIN) this.#nxdomain++
     else this.#nodata++
-    // Of two kinds of no, NODATA says less and so harms less when it is wrong; a majority is right either way.
+    // NODATA is preferred to NXDOMAIN, because it does less harm if it is wrong; a majority decides either way.
     const better =
       this.held === undefined ||
       (this.agreed
@@ -55,7 +55,7 @@ export class Verdict {
     return this.#nxdomain >= this.#majority ? NXDOMAIN : NODATA
   }
 
-  /** A reply that helps nobody. SERVFAIL tells most: the server tried. */
+  /** Adds an unusable reply. SERVFAIL is the most informative: the server tried. */
   soft(lane: number, { rcode, because }: Classified): void {
     if (this.softRcode === RCODE.SERVFAIL) return
     if (this.softRcode >= 0 && rcode !== RCODE.SERVFAIL) return

@@ -1,18 +1,17 @@
 /**
- * Who waits for which flight, client by client. When there are too many, the
- * client that waits for most gives up its oldest question: one client's flood
- * costs the others nothing.
+ * Which client waits for which flight. If there are too many, the client that waits for most loses its oldest
+ * question, so that a flood from one client does not affect others.
  */
 import { clientOf } from '../../base/ip.ts'
 import type { Asker } from '../answer/answerer.ts'
 import { Share, Waiter, type Flight } from './flight.ts'
 
-/** Clients that wait for nothing are forgotten once there are so many of them. */
+/** Limit of remembered clients that wait for nothing. */
 const MOST_IDLE = 1024
 
 export class Waiting {
   readonly #shares = new Map<string, Share>()
-  /** Shares by their count, a list each. */
+  /** A list of clients' shares for each count. */
   readonly #byCount: (Share | undefined)[] = [undefined]
   #most = 0
   #size = 0
@@ -33,7 +32,7 @@ export class Waiting {
     this.#move(share, 1)
   }
 
-  /** Takes out all who wait for a flight. */
+  /** Removes all who wait for a flight. */
   takeAll(flight: Flight): Asker[] {
     const askers = flight.waiters.map(waiter => waiter.asker)
     for (const waiter of flight.waiters) this.#leave(waiter)
@@ -41,7 +40,7 @@ export class Waiting {
     return askers
   }
 
-  /** Takes out the oldest question of the client that waits for most; undefined when nobody waits. */
+  /** Removes the oldest question of the client that waits for most; undefined if no client waits. */
   takeFromHeaviest(): Waiter | undefined {
     const waiter = this.#byCount[this.#most]?.oldest
     if (!waiter) return undefined
@@ -72,7 +71,7 @@ export class Waiting {
     return share
   }
 
-  /** Puts a share into the list of its new count. */
+  /** Moves a share to the list for its new count. */
   #move(share: Share, step: 1 | -1): void {
     const { before, after } = share
     if (share.count > 0) {

@@ -1,7 +1,6 @@
 /**
- * Decides from the octets of a query what becomes of it, before anything is
- * looked up: dropped, answered at once with an error, or accepted. Rules from
- * RFC 1035, 6891, 8906 and 9619. Every query that is a query gets a response.
+ * Decides from a query's octets, before any look-up, whether it is dropped, answered at once with an error, or
+ * accepted. Rules from RFC 1035, 6891, 8906 and 9619. Every valid query gets a response.
  */
 import { CLASS, EDE, RCODE, TYPE } from '../../wire/codes.ts'
 import { CD, HEADER, OPCODE_MASK, QR, RD } from '../../wire/header.ts'
@@ -10,33 +9,33 @@ import { skipName, skipPlainName } from '../../wire/name.ts'
 import { u16, u8 } from '../../wire/octets.ts'
 
 export const ACCEPT = 0
-/** Under twelve octets: nobody we could answer. */
+/** Fewer than twelve octets: too short to be answered. */
 export const DROP_RUNT = 1
-/** QR=1: answering it could start a loop. */
+/** QR=1: answering a response could start a loop. */
 export const DROP_RESPONSE = 2
-/** Answer `head.rcode` at once. */
+/** `head.rcode` must be answered at once. */
 export const REPLY = 3
 export type Verdict = typeof ACCEPT | typeof DROP_RUNT | typeof DROP_RESPONSE | typeof REPLY
 
-/** What admission read from one query. One object, overwritten per query. */
+/** What admission reads from a query. A single object, overwritten for each query. */
 export class Head {
-  /** RCODE to answer with when the verdict is REPLY. */
+  /** RCODE of the answer if the verdict is REPLY. */
   rcode = 0
-  /** Extended error that says why, -1 for none. */
+  /** Extended error code, -1 for none. */
   ede = -1
-  /** Just past the name and the question, counted from the message's start; 0 when there is no good question. */
+  /** Offsets just past the name and the question, from the start of the message; 0 without a valid question. */
   qnameEnd = 0
   questionEnd = 0
   qtype = 0
   qclass = 0
-  /** The query carries an OPT, so that its response does. */
+  /** The query has an OPT record, so its response must have one. */
   edns = false
   dnssecOk = false
   checkingDisabled = false
   recursionDesired = false
-  /** Most octets the client takes over UDP. */
+  /** UDP payload size of the client. */
   payload = MIN_PAYLOAD
-  /** The OPT's options, counted from the message's start. */
+  /** Offsets of the OPT's options from the start of the message. */
   optionsAt = 0
   optionsEnd = 0
 }
@@ -48,9 +47,8 @@ const reject = (head: Head, rcode: number, ede = -1): Verdict => {
 }
 
 /**
- * Reads the query of `length` octets at `at` into `head`. A rejected query is
- * searched for an OPT once more, because its error must carry one, too (RFC
- * 6891 §6.1.1).
+ * Reads the query of `length` octets at `at` into `head`. A rejected query is searched for an OPT, because its error
+ * response must have one, too (RFC 6891 §6.1.1).
  */
 export const admit = (b: Uint8Array, at: number, length: number, head: Head): Verdict => {
   const verdict = judge(b, at, length, head)
@@ -80,7 +78,7 @@ const judge = (b: Uint8Array, at: number, length: number, head: Head): Verdict =
   head.qnameEnd = nameEnd - at
   head.questionEnd = rest - at
   const additional = u16(b, at + 10)
-  // The two ordinary shapes end here: nothing more, or a lone OPT without options.
+  // Most queries end here: nothing more, or a single OPT without options.
   if ((u16(b, at + 6) | u16(b, at + 8)) !== 0) {
     if (head.qtype === TYPE.IXFR) return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
     return reject(head, RCODE.FORMERR)
@@ -127,7 +125,7 @@ const readAdditional = (
         head.optionsEnd = rdataEnd - start
       }
     } else if (type === TYPE.TSIG) {
-      // A signed query must not be forwarded with its signature stripped (RFC 8945 §5.5).
+      // A signed query must not be forwarded without its signature (RFC 8945 §5.5).
       return reject(head, RCODE.REFUSED, EDE.NOT_SUPPORTED)
     }
     at = rdataEnd
@@ -136,9 +134,8 @@ const readAdditional = (
 }
 
 /**
- * Looks for an OPT in a query that is rejected already, whatever its opcode
- * and counts. Stops at the first octet that does not fit, so that it costs at
- * most one walk over the message.
+ * Searches a rejected query for an OPT, whatever its opcode and counts. Stops at the first invalid octet, so it
+ * costs at most one walk over the message.
  */
 const findOpt = (b: Uint8Array, start: number, end: number, head: Head): void => {
   let at = start + HEADER

@@ -1,10 +1,9 @@
 /**
- * Who may ask. The answer for an address is remembered, so that a client that
- * asks again costs one comparison; the memory is bounded.
+ * Which clients may ask. Results are cached by address with a limit, so that a repeated client costs one comparison.
  */
 import { BlockList, isIP } from 'node:net'
 
-/** Addresses remembered before the memory starts over. */
+/** Limit of cached addresses; then the cache is cleared. */
 const REMEMBERED = 65_536
 
 export class Allow {
@@ -40,7 +39,7 @@ export class Allow {
     return (this.#lastVerdict = verdict)
   }
 
-  /** Any address as text; a v4-mapped one counts as the IPv4 address it maps. */
+  /** Any address as text; an IPv4-mapped one counts as IPv4. */
   allows(address: string): boolean {
     if (address === this.#lastText) return this.#lastTextVerdict
     let verdict = this.#knownTexts.get(address)
@@ -53,7 +52,10 @@ export class Allow {
     return (this.#lastTextVerdict = verdict)
   }
 
-  /** Makes an object that the collector has to ask about one by one: for each query over TCP it was more than half of what a hit cost. */
+  /**
+   * Each call allocates an object with a finalizer, which slows the garbage collector; without the cache it was half
+   * of the cost of a hit over TCP.
+   */
   #check(address: string): boolean {
     const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
     const family = isIP(v4)

@@ -1,4 +1,4 @@
-/** Class CH: who we are, for the person who asks which server this is (RFC 4892). */
+/** Questions of class CH, which ask a server for its name and version (RFC 4892). */
 import type { Head } from './admit.ts'
 import { CLASS, EDE, RCODE, TYPE } from '../../wire/codes.ts'
 import { HEADER, RA } from '../../wire/header.ts'
@@ -6,14 +6,14 @@ import { foldedText } from '../../wire/name.ts'
 import { put16, put32 } from '../../wire/octets.ts'
 import { reply } from '../../wire/reply.ts'
 
-/** What each name answers; `node` undefined answers none of them. */
+/** The answer for each name; none if `node` is undefined. */
 const textFor = (name: string, node: string): string | undefined => {
   if (name === 'version.bind' || name === 'version.server') return 'spartan'
   if (name === 'id.server' || name === 'hostname.bind') return node
   return undefined
 }
 
-/** The response to a query of class CH: our name, or REFUSED for all else and when `identity` is off. */
+/** The response to a query of class CH: our name, or REFUSED for other questions and if `identity` is off. */
 export const chaosReply = (
   query: Buffer,
   head: Head,

@@ -1,4 +1,4 @@
-/** A query that came by UDP and missed: an object and not a closure, of which a miss would keep three. */
+/** A UDP query that missed the cache. An object instead of a closure, of which each miss would keep three. */
 import type { Head } from './admit.ts'
 import { SLOT } from '../../boundary/counters.ts'
 import type { Peer, UdpSocket } from '../io/packet-io.ts'

@@ -1,7 +1,6 @@
 /**
- * The front of the data plane: one query in, its response out, whichever
- * transport brought it. Batches, TCP frames and our own self-queries meet
- * here; a hit is answered in place, a miss becomes a Query for the resolver.
+ * Handles each query of any transport: UDP batches, TCP frames and our own self-queries. A hit is answered at once;
+ * a miss becomes a Query for the resolver.
  */
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
@@ -41,17 +40,20 @@ export type FrontContext = Responding & {
   /** Whether a query that came from this peer was sent by ourselves: a loop. */
   readonly isOurs: (peer: Peer) => boolean
   readonly now: () => number
-  /** A clock that moves within a turn, for latencies. */
+  /** A clock that advances within a turn, for latencies. */
   readonly clock: () => number
   readonly onBug: (er: unknown) => void
-  /** A whole response that passes all else by, undefined for none at all, 'outside' to go on as usual. */
+  /**
+   * Answers a query before everything else: a complete response, undefined for no response, or 'outside' to continue
+   * as usual.
+   */
   readonly bypass?:
     ((query: Buffer, transport: 'udp' | 'tcp') => Buffer | 'outside' | undefined) | undefined
 }
 
 export class Front {
   allow: Allow
-  /** Index of the zone label for what never got a zone. */
+  /** Index of the zone label for queries without a route. */
   otherZone = 0
   readonly #context: FrontContext
   readonly #head = new Head()
@@ -64,7 +66,10 @@ export class Front {
     this.#context = context
   }
 
-  /** Answers what it can of a batch in place; the rest goes on its way. `server` is the listener's column in the counters. */
+  /**
+   * Answers what it can in a batch at once; other queries continue to the resolver. `server` is the listener's index
+   * in the counters.
+   */
   batch(batch: Batch, server: number): void {
     const t = this.#context.now()
     let hits = 0
@@ -195,7 +200,7 @@ export class Front {
     return source >= 0 ? this.allow.allows4(source) : this.allow.allows(batch.peer(i).address)
   }
 
-  /** Answers datagram i past all else; false if it goes the usual way, as who may not ask does. */
+  /** Answers datagram i by the bypass; false if it must be handled as usual, also for a client that may not ask. */
   #bypassed(batch: Batch, i: number): boolean {
     if (!this.#allows(batch, i, batch.source4(i))) return false
     const at = batch.rxAt[i]!
@@ -205,12 +210,12 @@ export class Front {
     return true
   }
 
-  /** The names asked most lately. */
+  /** The names queried most often lately. */
   top(limit: number): TopName[] {
     return this.#sampler.top(limit)
   }
 
-  /** A fresh entry that still answers for its question. */
+  /** A fresh and valid entry for the question. */
   #find(b: Uint8Array, at: number, head: Head, t: number): Entry | undefined {
     const { cache, resolver, validity } = this.#context
     if (head.qclass !== CLASS.IN) return undefined
@@ -226,7 +231,7 @@ export class Front {
     if (entry === undefined || validity.of(entry, t) !== FRESH) return undefined
     entry.hits++
     cache.touch(entry, t)
-    // Without room the next hit tries again.
+    // If there is no room for a refresh, the next hit tries again.
     if (wantsRefresh(entry, t) && resolver.prefetch(entry)) entry.refreshing = true
     return entry
   }
@@ -302,7 +307,7 @@ export class Front {
     query.respond(said, said.length)
   }
 
-  /** All hits of a batch took as long as the batch so far: one look at the clock serves them. */
+  /** All hits of a batch get the latency of the batch so far, so that the clock is read once. */
   #timeHits(server: number, since: number): void {
     const { counters, clock } = this.#context
     const ms = clock() - since
@@ -315,7 +320,10 @@ export class Front {
   }
 }
 
-/** A query by TCP that waits for its answer. Made only then: closures in `single` itself would be made for hits, too. */
+/**
+ * A query over TCP that waits for its answer. A separate function, because closures in `single` would also be
+ * created for hits.
+ */
 const asked = (
   wire: Buffer,
   head: Head,

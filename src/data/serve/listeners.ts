@@ -1,6 +1,6 @@
 /**
- * The addresses clients ask, each over UDP and TCP. Each binds and reports on
- * its own: one that is missing is tried again while the others serve.
+ * The addresses that clients ask, each over UDP and TCP. Each is bound independently; a missing address is retried
+ * while the others serve.
  */
 import type { DataThreadStart, Up } from '../../boundary/messages.ts'
 import { codeOf, messageOf } from '../../base/error.ts'
@@ -10,23 +10,23 @@ import type { PacketIO, UdpSocket } from '../io/packet-io.ts'
 import { listenTcp, type TcpEvent, type TcpListener } from './tcp/tcp.ts'
 
 /**
- * Queries taken by one call. Half of what one call can take: whoever sent them
- * gets the first answers while we work on the others.
+ * Limit of queries per receive call. Half of what a call can take, so that clients get the first answers while the
+ * others are processed.
  */
 const AT_ONCE = 32
 
-/** How often a missing address is tried again. */
+/** Interval of retries for a missing address. */
 const REBIND_MS = 1_000
-/** A half frame may take this long (RFC 7766 §6.1: a message in pieces is legal, holding a slot is not). */
+/** Limit of the time for one frame (RFC 7766 §6.1 allows a message in pieces, but it must not hold a connection). */
 const HALF_FRAME_MS = 4_000
 const MAX_WRITE_BUFFER = 256 * 1024
 const MAX_PER_CONNECTION = 256
 
 type Listener = {
   readonly address: string
-  /** As configured; 0 until a free one was found. */
+  /** As configured; 0 until a free port was found. */
   port: number
-  /** Its column in the counters. */
+  /** Its index in the counters. */
   readonly server: number
   udp: UdpSocket | undefined
   tcp: TcpListener | undefined
@@ -69,7 +69,7 @@ export class Listeners {
     }))
   }
 
-  /** Binds what can be bound, and the rest when it can. Later calls do nothing. */
+  /** Binds what is available, and retries the rest. Later calls do nothing. */
   begin(): void {
     if (this.#begun) return
     this.#begun = true
@@ -90,7 +90,7 @@ export class Listeners {
     return this.#all.reduce((n, { tcp }) => n + (tcp?.connections ?? 0), 0)
   }
 
-  /** Accepts no connection more and lets those there are end. UDP goes on until `close`. */
+  /** Accepts no new connections and lets existing ones end. UDP continues until `close`. */
   async drain(deadlineMs: number): Promise<void> {
     this.#closed = true
     await Promise.all(this.#all.map(one => one.tcp?.drain(deadlineMs)))
@@ -113,7 +113,7 @@ export class Listeners {
     const before = one.error
     let transport: 'udp' | 'tcp' = 'tcp'
     try {
-      // TCP first: where any free port will do, the one it found is UDP's, too.
+      // TCP is bound first: if any free port will do, UDP uses the one that TCP found.
       const any = one.port === 0
       if (!one.tcp) {
         one.tcp = await this.#listenTcp(one)
@@ -155,7 +155,7 @@ export class Listeners {
       address: one.address,
       port: one.port,
       ...this.#inherited(one, 'tcp'),
-      // Read at each use: a reload may change them.
+      // Read at each use, because a reload may change it.
       get maxConnections() {
         return tcp.maxConnections
       },
@@ -178,7 +178,7 @@ export class Listeners {
     })
   }
 
-  /** The descriptor systemd passed for it, if it did. */
+  /** The descriptor from systemd, if there is one. */
   #inherited(one: Listener, transport: 'udp' | 'tcp'): { fd?: number } {
     const found = this.#start.inherited.find(
       i => i.transport === transport && i.address === one.address && i.port === one.port,

@@ -1,9 +1,9 @@
-/** A client's query as what waits for its answer: an object and not a closure, of which a miss would keep three. */
+/** A client's query as an asker. An object instead of a closure, of which each miss would keep three. */
 import type { Asker } from '../answer/answerer.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { Query } from '../forward/query.ts'
 
-/** Who writes the response. */
+/** Writes the response. */
 export interface Responder {
   answer(query: Query, entry: Entry, ede: number): void
 }

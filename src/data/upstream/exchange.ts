@@ -1,9 +1,7 @@
 /**
- * Questions on their way to upstreams over UDP, and the replies that belong
- * to them (RFC 5452): each goes from a socket drawn at random out of a pool
- * whose ports keep changing, with an ID from the system's random source, and
- * a reply counts only if address, port, ID and question are those we asked.
- * Anything else is counted and the wait goes on.
+ * Questions to upstreams over UDP and the matching of replies (RFC 5452). Each question is sent from a random socket
+ * of a pool whose ports keep changing, with a random ID. A reply is accepted only if address, port, ID and question
+ * match; other messages are counted and ignored.
  */
 import { codeOf } from '../../base/error.ts'
 import { RX_SLOT, type Batch, type PacketIO, type Peer, type UdpSocket } from '../io/packet-io.ts'
@@ -16,31 +14,29 @@ import { Records, scan } from '../../wire/scan.ts'
 import { Pending } from './pending.ts'
 
 /**
- * Sockets open at once per address family. All questions of one turn go from
- * the same: their replies then come by one call, and whoever forges one still
- * has to guess the port and the ID of one question (a twentieth less
- * processor time for a miss).
+ * Limit of open sockets per address family. All questions of one turn are sent from the same socket, so that their
+ * replies arrive by one call; a forger must still guess the port and the ID of a question.
  */
 const POOL = 64
-/** Questions a socket sends before a new one, on another port, takes its place. */
+/** Questions sent by a socket until it is replaced by one on another port. */
 const USES = 64
-/** How long a retired socket is kept for replies under way; past the longest wait for a loser (two deadlines). */
+/** How long a replaced socket is kept for late replies: longer than any race waits for a loser. */
 const RETIRE_MS = 4_000
 
-/** One question under way to one or several upstreams. */
+/** One question under way to one or more upstreams. */
 export interface Exchange {
   readonly peers: readonly Peer[]
-  /** A checked reply from peers[lane], b[0, r.end); `b` and `r` are valid during the call only. */
+  /** An accepted reply from peers[lane], b[0, r.end); `b` and `r` are only valid during the call. */
   onReply(lane: number, b: Buffer, r: Records, now: number, ticket: Ticket): void
-  /** A reply from peers[lane] to this question that is not whole: cut by its sender, on its way, or by our buffer. */
+  /** A reply from peers[lane] that is incomplete: truncated by its sender, on its way, or by our buffer. */
   onCut(lane: number, now: number): void
-  /** The network refused peers[lane] (an errno name). */
+  /** The network refused to deliver to peers[lane] (an errno name). */
   onRefused(lane: number, code: string, now: number): void
 }
 
 /**
- * One sending of a question: its own socket and ID, so that a reply tells
- * which sending it answers. Replies come in until it is ended.
+ * One sending of a question, with its own socket and ID, so that a reply shows which sending it answers. Replies are
+ * accepted until it is ended.
  */
 export type Ticket = {
   /** Undefined while a socket is being opened. */
@@ -50,17 +46,17 @@ export type Ticket = {
   readonly question: Buffer
   readonly family: 4 | 6
   readonly sentAt: number
-  /** The lanes it was sent to, a bit each: nobody else may answer it. */
+  /** The lanes it was sent to, one bit each; replies from others are refused. */
   lanes: number
-  /** What is sent when there is a socket. */
+  /** What to send when there is a socket. */
   queued: { readonly lane: number; readonly question: Buffer }[] | undefined
-  /** The next ticket of the same exchange; the exchange's own. */
+  /** The next ticket of the same exchange. */
   sibling: Ticket | undefined
-  /** Pending's own. */
+  /** Used by Pending. */
   next: Ticket | undefined
 }
 
-/** Random 16-bit numbers, drawn in bulk. */
+/** Random 16-bit numbers, generated in bulk. */
 export type Random16 = () => number
 
 type PoolSocket = {
@@ -71,7 +67,7 @@ type PoolSocket = {
 }
 
 const records = new Records()
-/** A reply while it is looked at: a view of the batch for each would be a third of a miss's garbage. */
+/** Memory for the current reply, because a view of the batch for each would be a third of a miss's garbage. */
 const reply = Buffer.allocUnsafeSlow(RX_SLOT)
 
 export class Exchanges {
@@ -81,7 +77,7 @@ export class Exchanges {
   readonly #pools: Record<4 | 6, PoolSocket[]> = { 4: [], 6: [] }
   readonly #retired: PoolSocket[] = []
   readonly #opening: Record<4 | 6, number> = { 4: 0, 6: 0 }
-  /** Tickets that wait for a socket, the oldest first. */
+  /** Tickets that wait for a socket, oldest first. */
   readonly #waiting: Record<4 | 6, Ticket[]> = { 4: [], 6: [] }
   readonly #ports = new Set<number>()
   readonly #drawnAt: Record<4 | 6, number> = { 4: -1, 6: -1 }
@@ -94,12 +90,12 @@ export class Exchanges {
     this.#counters = counters
   }
 
-  /** Opens the first sockets, so that the first questions need not wait for them. */
+  /** Opens the first sockets in advance. */
   async open(family: 4 | 6): Promise<void> {
     await Promise.all(Array.from({ length: 8 }, () => this.#grow(family)))
   }
 
-  /** Makes ready to ask peers of `exchange` that are of one family. Nothing is sent yet. */
+  /** Prepares a question to peers of `exchange` of one family. Nothing is sent yet. */
   ask(question: Buffer, exchange: Exchange, family: 4 | 6, now: number): Ticket {
     const ticket: Ticket = {
       socket: undefined,
@@ -121,7 +117,7 @@ export class Exchanges {
     return ticket
   }
 
-  /** Sends to one peer, `question` being the ticket's or a variant without OPT; its ID is written here. */
+  /** Sends to one peer. `question` is the ticket's, or its variant without OPT; the ID is written here. */
   send(ticket: Ticket, lane: number, question: Buffer): void {
     ticket.lanes |= 1 << lane
     if (!ticket.socket) return void ticket.queued?.push({ lane, question })
@@ -129,13 +125,13 @@ export class Exchanges {
     ticket.socket.udp.send(question, 0, question.length, ticket.exchange.peers[lane]!)
   }
 
-  /** Replies to it are strangers from now on. */
+  /** From now on replies to it are refused. */
   end(ticket: Ticket): void {
     ticket.socket?.pending.delete(ticket)
     ticket.queued = undefined
   }
 
-  /** Gives a ticket a socket and an ID. False if there is no socket. */
+  /** Assigns a socket and an ID to a ticket. False if there is no socket. */
   #seat(ticket: Ticket, now: number): boolean {
     const { family } = ticket
     const pool = this.#pools[family]
@@ -159,7 +155,7 @@ export class Exchanges {
     return true
   }
 
-  /** The socket of this turn: drawn at random, and again when its time is over. */
+  /** The socket for this turn, chosen at random; replaced if it is used up. */
   #drawn(family: 4 | 6, now: number): number {
     if (now !== this.#drawnAt[family]) {
       this.#drawnAt[family] = now
@@ -174,7 +170,7 @@ export class Exchanges {
     while (waiting.length > 0 && this.#pools[family].length > 0) {
       const ticket = waiting.shift()!
       const { queued } = ticket
-      // Ended while it waited.
+      // It was ended while it waited.
       if (!queued) continue
       this.#seat(ticket, this.#io.now())
       ticket.queued = undefined
@@ -183,19 +179,19 @@ export class Exchanges {
     if (waiting.length > 0 && this.#opening[family] === 0) void this.#grow(family)
   }
 
-  /** No socket of this family can be had: its peers cannot be reached. */
+  /** No socket of this family can be opened: its peers are unreachable. */
   #refuseWaiting(family: 4 | 6, code: string): void {
     const now = this.#io.now()
     for (const { queued, exchange } of this.#waiting[family].splice(0))
       for (const { lane } of queued ?? []) exchange.onRefused(lane, code, now)
   }
 
-  /** Whether a local port is one we ask from: a query from it is our own, come back. */
+  /** Whether a local port belongs to this pool: a query from it is our own query that came back. */
   isOwnPort(port: number): boolean {
     return this.#ports.has(port)
   }
 
-  /** Closes sockets whose time is over. Call now and then. */
+  /** Closes sockets whose time is over. Call it periodically. */
   sweep(now: number): void {
     while (this.#retired.length > 0 && this.#retired[0]!.retireAt <= now) {
       const { udp } = this.#retired.shift()!
@@ -225,7 +221,7 @@ export class Exchanges {
         onError: (code, peer) => this.#refused(socket, code, peer),
       })
     } catch (er) {
-      // Out of descriptors, or no such family here: the sockets that are open keep serving.
+      // No descriptors left, or no such family: open sockets are still used.
       failure = codeOf(er) || 'ENETUNREACH'
     }
     this.#opening[family]--
@@ -315,7 +311,7 @@ export const answers = (question: Buffer, b: Uint8Array, r: Records): boolean =>
   )
 }
 
-/** Whether a message whose records may be cut off still carries our question whole. */
+/** Whether a message with possibly truncated records contains our whole question. */
 const asksTheSame = (question: Buffer, b: Buffer, length: number): boolean => {
   if (length < HEADER || qdcount(b) !== 1) return false
   const nameEnd = skipPlainName(b, HEADER, length)

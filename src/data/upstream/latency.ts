@@ -1,13 +1,13 @@
 /**
- * How long one upstream usually takes to answer: a smoothed time and its mean
- * deviation, as TCP estimates its round trips (RFC 6298 §2).
+ * The usual response time of one upstream: a smoothed time and its mean deviation, computed like TCP's round-trip
+ * time (RFC 6298 §2).
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 
-/** Weights of a new sample in the smoothed time and in the deviation. */
+/** Weights of a new sample for the smoothed time and the deviation. */
 const GAIN = 1 / 8
 const DEVIATION_GAIN = 1 / 4
-/** A resolver that has to ask others takes some hundred milliseconds for a name; less is no reason to worry. */
+/** A resolver that must ask other servers needs some hundred milliseconds, so a shorter wait proves nothing. */
 const LEAST_PATIENCE_MS = 400
 
 export class Latency {
@@ -20,14 +20,14 @@ export class Latency {
     return this.smoothedMs > 0
   }
 
-  /** What the next reply is expected to take; 0 when nothing is known. */
+  /** Expected time of the next reply; 0 if unknown. */
   get expectedMs(): Milliseconds {
     return Math.max(this.smoothedMs, this.#atLeastMs)
   }
 
-  /** A reply took this long, counted from the send that it answers. */
+  /** A reply took this long, counted from the sending that it answers. */
   sample(tookMs: Milliseconds): void {
-    // A reply within one tick of the clock is still a reply: zero stands for "unknown".
+    // 0 means unknown, so a reply within one tick of the clock counts as slightly more.
     const ms = Math.max(tookMs, 0.001)
     if (this.smoothedMs === 0) {
       this.smoothedMs = ms
@@ -40,14 +40,14 @@ export class Latency {
   }
 
   /**
-   * An upstream that was asked later answered first. The reply that is still
-   * missing takes at least this long, and until it comes nothing shorter is expected.
+   * An upstream that was asked later has answered first. The missing reply takes at least this long, which is the
+   * expected time until it arrives.
    */
   overtaken(silentMs: Milliseconds): void {
     this.#atLeastMs = Math.max(this.#atLeastMs, silentMs)
   }
 
-  /** Silence that is longer than this is a failure: well past the usual time. */
+  /** A longer silence counts as a failure. */
   get patienceMs(): Milliseconds {
     return Math.max(LEAST_PATIENCE_MS, 2 * (this.smoothedMs + 4 * this.#deviationMs))
   }

@@ -1,6 +1,6 @@
 /**
- * The ways to an upstream: its peer for datagrams, its stream for TCP and
- * TLS, its URL for HTTPS. Made when first used and kept while it is asked.
+ * Connections to an upstream: its peer for datagrams, its stream for TCP and TLS, its URL for HTTPS. Created on
+ * first use.
  */
 import { randomFillSync } from 'node:crypto'
 import type { Seconds } from '../../boundary/messages.ts'
@@ -20,7 +20,7 @@ export class Paths {
   readonly #overHttps: OverHttps
   readonly #streams = new Map<string, StreamUpstream>()
   readonly #peers = new Map<string, Peer>()
-  /** Told when the first upstream of IPv6 is met: its sockets have to be opened. */
+  /** Called for the first IPv6 upstream, whose sockets must be opened. */
   readonly #onIpv6: () => void
 
   constructor(io: PacketIO, random: Random16, overHttps: OverHttps, onIpv6: () => void) {
@@ -42,9 +42,8 @@ export class Paths {
   }
 
   /**
-   * The response to a question by TCP, TLS or HTTPS, whichever the upstream
-   * speaks. Rejects when there is none, or when `signal` says that nobody
-   * waits; whoever asks sets the deadline. `fresh`: not over a connection that is silent.
+   * The response to a question over the upstream's stream protocol (TCP, TLS or HTTPS). Rejects if there is none, or
+   * if `signal` is aborted; the caller sets the deadline. `fresh`: not over a connection that is silent.
    */
   async ask(
     upstream: Upstream,
@@ -78,7 +77,7 @@ export class Paths {
 
 const records = new Records()
 
-/** The message with each TTL less by `seconds`, not below 0 (RFC 8484 §5.1); as it is if it is no message. */
+/** The message with each TTL reduced by `seconds`, not below 0 (RFC 8484 §5.1); unchanged if it is malformed. */
 export const aged = (wire: Buffer, seconds: Seconds): Buffer => {
   if (!scan(wire, wire.length, records)) return wire
   for (let i = 0; i < records.count; i++)
@@ -87,7 +86,7 @@ export const aged = (wire: Buffer, seconds: Seconds): Buffer => {
   return wire
 }
 
-/** IDs from the system's random source, drawn 2,048 at a time: one call costs 2 µs. */
+/** IDs from the system's random source, read 2,048 at a time, because one call takes 2 µs. */
 export const random16 = (): Random16 => {
   const pool = new Uint16Array(2048)
   let at = pool.length

@@ -1,14 +1,14 @@
 /**
- * The questions that one socket has under way, by ID. Not a Map, for the
- * reason that flights.ts gives; a socket asks 64 questions in its life.
+ * The questions under way on one socket by ID. Not a Map, for the same reason as in flights.ts: V8 would keep ended
+ * questions alive.
  */
 const CHAINS = 64
 
-/** A question under way. `next` is the table's own. */
+/** A question under way. The table uses `next`. */
 export type Waiting<T> = { readonly id: number; next: T | undefined }
 
 export class Pending<Ticket extends Waiting<Ticket>> {
-  /** Each the newest first. */
+  /** Chains with the newest first. */
   readonly #chains = new Array<Ticket | undefined>(CHAINS).fill(undefined)
 
   get(id: number): Ticket | undefined {
@@ -17,13 +17,13 @@ export class Pending<Ticket extends Waiting<Ticket>> {
     return ticket
   }
 
-  /** Adds a ticket whose ID is not there yet. */
+  /** Adds a ticket with an unused ID. */
   add(ticket: Ticket): void {
     ticket.next = this.#chains[ticket.id % CHAINS]
     this.#chains[ticket.id % CHAINS] = ticket
   }
 
-  /** Takes a ticket out, if it is in. */
+  /** Removes a ticket, if it is in the table. */
   delete(ticket: Ticket): void {
     const chain = ticket.id % CHAINS
     let before = this.#chains[chain]
@@ -35,7 +35,7 @@ export class Pending<Ticket extends Waiting<Ticket>> {
     ticket.next = undefined
   }
 
-  /** All of them, in an array of their own. */
+  /** All tickets, in a new array. */
   all(): Ticket[] {
     const all: Ticket[] = []
     for (let ticket of this.#chains as readonly (Ticket | undefined)[])

@@ -1,16 +1,16 @@
-/** One TCP or TLS connection to an upstream and the questions under way on it. */
+/** One TCP or TLS connection to an upstream and its questions under way. */
 import { connect as connectTcp, type Socket } from 'node:net'
 import { fail } from '../../base/error.ts'
 import { put16, u16 } from '../../wire/octets.ts'
 import type { Random16 } from './exchange.ts'
 
-/** Closed by us before most servers close it themselves (BIND 30 s, unbound 30 s, CoreDNS 10 s). */
+/** Closed by us before most servers close it (BIND 30 s, unbound 30 s, CoreDNS 10 s). */
 const IDLE_MS = 8_000
-/** Questions under way on one connection; more fail at once. */
+/** Limit of questions under way on one connection; more fail at once. */
 const MAX_PENDING = 1_000
 /** Longest wait for a connection. */
 const CONNECT_MS = 1_500
-/** A question without any sign of life for this long: the connection swallows questions. */
+/** If nothing is received for this long after a question, the connection may be dead. */
 const SILENT_MS = 400
 
 export type StreamTarget = {
@@ -31,13 +31,13 @@ export class StreamConnection {
   readonly #random: Random16
   readonly #clock: () => number
   readonly #waiting = new Map<number, Waiting>()
-  /** When the first question was sent since anything was heard; Infinity if none was. */
+  /** When the first question was sent since anything was received; Infinity if none was. */
   #unheardSince = Infinity
   #chunks: Buffer = Buffer.alloc(0)
   #retired = false
-  /** No question can be sent any more. */
+  /** No further question can be sent. */
   isOver = false
-  /** It has brought a reply. */
+  /** It has received a reply. */
   hasAnswered = false
 
   constructor(target: StreamTarget, random: Random16, clock: () => number) {
@@ -45,7 +45,7 @@ export class StreamConnection {
     this.#clock = clock
     const { address, port, tls, serverName } = target
     const options = { host: address, port, noDelay: true, keepAlive: false }
-    // Loaded with the first connection that needs it: 10 ms of every start otherwise.
+    // Loaded on demand, because it takes 10 ms.
     const socket = (this.#socket = tls
       ? process
           .getBuiltinModule('node:tls')
@@ -56,17 +56,17 @@ export class StreamConnection {
     )
     socket.once(tls ? 'secureConnect' : 'connect', () => socket.setTimeout(IDLE_MS))
     socket.on('data', chunk => this.#read(chunk))
-    socket.on('error', () => {}) // 'close' follows and tells the waiting
+    socket.on('error', () => {}) // 'close' follows and rejects the questions under way
     socket.once('end', () => (this.isOver = true))
     socket.once('close', () => this.#lost())
   }
 
-  /** Questions were sent, and nothing at all has come since. */
+  /** Questions were sent, and nothing has been received since. */
   get isSilent(): boolean {
     return this.#clock() - this.#unheardSince >= SILENT_MS
   }
 
-  /** The reply to a question. Rejects when the connection ends first. */
+  /** The reply to a question. Rejects if the connection ends first. */
   ask(question: Buffer, signal: AbortSignal): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(gaveUp())
@@ -101,7 +101,7 @@ export class StreamConnection {
     })
   }
 
-  /** No more questions; it is closed when those under way have come to an end. */
+  /** Accepts no more questions, and closes when those under way have ended. */
   retire(): void {
     this.#retired = this.isOver = true
     if (this.#waiting.size === 0) this.close()

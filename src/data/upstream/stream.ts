@@ -1,7 +1,6 @@
 /**
- * Upstreams over TCP and TLS (RFC 7766, 7858): one connection at a time that
- * carries many questions, replies in any order. A connection that was closed
- * meanwhile, or that swallows questions, is replaced.
+ * Upstreams over TCP and TLS (RFC 7766, 7858): one connection at a time with many questions, replies in any order. A
+ * connection that was closed or is silent is replaced.
  */
 import { fail } from '../../base/error.ts'
 import type { Random16 } from './exchange.ts'
@@ -22,10 +21,9 @@ export class StreamUpstream {
   }
 
   /**
-   * The reply to a question; its ID is not the question's. Rejects when the
-   * connection fails or `signal` says so. `fresh`: an earlier attempt is late,
-   * so this one goes over a new connection, unless the one there has answered
-   * something lately: then the question is slow and a second try is of no use.
+   * The reply to a question, with another ID. Rejects if the connection fails or `signal` is aborted. `fresh`: an
+   * earlier attempt is late, so a new connection is used, unless the current one has received a reply lately: then
+   * the question itself is slow.
    */
   async ask(question: Buffer, signal: AbortSignal, fresh: boolean): Promise<Buffer> {
     if (this.#closed) throw fail('closed', 'ESTATE')
@@ -39,7 +37,7 @@ export class StreamUpstream {
     try {
       return await connection.ask(question, signal)
     } catch (er) {
-      // Servers close idle connections; a question that met such an end was never heard.
+      // Servers close idle connections; a question sent at that moment was not processed, so it is sent again.
       if (!connection.isOver || !hasAnswered || signal.aborted) throw er
       return await this.#current().ask(question, signal)
     } finally {

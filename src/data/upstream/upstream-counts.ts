@@ -1,4 +1,4 @@
-/** Counts what happens to each upstream and says its changes of state once. */
+/** Counts events of each upstream, and reports its changes of state once. */
 import {
   BLOCK,
   countTime,
@@ -17,7 +17,7 @@ import type { Upstream } from './upstream.ts'
 export interface UpstreamCounts {
   add(slot: number, what: UpstreamScalar): void
   reply(slot: number, rcode: number, tookMs: number): void
-  /** A reply contradicted the answer that was given; `given` and `said` are kinds of response. */
+  /** A reply contradicted the answer that was given; `given` and `said` are kinds of responses. */
   disagree(upstream: Upstream, given: string, said: string): void
   dead(upstream: Upstream, reason: Failure): void
   back(upstream: Upstream): void

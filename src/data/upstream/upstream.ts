@@ -1,4 +1,4 @@
-/** One upstream: who it is, how fast it answers, whether it answers, and what it understands. */
+/** One upstream: its address, latency, state and EDNS support. */
 import { showUpstream } from '../../config/address.ts'
 import type { Milliseconds, UpstreamSpec, UpstreamStatus } from '../../boundary/messages.ts'
 import { EdnsSupport } from './edns-support.ts'
@@ -7,7 +7,7 @@ import { Liveness, type Failure } from './liveness.ts'
 
 export class Upstream {
   readonly spec: UpstreamSpec
-  /** As it is called in logs, metrics and traces. */
+  /** Its name in logs, metrics and traces. */
   readonly name: string
   readonly latency = new Latency()
   readonly liveness = new Liveness()
@@ -25,13 +25,13 @@ export class Upstream {
     return this.spec.slot
   }
 
-  /** A reply came, `tookMs` after the send that it answers. True if that brought the upstream back. */
+  /** A reply arrived, `tookMs` after the sending that it answers. True if the upstream was dead before. */
   replied(now: Milliseconds, tookMs: Milliseconds): boolean {
     this.latency.sample(tookMs)
     return this.liveness.replied(now)
   }
 
-  /** A question sent at `sentAt` failed. True if that killed the upstream. */
+  /** A question sent at `sentAt` failed. True if the upstream is now dead. */
   failed(now: Milliseconds, sentAt: Milliseconds, failure: Failure): boolean {
     return this.liveness.failed(now, sentAt, failure)
   }
@@ -55,5 +55,7 @@ export class Upstream {
   }
 }
 
-/** 192.0.2.1:53, [2001:db8::1]:53, tls://192.0.2.1:853#name or the URL: two that differ in it are two upstreams. */
+/**
+ * 192.0.2.1:53, [2001:db8::1]:53, tls://192.0.2.1:853#name or the URL; upstreams with different names are different.
+ */
 export const upstreamName: (spec: UpstreamSpec) => string = showUpstream

@@ -1,9 +1,7 @@
 /**
- * A zone answered here. Names are held as text because all of them are ours
- * (label rules made them); the question is compared in its escaped, folded
- * text, in which different names never look alike. Answers follow RFC 1034
- * §4.3.2: the owner's records, its CNAME, NODATA for an owner or an empty
- * non-terminal (RFC 8020), NXDOMAIN for the rest, each no with the SOA.
+ * A zone that is answered from memory. Names are stored as text. A question is compared in its escaped, lower-case
+ * text, in which different names always differ. Answers follow RFC 1034 §4.3.2: the owner's records, its CNAME,
+ * NODATA for an owner or an empty non-terminal (RFC 8020), otherwise NXDOMAIN. NODATA and NXDOMAIN contain the SOA.
  */
 import type { Owner, RRset, Seconds, ZoneApex } from '../../boundary/messages.ts'
 import type { SharedText } from '../../boundary/shared-text.ts'
@@ -13,34 +11,37 @@ import { PackedOwners } from './packed-owners.ts'
 
 export type LocalAnswer = Sections & {
   readonly rcode: number
-  /** The CNAME target to go on with, outside this zone or without the type here; undefined when done. */
+  /**
+   * The CNAME target to continue with if it is outside this zone or lacks the type; undefined if the answer is
+   * complete.
+   */
   readonly chase: string | undefined
   readonly ttl: Seconds
 }
 
-/** TTL of the NS record every local zone carries, as the original's. */
+/** TTL of the NS record of every local zone, as in DC/OS. */
 const NS_TTL = 3600
 
 export class LocalZone {
   readonly apex: string
-  /** New with each change; part of what a cached answer depends on. */
+  /** Changes with each change of the zone; cached answers depend on it. */
   number = 0
-  /** False until its data has arrived: SERVFAIL, never NXDOMAIN. */
+  /** False until its data has arrived. Meanwhile it answers SERVFAIL, never NXDOMAIN. */
   loaded = false
   serial = 1
   readonly soa: ZoneApex
   readonly ns: string
-  /** Owners as they were loaded. */
+  /** Owners from the last load. */
   readonly #packed: PackedOwners
-  /** Those that came or changed since; of these `#packed` has none. */
+  /** Owners added or changed since then; these are not in `#packed`. */
   readonly #owners = new Map<string, readonly RRset[]>()
-  /** How many of them lie below a name: what makes it an empty non-terminal. */
+  /** How many owners in `#owners` are below a name; a name with such owners exists. */
   readonly #below = new Map<string, number>()
-  /** Whether one of them is a wildcard, or was. */
+  /** Whether `#owners` has or had a wildcard. */
   #wild = false
   readonly #suffix: string
 
-  /** `owners` is how many will be loaded, for their room; that of `old`, which is not used any more, may be taken. */
+  /** `owners` is the expected number of owners. The memory of `old`, which is no longer used, may be reused. */
   constructor(
     apex: string,
     soa: ZoneApex,
@@ -61,12 +62,12 @@ export class LocalZone {
     return this.#owners.size + this.#packed.size
   }
 
-  /** Owners as text, so many a step. Only before anything is set or dropped. */
+  /** Loads owners from text, `step` per step. Only before any set or drop. */
   load(owners: SharedText, step: number): Generator<void> {
     return this.#packed.add(owners, step)
   }
 
-  /** Nobody asks any more: only the memory of what was loaded stays, for another. */
+  /** The zone is no longer asked: drops everything except the memory that another zone may reuse. */
   retire(): void {
     this.#owners.clear()
     this.#below.clear()
@@ -110,7 +111,7 @@ export class LocalZone {
     }
   }
 
-  /** The records of an owner; a wildcard's if it has none itself (RFC 4592). */
+  /** The records of an owner, or of the wildcard that covers it (RFC 4592). */
   find(name: string): readonly RRset[] | undefined {
     const owned = this.#own(name)
     if (owned || !(this.#wild || this.#packed.wild) || this.#leadsOn(name)) return owned
@@ -127,7 +128,7 @@ export class LocalZone {
     return undefined
   }
 
-  /** The answer to a folded name at or below the apex. `lookup` finds SRV targets in any local zone. */
+  /** The answer to a lower-case name at or below the apex. `lookup` finds SRV targets in any local zone. */
   answer(
     name: string,
     qtype: number,
@@ -193,7 +194,7 @@ export class LocalZone {
 
 const leastTtl = (sets: readonly OwnedRrset[]): Seconds => Math.min(...sets.map(s => s.rrset.ttl))
 
-/** Addresses of the SRV targets that are ours. */
+/** Addresses of SRV targets that are in local zones. */
 const targets = (
   answer: readonly OwnedRrset[],
   lookup: (name: string) => readonly RRset[] | undefined,

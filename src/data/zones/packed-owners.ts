@@ -23,25 +23,25 @@ import type { RRset } from '../../boundary/messages.ts'
 import { unpack, type SharedText } from '../../boundary/shared-text.ts'
 import { LF, rrsetsOfText, US } from '../../boundary/zone-text.ts'
 
-/** Pieces are of nearly one size (zone-publisher.ts); in multiples of this, one of them has room for most others. */
+/** Unit of memory for pieces. Pieces have similar sizes (zone-publisher.ts), so memory for one fits most others. */
 const PIECE = 64 * 1024
 const DOT = 0x2e
 const STAR = 0x2a
 
-/** An owner that has gone is what lay on the way to others. */
+/** Kinds of nodes: an inner node, which may be a removed owner, and an owner. */
 const WAY = 0
 const OWNER = 1
 
-/** Where the table begins is nobody's to know who would choose names that meet there. */
+/** The seed is secret, so that an attacker cannot choose names that collide. */
 const SEED = (Math.random() * 2 ** 32) | 0
 
-/** FNV-1a's step. */
+/** One step of FNV-1a. */
 const hashed = (hash: number, code: number): number => Math.imul(hash ^ code, 0x01000193)
 
-/** Of the first label below this node. */
+/** Initial hash for labels below this node. */
 const begun = (parent: number): number => Math.imul(SEED ^ parent, 0x9e3779b1 | 0)
 
-/** Where a hash looks first: its low bits alone know little of a label's first octets. */
+/** Mixes the upper bits into the slot number: the low bits alone hardly depend on a label's first octets. */
 const mixed = (hash: number): number => hash ^ (hash >>> 15)
 
 const numbers = (n: number): Int32Array => new Int32Array(new SharedArrayBuffer(4 * n))
@@ -50,29 +50,26 @@ const atLeast = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(8, n)))
 
 export class PackedOwners {
   readonly #apex: Uint8Array
-  /** Texts as they came, each in memory that may be longer. */
+  /** The texts, each in memory that may be longer. */
   readonly #pieces: Buffer[] = []
-  /** Memory for pieces to come. */
+  /** Memory for further pieces. */
   readonly #blank: Buffer[]
   #size = 0
   #wild = false
-  // Of each node:
+  // Columns by node:
   #nodes = 1
   #hash: Int32Array
   #parent: Int32Array
-  /** Which piece holds its label, and where. */
+  /** Which piece contains its label, and where. */
   #piece: Int32Array
   #at: Int32Array
-  /** How many owners lie below it. */
+  /** Number of owners below it. */
   #below: Int32Array
   #kind: Uint8Array
-  /** Numbers of nodes by their hash, 0 for none; at most half full. */
+  /** Node numbers by hash, 0 for none; at most half full. */
   #slots: Int32Array
 
-  /**
-   * Room is made for that many owners at once: that of `old`, which nobody may
-   * ask any more, if it is enough.
-   */
+  /** Allocates memory for `owners` owners, or reuses that of `old`, which must no longer be in use. */
   constructor(apex: string, owners: number, old?: PackedOwners) {
     this.#apex = Buffer.from(apex)
     this.#blank = old ? [...old.#pieces, ...old.#blank] : []
@@ -100,12 +97,12 @@ export class PackedOwners {
     return this.#size
   }
 
-  /** Whether there is a wildcard, or was. */
+  /** Whether there is or was a wildcard. */
   get wild(): boolean {
     return this.#wild
   }
 
-  /** Takes in a text, so many owners a step. */
+  /** Adds the owners of a text, `step` per step. */
   *add(text: SharedText, step: number): Generator<void> {
     const { length } = text
     const piece = unpack(text, n => this.#room(n))
@@ -119,16 +116,16 @@ export class PackedOwners {
     }
   }
 
-  /** Memory for so many octets. */
+  /** Memory for `length` octets. */
   #room(length: number): Buffer {
     const fits = this.#blank.findIndex(blank => blank.length >= length)
     if (fits >= 0) return this.#blank.splice(fits, 1)[0]!
-    // one that is larger takes the place of one that was too small
+    // the new, larger memory replaces one that was too small
     this.#blank.pop()
     return Buffer.from(new SharedArrayBuffer(Math.ceil(length / PIECE) * PIECE))
   }
 
-  /** What a name holds; undefined if it is no owner. */
+  /** The records of a name; undefined if it is not an owner. */
   get(name: string): readonly RRset[] | undefined {
     const node = this.#find(name)
     if (node < 0 || this.#kind[node] !== OWNER) return undefined
@@ -142,13 +139,13 @@ export class PackedOwners {
     return node >= 0 && this.#kind[node] === OWNER
   }
 
-  /** Whether owners lie below this name. */
+  /** Whether there are owners below this name. */
   leadsOn(name: string): boolean {
     const node = this.#find(name)
     return node >= 0 && this.#below[node]! > 0
   }
 
-  /** This is no owner any more; whether it was. */
+  /** Removes an owner; returns whether it was one. */
   drop(name: string): boolean {
     const node = this.#find(name)
     if (node < 0 || this.#kind[node] !== OWNER) return false
@@ -158,7 +155,9 @@ export class PackedOwners {
     return true
   }
 
-  /** An owner whose line begins at `from` and whose name ends before `end`; not if it is of another zone. */
+  /**
+   * Adds the owner whose line begins at `from` and whose name ends before `end`; ignored if it is not in this zone.
+   */
   #put(piece: Uint8Array, from: number, end: number): void {
     const apex = this.#apex
     let at = end - apex.length
@@ -172,7 +171,7 @@ export class PackedOwners {
         hash = hashed(hash, piece[at - 1]!)
       node = this.#child(node, hash, piece, at, labelEnd)
     }
-    // the apex has its place once it is an owner
+    // the apex gets a position only when it is an owner
     this.#piece[node] = this.#pieces.length - 1
     this.#at[node] = from
     if (this.#kind[node] === OWNER) return
@@ -182,7 +181,7 @@ export class PackedOwners {
     this.#count(node, 1)
   }
 
-  /** The node of a label below another; a new one if there is none. */
+  /** The child node with this label; created if there is none. */
   #child(parent: number, hash: number, piece: Uint8Array, from: number, end: number): number {
     const mask = this.#slots.length - 1
     let slot = mixed(hash) & mask
@@ -206,7 +205,7 @@ export class PackedOwners {
     return node
   }
 
-  /** The node of a name, owner or not; -1 if there is none. */
+  /** The node of a name, -1 if there is none. */
   #find(name: string): number {
     let at = name.length - this.#apex.length
     if (at < 0 || (at > 0 && name.charCodeAt(at - 1) !== DOT)) return -1
@@ -233,7 +232,7 @@ export class PackedOwners {
     return node
   }
 
-  /** Whether this is the label of the node. */
+  /** Whether this text is the label of the node. */
   #is(node: number, name: string, from: number, end: number): boolean {
     const there = this.#pieces[this.#piece[node]!]!
     const at = this.#at[node]!
@@ -273,7 +272,7 @@ export class PackedOwners {
   }
 }
 
-/** What ends a label: the next one, or what the owner holds, or its line. */
+/** Whether an octet ends a label: the next label, the records or the line follows. */
 const isEnd = (octet: number): boolean => octet === DOT || octet === US || octet === LF
 
 const nameEnd = (piece: Uint8Array, from: number): number => {

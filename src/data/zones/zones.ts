@@ -1,14 +1,17 @@
-/** The local zones as the main thread's messages build them up: loaded beside the old copy, then put in its place at once. */
+/**
+ * Applies the main thread's messages to the local zones. A new copy is loaded beside the old one, which it then
+ * replaces at once.
+ */
 import type { RRset, ZoneMessage } from '../../boundary/messages.ts'
 import { LocalZone } from './local-zone.ts'
 
-/** Owners in one step: some microseconds, and some tens before V8 has optimised the code. */
+/** Owners per step: some microseconds, or tens of microseconds before V8 has optimised the code. */
 const STEP = 8
 
 export class Zones {
   readonly #serving = new Map<string, LocalZone>()
   readonly #loading = new Map<string, LocalZone>()
-  /** What was served before, by apex: memory for the next load (packed-owners.ts says why it is never let go of). */
+  /** Previous zones by apex. Their memory is reused by the next load; packed-owners.ts says why it is kept. */
   readonly #spare = new Map<string, LocalZone>()
 
   get(apex: string): LocalZone | undefined {
@@ -20,8 +23,8 @@ export class Zones {
   }
 
   /**
-   * Applies one message in steps, between which queries may be answered; true
-   * in the end if what is served changed.
+   * Applies one message in steps, so that queries can be answered in between. Returns true if the served data
+   * changed.
    */
   *apply(message: ZoneMessage): Generator<void, boolean> {
     const { apex } = message
@@ -72,7 +75,7 @@ export class Zones {
     }
   }
 
-  /** Records of a name in whichever local zone holds it. */
+  /** Records of a name in any local zone. */
   lookup(name: string): readonly RRset[] | undefined {
     for (let suffix = name; ;) {
       const zone = this.#serving.get(suffix)

@@ -1,37 +1,36 @@
 /**
- * When to believe that what is missing is gone. A master that has just become
- * leader knows its agents from its log and their tasks only once they have
- * registered again; taking its first word for everything emptied DNS at every
- * failover (DCOS_OSS-5463). Pure: given the time, it tells until when to wait.
+ * Decides when agents and tasks that a new master does not report are really gone. A new leader knows its agents
+ * from its log, but their tasks only after the agents have registered again; if its first state were taken as
+ * complete, DNS would be empty after every failover (DCOS_OSS-5463). Pure: it computes until when to wait.
  */
 
-/** Longest wait for agents to come back; Mesos itself gives them up after this. */
+/** Longest wait for agents; after this time Mesos itself removes them. */
 export const RECOVERY_MS = 600_000
-/** For the tasks of the last agent to arrive. */
+/** Additional wait for the tasks of the last agent. */
 export const SETTLE_MS = 10_000
 
 export type Hold = {
-  /** Missing is gone from here on, whoever has not come back. */
+  /** After this time, whatever is missing counts as gone. */
   readonly deadline: number
-  /** All are back and their tasks are arriving, until then; 0 while some are missing. */
+  /** All agents are back, and their tasks may arrive until this time; 0 while agents are missing. */
   readonly settled: number
 }
 
-/** After a load: a hold, or undefined when the master misses nobody. */
+/** The hold after a load; undefined if the master is not missing agents. */
 export const holdAfterLoad = (recovered: ReadonlySet<string>, now: number): Hold | undefined =>
   recovered.size === 0 ? undefined : { deadline: now + RECOVERY_MS + SETTLE_MS, settled: 0 }
 
-/** The hold after events, given who is still missing. */
+/** The hold after events, with the agents that are still missing. */
 export const holdAfterEvents = (hold: Hold, recovered: ReadonlySet<string>, now: number): Hold =>
   recovered.size > 0 || hold.settled !== 0 ? hold : { ...hold, settled: now + SETTLE_MS }
 
-/** When the hold ends, as far as is known now. */
+/** When the hold ends according to current knowledge. */
 export const holdEnd = ({ deadline, settled }: Hold): number =>
   settled === 0 ? deadline : Math.min(settled, deadline)
 
 /**
- * Agents to wait for after a load: those the master misses; and all we knew if
- * it suddenly knows none, which no working cluster says.
+ * Agents to wait for after a load: those that the master is missing. If it suddenly knows no agents at all, which no
+ * working cluster reports: all that were known.
  */
 export const missingAgents = (
   recovered: ReadonlySet<string>,

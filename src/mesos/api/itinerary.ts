@@ -1,9 +1,7 @@
 /**
- * Which master to ask next, how, and when: the decisions of a subscription
- * without its sockets. A follower's redirect leads to the leader; a master
- * that is gone leads to the next one at once, and after a round of them to a
- * wait; where streaming does not work, `/state` is polled and streaming tried
- * again now and then.
+ * Decides which master to ask next, how, and when; it uses no sockets. A follower's redirect leads to the leader. If
+ * a master fails, the next one is tried at once, and after all of them there is a wait. If streaming does not work,
+ * `/state` is polled and streaming is tried again from time to time.
  */
 import { Backoff } from '../../base/backoff.ts'
 
@@ -14,42 +12,45 @@ export type Step = {
   readonly afterMs: number
 }
 
-/** How a step ended. */
+/** The result of a step. */
 export type Outcome =
-  /** The one asked is not leading; `base` of the one that is, '' if it does not know. */
+  /** The master is not leading; `base` is the leader's URL, '' if it is unknown. */
   | { readonly kind: 'redirect'; readonly base: string }
-  /** No operator API here, or not for us. */
+  /** The operator API is missing or not permitted. */
   | { readonly kind: 'unsupported' }
   /** Our credentials were refused, or there are none to be had now. */
   | { readonly kind: 'refused' }
   /** The stream delivered the state and ended later. */
   | { readonly kind: 'ended' }
-  /** Nothing came of it. `reached`: someone did answer. */
+  /** The step failed. `reached`: some server did answer. */
   | { readonly kind: 'failed'; readonly reached: boolean }
   /** `/state` was loaded. */
   | { readonly kind: 'polled' }
 
 export type ItineraryOptions = {
-  /** Base URLs of the masters known now, in order of preference. */
+  /** Base URLs of the current masters, in order of preference. */
   readonly masters: () => readonly string[]
-  /** False: ask only those, and take a redirect for "not leading now" (the publisher beside a master). */
+  /**
+   * False: only these masters are asked, and a redirect means "not leading now" (for a publisher on a master's
+   * host).
+   */
   readonly follow: boolean
   /** Base URL of the master that ZooKeeper says leads; '' while it says nothing. Nobody else is asked meanwhile. */
   readonly leader?: () => string
   readonly random: () => number
-  /** Between polls. */
+  /** Interval of polls. */
   readonly pollMs?: number
-  /** Waits between rounds: 2 s growing to 30 s. */
+  /** Wait between rounds: 2 s, growing to 30 s. */
   readonly minMs?: number
   readonly maxMs?: number
 }
 
-/** Waits between rounds, as dcos-net had them. */
+/** Waits between rounds, the same as in dcos-net. */
 const MIN_MS = 2_000
 const MAX_MS = 30_000
-/** Redirects in a row before they count as a loop. */
+/** Limit of redirects in a row; more count as a loop. */
 const MAX_HOPS = 3
-/** Streams in a row that someone answered and that gave nothing, before polling instead. */
+/** After this many streams in a row that were answered but delivered nothing, `/state` is polled. */
 const STREAM_TRIES = 3
 /** Longest wait for a leader that ZooKeeper names and that does not serve yet. */
 const LEADER_MS = 1_000
@@ -113,7 +114,7 @@ export class Itinerary {
         return this.#wait()
       case 'failed':
         if (this.#how === 'poll') {
-          // neither works: streaming may come back first
+          // neither works: streaming is tried again sooner
           this.#polls = Math.min(this.#polls, STREAM_TRIES)
           this.#polled()
         } else if (outcome.reached && ++this.#useless >= STREAM_TRIES) this.#startPolling()

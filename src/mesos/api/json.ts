@@ -1,7 +1,6 @@
 /**
- * Reading JSON that may be anything: each function gives a value of its type
- * whatever it is handed, so that a field that is missing or of the wrong type
- * costs what it describes and nothing else.
+ * Accessors for JSON of unknown shape. Each returns a value of its type for any input, so that a missing or
+ * malformed field only affects what it describes.
  */
 
 export type Json = Readonly<Record<string, unknown>>

@@ -1,7 +1,7 @@
-/** Where the Mesos master of the configuration is asked. */
+/** The URL of the Mesos master in the configuration. */
 import { hostPort } from '../../base/ip.ts'
 
-/** Port of a Mesos master, as it is everywhere. */
+/** The standard port of a Mesos master. */
 const PORT = 5050
 
 /**

@@ -1,8 +1,7 @@
 /**
- * What we know from Mesos, in one plain shape, wherever it came from: a
- * master's `/state`, the operator API's stream, or an agent's own API. Only
- * what names, addresses and VIPs are made of is kept. Values are as Mesos
- * wrote them; the record generators normalise.
+ * The Mesos data that names, addresses and VIPs are derived from, in one form for all sources: a master's `/state`,
+ * the operator API's stream, and an agent's API. Values are as Mesos sends them; the record generators normalise
+ * them.
  */
 
 /** A Mesos label; keys may repeat, order is kept. */
@@ -11,7 +10,7 @@ export type Label = { readonly key: string; readonly value: string }
 export type Framework = {
   readonly id: string
   readonly name: string
-  /** Host the scheduler registered with; '' if it gave none. May be a name. */
+  /** Host that the scheduler registered with; '' if there is none. May be a name. */
   readonly hostname: string
   /** libprocess PID, 'scheduler-…@10.0.0.5:15201'; '' for HTTP schedulers and from the operator API. */
   readonly pid: string
@@ -22,7 +21,7 @@ export type Agent = {
   readonly id: string
   /** As registered: an IP literal or a name. */
   readonly hostname: string
-  /** libprocess PID, 'slave(1)@10.0.0.11:5051'; '' if not told. */
+  /** libprocess PID, 'slave(1)@10.0.0.11:5051'; '' if unknown. */
   readonly pid: string
   readonly active: boolean
 }
@@ -30,13 +29,13 @@ export type Agent = {
 /** One status update of a task. */
 export type TaskStatus = {
   readonly state: string
-  /** Seconds since the epoch, with a fraction; 0 if not told. */
+  /** Seconds since the epoch, with a fraction; 0 if unknown. */
   readonly timestamp: number
-  /** Result of the Mesos health check; undefined before the first, and without one. */
+  /** Result of the Mesos health check; undefined before the first one, and without a check. */
   readonly healthy: boolean | undefined
-  /** Addresses of all network_infos in their order (also the old one-address form), v4 and v6 mixed. */
+  /** Addresses of all network_infos in order (including the old form with one address), v4 and v6 mixed. */
   readonly addresses: readonly string[]
-  /** Carries Docker.NetworkSettings.IPAddress and its MesosContainerizer sibling. */
+  /** Includes Docker.NetworkSettings.IPAddress and the similar label of MesosContainerizer. */
   readonly labels: readonly Label[]
 }
 
@@ -44,7 +43,7 @@ export type DiscoveryPort = {
   readonly number: number
   /** '' if unnamed. */
   readonly name: string
-  /** As written ('tcp', 'udp', 'udp,tcp'); '' if not told. */
+  /** As sent by Mesos ('tcp', 'udp', 'udp,tcp'); '' if unknown. */
   readonly protocol: string
   readonly labels: readonly Label[]
 }
@@ -54,7 +53,7 @@ export type Discovery = { readonly name: string; readonly ports: readonly Discov
 export type PortMapping = {
   readonly hostPort: number
   readonly containerPort: number
-  /** Lower case; 'tcp' if not told, as in Mesos. */
+  /** Lower case; default 'tcp', as in Mesos. */
   readonly protocol: string
 }
 
@@ -63,17 +62,17 @@ export type Task = {
   readonly name: string
   readonly frameworkId: string
   readonly agentId: string
-  /** 'TASK_RUNNING' and its siblings; the task's own state, not a status'. */
+  /** The task's own state, such as 'TASK_RUNNING'; not that of a status. */
   readonly state: string
-  /** Newest TASK_RUNNING status by timestamp: where addresses come from. */
+  /** Newest TASK_RUNNING status by timestamp. The task's addresses come from it. */
   readonly running: TaskStatus | undefined
   /** Newest status of any state. */
   readonly latest: TaskStatus | undefined
   readonly labels: readonly Label[]
-  /** Ranges of the `ports` resource, both ends included, in their order. */
+  /** Ranges of the `ports` resource in order, both ends included. */
   readonly ports: readonly (readonly [begin: number, end: number])[]
   readonly discovery: Discovery | undefined
-  /** From the container (Docker) and from the network_infos (Mesos), each once. */
+  /** From the container (Docker) and from the network_infos (Mesos), without duplicates. */
   readonly portMappings: readonly PortMapping[]
   /** 'MESOS' or 'DOCKER'; '' without a container. */
   readonly containerType: string
@@ -81,7 +80,7 @@ export type Task = {
   readonly hasHealthCheck: boolean
 }
 
-/** Everything, as of one load or one event. Never changed in place once published. */
+/** The whole state after a load or an event. Never changed in place. */
 export type MesosState = {
   /** 'ip:port' of the leading master; '' if unknown. */
   readonly leader: string
@@ -91,7 +90,7 @@ export type MesosState = {
   readonly tasks: ReadonlyMap<string, Task>
 }
 
-/** A task id is unique within its framework only. */
+/** A key for a task, because its id is only unique within its framework. */
 export const taskKey = (frameworkId: string, taskId: string): string => `${frameworkId} ${taskId}`
 
 export const emptyState: MesosState = {
@@ -102,9 +101,8 @@ export const emptyState: MesosState = {
 }
 
 /**
- * Host and port of a libprocess PID ('id@host:port', '[v6]:port' included) or
- * of a bare 'host:port'; undefined if it is neither (Mesos gives '' for HTTP
- * schedulers).
+ * Host and port of a libprocess PID ('id@host:port', also with '[v6]:port') or of 'host:port'; undefined if the text
+ * is neither (Mesos sends '' for HTTP schedulers).
  */
 export const pidEndpoint = (pid: string): { host: string; port: number } | undefined => {
   const at = pid.slice(pid.lastIndexOf('@') + 1)
@@ -117,8 +115,5 @@ export const pidEndpoint = (pid: string): { host: string; port: number } | undef
   return host === '' || port < 1 || port > 65535 ? undefined : { host, port }
 }
 
-/**
- * Where an agent is: its PID's host, which Mesos bound and which is a
- * literal, else its host name, which may be a name to look up.
- */
+/** An agent's host: that of its PID, which is a literal, otherwise its host name, which may need a look-up. */
 export const agentHost = (agent: Agent): string => pidEndpoint(agent.pid)?.host ?? agent.hostname

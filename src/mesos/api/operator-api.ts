@@ -1,7 +1,6 @@
 /**
- * The Mesos operator API v1 as events of our own: what a master's SUBSCRIBE
- * stream brings, and the answers of an agent's GET_STATE and GET_AGENT. Only
- * parsing; what an event does to the state is in reducer.ts.
+ * Parses the Mesos operator API v1: the messages of a master's SUBSCRIBE stream, and an agent's answers to GET_STATE
+ * and GET_AGENT. reducer.ts applies the resulting events to the state.
  */
 import { fail } from '../../base/error.ts'
 import { canonicalIp, hostPort } from '../../base/ip.ts'
@@ -24,7 +23,7 @@ import {
   taskFromJson,
 } from './task-json.ts'
 
-/** What Mesos does when a stream's SUBSCRIBED does not say: 15 s. */
+/** Mesos's default if SUBSCRIBED does not include an interval. */
 export const HEARTBEAT_MS = 15_000
 
 export type MesosEvent =
@@ -32,7 +31,7 @@ export type MesosEvent =
   | {
       readonly type: 'load'
       readonly state: MesosState
-      /** Agents the master knows from its log that have not come back yet, with their tasks. */
+      /** Agents and their tasks that the master knows from its log, and that have not registered again. */
       readonly recovered: ReadonlySet<string>
     }
   | { readonly type: 'task'; readonly task: Task }
@@ -40,7 +39,7 @@ export type MesosEvent =
       readonly type: 'status'
       readonly frameworkId: string
       readonly taskId: string
-      /** The task's state, which Mesos sends beside the status; '' if it did not. */
+      /** The task's state, which Mesos sends beside the status; '' if it is missing. */
       readonly state: string
       readonly status: TaskStatus
       readonly portMappings: readonly PortMapping[]
@@ -59,12 +58,12 @@ export type StreamMessage =
       readonly bad: number
     }
   | { readonly kind: 'heartbeat' }
-  /** A kind of event we have no use for. */
+  /** A type of event that is not used here. */
   | { readonly kind: 'other' }
-  /** An event that should have been of use and is not. */
+  /** A malformed event. */
   | { readonly kind: 'bad'; readonly what: string }
 
-/** Items of a list that `read` accepts, by key, and how many it did not. */
+/** Items of a list that `read` accepts, by key, and the number of refused ones. */
 const collect = <T>(
   items: readonly unknown[],
   read: (item: unknown) => T | undefined,
@@ -86,15 +85,15 @@ const frameworkFromEntry = (item: unknown): Framework | undefined => {
 }
 
 /**
- * A `get_state` object, of a master or of an agent. Pending and finished
- * tasks, which have no address, are left out.
+ * Parses a `get_state` object of a master or an agent. Pending and finished tasks have no addresses and are left
+ * out.
  */
 const stateFromGetState = (
   value: unknown,
   leader: string,
 ): { state: MesosState; bad: number; recovered: Set<string> } => {
   const { get_tasks: tasksOf, get_frameworks: frameworksOf, get_agents: agentsOf } = object(value)
-  // a master says `tasks`, an agent `launched_tasks`
+  // a master sends `tasks`, an agent `launched_tasks`
   const { tasks: running, launched_tasks: launched } = object(tasksOf)
   const tasks = collect(
     [...list(running), ...list(launched)],
@@ -128,7 +127,7 @@ const subscribed = (value: Json, leader: string): StreamMessage => {
   if (!isObject(value.get_state)) return wrong('SUBSCRIBED')
   const { state, bad, recovered } = stateFromGetState(value.get_state, leader)
   const seconds = number(value.heartbeat_interval_seconds)
-  // an interval of a millisecond or of a day would be a mistake of theirs, and ours to believe
+  // an interval far outside the usual range is treated as an error and ignored
   const heartbeatMs = seconds >= 1 && seconds <= 300 ? seconds * 1_000 : HEARTBEAT_MS
   return event({ type: 'load', state, recovered }, heartbeatMs, bad)
 }
@@ -154,8 +153,7 @@ const framework = (type: string, value: Json): StreamMessage => {
 }
 
 /**
- * One record of the stream, parsed. `leader` is the 'ip:port' of the master
- * that sends it, which is the leading one: only that one streams.
+ * Parses one record of the stream. `leader` is the 'ip:port' of the sending master; only the leading master streams.
  */
 export const messageFromJson = (json: unknown, leader: string): StreamMessage => {
   const message = object(json)
@@ -194,7 +192,7 @@ export const messageFromJson = (json: unknown, leader: string): StreamMessage =>
   }
 }
 
-/** An agent's answer to GET_STATE: its tasks and their frameworks. Throws EDATA if it is none. */
+/** Parses an agent's answer to GET_STATE: its tasks and their frameworks. Throws EDATA if it is malformed. */
 export const agentStateFromJson = (json: unknown): { state: MesosState; bad: number } => {
   const { get_state: value } = object(json)
   if (!isObject(value) || !isObject(value.get_tasks)) {
@@ -204,7 +202,9 @@ export const agentStateFromJson = (json: unknown): { state: MesosState; bad: num
   return { state, bad }
 }
 
-/** An agent's answer to GET_TASKS, for agents whose GET_STATE is not permitted. Throws EDATA if it is none. */
+/**
+ * Parses an agent's answer to GET_TASKS, for agents that do not permit GET_STATE. Throws EDATA if it is malformed.
+ */
 export const agentTasksFromJson = (json: unknown): { state: MesosState; bad: number } => {
   const { get_tasks: value } = object(json)
   if (!isObject(value)) throw fail('the answer is no GET_TASKS of a Mesos agent', 'EDATA')
@@ -212,14 +212,14 @@ export const agentTasksFromJson = (json: unknown): { state: MesosState; bad: num
   return { state, bad }
 }
 
-/** An agent's answer to GET_AGENT. Throws EDATA if it is none. */
+/** Parses an agent's answer to GET_AGENT. Throws EDATA if it is malformed. */
 export const agentInfoFromJson = (json: unknown): Agent => {
   const agent = agentFromJson(object(json).get_agent)
   if (agent === undefined) throw fail('the answer is no GET_AGENT of a Mesos agent', 'EDATA')
   return agent
 }
 
-/** A master's answer to GET_MASTER: its 'ip:port'; '' if it does not say. Never throws. */
+/** Parses a master's answer to GET_MASTER: its 'ip:port'; '' if it is missing. Never throws. */
 export const masterFromJson = (json: unknown): string => {
   const { address, pid } = object(object(object(json).get_master).master_info)
   const { ip: said, port: n } = object(address)

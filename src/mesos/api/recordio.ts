@@ -1,22 +1,21 @@
 /**
- * RecordIO, the framing of Mesos' streams: the length in decimal, a newline,
- * that many bytes, and again. Bounded, because the length comes from the
- * other end. The reader decodes the records (operator-api.ts).
+ * RecordIO, the framing of Mesos streams: the length in decimal digits, a newline, that many bytes, and so on.
+ * Lengths are limited, because they come from the network. operator-api.ts parses the records.
  */
 import { fail } from '../../base/error.ts'
 
 const NEWLINE = 0x0a
-/** Digits of a length: ten reach beyond any limit we accept. */
+/** Limit of digits in a length; ten exceed every accepted length. */
 const MAX_DIGITS = 10
 
-/** A SUBSCRIBED of 40,000 tasks; anything above is a broken stream. */
+/** Limit of a record: a SUBSCRIBED with 40,000 tasks fits. */
 export const MAX_RECORD_BYTES = 128 * 1024 * 1024
 
 export class RecordReader {
   readonly #maxBytes: number
-  /** Digits of a length whose newline has not come. */
+  /** Digits of a length that is not complete yet. */
   #digits = ''
-  /** Length of the record under way; -1 while its length is read. */
+  /** Length of the current record; -1 while the length is read. */
   #length = -1
   #parts: Buffer[] = []
   #have = 0
@@ -26,8 +25,7 @@ export class RecordReader {
   }
 
   /**
-   * The records this chunk completes. Throws EDATA on what is no RecordIO or
-   * too long; the stream is then of no use any more.
+   * The records completed by this chunk. Throws EDATA for invalid or too large records; the stream is then unusable.
    */
   push(chunk: Buffer): Buffer[] {
     const records: Buffer[] = []
@@ -35,7 +33,7 @@ export class RecordReader {
     while (at < chunk.length) {
       if (this.#length < 0) {
         at = this.#readLength(chunk, at)
-        // a record of no bytes has no body to wait for
+        // an empty record is complete at once
         if (this.#length === 0) records.push(this.#take())
         continue
       }
@@ -57,7 +55,7 @@ export class RecordReader {
     return record
   }
 
-  /** Reads digits up to the newline or the chunk's end; the new position. */
+  /** Reads digits up to the newline or the end of the chunk; returns the new position. */
   #readLength(chunk: Buffer, from: number): number {
     for (let at = from; at < chunk.length; at++) {
       const octet = chunk[at] ?? 0
@@ -78,5 +76,5 @@ export class RecordReader {
   }
 }
 
-/** One record as it goes over the wire, for servers of such a stream. */
+/** Frames one record, for servers of such a stream. */
 export const framed = (record: string): string => `${Buffer.byteLength(record)}\n${record}`

@@ -1,18 +1,17 @@
 /**
- * Events to state. Pure: the old state is never touched, because generators
- * and the diff against what is published may still hold it. Events of one
- * moment are applied together, so that a burst copies the maps once and not
- * once an event (a copy of 10,000 tasks costs about a millisecond).
+ * Applies events to the state. Pure: the old state is never changed, because other code may still use it. Events
+ * that arrive together are applied together, so that the maps are copied once (a copy of 10,000 tasks takes about a
+ * millisecond).
  */
 import { taskKey, type MesosState, type Task } from './model.ts'
 import type { MesosEvent } from './operator-api.ts'
 import { joinMappings } from './task-json.ts'
 
-/** Which parts of the state may now give other records. */
+/** The parts of the state whose records may have changed. */
 export type Changed = {
-  /** Everything: a load. The sets tell what came after it. */
+  /** True after a load. The sets then hold what changed after it. */
   readonly all: boolean
-  /** By `taskKey`: added, changed or gone, also through their framework or agent. */
+  /** By `taskKey`: tasks added, changed or removed, or whose framework or agent changed. */
   readonly tasks: ReadonlySet<string>
   readonly frameworks: ReadonlySet<string>
   readonly agents: ReadonlySet<string>
@@ -20,10 +19,10 @@ export type Changed = {
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** Nothing. */
+/** No change. */
 export const unchanged: Changed = { all: false, tasks: NONE, frameworks: NONE, agents: NONE }
 
-/** What has changed over two changes, one after the other. */
+/** Combines two successive changes. */
 export const joinChanged = (a: Changed, b: Changed): Changed => {
   const both = (x: ReadonlySet<string>, y: ReadonlySet<string>): ReadonlySet<string> =>
     x.size === 0 ? y : y.size === 0 ? x : new Set([...x, ...y])
@@ -37,11 +36,11 @@ export const joinChanged = (a: Changed, b: Changed): Changed => {
 
 export type Known = {
   readonly state: MesosState
-  /** Agents a new leader remembers that have not come back yet (hold.ts waits for them). */
+  /** Agents that a new leader knows from its log and that have not registered again (hold.ts waits for them). */
   readonly recovered: ReadonlySet<string>
 }
 
-/** A task in one of these is gone: it leaves the state. */
+/** A task in one of these states has ended and leaves the state. */
 const TERMINAL = new Set([
   'TASK_FINISHED',
   'TASK_FAILED',
@@ -53,7 +52,7 @@ const TERMINAL = new Set([
   'TASK_GONE_BY_OPERATOR',
 ])
 
-/** A map that is copied when it is first written to. */
+/** A map that is copied on the first write. */
 class Draft<T> {
   #map: ReadonlyMap<string, T>
   #own: Map<string, T> | undefined
@@ -87,10 +86,10 @@ class Draft<T> {
   }
 }
 
-/** The task after a status update; its own state is trusted over the status' (DCOS_OSS-3539). */
+/** The task after a status update. The task's own state is used rather than that of the status (DCOS_OSS-3539). */
 const updated = (task: Task, event: MesosEvent & { type: 'status' }): Task => {
   const state = event.state || event.status.state || task.state
-  // a health update without container_status does not take the addresses away
+  // a health update without container_status does not remove the addresses
   const addresses =
     event.status.addresses.length > 0 ? event.status.addresses : (task.running?.addresses ?? [])
   const status = { ...event.status, addresses }
@@ -104,8 +103,8 @@ const updated = (task: Task, event: MesosEvent & { type: 'status' }): Task => {
 }
 
 /**
- * What is known after these events, and what they touched. Events about what
- * is not known (a task of another leader's time) change nothing.
+ * The state after these events, and what they changed. Events about unknown objects, for example from the time of
+ * another leader, are ignored.
  */
 export const reduce = (
   known: Known,
@@ -152,7 +151,7 @@ export const reduce = (
         const { framework } = event
         const before = frameworks.map.get(framework.id)
         frameworks.set(framework.id, framework)
-        // names carry the framework's; a task may have come before its framework
+        // task names contain the framework's name, and a task may arrive before its framework
         if (before?.name !== framework.name) touchTasks(task => task.frameworkId === framework.id)
         return
       }
@@ -178,7 +177,7 @@ export const reduce = (
       }
       case 'agentRemoved':
         agents.delete(event.agentId)
-        // its tasks wait in the state without records: Mesos tells what became of each
+        // its tasks stay in the state without records until Mesos reports what happened to each
         touchTasks(task => task.agentId === event.agentId)
         return
     }

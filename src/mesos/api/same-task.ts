@@ -1,6 +1,5 @@
 /**
- * Whether two states of a task make the same records. A reload brings every
- * task anew, and nearly all of them are as they were.
+ * Compares two versions of a task: do they produce the same records? After a reload nearly all tasks are unchanged.
  */
 import type { DiscoveryPort, Label, PortMapping, Task, TaskStatus } from './model.ts'
 
@@ -25,7 +24,10 @@ const NO_STATUS: Pick<TaskStatus, 'addresses' | 'labels'> = { addresses: [], lab
 const telling = (task: Task): Pick<TaskStatus, 'addresses' | 'labels'> =>
   task.running ?? task.latest ?? NO_STATUS
 
-/** Everything that the makers of records look at, here and in mesos-dns/; not health, which changes often. */
+/**
+ * Compares every field that record generators use, here and in mesos-dns/. Health is left out, because it changes
+ * often.
+ */
 export const sameTask = (a: Task, b: Task): boolean => {
   if (a === b) return true
   const [ra, rb] = [telling(a), telling(b)]

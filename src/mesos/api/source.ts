@@ -1,8 +1,7 @@
 /**
- * From the leading master to local zones: runs the subscription, reduces its
- * events, and publishes `dcos.thisdcos.directory` as patches and copies of
- * other zones made from the same state (the Mesos-DNS zone) at a slower pace.
- * A failed load publishes nothing: what is known stays.
+ * Publishes local zones from the leading master's state. It runs the subscription, applies its events, and publishes
+ * `dcos.thisdcos.directory` as patches, and copies of other zones from the same state (the Mesos-DNS zone) less
+ * often. After a failed load, the published zones stay.
  */
 import { messageOf } from '../../base/error.ts'
 import { growFreely } from '../../base/heap.ts'
@@ -18,28 +17,28 @@ import { inOneGo, inSteps } from '../dcos-names/steps.ts'
 import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
 import { TaskZone } from '../dcos-names/task-zone.ts'
 
-/** Another zone made of the same state: `mesos.thisdcos.directory`. */
+/** Another zone from the same state: `mesos.thisdcos.directory`. */
 export type ZoneCopy = {
   readonly apex: string
   /**
-   * What is to change about it since the last call, worked out in steps; the
-   * whole zone at the first. `changed` is what became other in the state.
+   * The changes since the last call, computed in steps; the whole zone at the first call. `changed` is what changed
+   * in the state.
    */
   readonly change: (state: MesosState, changed: Changed) => Generator<void, ZoneChange>
-  /** Shortest time between two of them; a change waits at most this. */
+  /** Shortest interval of two copies; a change waits at most this long. */
   readonly everyMs: number
 }
 
 export type MesosSourceOptions = {
   readonly http: Http
   readonly log: Log
-  /** Base URLs of the masters to ask, 'http://10.0.0.5:5050', preferred first. */
+  /** Base URLs of the masters to ask, preferred ones first: 'http://10.0.0.5:5050'. */
   readonly bases: () => readonly string[]
   /** Base URL of the master that ZooKeeper says leads; '' while it says nothing. */
   readonly leader?: () => string
   /** Addresses for `master.dcos.thisdcos.directory`. */
   readonly masters: () => readonly string[]
-  /** True follows redirects to the leader; false publishes only while the asked master leads itself. */
+  /** True follows redirects to the leader; false publishes only while the asked master itself leads. */
   readonly follow: boolean
   readonly onZone: (apex: string, change: ZoneChange) => void
   readonly copies?: readonly ZoneCopy[]
@@ -47,7 +46,7 @@ export type MesosSourceOptions = {
   /** Milliseconds, monotonic. */
   readonly now: () => number
   readonly random: () => number
-  /** Between two publications of a storm of events. */
+  /** Shortest interval of two publications while many events arrive. */
   readonly paceMs?: number
   readonly pollMs?: number
   readonly minMs?: number
@@ -59,14 +58,14 @@ export type MesosSourceOptions = {
 
 export type MesosStatus = {
   readonly state: SubscriptionState
-  /** Base URL of the master asked last. */
+  /** Base URL of the last asked master. */
   readonly master: string
   readonly leader: string
-  /** Whether the stream or poll of the leader is up now. */
+  /** Whether the leader is being streamed or polled successfully. */
   readonly hearing: boolean
-  /** Last trouble, '' while all is well. */
+  /** The last error, '' after a success. */
   readonly trouble: string
-  /** Agents that are waited for after a failover, and for how long at most. */
+  /** Agents that have not registered with a new leader, and how long they are still waited for. */
   readonly missingAgents: number
   readonly holdMs: number
   readonly tasks: number
@@ -82,19 +81,18 @@ type CopyEntry = {
   readonly copy: ZoneCopy
   readonly pace: Pace
   stale: boolean
-  /** In the state since it was made last. */
+  /** Changes of the state since the last copy. */
   changed: Changed
 }
 
-/** Events kept back for the next publication before they are reduced anyway. */
+/** More events than this are applied before the next publication. */
 const MAX_PENDING = 5_000
 /**
- * Between two publications. dcos-net waited a second; a patch of a few names
- * costs about a millisecond here, so that an event in a storm of them is
- * served as soon as a lone one, all but.
+ * Interval of two publications. dcos-net uses a second. A patch of a few names takes about a millisecond here, so
+ * even with many events each one is served soon.
  */
 const PACE_MS = 25
-/** Between two reductions: events that change no name (health, mostly) may come at any rate. */
+/** Interval of two reductions: events that change no names, mostly of health, may come at any rate. */
 const REDUCE_MS = 20
 
 export class MesosSource {
@@ -108,15 +106,15 @@ export class MesosSource {
   #known: Known = { state: emptyState, recovered: new Set() }
   #pending: MesosEvent[] = []
   #hold: Hold | undefined
-  /** Whether a whole zone has been published: before that there is nothing to keep or to patch. */
+  /** Whether the whole zone has been published; only then can it be patched. */
   #published = false
-  /** Whether something changed that is not published yet. */
+  /** Whether there are changes that are not published. */
   #dirty = false
   #hearing = false
-  /** The leader last logged. */
+  /** The leader that was logged last. */
   #leader = ''
   #timer: NodeJS.Timeout | undefined
-  /** A load is being worked off in steps; all else waits for its end. */
+  /** Pending while a load is processed in steps; other work waits for it. */
   #loading: Promise<void> | undefined
   #closed = false
   readonly #ended = (): boolean => this.#closed
@@ -163,7 +161,7 @@ export class MesosSource {
     this.#turn()
   }
 
-  /** The state as of the last event. */
+  /** The state after the last event. */
   get state(): MesosState {
     return this.#known.state
   }
@@ -192,7 +190,7 @@ export class MesosSource {
     this.#turn()
   }
 
-  /** Do what is due and set the timer for what is not. */
+  /** Does what is due, and sets the timer for the rest. */
   #turn(): void {
     if (this.#closed || this.#loading) return
     const now = this.#options.now()
@@ -203,11 +201,11 @@ export class MesosSource {
       if (loaded) return this.#workOff(this.#load(loaded, now))
     }
     if (wait === 0) this.#publish(now)
-    // As after a hold: a whole copy is long.
+    // In steps, because a copy of the whole zone takes long.
     if (this.#copies.some(entry => entry.changed.all && this.#due(entry, now)))
       return this.#workOff(this.#copyInSteps(now))
     for (const entry of this.#copies)
-      if (this.#due(entry, now)) this.#told(entry, inOneGo(this.#copy(entry, now)))
+      if (this.#due(entry, now)) this.#copied(entry, inOneGo(this.#copy(entry, now)))
     clearTimeout(this.#timer)
     const next = this.#next(now)
     if (next < Infinity) this.#timer = setTimeout(() => this.#turn(), next)
@@ -217,7 +215,7 @@ export class MesosSource {
     this.#loading = work
       .catch((er: unknown) => {
         this.#options.log.error('a state cannot be made zones of', { err: messageOf(er) })
-        // half of it must not be published: what is served stays
+        // a partial update must not be published; the old zone stays
         this.#dirty = false
       })
       .then(() => {
@@ -226,7 +224,7 @@ export class MesosSource {
       })
   }
 
-  /** Milliseconds until something is due; Infinity when nothing waits. */
+  /** Milliseconds until something is due; Infinity if nothing is waiting. */
   #next(now: number): number {
     let next = Infinity
     if (this.#hold) next = Math.max(1, holdEnd(this.#hold) - now)
@@ -241,7 +239,7 @@ export class MesosSource {
     return Math.max(this.#pace.wait(now), this.#reducing.wait(now))
   }
 
-  /** On hold before anything was published: others may still serve what the last leader knew. */
+  /** True on hold before anything was published: other masters may still serve the previous leader's data. */
   get #waiting(): boolean {
     return this.#hold !== undefined && !this.#published
   }
@@ -250,15 +248,17 @@ export class MesosSource {
     return this.#known.state !== emptyState
   }
 
-  /** Takes the events that wait into the state and, unless it is a load, into the zone; a load is returned. */
+  /** Applies the waiting events to the state and, except for a load, to the zone; returns a load. */
   #reduce(now: number): Changed | undefined {
     if (this.#pending.length === 0) return undefined
     const events = this.#pending
     this.#pending = []
     this.#reducing.done(now)
     const before = this.#known
-    const { state, recovered: told, changed } = reduce(before, events)
-    const recovered = changed.all ? missingAgents(told, before.state.agents, state.agents) : told
+    const { state, recovered: reported, changed } = reduce(before, events)
+    const recovered = changed.all
+      ? missingAgents(reported, before.state.agents, state.agents)
+      : reported
     this.#known = { state, recovered }
     this.#holdAfter(changed.all, now)
     this.#dirty = true
@@ -270,7 +270,7 @@ export class MesosSource {
     return changed.all ? changed : undefined
   }
 
-  /** A whole state becomes zones step by step. */
+  /** Converts a whole state to zones, step by step. */
   async #load(changed: Changed, now: number): Promise<void> {
     const { state } = this.#known
     const asBefore = growFreely()
@@ -288,7 +288,7 @@ export class MesosSource {
     for (const entry of this.#copies) {
       if (!this.#due(entry, now)) continue
       const change = await inSteps(this.#copy(entry, now), this.#ended)
-      if (change && !this.#closed) this.#told(entry, change)
+      if (change && !this.#closed) this.#copied(entry, change)
     }
   }
 
@@ -333,7 +333,7 @@ export class MesosSource {
     this.#options.onZone(this.#apex, { kind: 'patch', set, drop, of: this.#zone.live })
   }
 
-  /** Not of a state that is known to lack something. */
+  /** Not while the state is known to be incomplete. */
   #due({ stale, pace }: CopyEntry, now: number): boolean {
     return stale && !this.#hold && this.#loaded && pace.wait(now) === 0
   }
@@ -350,13 +350,13 @@ export class MesosSource {
         zone: copy.apex,
         err: messageOf(er),
       })
-      // what it missed now, the next one must not
+      // the next copy must include what this one missed
       entry.changed = { ...changed, all: true }
       return undefined
     }
   }
 
-  #told({ copy }: CopyEntry, change: ZoneChange | undefined): void {
+  #copied({ copy }: CopyEntry, change: ZoneChange | undefined): void {
     if (change && (change.kind === 'full' || change.set.length + change.drop.length > 0))
       this.#options.onZone(copy.apex, change)
   }

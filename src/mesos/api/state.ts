@@ -1,8 +1,6 @@
 /**
- * A master's `/state` as our model. Tolerant by item: a task, framework or
- * agent that cannot be used is left out and counted; the original gave up the
- * whole load for one framework without a PID. What is no state at all is
- * refused, so that the caller keeps what it has.
+ * Parses a master's `/state`. An unusable task, framework or agent is left out and counted, so that it does not
+ * invalidate the others. A document that is not a state at all is refused, so that the caller keeps its last one.
  */
 import { fail } from '../../base/error.ts'
 import { list, isObject, text } from './json.ts'
@@ -18,21 +16,21 @@ import { agentFromJson, frameworkFromJson, taskFromJson } from './task-json.ts'
 
 export type ParsedState = {
   readonly state: MesosState
-  /** 'ip:port' of the master that answered; '' if it did not say. A follower knows no tasks. */
+  /** 'ip:port' of the master that answered; '' if unknown. A follower has no tasks. */
   readonly self: string
-  /** Agents the master remembers from its log that have not come back yet. */
+  /** Agents that the master knows from its log and that have not registered again. */
   readonly recovered: ReadonlySet<string>
-  /** Items left out because they cannot be used. */
+  /** Number of unusable items. */
   readonly bad: number
 }
 
-/** 'master@10.0.0.5:5050' as '10.0.0.5:5050'; '' of anything else. */
+/** Converts 'master@10.0.0.5:5050' to '10.0.0.5:5050'; '' for any other value. */
 const leaderOf = (pid: unknown): string => {
   const at = text(pid)
   return pidEndpoint(at) === undefined ? '' : at.slice(at.lastIndexOf('@') + 1)
 }
 
-/** Throws EDATA if it is no master's state (the caller keeps the last good one). */
+/** Throws EDATA if it is not a master's state. */
 export const parseState = (json: unknown): ParsedState => {
   if (!isObject(json) || !Array.isArray(json.frameworks) || !Array.isArray(json.slaves)) {
     throw fail('the answer is no state of a Mesos master', 'EDATA')

@@ -1,7 +1,6 @@
 /**
- * The connection to the leading master: opens the stream the itinerary asks
- * for, watches its heartbeat, hands events on, and goes the next step when it
- * ends. What the events mean is the source's business (source.ts).
+ * The connection to the leading master: executes the steps of the itinerary, opens streams, checks their heartbeats,
+ * and passes events on. source.ts handles the events.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { codeOf, fail, messageOf, type Coded } from '../../base/error.ts'
@@ -12,28 +11,28 @@ import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from '
 import { RecordReader } from './recordio.ts'
 import { parseState } from './state.ts'
 
-/** What has happened on the connection, for metrics and status. */
+/** Counters for metrics and status. */
 export type SubscriptionCounts = {
-  /** Streams that delivered their state. */
+  /** Streams that delivered the state. */
   subscribed: number
   polls: number
-  /** Steps that came to nothing, by why: an HttpReason, 'data' or 'silence'. */
+  /** Failed steps by reason: an HttpReason, 'data' or 'silence'. */
   failures: Record<string, number>
   events: number
   bytes: number
-  /** Events, tasks, frameworks and agents that could not be used. */
+  /** Malformed events, tasks, frameworks and agents. */
   bad: number
 }
 
 export type SubscriptionOptions = ItineraryOptions & {
   readonly http: Http
   readonly log: Log
-  /** Called with the events of one moment, in order. Must not throw. */
+  /** Called with the events that arrived together, in order. Must not throw. */
   readonly onEvents: (events: readonly MesosEvent[]) => void
-  /** Called when this side learns whether it hears the leader. */
+  /** Called when the connection to the leader begins or ends. */
   readonly onLeading?: (hearing: boolean) => void
   readonly deadlineMs?: number
-  /** Longest record and longest `/state`. */
+  /** Limit of a record, and of a `/state`. */
   readonly maxBytes?: number
   /** Silence after which a stream counts as dead; default three heartbeats. */
   readonly silenceMs?: (heartbeatMs: number) => number
@@ -137,7 +136,7 @@ export class Subscription {
     }
   }
 
-  /** What an error means for the next step; counts and logs it. */
+  /** Converts an error to an outcome for the next step; counts and logs it. */
   #failed(er: unknown): Outcome {
     if (this.#step.signal.aborted) return STOPPED
     const { status, location } = er as { status?: number; location?: string }
@@ -192,7 +191,7 @@ export class Subscription {
     }
   }
 
-  /** Reads until the stream ends; whether it had brought the state. `alive` hears of every chunk. */
+  /** Reads until the stream ends; returns whether it delivered the state. `alive` is called for every chunk. */
   async #read(
     base: string,
     stream: HttpStream,
@@ -219,7 +218,7 @@ export class Subscription {
           this.#trouble = ''
           this.#options.onLeading?.(true)
         }
-        // events before the state they change are of no use
+        // events before the state cannot be applied
         if (subscribed) events.push(event)
       }
       alive(heartbeatMs)
@@ -229,8 +228,8 @@ export class Subscription {
   }
 
   /**
-   * 'ip:port' of the master that streams: by its own word, because it may have
-   * been asked at 127.0.0.1, which is nobody's leader; else as it was asked.
+   * 'ip:port' of the streaming master according to itself, because it may have been asked at 127.0.0.1; otherwise
+   * the address that was asked.
    */
   async #leader(base: string): Promise<string> {
     const { http } = this.#options
@@ -245,7 +244,7 @@ export class Subscription {
         masterFromJson(await http.postJson(`${base}/api/v1`, { type: 'GET_MASTER' }, call)) || host
       )
     } catch {
-      // not permitted, or an older Mesos: the stream is what matters
+      // not permitted, or an older Mesos: use the address that was asked
       return host
     }
   }

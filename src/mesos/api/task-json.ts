@@ -1,8 +1,7 @@
 /**
- * A task, framework or agent out of Mesos' JSON, in either dialect: `/state`
- * (ids bare, labels an array, ports a string) and the operator API (ids in
- * `{value}`, labels in `{labels}`, resources a list). A field that is not as
- * expected counts as absent; without an id there is nothing to keep.
+ * Parses a task, framework or agent from the JSON of `/state` (plain ids, labels as an array, ports as a string) or
+ * of the operator API (ids in `{value}`, labels in `{labels}`, resources as a list). A malformed field counts as
+ * missing; an object without id is dropped.
  */
 import { canonicalIp } from '../../base/ip.ts'
 import { id, isObject, list, number, object, port, text, type Json } from './json.ts'
@@ -17,14 +16,14 @@ import type {
   TaskStatus,
 } from './model.ts'
 
-/** Ranges of one ports resource that are read; agents offer a handful. */
+/** Limit of ranges read from one ports resource; agents offer a handful. */
 const MAX_RANGES = 1_000
 
 type Ranges = Task['ports']
 
 const NO_LABELS: readonly Label[] = Object.freeze([])
 
-/** `[{key, value}]` or `{labels: [{key, value}]}`; what has no key is dropped. */
+/** `[{key, value}]` or `{labels: [{key, value}]}`; labels without key are dropped. */
 const labelsOf = (value: unknown): readonly Label[] => {
   const items = Array.isArray(value) ? list(value) : list(object(value).labels)
   if (items.length === 0) return NO_LABELS
@@ -80,7 +79,7 @@ const discoveryPorts = (value: unknown): DiscoveryPort[] => {
   for (const item of list(object(value).ports)) {
     if (!isObject(item)) continue
     const { number: n, name, protocol, labels } = item
-    // 0 stays: Mesos-DNS publishes it, others leave it out
+    // 0 is kept, because Mesos-DNS publishes it
     ports.push({
       number: port(n),
       name: text(name),
@@ -107,13 +106,13 @@ const addressesOf = (infos: readonly unknown[]): string[] => {
     const { ip_addresses: many, ip_address: one } = object(info)
     const items = list(many)
     for (const item of items) add(object(item).ip_address)
-    // Mesos 0.25
+    // the form of Mesos 0.25
     if (items.length === 0) add(one)
   }
   return addresses
 }
 
-/** One status update, as a task carries it and as TASK_UPDATED brings it. */
+/** Parses one status update, from a task or from TASK_UPDATED. */
 export const statusFromJson = (value: unknown): TaskStatus => {
   const status = object(value)
   return {
@@ -125,7 +124,7 @@ export const statusFromJson = (value: unknown): TaskStatus => {
   }
 }
 
-/** Port mappings within a Docker container's or a network_info's list. */
+/** Port mappings in a Docker container's or a network_info's list. */
 const mappingsIn = (value: unknown): PortMapping[] => {
   const mappings: PortMapping[] = []
   for (const item of list(value)) {
@@ -137,11 +136,11 @@ const mappingsIn = (value: unknown): PortMapping[] => {
   return mappings
 }
 
-/** The port mappings that one status tells of. */
+/** The port mappings in a status. */
 export const mappingsFromStatus = (status: unknown): PortMapping[] =>
   networkInfos(status).flatMap(info => mappingsIn(object(info).port_mappings))
 
-/** Those of `more` that `known` lacks, behind it. */
+/** The items of `more` that are not in `known`, appended to it. */
 export const joinMappings = (
   known: readonly PortMapping[],
   more: readonly PortMapping[],
@@ -163,11 +162,11 @@ const containerMappings = (container: Json): PortMapping[] => [
   ...list(container.network_infos).flatMap(info => mappingsIn(object(info).port_mappings)),
 ]
 
-/** The status with the later timestamp; of equals the second, which came later in the list. */
+/** The status with the later timestamp; of equal ones the second, which is later in the list. */
 const later = (a: TaskStatus | undefined, b: TaskStatus): TaskStatus =>
   a === undefined || b.timestamp >= a.timestamp ? b : a
 
-/** undefined if it has no id, or no agent or framework to belong to. */
+/** undefined without id, agent or framework. */
 export const taskFromJson = (value: unknown, inFramework = ''): Task | undefined => {
   const task = object(value)
   const taskId = id(task.id ?? task.task_id)
@@ -201,7 +200,7 @@ export const taskFromJson = (value: unknown, inFramework = ''): Task | undefined
   }
 }
 
-/** From `/state` or from a FrameworkInfo. undefined if it has no id. */
+/** From `/state` or a FrameworkInfo. undefined without id. */
 export const frameworkFromJson = (value: unknown, active = true): Framework | undefined => {
   const framework = object(value)
   const frameworkId = id(framework.id)
@@ -215,7 +214,7 @@ export const frameworkFromJson = (value: unknown, active = true): Framework | un
   }
 }
 
-/** From `/state`, or from an operator API agent whose `agent_info` is within. undefined if it has no id. */
+/** From `/state`, or from an operator API agent with `agent_info`. undefined without id. */
 export const agentFromJson = (value: unknown): Agent | undefined => {
   const agent = object(value)
   const info = isObject(agent.agent_info) ? agent.agent_info : agent

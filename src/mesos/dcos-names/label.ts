@@ -1,9 +1,7 @@
 /**
- * How names from Mesos become DNS labels: the rules of dcos-net and of
- * Mesos-DNS, byte for byte, because clients have the resulting names in their
- * configuration. Upper case is folded, `-` `_` `.` become a dash, anything
- * else that is no ASCII letter or digit is dropped; no dash begins or ends a
- * label. The two agree but for what follows a cut among dashes.
+ * Converts Mesos names to DNS labels by the exact rules of dcos-net and of Mesos-DNS, because clients depend on the
+ * resulting names. Letters become lower case, `-` `_` `.` become a dash, other characters are dropped, and no dash
+ * begins or ends a label. The two rules differ only when a cut leaves trailing dashes.
  */
 
 /** Longest label, RFC 1035 §2.3.4. */
@@ -11,12 +9,12 @@ const MAX_1123 = 63
 /** Longest label under RFC 952. */
 const MAX_952 = 24
 
-/** Most names are labels already; they are not walked. */
+/** Matches names that need no conversion, which is most of them. */
 const PLAIN = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
 
 const DASH = 0x2d
 
-/** The code a label gets for this one: a letter, a digit, a dash, or -1 to drop it. */
+/** The character code for this one in a label: a letter, a digit, a dash, or -1 to drop it. */
 const mapped = (code: number): number => {
   if (code >= 0x61 && code <= 0x7a) return code
   if (code >= 0x41 && code <= 0x5a) return code + 0x20
@@ -24,7 +22,7 @@ const mapped = (code: number): number => {
   return code === DASH || code === 0x5f || code === 0x2e ? DASH : -1
 }
 
-/** The string with every character mapped, from the first that may start a label. */
+/** The string with every character converted, from the first one that may begin a label. */
 const folded = (s: string, digitFirst: boolean): string => {
   let out = ''
   for (let i = 0; i < s.length; i++) {
@@ -35,14 +33,14 @@ const folded = (s: string, digitFirst: boolean): string => {
   return out
 }
 
-/** The part of a string before its trailing dashes. */
+/** The string without trailing dashes. */
 const trimmed = (s: string): string => {
   let end = s.length
   while (end > 0 && s.charCodeAt(end - 1) === DASH) end--
   return s.slice(0, end)
 }
 
-/** `s` cut to `max`; the room that trailing dashes of the cut leave is filled from `refill` of the rest. */
+/** `s` cut to `max`. If the cut leaves trailing dashes, they are replaced by what `refill` takes from the rest. */
 const fitted = (s: string, max: number, refill: (rest: string) => string): string => {
   const head = trimmed(s.slice(0, max))
   return head.length === max || s.length <= max
@@ -54,26 +52,25 @@ const withoutDashes = (rest: string): string => rest.replaceAll('-', '')
 const afterDashes = (rest: string): string => rest.replace(/^-+/, '')
 
 /**
- * One RFC 1123 label of at most 63 octets from any string, '' if nothing of
- * it is left, as dcos-net makes them (`mesos_state:label`).
+ * One RFC 1123 label of at most 63 octets from any string, as dcos-net's `mesos_state:label` does; '' if nothing is
+ * left.
  */
 export const label = (s: string): string =>
   PLAIN.test(s) ? s : fitted(folded(s, true), MAX_1123, withoutDashes)
 
-/** The same as Mesos-DNS makes them: behind a cut among dashes it keeps the later dashes. */
+/** The same by Mesos-DNS's rule, which keeps later dashes when a cut leaves trailing ones. */
 export const mesosDnsLabel = (s: string): string =>
   PLAIN.test(s) ? s : fitted(folded(s, true), MAX_1123, afterDashes)
 
 /**
- * One RFC 952 label of at most 24 octets, which starts with a letter, '' if
- * nothing is left: Mesos-DNS under `enforceRFC952`.
+ * One RFC 952 label of at most 24 octets that starts with a letter, as Mesos-DNS does under `enforceRFC952`; '' if
+ * nothing is left.
  */
 export const label952 = (s: string): string => fitted(folded(s, false), MAX_952, afterDashes)
 
 /**
- * Several labels: each part between dots is normalised with `one`, parts that
- * are or become empty disappear. '' if nothing is left. No more than 253
- * characters in all is the caller's to see to.
+ * Several labels: `one` converts each part between dots, and empty parts are dropped. '' if nothing is left. The
+ * caller must check the limit of 253 characters.
  */
 export const domainFrag = (s: string, one: (part: string) => string = label): string =>
   s

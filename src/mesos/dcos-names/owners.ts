@@ -1,8 +1,7 @@
 /**
- * The owners of a zone and their records, each record counted by the things
- * that make it: namesakes, agents of one address. A record goes with the last
- * that makes it. Whoever makes records of one name again and again keeps its
- * `Owner`, because finding it by name is most of what a record costs.
+ * The owners of a zone and their records. Each record counts how many sources contribute it (tasks of one name,
+ * agents with one address), and is removed with the last one. Code that repeatedly adds records of one name keeps
+ * its `Owner`, because the look-up by name is the most expensive part.
  */
 import { Many, type Tally } from './tally.ts'
 
@@ -19,9 +18,11 @@ export class Owner implements NameRecords {
   A: Tally | undefined = undefined
   AAAA: Tally | undefined = undefined
   SRV: Tally | undefined = undefined
-  /** Whether this object holds the records of its name; another may. Set by `Owners`. */
+  /**
+   * Whether this object holds the records of its name; there may be another object for the name. Set by `Owners`.
+   */
   listed = false
-  /** Whether it changed since the last `take`. Set by `Owners`. */
+  /** Whether it has changed since the last `take`. Set by `Owners`. */
   touched = false
 
   constructor(name: string) {
@@ -30,24 +31,24 @@ export class Owner implements NameRecords {
 }
 
 /**
- * Parts as one string for names and data. Put together otherwise, a string is
- * kept as its parts, and each of the comparisons that come is slow.
+ * Joins parts to one flat string for names and data. V8 would otherwise store a concatenation as its parts, which
+ * makes each later comparison slow.
  */
 export const flat = (...parts: string[]): string => parts.join('')
 
-/** Takes the records that something makes. */
+/** Receives the records of a source. */
 export type Sink = (owner: Owner, type: RecordType, data: string) => void
 
 export class Owners {
   readonly #listed = new Map<string, Owner>()
   #touched: Owner[] = []
 
-  /** Those with records, by name. Changes under the reader's feet. */
+  /** Owners with records, by name. Changes while it is read. */
   get names(): ReadonlyMap<string, Owner> {
     return this.#listed
   }
 
-  /** One more makes this record. */
+  /** Adds one contribution to a record. */
   readonly add: Sink = (owner, type, data) => {
     const at = owner.listed ? owner : this.#list(owner)
     const had = at[type]
@@ -59,7 +60,7 @@ export class Owners {
     this.#touch(at)
   }
 
-  /** One of those that made it does no longer. */
+  /** Removes one contribution from a record. */
   readonly remove: Sink = (owner, type, data) => {
     const at = owner.listed ? owner : this.#listed.get(owner.name)
     const had = at?.[type]
@@ -72,12 +73,12 @@ export class Owners {
     at.listed = false
   }
 
-  /** What changed since the last call, each name once: an owner that is not listed is gone. */
+  /** Owners that have changed since the last call, each name once. An owner that is not listed was removed. */
   take(): Owner[] {
     const touched = this.#touched
     this.#touched = []
     for (const owner of touched) owner.touched = false
-    // a name may have gone and come back as another object
+    // a name may have been removed and added as another object
     return touched.filter(owner => owner.listed || !this.#listed.has(owner.name))
   }
 

@@ -1,14 +1,13 @@
 /**
- * Long work in steps, so that whatever else the main thread has to do (gossip
- * probes, scrapes) comes in between: a generator that yields where it may be
- * interrupted.
+ * Runs long work in steps, so that other work of the main thread (gossip probes, scrapes) can run in between. The
+ * work is a generator that yields where it may be interrupted.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** Tasks in one step: some three milliseconds of making records. */
+/** Tasks in one step: about three milliseconds. */
 export const STEP = 200
 
-/** To its end at once; what it returns. */
+/** Runs the work to its end at once; returns its result. */
 export const inOneGo = <T>(work: Generator<void, T>): T => {
   for (;;) {
     const { done, value } = work.next()
@@ -16,7 +15,7 @@ export const inOneGo = <T>(work: Generator<void, T>): T => {
   }
 }
 
-/** A step a turn; what it returns, or undefined if `ended` says so before. */
+/** Runs one step per turn of the event loop; returns the result, or undefined if `ended` becomes true before. */
 export const inSteps = async <T>(
   work: Generator<void, T>,
   ended: () => boolean,

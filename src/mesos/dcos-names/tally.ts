@@ -1,35 +1,32 @@
 /**
- * A set of strings in the order they came, each counted as often as it was
- * added. Nearly all of a zone's sets hold one element that one thing makes,
- * so a set is that string itself until it grows. A Map each made three
- * quarters of a rebuild's time garbage collection, a small object each still
- * 40 octets a record for the collector to copy.
+ * A multiset of strings in order of insertion. Nearly all of a zone's sets have one element with count one, so such
+ * a set is the string itself. An object per set would be expensive for the garbage collector.
  */
 
-/** Above this an index is kept; below, a scan is faster. */
+/** Larger sets have an index; in smaller ones a scan is faster. */
 const SMALL = 16
 
-/** One element added once, or `Many`. */
+/** One element with count one, or `Many`. */
 export type Tally = string | Many
 
-/** The elements in order, none of nothing; changes with the set. */
+/** The elements in order; changes with the set. */
 export const valuesOf = (tally: Tally | undefined): readonly string[] =>
   tally === undefined ? [] : typeof tally === 'string' ? [tally] : tally.values
 
-/** The same as an array that stays as it is now, whatever comes. */
+/** The elements as an array that does not change with the set. */
 export const keptValues = (tally: Tally): readonly string[] =>
   typeof tally === 'string' ? [tally] : tally.keep()
 
-/** Of two elements and more, or of one that was added twice. Empty once the last was removed. */
+/** A set with two or more elements, or with a count above one. Empty after the last was removed. */
 export class Many {
   #values: string[]
-  /** How often each was added; undefined while all were once, as nearly all are. */
+  /** Count of each element; undefined while all are one. */
   #counts: number[] | undefined = undefined
   #index: Map<string, number> | undefined = undefined
-  /** Whether someone keeps `values`: it must not change then. */
+  /** Whether the `values` array was given away: it must be copied before a change. */
   #kept = false
 
-  /** Begins with one of this. */
+  /** A set with this element, count one. */
   constructor(value: string) {
     this.#values = [value]
   }
@@ -43,7 +40,7 @@ export class Many {
     return this.#values
   }
 
-  /** Adds one more of it; true if there was none. */
+  /** Adds an element; true if it was not in the set. */
   add(value: string): boolean {
     const at = this.#at(value)
     if (at >= 0) {
@@ -60,12 +57,12 @@ export class Many {
     return true
   }
 
-  /** Takes one of it away; true if it was the last. */
+  /** Removes one count of an element; true if it was the last. */
   remove(value: string): boolean {
     const at = this.#at(value)
     if (at < 0 || (this.#counts !== undefined && --this.#counts[at]! > 0)) return false
     this.#own()
-    // the last one takes its place: answers are in no order, and nothing else moves
+    // the last element moves to its place: the order of answers does not matter, and all others stay
     const moved = this.#values.pop()!
     const count = this.#counts?.pop() ?? 1
     this.#index?.delete(value)
@@ -80,7 +77,7 @@ export class Many {
     return this.#index === undefined ? this.#values.indexOf(value) : (this.#index.get(value) ?? -1)
   }
 
-  /** Before `#values` changes. */
+  /** To be called before `#values` is changed. */
   #own(): void {
     if (!this.#kept) return
     this.#values = [...this.#values]

@@ -1,21 +1,19 @@
 /**
- * The names that tasks share, made once: thousands of tasks of a cluster have
- * a few hundred names between them, and a name that is kept as its `Owner` is
- * neither made nor looked for again, which is most of what makes a full
- * rebuild cheap.
+ * Caches the names that tasks share. Thousands of tasks of a cluster have only a few hundred different names;
+ * keeping each as an `Owner` saves most of the cost of a full rebuild.
  */
 import { MAX_LABEL, MAX_NAME } from '../../boundary/zone.ts'
 import { label } from './label.ts'
 import { Owner } from './owners.ts'
 
-/** Which address a name stands for: of the agent, of the container, or the one that serves best. */
+/** Which address a name stands for: the agent's, the container's, or the one that other hosts can reach. */
 export type Kind = 'agentip' | 'containerip' | 'autoip'
 
 /** Names of one kind. */
 export type KindNames = {
   /** '<framework>.<kind>.<apex>' */
   readonly parent: string
-  /** '<task>.<framework>.<kind>.<apex>'; undefined where that would be too long for DNS. */
+  /** '<task>.<framework>.<kind>.<apex>'; undefined if that is too long for DNS. */
   readonly owner: Owner | undefined
 }
 
@@ -23,20 +21,20 @@ export type KindNames = {
 export type ServiceNames = { readonly [kind in Kind]: readonly Owner[] }
 
 export type TaskNames = {
-  /** The task's label; '' if nothing is left of its name or its framework's. */
+  /** The task's label; '' if nothing is left of the task's or the framework's name. */
   readonly label: string
   readonly kinds: { readonly [kind in Kind]: KindNames }
   readonly services: Map<string, ServiceNames>
 }
 
-/** Names remembered before all are forgotten and made again. */
+/** Limit of cached names; then all are dropped. */
 const REMEMBERED = 20_000
-/** Octets of an agent's part of a label; Mesos writes 'S123'. */
+/** Limit of an agent's part of a label in octets; Mesos uses 'S123'. */
 const MAX_AGENT = 20
-/** Ports of one name remembered; a task's are few. */
+/** Limit of cached ports of one name. */
 const MAX_SERVICES = 64
 
-/** Unless it is longer than a name can be. Labels are proper by their making. */
+/** undefined if the name is too long. Its labels are valid already. */
 const whole = (name: string): Owner | undefined =>
   name.length <= MAX_NAME ? new Owner(name) : undefined
 
@@ -50,7 +48,7 @@ export class NameBook {
     this.#apex = apex
   }
 
-  /** By the names as Mesos has them. */
+  /** The names for a framework and a task, as named in Mesos. */
   names(framework: string, task: string): TaskNames {
     let tasks = this.#frameworks.get(framework)
     const known = tasks?.get(task)
@@ -61,13 +59,13 @@ export class NameBook {
       tasks = undefined
     }
     if (!tasks) this.#frameworks.set(framework, (tasks = new Map()))
-    const made = this.#make(label(framework), label(task))
-    tasks.set(task, made)
+    const taskNames = this.#make(label(framework), label(task))
+    tasks.set(task, taskNames)
     this.#size++
-    return made
+    return taskNames
   }
 
-  /** The service owners of a port of these names. A label of 63 octets has no room for its underscore. */
+  /** The service owners of a port. A label of 63 octets has no room for its underscore. */
   services(names: TaskNames, portName: string, protocol: 'tcp' | 'udp'): ServiceNames {
     const key = `${protocol} ${portName}`
     const known = names.services.get(key)
@@ -81,21 +79,21 @@ export class NameBook {
       return owners.map(whole).filter(owner => owner !== undefined)
     }
     const { agentip, containerip, autoip } = names.kinds
-    const made = { agentip: of(agentip), containerip: of(containerip), autoip: of(autoip) }
+    const serviceNames = { agentip: of(agentip), containerip: of(containerip), autoip: of(autoip) }
     if (names.services.size >= MAX_SERVICES) names.services.clear()
-    names.services.set(key, made)
-    return made
+    names.services.set(key, serviceNames)
+    return serviceNames
   }
 
-  /** An agent's part of an instance's label: '-s0' of 'cluster-S0'. */
+  /** An agent's part of an instance's label: '-s0' for 'cluster-S0'. */
   agent(id: string): string {
-    let made = this.#agents.get(id)
-    if (made === undefined) {
+    let part = this.#agents.get(id)
+    if (part === undefined) {
       if (this.#agents.size >= REMEMBERED) this.#agents.clear()
       const end = label(id.slice(id.lastIndexOf('-') + 1)).slice(0, MAX_AGENT)
-      this.#agents.set(id, (made = end === '' ? '' : `-${end}`))
+      this.#agents.set(id, (part = end === '' ? '' : `-${end}`))
     }
-    return made
+    return part
   }
 
   #make(framework: string, task: string): TaskNames {

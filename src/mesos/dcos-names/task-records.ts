@@ -26,21 +26,21 @@ import { taskHash } from './zbase32.ts'
 const KINDS = ['agentip', 'containerip', 'autoip'] as const
 
 /**
- * The agent's own address: its host name where that is a literal, as dcos-net
- * took it, else the address Mesos bound. '' if neither is a literal.
+ * The agent's address: its host name if that is a literal, as in dcos-net, otherwise the address that Mesos bound.
+ * '' if neither is a literal.
  */
 export const agentAddress = (agent: Agent): string =>
   canonicalIp(agent.hostname) || canonicalIp(pidEndpoint(agent.pid)?.host ?? '')
 
 const NONE: readonly string[] = Object.freeze([])
 
-/** Only running tasks have records; killing ones have lost theirs (facts 3.2). */
+/** Only running tasks have records; a task that is being killed has lost them. */
 export const isNamed = (task: Task): boolean => task.state === 'TASK_RUNNING'
 
 const TCP = ['tcp'] as const
 const BOTH = ['tcp', 'udp'] as const
 
-/** Protocols of a discovery port: 'udp,tcp' is two, none is both, as in Mesos-DNS. */
+/** Protocols of a discovery port: 'udp,tcp' are two, none is both, as in Mesos-DNS. */
 const protocolsOf = ({ protocol }: DiscoveryPort): readonly ('tcp' | 'udp')[] => {
   if (protocol === 'tcp') return TCP
   if (protocol === '') return BOTH
@@ -51,7 +51,7 @@ const protocolsOf = ({ protocol }: DiscoveryPort): readonly ('tcp' | 'udp')[] =>
 const scopeOf = (port: DiscoveryPort): 'host' | 'container' =>
   port.labels.some(l => l.key === 'network-scope' && l.value === 'host') ? 'host' : 'container'
 
-/** The port as the host has it and as the container has it; 0 where it does not exist. */
+/** The port on the host and the port in the container; 0 where it does not exist. */
 const portNumbers = (
   task: Task,
   port: DiscoveryPort,
@@ -73,10 +73,9 @@ const portNumbers = (
 }
 
 /**
- * Puts everything this task adds to the zone into `sink`, the same each time.
- * `host` is its agent's address (`agentAddress`), '' for none. Nothing if it
- * does not run or if nothing is left of its name after normalisation; names
- * too long for DNS are left out.
+ * Passes all records of this task to `sink`, the same ones each time. `host` is its agent's address
+ * (`agentAddress`), '' for none. There are none if the task is not running or if nothing is left of its name after
+ * normalisation; names that are too long for DNS are left out.
  */
 export const taskRecords = (
   task: Task,
@@ -107,7 +106,7 @@ export const taskRecords = (
   }
 }
 
-/** The task's own names and, pointing to them, its ports. */
+/** The task's own names, and the services that point to them. */
 const addServices = (
   task: Task,
   onHost: boolean,
@@ -140,13 +139,13 @@ const addServices = (
   }
 }
 
-/** `<task>-<hash>-<agent>` as one label: the task's part gives way where the three are too long. */
+/** `<task>-<hash>-<agent>` as one label; if it is too long, the task's part is cut. */
 const instanceLabel = (taskLabel: string, task: Task, book: NameBook): string => {
   const tail = `-${taskHash(task.id)}${book.agent(task.agentId)}`
   return `${taskLabel.slice(0, MAX_LABEL - tail.length)}${tail}`
 }
 
-/** Puts `master` and `leader` of the zone into `sink`: all masters, and the leading one ('ip:port'). */
+/** Passes the records of `master` and `leader` to `sink`: all masters, and the leading one ('ip:port'). */
 export const masterRecords = (
   leader: string,
   masters: readonly string[],

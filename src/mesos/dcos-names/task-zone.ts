@@ -1,9 +1,7 @@
 /**
- * `dcos.thisdcos.directory` as it follows the Mesos state: which tasks'
- * records are in it, and what a change of the state changes about it. A task
- * that makes the same records as before costs a comparison. While a new
- * leader's agents are still coming back (hold.ts), what it does not know yet
- * stays.
+ * The zone `dcos.thisdcos.directory`: keeps the records equal to the Mesos state, and computes the changes. An
+ * unchanged task costs one comparison. While a new leader waits for its agents (hold.ts), records of missing tasks
+ * stay.
  */
 import type { Owner as OwnerData, RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
@@ -17,13 +15,13 @@ import { keptValues, valuesOf } from './tally.ts'
 import { NameBook } from './task-names.ts'
 import { agentAddress, isNamed, masterRecords, taskRecords } from './task-records.ts'
 
-/** What a task's records are made from. */
+/** The input for a task's records. */
 type Entry = { task: Task; readonly framework: string; readonly host: string }
 
 type Masters = { readonly leader: string; readonly masters: readonly string[] }
 
 export class TaskZone {
-  /** All of it, as it is at any time. */
+  /** The current zone; it changes with the state. */
   readonly live: ZoneMap
   readonly #apex: string
   readonly #ttl: number
@@ -31,7 +29,7 @@ export class TaskZone {
   readonly #book: NameBook
   /** Tasks with records. */
   readonly #tasks = new Map<string, Entry>()
-  /** Tasks in the zone that the state does not know, until the hold ends. */
+  /** Tasks with records that are missing from the state, until the hold ends. */
   readonly #held = new Set<string>()
   #masters: Masters = { leader: '', masters: [] }
 
@@ -42,12 +40,12 @@ export class TaskZone {
     this.live = new ZoneView(this.#owners.names, owner => this.#rrsets(owner))
   }
 
-  /** Follow the state; with `keepMissing` a load takes nothing away. */
+  /** Applies a state; with `keepMissing`, a load removes nothing. */
   update(state: MesosState, changed: Changed, keepMissing: boolean): void {
     inOneGo(this.updating(state, changed, keepMissing))
   }
 
-  /** The same in steps of a few milliseconds; the state of a cluster takes dozens. */
+  /** The same in steps of a few milliseconds; a large cluster takes dozens. */
   *updating(state: MesosState, changed: Changed, keepMissing: boolean): Generator<void> {
     if (changed.all) {
       let n = 0
@@ -64,13 +62,13 @@ export class TaskZone {
     if (!keepMissing) this.release()
   }
 
-  /** The hold is over: what is missing is gone. */
+  /** The hold is over: removes the records of missing tasks. */
   release(): void {
     for (const key of this.#held) this.#end(key)
     this.#held.clear()
   }
 
-  /** The names of the masters (addresses, in order) and of the leader. */
+  /** Sets the names of the masters (addresses in order) and of the leader. */
   masters({ leader }: MesosState, masters: readonly string[]): void {
     const before = this.#masters
     if (before.leader === leader && before.masters.join() === masters.join()) return
@@ -79,7 +77,7 @@ export class TaskZone {
     masterRecords(before.leader, before.masters, this.#apex, this.#owners.remove)
   }
 
-  /** What changed since the last call. */
+  /** The changes since the last call. */
   take(): { set: OwnerData[]; drop: string[] } {
     const set: OwnerData[] = []
     const drop: string[] = []
@@ -90,7 +88,7 @@ export class TaskZone {
     return { set, drop }
   }
 
-  /** `live`, counting as a `take`. */
+  /** Returns `live`; counts as a `take`. */
   zone(): ZoneMap {
     this.#owners.take()
     return this.live
@@ -109,13 +107,13 @@ export class TaskZone {
     const host = agentAddress(agent)
     const had = this.#tasks.get(key)
     if (had?.framework === framework.name && had.host === host && sameTask(had.task, task)) {
-      // next time it is found by being the same object
+      // so that the next comparison finds the identical object
       had.task = task
       return
     }
     const entry = { task, framework: framework.name, host }
     this.#make(entry, this.#owners.add)
-    // first in, then out, so that what stays never looks gone
+    // adds before it removes, so that unchanged records never disappear
     if (had) this.#make(had, this.#owners.remove)
     this.#tasks.set(key, entry)
   }
@@ -131,7 +129,7 @@ export class TaskZone {
     taskRecords(task, framework, host, this.#book, sink)
   }
 
-  /** In one order, so that equal zones compare equal. */
+  /** In a fixed order, so that equal zones compare equal. */
   #rrsets(owner: Owner): RRset[] {
     const rrsets: RRset[] = []
     for (const type of RECORD_TYPES) {

@@ -1,7 +1,6 @@
 /**
- * z-base-32, the human-oriented base 32 of Zooko Wilcox-O'Hearn. Mesos-DNS
- * puts the first five characters of a task id's SHA-1 into canonical task
- * names, dcos-net writes the cluster's public key with it.
+ * z-base-32, the human-oriented base 32 of Zooko Wilcox-O'Hearn. Mesos-DNS uses the first five characters of a task
+ * id's SHA-1 in canonical task names; dcos-net encodes the cluster's public key with it.
  */
 import { hash } from 'node:crypto'
 
@@ -23,9 +22,9 @@ export const zbase32 = (bytes: Uint8Array): string => {
   return bits > 0 ? out + ALPHABET[(held << (5 - bits)) & 31] : out
 }
 
-/** The five characters that tell a task from its namesakes in Mesos-DNS: 'test' gives 'iffe9'. */
+/** The five characters that distinguish tasks of one name in Mesos-DNS: 'test' gives 'iffe9'. */
 export const taskHash = (taskId: string): string => {
-  // 25 bits are five characters; seven digits hold them, and a string is hashed to a string fastest
+  // five characters are 25 bits, which seven hexadecimal digits contain
   const bits = parseInt(hash('sha1', taskId, 'hex').slice(0, 7), 16) >> 3
   const at = (shift: number): string => ALPHABET[(bits >> shift) & 31]!
   return at(20) + at(15) + at(10) + at(5) + at(0)

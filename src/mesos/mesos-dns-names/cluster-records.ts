@@ -1,25 +1,22 @@
-/**
- * The records that belong to no task: masters and the leader, agents,
- * schedulers, and this server itself.
- */
+/** The records that belong to no task: masters, leader, agents, schedulers, and this server. */
 import { domainFrag } from '../dcos-names/label.ts'
 import { agentHost, pidEndpoint, type MesosState } from '../api/model.ts'
 import {
   hostAddresses,
-  Maker,
+  RecordCollector,
   plainIp,
   plainIps,
   speller,
   type AddressesOf,
-  type Made,
+  type SourceRecords,
   type RecordOptions,
 } from './record.ts'
 
-/** What an agent's port is where its PID does not say. */
+/** Default port of an agent whose PID is missing. */
 const AGENT_PORT = 5051
 
 const frameworkRecords = (
-  out: Maker,
+  out: RecordCollector,
   state: MesosState,
   options: RecordOptions,
   addressesOf: AddressesOf,
@@ -36,13 +33,13 @@ const frameworkRecords = (
     if (ips.length === 0) continue
     const name = `${fw}.${options.domain}`
     out.addresses(name, ips)
-    // a scheduler that speaks HTTP listens nowhere
+    // a scheduler that uses the HTTP API listens on no port
     if (at !== undefined) out.service(`_framework._tcp.${name}`, name, at.port)
   }
 }
 
 const agentRecords = (
-  out: Maker,
+  out: RecordCollector,
   state: MesosState,
   { domain }: RecordOptions,
   addressesOf: AddressesOf,
@@ -56,16 +53,16 @@ const agentRecords = (
   }
 }
 
-/** The host of 'host:port' or of a bare address. */
+/** The host in 'host:port' or in a plain address. */
 const hostOf = (master: string): string =>
   plainIp(master) === '' ? (pidEndpoint(master)?.host ?? master) : master
 
 /**
- * `leader`, `master` and `masterN`, N in the order of the list; a leader that
- * is not in it takes the next free number, an address twice takes none.
+ * `leader`, `master` and `masterN`, with N in the order of the list. A leader that is not in the list gets the next
+ * number; a duplicate address gets none.
  */
 const masterRecords = (
-  out: Maker,
+  out: RecordCollector,
   leader: string,
   masters: readonly string[],
   { domain }: RecordOptions,
@@ -83,12 +80,12 @@ const masterRecords = (
     }
   }
   const known = new Set(leading)
-  // an entry without a port is the leader if its address is
+  // an entry without port is the leader if its address matches
   const leads = (master: string): boolean =>
     master === leader ||
     (master === hostOf(master) && addresses(master).some(ip => leading.includes(ip)))
   const listed = [...new Set(masters.map(master => (leads(master) ? leader : master)))]
-  // one that is in the list already keeps its place there
+  // a leader that is in the list keeps its number
   if (leading.length > 0 && !listed.includes(leader)) listed.push(leader)
   let number = 0
   for (const master of listed) {
@@ -101,16 +98,16 @@ const masterRecords = (
 }
 
 /**
- * All of them. `masters` is the list in its order as configured or as
- * ZooKeeper tells it, 'address:port' or a bare address each.
+ * All these records. `masters` is the list in order, as configured or from ZooKeeper; each is 'address:port' or an
+ * address.
  */
 export const clusterRecords = (
   state: MesosState,
   masters: readonly string[],
   options: RecordOptions,
   addressesOf: AddressesOf,
-): Made => {
-  const out = new Maker('the cluster', options)
+): SourceRecords => {
+  const out = new RecordCollector('the cluster', options)
   frameworkRecords(out, state, options, addressesOf)
   agentRecords(out, state, options, addressesOf)
   out.addresses(options.soaMname, plainIps(options.listenerAddresses))
@@ -118,7 +115,7 @@ export const clusterRecords = (
   return out
 }
 
-/** Names that the records need addresses of: hosts of agents, schedulers and masters that are no literals. */
+/** Host names whose addresses the records need: those of agents, schedulers and masters that are not literals. */
 export const hostsToLookUp = (
   state: MesosState,
   masters: readonly string[],

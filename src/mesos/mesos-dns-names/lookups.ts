@@ -1,7 +1,6 @@
 /**
- * Addresses of hosts that Mesos names instead of numbering: agents, masters,
- * schedulers. Records are made without waiting, so this only ever says what it
- * has found before, and calls back when it has found something else.
+ * Caches the addresses of hosts that Mesos names: agents, masters, schedulers. Records are computed synchronously,
+ * so this returns what is known, and calls back when addresses have changed.
  */
 import { plainIps } from './record.ts'
 import type { Log } from '../../base/log.ts'
@@ -11,18 +10,18 @@ export type LookupsOptions = {
   /** All addresses of a host; rejects if there are none. */
   readonly resolve: (host: string) => Promise<readonly string[]>
   readonly log: Log
-  /** Some host's addresses are others than before. */
+  /** Called when the addresses of some host have changed. */
   readonly onChange: () => void
-  /** Between two look-ups of the same host. */
+  /** Interval between look-ups of the same host. */
   readonly everyMs: number
 }
 
-/** Look-ups at a time: the resolver asked may be this very server. */
+/** Limit of simultaneous look-ups, because the resolver may be this very server. */
 const AT_ONCE = 8
-/** Hosts remembered; a cluster has fewer agents. */
+/** Limit of remembered hosts; a cluster has fewer agents. */
 const MAX_HOSTS = 20_000
 
-/** Addresses by host, refreshed until it is closed. */
+/** Addresses by host, refreshed until `close`. */
 export class Lookups {
   readonly #options: LookupsOptions
   readonly #found = new Map<string, readonly string[]>()
@@ -39,10 +38,10 @@ export class Lookups {
     this.#timer.unref()
   }
 
-  /** What is known of a host now; [] if nothing. */
+  /** The known addresses of a host; [] if none. */
   readonly addressesOf = (host: string): readonly string[] => this.#found.get(host) ?? []
 
-  /** These are the hosts that matter; the others are forgotten. */
+  /** Sets the hosts to look up; others are dropped. */
   want(hosts: ReadonlySet<string>): void {
     this.#wanted = hosts
     for (const host of this.#found.keys()) if (!hosts.has(host)) this.#found.delete(host)
@@ -75,7 +74,7 @@ export class Lookups {
         this.#pump()
       })
     }
-    // told once for all that were found together
+    // called once for all results that arrive together
     if (this.#running > 0 || !this.#changed || this.#closed) return
     this.#changed = false
     this.#options.onChange()
@@ -91,7 +90,7 @@ export class Lookups {
         host,
         err: messageOf(er),
       })
-      // what was found before stays; what never was is not asked at every event
+      // keep the old result; a host that was never found is not retried at every event
       ips = had ?? []
     }
     if (!this.#wanted.has(host)) return

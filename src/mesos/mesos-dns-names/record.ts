@@ -1,19 +1,15 @@
-/**
- * What a record of Mesos-DNS is here, and the one place that refuses what
- * would be no name. Nothing knows a TTL, a message or a socket yet; those
- * come in zone.ts.
- */
+/** The form of Mesos-DNS's records, and the check that refuses invalid names. TTLs are added in zone.ts. */
 import { addressType, canonicalIp } from '../../base/ip.ts'
 import { label952, mesosDnsLabel } from '../dcos-names/label.ts'
 import { flat, type RecordType } from '../dcos-names/owners.ts'
 
-/** Where a task's addresses come from: its agent, its network_infos, or a status label. */
+/** Where a task's addresses come from: its agent, its network_infos, or a label of its status. */
 export type IpSource = 'host' | 'netinfo' | 'mesos' | 'docker'
 export const IP_SOURCES: readonly IpSource[] = ['host', 'netinfo', 'mesos', 'docker']
 
 /**
- * One record. `name` is lower case without the final dot; `data` is an address
- * in canonical spelling, or rdata of SRV, the target without final dot (`srvData`).
+ * One record. `name` is lower case without final dot. `data` is an address in canonical spelling, or SRV rdata with
+ * a target without final dot (`srvData`).
  */
 export type MesosRecord = {
   readonly name: string
@@ -21,21 +17,24 @@ export type MesosRecord = {
   readonly data: string
 }
 
-/** SRV rdata as the zone serves it: made here once; made of parts at every load it was 32 MB of garbage for 10,000 tasks. */
+/**
+ * SRV rdata as text in the zone. It is created once per record, because creating it at every load produced 32 MB of
+ * garbage for 10,000 tasks.
+ */
 export const srvData = (weight: number, target: string, port: number): string =>
   flat('0 ', String(weight), ' ', String(port), ' ', target)
 
-/** Where such rdata points to. */
+/** The target and port in SRV rdata. */
 export const srvTarget = (data: string): { readonly target: string; readonly port: string } => {
   const [, , port = '', target = ''] = data.split(' ')
   return { target, port }
 }
 
-/** A name that could not be made, and why; for the log and the counters. */
+/** A name that could not be created, and why; for the log and the counters. */
 export type Problem = { readonly subject: string; readonly reason: string }
 
-/** The records of one thing. A record may come twice. */
-export type Made = {
+/** The records of one source. A record may occur twice. */
+export type SourceRecords = {
   readonly records: readonly MesosRecord[]
   readonly problems: readonly Problem[]
 }
@@ -43,7 +42,7 @@ export type Made = {
 export type RecordOptions = {
   /** Apex of the zone, lower case, no final dot. */
   readonly domain: string
-  /** A task's addresses are those of the first source that has any. */
+  /** A task's addresses are those of the first of these sources that has any. */
   readonly ipSources: readonly IpSource[]
   /** Labels of RFC 952 (24 octets, a letter first) instead of RFC 1123. */
   readonly enforceRfc952: boolean
@@ -54,22 +53,22 @@ export type RecordOptions = {
   readonly listenerAddresses: readonly string[]
 }
 
-/** Addresses of a host that is no literal, looked up before; [] if it has none. */
+/** Addresses of a host name, from earlier look-ups; [] if there are none. */
 export type AddressesOf = (host: string) => readonly string[]
 
 /** Longest name in presentation form, RFC 1035 §3.1. */
 export const MAX_NAME = 253
 export const MAX_LABEL = 63
 
-/** Problems of one thing that are told; the rest are more of the same. */
+/** Limit of reported problems of one source; further ones are similar. */
 export const MAX_PROBLEMS = 10
 
-/** How one label is made under these options. */
+/** The label conversion for these options. */
 export const speller = (options: RecordOptions): ((s: string) => string) =>
   options.enforceRfc952 ? label952 : mesosDnsLabel
 
-/** Collects the records and problems of one thing. */
-export class Maker {
+/** Collects the records and problems of one source. */
+export class RecordCollector {
   readonly records: MesosRecord[] = []
   readonly problems: Problem[] = []
   readonly #subject: string
@@ -84,7 +83,7 @@ export class Maker {
     if (this.problems.length < MAX_PROBLEMS) this.problems.push({ subject: this.#subject, reason })
   }
 
-  /** `name` is made of labels that fit; only the whole may still be too long. */
+  /** The labels of `name` are valid; only its total length must still be checked. */
   add(name: string, type: RecordType, data: string): void {
     if (name.length > MAX_NAME) this.problem(`${name.slice(0, 40)}… is longer than a name can be`)
     else this.records.push({ name, type, data })
@@ -99,7 +98,9 @@ export class Maker {
   }
 }
 
-/** The canonical spelling, '' of what is no address. IPv4 in IPv6 clothes is IPv4, as in Go's net.IP. */
+/**
+ * The canonical spelling; '' if it is not an address. An IPv4-mapped IPv6 address becomes IPv4, as in Go's net.IP.
+ */
 export const plainIp = (text: string): string => {
   const ip = canonicalIp(text)
   if (!ip.startsWith('::ffff:')) return ip
@@ -109,11 +110,11 @@ export const plainIp = (text: string): string => {
   return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }
 
-/** Those that are addresses, in canonical spelling and in their order. */
+/** The valid addresses, canonical and in order. */
 export const plainIps = (texts: readonly string[]): string[] =>
   texts.map(plainIp).filter(ip => ip !== '')
 
-/** Addresses of a host that may be a literal or a name; [] of ''. */
+/** Addresses of a host that is a literal or a name; [] for ''. */
 export const hostAddresses = (host: string, addressesOf: AddressesOf): readonly string[] => {
   if (host === '') return []
   const ip = plainIp(host)

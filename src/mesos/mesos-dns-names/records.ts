@@ -1,10 +1,8 @@
 /**
- * All records of the zone, kept up to date task by task: an update computes
- * only what changed since the last one, so that an event costs one task and a
- * reload the difference. Records that several things make (agents of one
- * address, namesakes) are counted and go with the last of them. What a task
- * made is not kept but made again when it is to go: kept, it was most of the
- * memory and of the time of a rebuild.
+ * All records of the zone, updated task by task: an event costs one task, and a reload costs the differences.
+ * Records that several sources contribute (agents with one address, tasks of one name) are counted and removed with
+ * the last one. The records of a task are not stored but computed again when it is removed, which saves most of the
+ * memory.
  */
 import { agentHost, type Agent, type MesosState, type Task } from '../api/model.ts'
 import { Owner, Owners, type NameRecords, type Sink } from '../dcos-names/owners.ts'
@@ -14,7 +12,7 @@ import { clusterRecords } from './cluster-records.ts'
 import {
   hostAddresses,
   type AddressesOf,
-  type Made,
+  type SourceRecords,
   type MesosRecord,
   type Problem,
   type RecordOptions,
@@ -22,7 +20,7 @@ import {
 import { NameBook } from './task-names.ts'
 import { taskRecords } from './task-records.ts'
 
-/** What a task's records are made from, and what could not be made. */
+/** The input for a task's records, and its problems. */
 type Entry = {
   task: Task
   readonly framework: string
@@ -30,21 +28,21 @@ type Entry = {
   readonly problems: readonly Problem[]
 }
 
-const NOTHING: Made = { records: [], problems: [] }
+const NOTHING: SourceRecords = { records: [], problems: [] }
 const none: AddressesOf = () => []
 
-/** Problems kept for status and log. */
+/** Limit of problems kept for status and log. */
 const MAX_PROBLEMS = 100
 
-/** The records of one zone over time. */
+/** The records of one zone. */
 export class ZoneRecords {
   readonly #options: RecordOptions
   readonly #book: NameBook
   readonly #owners = new Owners()
   readonly #tasks = new Map<string, Entry>()
-  /** Addresses of each agent; the same array as long as they are the same. */
+  /** Addresses of each agent; the same array while they do not change. */
   #agentIps = new Map<string, readonly string[]>()
-  #cluster: Made = NOTHING
+  #cluster: SourceRecords = NOTHING
   #masters = ''
   #problems: readonly Problem[] = []
   #state: MesosState | undefined
@@ -54,22 +52,22 @@ export class ZoneRecords {
     this.#book = new NameBook(options)
   }
 
-  /** Names and their records. Changes under the reader's feet only within `update` and `follow`. */
+  /** Names and their records. They change only within `update` and `follow`. */
   get names(): ReadonlyMap<string, NameRecords> {
     return this.#owners.names
   }
 
-  /** What could not be published, the first hundred. */
+  /** Names that could not be published, at most a hundred. */
   get problems(): readonly Problem[] {
     return this.#problems
   }
 
-  /** The state they were made from; undefined before the first update. */
+  /** The state that the records belong to; undefined before the first update. */
   get state(): MesosState | undefined {
     return this.#state
   }
 
-  /** Records a task made, in their order, by `taskKey`; [] of an unknown task. */
+  /** The records of a task in order, by `taskKey`; [] for an unknown task. */
   ofTask(key: string): readonly MesosRecord[] {
     const entry = this.#tasks.get(key)
     const records: MesosRecord[] = []
@@ -77,7 +75,7 @@ export class ZoneRecords {
     return records
   }
 
-  /** Makes the records those of `state`; the names that are not as they were, ended ones included. */
+  /** Sets the records to those of `state`; returns the changed names, removed ones included. */
   update(
     state: MesosState,
     masters: readonly string[] = [],
@@ -88,9 +86,8 @@ export class ZoneRecords {
   }
 
   /**
-   * Makes the records those of `state`. `touched` are the keys of the tasks
-   * that may make other records than at the last call, through their agent or
-   * framework too; without it, every task is looked at.
+   * Sets the records to those of `state`. `touched` are the keys of tasks whose records may have changed, also
+   * through their agent or framework; without it, every task is checked.
    */
   follow(
     state: MesosState,
@@ -101,7 +98,7 @@ export class ZoneRecords {
     inOneGo(this.following(state, masters, addressesOf, touched))
   }
 
-  /** The same in steps; nobody may look at the records in between. */
+  /** The same in steps; the records must not be read in between. */
   *following(
     state: MesosState,
     masters: readonly string[],
@@ -128,15 +125,15 @@ export class ZoneRecords {
     this.#problems = this.#allProblems()
   }
 
-  /** What changed since the last call, each name once: one that is not listed is gone. */
+  /** Owners that have changed since the last call, each name once. One that is not listed was removed. */
   take(): Owner[] {
     return this.#owners.take()
   }
 
-  /** Whether the records that belong to no task may be others than before. */
+  /** Whether the records that belong to no task may have changed. */
   #clusterMoved(before: MesosState, masters: readonly string[]): boolean {
     const { agents, frameworks, leader } = this.#state!
-    // the reducer keeps a map that no event changed
+    // the reducer keeps the identity of an unchanged map
     return (
       agents !== before.agents ||
       frameworks !== before.frameworks ||
@@ -155,13 +152,13 @@ export class ZoneRecords {
     const had = this.#tasks.get(key)
     const same = had?.framework === framework && had.agentIps === agentIps
     if (had !== undefined && same && sameTask(had.task, task)) {
-      // next time it is found by being the same object
+      // so that the next comparison finds the identical object
       had.task = task
       return
     }
     const { add, remove } = this.#owners
     const problems = taskRecords(task, framework, agentIps, this.#book, add)
-    // first in, then out, so that what stays never looks gone
+    // adds before it removes, so that unchanged records never disappear
     if (had) this.#make(had, remove)
     this.#tasks.set(key, { task, framework, agentIps, problems })
   }
@@ -199,12 +196,12 @@ export class ZoneRecords {
     return all
   }
 
-  /** Takes out what the cluster itself made and puts in what it makes now. */
+  /** Replaces the old records of the cluster by the new ones. */
   #swap(before: readonly MesosRecord[], after: readonly MesosRecord[]): void {
     const each = (records: readonly MesosRecord[], sink: Sink): void => {
       let owner = new Owner('')
       for (const { name, type, data } of records) {
-        // records of one name come together
+        // records of one name follow each other
         if (owner.name !== name) owner = new Owner(name)
         sink(owner, type, data)
       }
@@ -214,7 +211,7 @@ export class ZoneRecords {
   }
 }
 
-/** All records of one state, for those who need them once. */
+/** All records of one state, for a single use. */
 export const recordsFromState = (
   state: MesosState,
   masters: readonly string[],

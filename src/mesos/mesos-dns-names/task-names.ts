@@ -1,7 +1,6 @@
 /**
- * The names that tasks of one name share, made once. Thousands of tasks of a
- * cluster have a few hundred names between them, and a name that is kept as
- * its `Owner` is neither made nor looked for again (see owners.ts).
+ * Caches the names that tasks share. Thousands of tasks of a cluster have only a few hundred different names;
+ * keeping each as an `Owner` avoids creating it and looking it up again (see owners.ts).
  */
 import { domainFrag, label } from '../dcos-names/label.ts'
 import { Owner } from '../dcos-names/owners.ts'
@@ -10,10 +9,10 @@ import { MAX_LABEL, MAX_NAME, speller, type RecordOptions } from './record.ts'
 /** `_<name>._tcp` and `_<name>._udp` in one scope. */
 type Services = readonly [tcp: Owner, udp: Owner]
 
-/** The owners of one discovery port: with its protocols, each without and with the port's name. */
+/** The owners for one discovery port: for each protocol, with and without the port's name. */
 export type PortOwners = { readonly owners: readonly Owner[]; readonly tooLong: boolean }
 
-/** A task's name in one spelling, under its framework. */
+/** A task's name in one spelling, below its framework. */
 export class Spelling {
   readonly name: string
   /** `<name>.<framework>.<domain>` and `<name>.<framework>.slave.<domain>` */
@@ -22,9 +21,9 @@ export class Spelling {
   /** `<framework>.<domain>` and `<framework>.slave.<domain>` */
   readonly ownScope: string
   readonly slaveScope: string
-  /** Whether `_<name>` is a label still. */
+  /** Whether `_<name>` fits into a label. */
   readonly fits: boolean
-  /** Of the port resources. */
+  /** Services of the port resources. */
   readonly ownServices: Services
   readonly slaveServices: Services
   readonly #last: number
@@ -48,19 +47,19 @@ export class Spelling {
   }
 
   /**
-   * `<name>-<hash>-<agent>`, the name cut so that the label it ends in fits. The
-   * original makes a label of more than 63 octets, which no one can ask for.
+   * `<name>-<hash>-<agent>`, with the name cut so that the label fits. Mesos-DNS creates labels of more than 63
+   * octets, which cannot be queried.
    */
   canonical(suffix: string): string {
     const { name } = this
     const room = MAX_LABEL - suffix.length
-    // names end in no dash unless they are cut
+    // a name ends in a dash only when it is cut
     if (this.#last <= room && !name.endsWith('-')) return name + suffix
     const from = name.length - this.#last
     return name.slice(0, from) + name.slice(from, from + room).replace(/-+$/, '') + suffix
   }
 
-  /** The owners of a port that is named and spoken to like this. */
+  /** The owners for a port with this name and protocol. */
   port(portName: string, protocol: string, spell: (s: string) => string): PortOwners {
     const key = `${protocol} ${portName}`
     const known = this.#ports.get(key)
@@ -72,46 +71,46 @@ export class Spelling {
       owners.push(new Owner(of))
       if (service !== '' && service.length < MAX_LABEL) owners.push(new Owner(`_${service}.${of}`))
     }
-    const made = { owners, tooLong: service.length >= MAX_LABEL }
+    const portOwners = { owners, tooLong: service.length >= MAX_LABEL }
     if (this.#ports.size >= MAX_PORT_NAMES) this.#ports.clear()
-    this.#ports.set(key, made)
-    return made
+    this.#ports.set(key, portOwners)
+    return portOwners
   }
 }
 
-/** A task's name in the spellings it answers to, and why it has none. */
+/** A task's name in all its spellings, or why it has none. */
 export type TaskNames = {
   readonly spellings: readonly Spelling[]
   readonly problems: readonly string[]
 }
 
-/** Names remembered before all are forgotten and made again. */
+/** Limit of cached names; then all are dropped. */
 const REMEMBERED = 20_000
-/** Ports of one name that are remembered; a task's are few. */
+/** Limit of cached ports of one name. */
 const MAX_PORT_NAMES = 64
-/** Room for the agent's part of a canonical name; Mesos writes 'S123'. */
+/** Limit of the agent's part of a canonical name in octets; Mesos uses 'S123'. */
 const MAX_AGENT = 20
 
-/** A label of a name that is taken as it was given. */
-const GIVEN_LABEL = /^[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?$/
+/** A label that is used without normalisation. */
+const ORIGINAL_LABEL = /^[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?$/
 
-/** A DiscoveryInfo name in lower case, dots and all, if that is a name; else ''. */
-const givenName = (name: string): string => {
+/** A DiscoveryInfo name in lower case with its dots, if it is a valid name; otherwise ''. */
+const originalName = (name: string): string => {
   const lower = name.toLowerCase()
   return lower.length <= MAX_NAME &&
-    lower.split('.').every(part => part.length <= MAX_LABEL && GIVEN_LABEL.test(part))
+    lower.split('.').every(part => part.length <= MAX_LABEL && ORIGINAL_LABEL.test(part))
     ? lower
     : ''
 }
 
-/** The protocols a discovery port says, both if none. Marathon writes 'udp,tcp' for both. */
+/** The protocols of a discovery port, both if none is set. Marathon writes 'udp,tcp' for both. */
 const protocolsOf = (protocol: string, spell: (s: string) => string): readonly string[] => {
   const said = new Set(protocol.split(',').map(spell))
   const usable = [...said].filter(one => one !== '' && one.length < MAX_LABEL)
   return usable.length > 0 ? usable : ['tcp', 'udp']
 }
 
-/** Remembers names, within bounds. */
+/** A cache of names with a limited size. */
 export class NameBook {
   readonly options: RecordOptions
   readonly spell: (s: string) => string
@@ -124,7 +123,7 @@ export class NameBook {
     this.spell = speller(options)
   }
 
-  /** By the framework's name and the task's; `discovered` if that is its DiscoveryInfo's. */
+  /** Keyed by the framework's name and the task's; `discovered` tells whether the name is from DiscoveryInfo. */
   names(framework: string, task: string, discovered: boolean): TaskNames {
     if (this.#size >= REMEMBERED) {
       this.#frameworks.clear()
@@ -141,33 +140,33 @@ export class NameBook {
     return names
   }
 
-  /** An agent's part of a canonical name: '-s0' of 'cluster-S0'. */
+  /** An agent's part of a canonical name: '-s0' for 'cluster-S0'. */
   agent(id: string): string {
-    let made = this.#agents.get(id)
-    if (made === undefined) {
+    let part = this.#agents.get(id)
+    if (part === undefined) {
       if (this.#agents.size >= REMEMBERED) this.#agents.clear()
       const short = label(id.slice(id.lastIndexOf('-') + 1))
         .slice(0, MAX_AGENT)
         .replace(/-+$/, '')
-      this.#agents.set(id, (made = short === '' ? '' : `-${short}`))
+      this.#agents.set(id, (part = short === '' ? '' : `-${short}`))
     }
-    return made
+    return part
   }
 
   #make(framework: string, task: string, discovered: boolean): TaskNames {
     const fw = domainFrag(framework, this.spell)
     const name = this.spell(task)
-    const given = discovered ? givenName(task) : ''
+    const original = discovered ? originalName(task) : ''
     const problems: string[] = []
     if (fw === '') problems.push('its framework has no usable name')
-    if (name === '' && given === '') problems.push('it has no usable name')
+    if (name === '' && original === '') problems.push('it has no usable name')
     if (problems.length > 0) return { spellings: [], problems }
     const { domain } = this.options
     const spelt = (one: string): Spelling =>
       new Spelling(one, `${fw}.${domain}`, `${fw}.slave.${domain}`)
     const spellings: Spelling[] = []
-    // the name as given answers beside the normalised one: web.shop beside web-shop
-    if (given !== '' && given !== name) spellings.push(spelt(given))
+    // the original name is published beside the normalised one: web.shop beside web-shop
+    if (original !== '' && original !== name) spellings.push(spelt(original))
     if (name !== '') spellings.push(spelt(name))
     return { spellings, problems }
   }

@@ -1,9 +1,7 @@
 /**
- * The records of one task: its plain and its canonical name with its own
- * addresses, both again under `slave` with its agent's, and SRV records for
- * its ports. Rules as in Mesos-DNS; where that would publish a name that
- * cannot exist there is a problem to report. The names are made in
- * task-names.ts.
+ * The records of one task: its plain and its canonical name with the task's addresses, both again under `slave` with
+ * its agent's addresses, and SRV records for its ports. The rules are those of Mesos-DNS, but a name that cannot
+ * exist is reported as a problem. task-names.ts creates the names.
  */
 import { addressType } from '../../base/ip.ts'
 import type { Task } from '../api/model.ts'
@@ -12,7 +10,7 @@ import { taskHash } from '../dcos-names/zbase32.ts'
 import { MAX_NAME, MAX_PROBLEMS, plainIps, srvData, type IpSource, type Problem } from './record.ts'
 import type { NameBook, Spelling } from './task-names.ts'
 
-/** Ports of one task that get SRV records; nobody looks up a thousand. */
+/** Limit of ports of one task that get SRV records. */
 const MAX_PORTS = 1_000
 
 const DOCKER_IP = 'Docker.NetworkSettings.IPAddress'
@@ -26,7 +24,7 @@ const fromSource = (
   if (source === 'host') return agentIps
   if (source === 'netinfo') {
     const ips = task.running?.addresses ?? []
-    // they are in canonical spelling already
+    // all are in canonical spelling already
     return ips.some(ip => ip.startsWith('::ffff:')) ? plainIps(ips) : ips
   }
   const key = source === 'docker' ? DOCKER_IP : MESOS_IP
@@ -49,8 +47,8 @@ const taskAddresses = (
 
 const NO_PROBLEMS: readonly Problem[] = Object.freeze([])
 
-/** One task on its way to its records. */
-class Making {
+/** Writes the records of one task and collects its problems. */
+class TaskRecordWriter {
   readonly #task: Task
   readonly #book: NameBook
   readonly #sink: Sink
@@ -96,7 +94,7 @@ class Making {
     if (discovered) this.#discovered(of, own)
   }
 
-  /** One per port resource and protocol, to where the agent is. */
+  /** SRV records for port resources: one per port and protocol, with the agent as target. */
   #resources(of: Spelling, target: string, ownToo: boolean): void {
     let left = MAX_PORTS
     for (const [begin, end] of this.#task.ports) {
@@ -109,7 +107,7 @@ class Making {
     }
   }
 
-  /** One per discovery port, to where the task is; a named port has a name more. */
+  /** SRV records for discovery ports, with the task as target; a named port has an additional name. */
   #discovered(of: Spelling, target: string): void {
     const ports = this.#task.discovery?.ports ?? []
     if (ports.length > MAX_PORTS) this.problem(`it has more than ${MAX_PORTS} ports`)
@@ -125,7 +123,7 @@ class Making {
     for (const ip of ips) this.#put(owner, addressType(ip), ip)
   }
 
-  /** The labels of a name fit; only the whole may still be too long. */
+  /** The labels of a name are valid; only its total length must be checked. */
   #put(owner: Owner, type: RecordType, data: string): void {
     if (owner.name.length <= MAX_NAME) this.#sink(owner, type, data)
     else this.problem(`${owner.name.slice(0, 40)}… is longer than a name can be`)
@@ -133,10 +131,9 @@ class Making {
 }
 
 /**
- * Puts the records of one task of the framework of that name into `sink`, the
- * same each time; none unless it runs. Gives what could not be made. What it
- * looks at is what same-task.ts compares. `agentIps` are its agent's addresses
- * (`hostAddresses`). Never throws, and never makes what is no name.
+ * Passes the records of one task to `sink`, the same ones each time; none if the task is not running. Returns its
+ * problems. It uses the fields that same-task.ts compares. `agentIps` are its agent's addresses (`hostAddresses`).
+ * Never throws.
  */
 export const taskRecords = (
   task: Task,
@@ -146,14 +143,14 @@ export const taskRecords = (
   sink: Sink,
 ): readonly Problem[] => {
   if (task.state !== 'TASK_RUNNING') return NO_PROBLEMS
-  const making = new Making(task, book, sink)
+  const writer = new TaskRecordWriter(task, book, sink)
   const said = task.discovery?.name ?? ''
   const { spellings, problems } = book.names(framework, said === '' ? task.name : said, said !== '')
-  for (const problem of problems) making.problem(problem)
-  if (spellings.length === 0) return making.problems
+  for (const problem of problems) writer.problem(problem)
+  if (spellings.length === 0) return writer.problems
   const ips = taskAddresses(task, agentIps, book.options.ipSources)
-  if (ips.length === 0) making.problem('it has no address')
+  if (ips.length === 0) writer.problem('it has no address')
   const suffix = `-${taskHash(task.id)}${book.agent(task.agentId)}`
-  for (const spelling of spellings) making.spelling(spelling, suffix, ips, agentIps)
-  return making.problems
+  for (const spelling of spellings) writer.spelling(spelling, suffix, ips, agentIps)
+  return writer.problems
 }

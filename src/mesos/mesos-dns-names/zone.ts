@@ -1,7 +1,4 @@
-/**
- * The records as a local zone: owners with RRsets, and what changes of them.
- * Here records get their TTL.
- */
+/** The records as a local zone: owners with RRsets and TTLs, and the changes to them. */
 import type { Owner, RRset, Seconds } from '../../boundary/messages.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
 import { ZoneView } from '../../boundary/zone-view.ts'
@@ -23,12 +20,12 @@ export const rrsetsOf = (records: NameRecords, { ttl }: ZoneOptions): readonly R
   return rrsets
 }
 
-/** The records of a `ZoneRecords` as changes of one zone. */
+/** Converts the changes of a `ZoneRecords` to changes of a zone. */
 export class RecordsZone {
   readonly #records: ZoneRecords
   readonly #options: ZoneOptions
   readonly #view: ZoneMap
-  #told = false
+  #published = false
 
   constructor(records: ZoneRecords, options: ZoneOptions) {
     this.#records = records
@@ -36,11 +33,11 @@ export class RecordsZone {
     this.#view = new ZoneView(records.names, of => rrsetsOf(of, options))
   }
 
-  /** All of it the first time, then what changed since the last. */
+  /** The whole zone at the first call, then the changes since the last call. */
   change(): ZoneChange {
     const changed = this.#records.take()
-    if (!this.#told) {
-      this.#told = true
+    if (!this.#published) {
+      this.#published = true
       return { kind: 'full', zone: this.#view, live: true }
     }
     const set: Owner[] = []

@@ -1,7 +1,6 @@
 /**
- * The masters as ZooKeeper knows them: each keeps a node of its own, and the
- * one with the lowest number leads. Watched, so that a change is known at
- * once; while ZooKeeper is away the last list stays, or the configured one.
+ * The masters in ZooKeeper: each has a node, and the one with the lowest number leads. The nodes are watched, so
+ * that changes are noticed at once. While ZooKeeper is unreachable, the last list (or the configured one) stays.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import { Backoff } from '../../base/backoff.ts'
@@ -16,13 +15,13 @@ import { ZkSession } from './session.ts'
 
 export type ZkMastersOptions = {
   readonly url: string
-  /** 'user:password' for the scheme digest, instead of that in the URL; may throw. */
+  /** 'user:password' for the scheme digest, instead of the one in the URL; may throw. */
   readonly digest?: () => string
-  /** For zks:// only; may throw. */
+  /** Only for zks://; may throw. */
   readonly tls?: () => TlsOptions
-  /** 'host:port' each, for as long as ZooKeeper has told nothing. */
+  /** 'host:port' each; used before ZooKeeper has answered. */
   readonly fallback: readonly string[]
-  /** No leader for longer than this is worth an error in the log; 0 never is. */
+  /** If there is no leader for longer than this, an error is logged; 0 disables it. */
   readonly detectionMs: Milliseconds
   readonly log: Log
   readonly random: () => number
@@ -31,18 +30,18 @@ export type ZkMastersOptions = {
   readonly maxMs?: Milliseconds
 }
 
-/** Silence that ends a session; as short as ZooKeeper's usual tickTime allows and still calm. */
+/** Session time-out: as short as ZooKeeper's usual tickTime allows without false alarms. */
 const TIMEOUT_MS = 10_000
 const MIN_MS = 500
 const MAX_MS = 10_000
-/** Nodes of masters that are read; there are five at most. */
+/** Limit of master nodes that are read; real clusters have at most five. */
 const MAX_MASTERS = 64
 
-/** Since Mesos 0.24; 'info_…' beside it holds the same in another encoding. */
+/** Used since Mesos 0.24; 'info_…' beside it has the same content in another encoding. */
 const MASTER_NODE = /^json\.info_(\d+)$/
 export const isMasterNode = (name: string): boolean => MASTER_NODE.test(name)
 
-/** 'address:port' of what a master's node holds; '' if it cannot be used. */
+/** 'address:port' in the content of a master's node; '' if it is unusable. */
 export const masterOf = (data: Buffer): string => {
   let json: unknown
   try {
@@ -69,7 +68,7 @@ export class ZkMasters implements MasterList {
   readonly #backoff: Backoff
   readonly #known = new Map<string, string>()
   #list: readonly string[]
-  /** Whether the list is what ZooKeeper says now. */
+  /** Whether the list is ZooKeeper's current one. */
   #current = false
   #session: ZkSession | undefined
   #next = 0
@@ -80,7 +79,7 @@ export class ZkMasters implements MasterList {
   #closed = false
   onChange: (leaderChanged: boolean) => void = () => {}
 
-  /** Throws ECONFIG if the URL is none. */
+  /** Throws ECONFIG if the URL is invalid. */
   constructor(options: ZkMastersOptions) {
     const { url, fallback, random, minMs = MIN_MS, maxMs = MAX_MS } = options
     const target = parseZkUrl(url)
@@ -90,7 +89,7 @@ export class ZkMasters implements MasterList {
     this.#target = target
     this.#list = fallback
     this.#backoff = new Backoff({ minMs, maxMs, random })
-    // a thousand clients shall not all begin with the first
+    // random, so that not all clients begin with the first server
     this.#next = Math.floor(random() * target.servers.length)
   }
 
@@ -139,12 +138,12 @@ export class ZkMasters implements MasterList {
     try {
       await session.open()
     } catch {
-      // onEnd has said why
+      // onEnd has logged the reason
       return
     }
     this.#backoff.reset()
     this.#options.log.info('connected to ZooKeeper', server)
-    // numbers start again in an ensemble that was set up anew
+    // numbers start again in a new ensemble
     this.#known.clear()
     await this.#read(session)
   }
@@ -160,7 +159,7 @@ export class ZkMasters implements MasterList {
     this.#timer = setTimeout(() => void this.#connect(), afterMs)
   }
 
-  /** Reads the masters; what changes meanwhile is read once more after it. */
+  /** Reads the masters; changes during the read cause another read. */
   async #read(session: ZkSession): Promise<void> {
     if (session !== this.#session) return
     this.#again = true
@@ -190,7 +189,7 @@ export class ZkMasters implements MasterList {
       .slice(0, MAX_MASTERS)
     const masters: string[] = []
     for (const node of nodes) {
-      // a node's content never changes: a master that comes back makes a new one
+      // a node's content never changes: a master that returns creates a new node
       let master = this.#known.get(node)
       if (master === undefined) {
         const data = await session.data(path === '/' ? `/${node}` : `${path}/${node}`)
@@ -206,7 +205,7 @@ export class ZkMasters implements MasterList {
   }
 
   #take(masters: readonly string[]): void {
-    // no master at all is no reason to forget those that were
+    // if all masters disappear, the known ones are kept
     if (masters.length === 0) {
       this.#current = false
       return this.#watchForLeader()
@@ -221,7 +220,7 @@ export class ZkMasters implements MasterList {
     this.onChange(leaderChanged)
   }
 
-  /** The original exits after this; here what was known is served on. */
+  /** Mesos-DNS exits after this time; here the known records stay in use. */
   #watchForLeader(): void {
     const { detectionMs, log } = this.#options
     if (this.#detection || detectionMs === 0 || this.#closed) return

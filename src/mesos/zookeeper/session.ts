@@ -1,7 +1,6 @@
 /**
- * One session with one ZooKeeper server: children and data of a path, and
- * word when the children change. It ends when anything is not as it should
- * be; the owner opens the next one (masters.ts).
+ * One session with one ZooKeeper server: reads children and data of a path, and reports changes of the children. Any
+ * error ends the session; the owner opens the next one (masters.ts).
  */
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -27,13 +26,13 @@ export type SessionOptions = {
   readonly port: number
   /** 'user:password', '' for none. */
   readonly credentials: string
-  /** Over TLS, with these certificates. */
+  /** Uses TLS with these certificates. */
   readonly tls?: TlsOptions
-  /** Silence after which either side gives the other up. */
+  /** After this silence, either side ends the session. */
   readonly timeoutMs: Milliseconds
-  /** Something below a watched path has changed. */
+  /** Called when the children of a watched path have changed. */
   readonly onChange: () => void
-  /** The session is over; `why` is '' if it was closed. */
+  /** Called when the session is over; `why` is '' after `close`. */
   readonly onEnd: (why: string) => void
 }
 
@@ -49,7 +48,7 @@ const socketTo = ({ host, port, tls }: SessionOptions): Socket => {
   return connectTls({ host, port, ...servername, ...certificates, rejectUnauthorized: !insecure })
 }
 
-/** Open once; over when it is closed or anything goes wrong. */
+/** Can be opened once; ends by `close` or any error. */
 export class ZkSession {
   readonly #options: SessionOptions
   readonly #frames = new Frames()
@@ -83,17 +82,20 @@ export class ZkSession {
     })
   }
 
-  /** Names of the children, which are watched from now on; undefined if there is no such path, which is watched then. */
+  /**
+   * Names of the children, which are watched from now on. If the path does not exist, returns undefined, and the
+   * path itself is watched.
+   */
   async children(path: string): Promise<readonly string[] | undefined> {
     let reply = await this.#ask(xid => childrenFrame(xid, path))
-    // it may come between the two, and then its children are not watched yet
+    // if the path is created between the two requests, its children are not watched yet
     if (reply === undefined && (await this.#ask(xid => existsFrame(xid, path))) !== undefined) {
       reply = await this.#ask(xid => childrenFrame(xid, path))
     }
     return reply?.strings()
   }
 
-  /** What a path holds; undefined if there is no such path. */
+  /** The content of a path; undefined if it does not exist. */
   async data(path: string): Promise<Buffer | undefined> {
     return (await this.#ask(xid => dataFrame(xid, path)))?.buffer()
   }
@@ -103,7 +105,7 @@ export class ZkSession {
     this.#end('')
   }
 
-  /** The reply behind its header; undefined for NO_NODE. */
+  /** The reply after its header; undefined for NO_NODE. */
   #ask(make: (xid: number) => Buffer): Promise<Reader | undefined> {
     if (this.#ended) return Promise.reject(fail('the session with ZooKeeper is over', 'ESTATE'))
     const xid = ++this.#xid
@@ -153,7 +155,7 @@ export class ZkSession {
     else waiting?.reject(fail(`ZooKeeper answered with error ${error}`, 'EDATA'))
   }
 
-  /** The server was heard: it has until the time-out to speak again. Pings make it. */
+  /** The server has sent something: its next message, at least a ping's answer, must come within the time-out. */
   #hear(): void {
     clearTimeout(this.#silence)
     if (this.#ended) return
@@ -166,7 +168,7 @@ export class ZkSession {
     this.#ended = true
     clearTimeout(this.#silence)
     clearInterval(this.#ping)
-    // what close() wrote still leaves
+    // data written by close() is still sent
     this.#socket.destroySoon()
     const er = fail(why || 'the session was closed', 'ESTATE')
     this.#refuse?.(er)

@@ -1,7 +1,6 @@
 /**
- * The little of ZooKeeper's protocol that finding the masters takes: framed
- * requests and replies in its Jute encoding (numbers big-endian, strings and
- * buffers with a four-octet length). Pure; session.ts owns the socket.
+ * The part of ZooKeeper's protocol that is needed to find the masters: framed requests and replies in Jute encoding
+ * (big-endian numbers; strings and buffers with a four-octet length). Pure; session.ts owns the socket.
  */
 import { fail } from '../../base/error.ts'
 
@@ -30,7 +29,7 @@ const string = (value: string): Buffer => buffer(Buffer.from(value))
 
 const frame = (...parts: readonly Buffer[]): Buffer => buffer(Buffer.concat(parts))
 
-/** Opens a session; every one is a new one, for nothing here outlives a connection. */
+/** Opens a new session. Sessions are never resumed. */
 export const connectFrame = (timeoutMs: number): Buffer =>
   frame(int(0), long(0n), int(timeoutMs), long(0n), buffer(Buffer.alloc(16)), flag(false))
 
@@ -51,7 +50,7 @@ export const existsFrame = (xid: number, path: string): Buffer =>
 
 export const closeFrame = (xid: number): Buffer => frame(int(xid), int(OP.close))
 
-/** Reads one message; throws EDATA past its end, so that a lying length costs nothing. */
+/** Reads one message. Throws EDATA past its end, so that a false length costs nothing. */
 export class Reader {
   readonly #b: Buffer
   #at = 0
@@ -68,7 +67,7 @@ export class Reader {
     return this.#b.readBigInt64BE(this.#take(8))
   }
 
-  /** A length of -1 stands for no buffer and reads as an empty one. */
+  /** A length of -1 is a missing buffer, and read as an empty one. */
   buffer(): Buffer {
     const length = this.int()
     const at = this.#take(Math.max(0, length))
@@ -81,7 +80,7 @@ export class Reader {
 
   strings(): string[] {
     const count = this.int()
-    // each takes four octets at least
+    // each element takes at least four octets
     if (count * 4 > this.#b.length)
       throw fail('a list of ZooKeeper is longer than its message', 'EDATA')
     return Array.from({ length: Math.max(0, count) }, () => this.string())
@@ -95,7 +94,7 @@ export class Reader {
   }
 }
 
-/** Cuts a stream into messages. Throws EDATA on a length that cannot be. */
+/** Splits a stream into messages. Throws EDATA for an invalid length. */
 export class Frames {
   #rest: Buffer = Buffer.alloc(0)
 
@@ -115,20 +114,20 @@ export class Frames {
   }
 }
 
-/** Where a zk:// URL leads. */
+/** The parts of a zk:// URL. */
 export type ZkTarget = {
   readonly servers: readonly { readonly host: string; readonly port: number }[]
   /** '/mesos' */
   readonly path: string
   /** 'user:password', '' for none. */
   readonly credentials: string
-  /** Whether it is asked over TLS. */
+  /** Whether to use TLS. */
   readonly secure: boolean
 }
 
 const ZK_PORT = 2181
 
-/** Of 'zk://user:password@host:port,host/path', or zks:// for TLS; undefined if it is none. */
+/** Parses 'zk://user:password@host:port,host/path', or zks:// for TLS; undefined if it is invalid. */
 export const parseZkUrl = (url: string): ZkTarget | undefined => {
   const [, secure = '', credentials = '', list = '', path = ''] =
     /^zk(s?):\/\/(?:([^/]*)@)?([^/@]+)(\/.*)?$/.exec(url) ?? []

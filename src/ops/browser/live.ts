@@ -1,14 +1,14 @@
 /**
- * What a script adds to the status page, which is whole without: the plots,
- * filters for long tables, and fresh values without loading the page again.
+ * The script of the status page, which also works without it. It adds plots, filters for long tables, and updates
+ * without reloading.
  */
 import { drawPlots } from './plots.ts'
 import type { History } from '../history.ts'
 
-/** As often as the daemon takes a sample. */
+/** The interval of the daemon's samples. */
 const EVERY_MS = 5_000
 
-/** Shows of each filtered table the rows that hold the words of its filter. */
+/** Shows only the rows of each table that contain the words of its filter. */
 const applyFilters = (): void => {
   for (const input of document.querySelectorAll<HTMLInputElement>('input[data-filter]')) {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean)
@@ -22,7 +22,7 @@ const applyFilters = (): void => {
   }
 }
 
-/** Puts the parts of a fresh page that carry `data-live` in place of those shown, and keeps what was typed. */
+/** Replaces the parts with `data-live` by those of a new page, and keeps what was typed. */
 const replaceParts = (text: string): void => {
   const fresh = new DOMParser().parseFromString(text, 'text/html')
   const focused = document.activeElement?.id
@@ -53,7 +53,7 @@ const refresh = async (): Promise<void> => {
     drawPlots(JSON.parse(await textOf('/v1/history')) as History)
     document.body.classList.remove('lost')
   } catch {
-    // The daemon may be restarting. The page says that what it shows is old.
+    // The daemon may be restarting; the page shows that its data is old.
     document.body.classList.add('lost')
   }
 }

@@ -1,19 +1,16 @@
-/**
- * The plots of the status page: ten minutes of /v1/history, drawn by uPlot,
- * which the page has loaded before as a global.
- */
+/** The plots of the status page: ten minutes of /v1/history, drawn by uPlot, which the page loads as a global. */
 import type UPlot from 'uplot'
 import type { History } from '../history.ts'
 
 declare const uPlot: typeof UPlot
 
-/** One plot: what its axis counts, and its curves by name. */
+/** One plot: the unit of its axis, and its curves. */
 type Plot = {
   readonly unit: string
   /** Curves in the order of the legend; a colour is the name of a CSS variable. */
   readonly curves: (history: History) => readonly Curve[]
   readonly most?: number
-  /** Logarithmic, for what spans several powers of ten. */
+  /** Logarithmic scale, for values over several powers of ten. */
   readonly log?: true
 }
 type Curve = {
@@ -27,7 +24,7 @@ const colour = (i: number): string => COLOURS[i % COLOURS.length]!
 const scaled = (values: readonly (number | null)[], by: number): (number | null)[] =>
   values.map(n => (n === null ? null : n * by))
 
-/** The share of each column in the sum of all, in percent; null where the sum is nothing. */
+/** Each value's share of the sum in percent; null if the sum is 0. */
 const shares = (
   columns: Readonly<Record<string, readonly number[]>>,
 ): [string, (number | null)[]][] => {
@@ -41,7 +38,7 @@ const shares = (
   ])
 }
 
-/** By the `data-plot` of the element that each is drawn into. */
+/** Keyed by the `data-plot` attribute of the element. */
 const PLOTS: Readonly<Record<string, Plot>> = {
   outcomes: {
     unit: '/s',
@@ -86,7 +83,7 @@ const HEIGHT = 150
 const css = (name: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
-/** A time in seconds as 14:05, or 14:05:30 where `seconds` is asked for. */
+/** A time in seconds as 14:05, or as 14:05:30 with `seconds`. */
 const clock = (at: number, seconds = false): string =>
   new Date(at * 1000).toTimeString().slice(0, seconds ? 8 : 5)
 
@@ -133,7 +130,7 @@ const optionsOf = (plot: Plot, curves: readonly Curve[], width: number): UPlot.O
 type Drawn = { readonly chart: UPlot; readonly names: string }
 const drawn = new Map<Element, Drawn>()
 
-/** Draws or updates one plot. A curve that is new, or another width or colour scheme, needs a new chart. */
+/** Draws or updates one plot. A new curve, width or colour scheme needs a new chart. */
 const draw = (element: HTMLElement, plot: Plot, history: History): void => {
   const curves = plot.curves(history)
   const empty = curves.every(({ values }) => values.every(n => n === null))

@@ -1,6 +1,6 @@
 /**
- * What an operator does first about one trouble: one sentence, by what the
- * health says. The order matters; the first line that fits is shown.
+ * What an operator should do first about a problem: one sentence, found by the text of the health reason. The first
+ * matching line is shown, so the order matters.
  */
 import type { Reason } from '../../boundary/health.ts'
 

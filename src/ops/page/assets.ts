@@ -1,7 +1,6 @@
 /**
- * What the status page loads beside its HTML: uPlot, which the product ships,
- * and our own script. Read from disk when it is first asked for and kept: an
- * operator's browser comes rarely, and DNS never waits for it.
+ * Files that the status page loads: uPlot and our own script. Read from disk at the first request and kept in
+ * memory.
  */
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -14,7 +13,7 @@ const SHEET = 'text/css; charset=utf-8'
 const vendor = (file: string): string =>
   createRequire(import.meta.url).resolve(`uplot/dist/${file}`)
 
-/** Path on the server → where the file is, and its type. */
+/** Path on the server → the file and its type. */
 const FILES: Readonly<Record<string, readonly [where: () => string | URL, type: string]>> = {
   '/page/uplot.js': [() => vendor('uPlot.iife.min.js'), SCRIPT],
   '/page/uplot.css': [() => vendor('uPlot.min.css'), SHEET],
@@ -22,7 +21,7 @@ const FILES: Readonly<Record<string, readonly [where: () => string | URL, type: 
   '/page/plots.js': [() => built('ops/browser/plots.js'), SCRIPT],
 }
 
-/** Routes of the files; one that is not there is 404, and the page does without. */
+/** Routes for the files. A missing file gives 404, and the page works without it. */
 export const assetRoutes = (): Route[] =>
   Object.entries(FILES).map(([path, [where, type]]) => {
     let text: Promise<string> | undefined

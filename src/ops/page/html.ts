@@ -1,6 +1,6 @@
 /**
- * HTML that cannot forget to escape: values put into an `html` template are
- * text unless they are themselves made by `html`.
+ * HTML templates that always escape: values in an `html` template are treated as text unless they come from `html`
+ * themselves.
  */
 
 /** A piece of finished markup. */
@@ -11,7 +11,7 @@ export class Html {
   }
 }
 
-/** What may stand in a template. Nothing is written for undefined, false and ''. */
+/** Allowed values in a template. undefined, false and '' produce nothing. */
 export type Piece = Html | string | number | false | undefined | readonly Piece[]
 
 const ESCAPES: Record<string, string> = {
@@ -22,7 +22,7 @@ const ESCAPES: Record<string, string> = {
   "'": '&#39;',
 }
 
-/** Text as it may stand between tags and in quoted attributes. */
+/** Escapes text for use between tags and in quoted attributes. */
 export const escaped = (text: string): string => text.replace(/[&<>"']/g, c => ESCAPES[c] ?? '')
 
 const textOf = (piece: Piece): string => {
@@ -32,6 +32,6 @@ const textOf = (piece: Piece): string => {
   return escaped(String(piece))
 }
 
-/** Markup from a template; see Piece. Attribute values must be quoted in it. */
+/** Markup from a template; see Piece. Attribute values must be quoted. */
 export const html = (parts: TemplateStringsArray, ...pieces: readonly Piece[]): Html =>
   new Html(parts.map((part, i) => (i === 0 ? part : textOf(pieces[i - 1]) + part)).join(''))

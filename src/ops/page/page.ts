@@ -1,9 +1,7 @@
 /**
- * The status page: one function from Status to HTML. It answers an operator's
- * three questions from the top down: is it answering, from whom did it learn
- * what it knows, what has gone wrong lately. It is whole without scripts and
- * in a text browser; with them there are plots, filters and fresh values
- * (browser/live.ts), which replaces every part that carries `data-live`.
+ * The status page: one function from Status to HTML. From top to bottom it shows whether the daemon answers, where
+ * it gets its data, and what has failed lately. It is complete without scripts. With scripts there are plots,
+ * filters and updates (browser/live.ts), which replace every part marked `data-live`.
  */
 import { showEndpoint } from '../../config/address.ts'
 import { adviceOn } from './advice.ts'
@@ -33,14 +31,14 @@ import {
 import { STYLE } from './style.ts'
 import type { Status } from '../status.ts'
 
-/** Content-Security-Policy of the page: only the daemon's own files may be loaded, nothing in the page itself may run. */
+/** Content-Security-Policy of the page: only the daemon's own files may be loaded, and inline scripts do not run. */
 export const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-/** Seconds between reloads where scripts do not run. */
+/** Seconds between reloads without scripts. */
 const REFRESH = 10
 
-/** The one line to read from across the room, and why. */
+/** The headline: the overall state and the reasons. */
 const verdict = ({ health, listening }: Status): Html => {
   const { live, ready, degraded, trouble } = health
   const answering = listening.filter(at => at.udp && at.tcp && at.answers).length
@@ -165,7 +163,7 @@ const answering = ({
     </div>`
 }
 
-/** Filled by the script, shown only where it runs. */
+/** Filled in by the script; hidden without scripts. */
 const plots = (): Html =>
   html`<div class="grid plots">
     ${PLOTS.map(

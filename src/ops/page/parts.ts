@@ -1,21 +1,18 @@
-/**
- * What the status page is built of: numbers and times in words, tags, tables,
- * bars and the curve. No sentence about the daemon is here.
- */
+/** Building blocks of the status page: formatted numbers and times, tags, tables, bars and the curve. */
 import { Html, html, type Piece } from './html.ts'
 
-/** Lines of long tables; the whole is in /v1/status. */
+/** Rows shown of a long table; /v1/status has all. */
 export const ROWS = 40
 
-/** What a tag's colour repeats. */
+/** The colour of a tag, which repeats what its text says. */
 export type Tone = 'good' | 'warn' | 'bad' | 'flat'
 
-/** One word of state. */
+/** A state in one word. */
 export const tag = (tone: Tone, text: string): Html =>
   html`<span class="tag ${tone}">${text}</span>`
-/** What is typed, not read: names, addresses, paths. */
+/** Text that one would type: names, addresses, paths. */
 export const mono = (text: string): Html => html`<span class="mono">${text}</span>`
-/** An address, never broken over lines. */
+/** An address, without line breaks. */
 export const whole = (text: string): Html => html`<span class="mono whole">${text}</span>`
 /** A number and its noun. */
 export const plural = (n: number, one: string, many = `${one}s`): string =>
@@ -27,14 +24,14 @@ export const count = (n: number): string =>
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, '\u202f')
 
-/** Seconds as one rounded step: 45 s, 12 min, 3 h, 5 d. */
+/** A duration rounded to one unit: 45 s, 12 min, 3 h, 5 d. */
 export const span = (seconds: number): string => {
   if (seconds < 90) return `${Math.round(seconds)} s`
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`
   if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`
   return `${Math.round(seconds / 86_400)} d`
 }
-/** Time since `at`, both Unix milliseconds; 0 is never. */
+/** Time since `at`, both Unix milliseconds; 0 means never. */
 export const ago = (at: number, now: number): string =>
   at === 0 ? 'never' : `${span(Math.max(0, (now - at) / 1000))} ago`
 /** Time of day, UTC. */
@@ -46,7 +43,7 @@ export const bytes = (n: number): string => {
   return n < 1024 ** 2 ? `${(n / 1024).toFixed(0)} KiB` : `${(n / 1024 ** 2).toFixed(1)} MiB`
 }
 
-/** A duration in seconds as figure and unit. */
+/** A duration in seconds, as figure and unit. */
 export const figureOf = (seconds: number | undefined): [string, string] => {
   if (seconds === undefined) return ['–', '']
   if (seconds === Infinity) return ['> 8', 's']
@@ -67,14 +64,14 @@ export const figure = (
     <div class="soft">${note}</div>
   </div>`
 
-/** A share of 1 as a bar. */
+/** A share from 0 to 1 as a bar. */
 export const bar = (share: number): Html =>
   html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
     <rect class="rail" width="100" height="6" />
     <rect class="fill" width="${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}" height="6" />
   </svg>`
 
-/** A table, or a sentence in its place when there are no rows; the rows beyond ROWS are only counted. */
+/** A table, or a sentence if it has no rows. Rows beyond ROWS are only counted. */
 export const table = (
   heads: readonly Piece[],
   rows: readonly Html[],
@@ -100,7 +97,7 @@ export const table = (
       html`<div class="soft">and ${count(more)} more in <a href="/v1/status">/v1/status</a></div>`
     }`
 }
-/** A field that hides the rows of the table `id` that do not hold its words; shown where scripts run. */
+/** An input field that hides rows of the table `id` without its words; shown only with scripts. */
 export const filter = (id: string): Html =>
   html`<input
     type="search"
@@ -114,10 +111,12 @@ export const th = (text: string): Html => html`<th scope="col">${text}</th>`
 /** A column of numbers. */
 export const thNum = (text: string): Html => html`<th scope="col" class="num">${text}</th>`
 
-/** Samples that ten minutes have. */
+/** Samples in ten minutes. */
 const SLOTS = 120
 
-/** Queries per second over ten minutes as an area that ends at its right edge now; the words beside it say the same. */
+/**
+ * Queries per second over ten minutes as an area chart that ends with the present. The words beside it say the same.
+ */
 export const spark = (qps: readonly number[]): Html => {
   const top = Math.max(1, ...qps)
   const x = (i: number): string => (600 - ((qps.length - 1 - i) * 600) / (SLOTS - 1)).toFixed(1)
@@ -134,6 +133,6 @@ export const spark = (qps: readonly number[]): Html => {
   </svg>`
 }
 
-/** A share in percent; what happened at all is never 0. */
+/** A share in percent; a small share is never shown as 0. */
 export const percentOf = (share: number): string =>
   share > 0 && share < 0.001 ? '< 0.1 %' : `${(100 * share).toFixed(1)} %`

@@ -1,4 +1,4 @@
-/** The status page's one style block. Colour repeats what words say, never more. */
+/** The style sheet of the status page. Colour only repeats what words say. */
 export const STYLE = `
 :root {
   color-scheme: light dark;

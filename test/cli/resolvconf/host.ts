@@ -31,7 +31,7 @@ const spartan = async (...args: string[]): Promise<{ exit: number; out: string; 
   return { exit, out, err }
 }
 
-/** A forwarder that is up; what it says of the root is whether an upstream answers it. */
+/** A running forwarder; its answer about the root shows whether an upstream works. */
 const forwarder = async (t: Test, upstream: { answers: boolean }) => {
   const address = ownAddress()
   const port = await dnsServer(t, address, (query: Packet) =>
@@ -44,7 +44,7 @@ const forwarder = async (t: Test, upstream: { answers: boolean }) => {
 
 type Options = { readonly answers?: boolean; readonly files: Record<string, string> }
 
-/** A host's files below a folder, and the command working on them. */
+/** A host's files in a folder, and the command applied to them. */
 const host = async (t: Test, { answers = true, files }: Options) => {
   const upstream = { answers }
   const { address, port } = await forwarder(t, upstream)
@@ -63,7 +63,7 @@ const host = async (t: Test, { answers = true, files }: Options) => {
   return { root, address, upstream, resolvconf, etc: join(root, 'etc/resolv.conf') }
 }
 
-/** Everything below a folder: path → kind, mode, owner, and octets or target. */
+/** Everything in a folder: path → kind, mode, owner, and octets or target. */
 const everything = (folder: string, at = ''): Record<string, string> =>
   Object.fromEntries(
     readdirSync(join(folder, at)).flatMap(name => {
@@ -83,7 +83,7 @@ t.test('a plain file is replaced, and put back octet for octet with its mode', a
   const { root, address, resolvconf, etc } = await host(t, {
     files: { 'etc/resolv.conf': '' },
   })
-  // Not UTF-8, and lines as other systems end them.
+  // Not UTF-8, and with CRLF line ends.
   writeFileSync(etc, 'nameserver 10.0.0.2\r\n# caf\xe9\nsearch corp.example\n', 'latin1')
   chmodSync(etc, 0o640)
   const before = everything(root)
@@ -125,7 +125,7 @@ t.test("systemd-resolved's link is replaced, its own file never", async t => {
 t.test('--write refuses to write through a link into a file of another program', async t => {
   const { address, port } = await forwarder(t, { answers: true })
   const dir = t.testdir({})
-  // The link leads out of every test folder, to where systemd-resolved has its file.
+  // The link leads outside the test folder, to the usual path of systemd-resolved.
   symlinkSync('/run/systemd/resolve/stub-resolv.conf', `${dir}/resolv.conf`)
   const had = existsSync('/run/systemd/resolve/stub-resolv.conf')
   t.match(
@@ -169,7 +169,7 @@ t.test(
   'an address without a route is left out in a sentence',
   { skip: cannotUnshare && 'SKIPPED: needs root and unshare' },
   async t => {
-    // A network namespace of its own has no routes at all.
+    // A new network namespace has no routes at all.
     const main = new URL('../../../src/main.ts', import.meta.url).pathname
     const { status, stderr } = spawnSync(
       'unshare',

@@ -172,7 +172,7 @@ t.test('search, options and sortlist of the original stay', async t => {
   t.match(text, /^search corp\.example$/m)
   t.match(text, /^sortlist 10\.0\.0\.0$/m)
   t.notMatch(text, /10\.0\.0\.2/)
-  // And over a change of the addresses, which writes the file anew.
+  // Also after the addresses change, which writes the file again.
   const fewer = written(planApply(applied, OURS.slice(0, 1), []))
   t.match(fewer, /ndots:2 rotate/)
   t.match(fewer, /^search corp\.example$/m)

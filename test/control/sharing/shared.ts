@@ -99,7 +99,7 @@ t.test('a change costs the decoding of what changed', async t => {
   await new Promise(resolve => setTimeout(resolve, 80))
   const after = b.vips.find(o => o.owner === 'a')?.records ?? []
   t.equal(after.length, 100)
-  // a record that was decoded anew is another object
+  // a record that was decoded again is a new object
   t.same(
     after.filter(one => !before.includes(one)).map(one => one.backends[0]?.ip),
     ['192.0.2.9'],

@@ -1,9 +1,7 @@
 /**
- * Both zones of 10,000 tasks with dotted names and three named ports, made of
- * Mesos' own JSON by the code that the daemon runs, on five nodes by gossip
- * alone. The records, their caps and the membership are the real ones; the
- * network and the clock are virtual, so the times do not depend on the
- * machine. A turn of the event loop counts as a millisecond.
+ * Both zones of 10,000 tasks with dotted names and three named ports, computed from Mesos's JSON by the daemon's own
+ * code, on five nodes connected only by gossip. Records, limits and membership are real; network and clock are
+ * virtual, so the times do not depend on the machine. A turn of the event loop counts as a millisecond.
  */
 import t from 'tap'
 import { mesosCopy } from '../../../src/control/mesos/mesos-copy.ts'

@@ -1,4 +1,4 @@
-/** Zones by gossip alone, over the real records and their caps. */
+/** Zones over gossip alone, with the real records and their limits. */
 import { deflateRawSync } from 'node:zlib'
 import t from 'tap'
 import type { Owner } from '../../../src/boundary/messages.ts'
@@ -125,7 +125,7 @@ t.test(
   'who leads goes above the claim of one that did, and gives way when it leads no more',
   async t => {
     const [cluster, a, b, c] = await five()
-    // b claims a high term, as a node that kept its records from long ago
+    // b claims a high term, like a node that kept old records
     const old = (key: Key, value: Uint8Array): void => b!.sim.publish(key.kind, key.name, value)
     old(headKey(DCOS), encodeHead({ term: 40, hashes: new Map() }))
     a!.leads = true
@@ -188,7 +188,7 @@ t.test('hostile pieces and heads cost little and change nothing', async t => {
     encodeHead({ term: 2 ** 48 - 1, hashes: new Map() }),
   ]
   for (const head of heads) t.equal(decodeHead(head), undefined)
-  // names, types and data that no zone of the gossip has are left out
+  // names, types and data that a zone in the gossip must not have are left out
   const odd = deflateRawSync(
     [
       `ok\x1fA\x1f5\x1f999.1.1.1\x1f192.0.2.5\x1eTXT\x1f5\x1fx`,

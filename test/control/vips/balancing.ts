@@ -46,7 +46,7 @@ const REPORT: BalanceReport = {
   notes: [],
 }
 
-/** A reader of the stream: each call of `next` gives the lines up to the next version. */
+/** A reader of the stream: each call of `next` returns the lines up to the next version. */
 const reader = (feed: VipFeed, since = '') => {
   const gone = new AbortController()
   const lines = feed.lines(since, gone.signal)

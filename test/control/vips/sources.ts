@@ -55,7 +55,7 @@ const agent = (answers: Record<string, Act[]>): Act => {
 
 const state = (...tasks: TaskSpec[]): Act => json(agentState({ tasks }))
 
-/** The VIPs of an agent, asked for from now on to the end of the test. */
+/** Polls an agent's VIPs until the end of the test. */
 const asking = (
   t: { teardown(fn: () => unknown): unknown },
   agent: string,
@@ -98,7 +98,7 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
     deadlineMs: 1_000,
     maxBytes: 500_000,
   })
-  // a busy machine may lose a look to the deadline: the good answer stays until it was seen
+  // on a busy machine a poll may time out; the good answer stays until it was seen
   await until(() => told.length > 0)
   answers(
     json('<html>'),
@@ -114,7 +114,7 @@ t.test('an agent’s tasks declare VIPs, and bad answers change nothing', async 
   t.same(told, [['redis.marathon:6379'], ['other.marathon:80', 'redis.marathon:6379']])
   t.match(source.status, {
     trouble: '',
-    // on a busy machine a further answer may come too late
+    // on a busy machine another answer may come too late
     failures: { json: 1, truncated: 1, size: 1, timeout: Number, status: 1, data: 2 },
   })
   const asked = server.bodies.filter(b => b.includes('GET_AGENT')).length

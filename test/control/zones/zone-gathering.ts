@@ -13,7 +13,7 @@ const set = (name: string, ip: string): ZoneChange => ({
 })
 const drop = (name: string): ZoneChange => ({ kind: 'patch', set: [], drop: [name] })
 
-/** What was told; the interval is long by its clock, which stands still, and short to wait for. */
+/** Collects what is passed on. The clock stands still, so the interval never ends by itself; the timer is short. */
 const gathering = (t: Test) => {
   const told: [string, ZoneChange][] = []
   const zones = new ZoneGathering({

@@ -20,7 +20,7 @@ const A = (...data: string[]): RRset[] => [{ type: 'A', ttl: 5, data }]
 const zone = (of: Record<string, string>): ZoneMap =>
   new Map(Object.entries(of).map(([name, ip]) => [`${name}.${APEX}`, A(ip)]))
 
-/** Owners out of their text. */
+/** The owners in a text. */
 const ownersOf = (text: string): Owner[] =>
   text
     .split('\n')
@@ -30,7 +30,7 @@ const ownersOf = (text: string): Owner[] =>
       return [name, rrsetsOfText(rest.join('\x1f'))]
     })
 
-/** What the data thread would hold after these messages. */
+/** Applies messages as the data thread does. */
 class Receiver {
   readonly messages: ZoneMessage[] = []
   readonly zones = new Map<string, Map<string, readonly RRset[]>>()
@@ -416,7 +416,7 @@ t.test('a live zone is followed by its patches and taken whole after another', a
   t.same(now(), plain(zone({ b: '192.0.2.2' })))
   t.equal(publisher.zone(APEX), live, 'and not copied')
 
-  // nobody was told of this one
+  // this change was not reported
   records.set(`c.${APEX}`, '192.0.2.3').delete(`b.${APEX}`)
   publisher.publish(APEX, { kind: 'full', zone: zone({ d: '192.0.2.4' }) })
   t.same(now(), plain(zone({ d: '192.0.2.4' })), 'nothing of it is left')

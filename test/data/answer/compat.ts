@@ -12,7 +12,7 @@ import { rrsetsOf } from '../../../src/mesos/mesos-dns-names/zone.ts'
 import { typeNumber } from '../../../src/wire/codes.ts'
 import { nameWire } from '../../../src/wire/name.ts'
 
-// What the real server said: every dig and raw block is replayed against ours.
+// Transcripts of the real server: every dig and raw block is repeated against ours.
 
 const file = (name: string): string =>
   readFileSync(new URL(`../../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8')
@@ -52,7 +52,7 @@ const zoneOf = (state: MesosState, listener = '127.0.1.1'): CompatZone => {
   }
 }
 
-/** The recorded state with the first `n` workers only, as the recording was made with. */
+/** The recorded state with only the first `n` workers, which the recording used. */
 const workers = (n: number): MesosState => {
   const tasks = new Map<string, Task>()
   let left = n
@@ -61,7 +61,7 @@ const workers = (n: number): MesosState => {
   return { ...recorded, tasks }
 }
 
-/** What one block of the transcript asks and what came of it. */
+/** One block of the transcript: its question and the result. */
 type Block = {
   readonly command: string
   readonly server: string
@@ -225,7 +225,7 @@ const replay = (t: Test, block: Block, zone: CompatZone): void => {
     t.equal(got.size, message.size, about)
     if (!message.flags.includes('tc')) {
       t.strictSame([...got.answer].sort(), [...message.answer].sort(), about)
-      // which address of a target it is, is anybody's guess: owner, TTL and type must be the same
+      // the server chooses any address of a target, so only owner, TTL and type are compared
       const owned = (lines: readonly string[]): string[] =>
         lines.map(line => line.slice(0, line.lastIndexOf(' '))).sort()
       t.strictSame(owned(got.additional), owned(message.additional), about)

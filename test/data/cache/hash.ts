@@ -4,12 +4,12 @@ import { hashQuestion, setHashKey } from '../../../src/data/cache/hash.ts'
 import { FOLD, nameWire } from '../../../src/wire/name.ts'
 
 const hash = (name: Uint8Array, qtype = 1, bits = 0): number => {
-  // At an offset, so that octets around the name must not count.
+  // At an offset, so that octets around the name would change a wrong hash.
   const b = Buffer.concat([Buffer.alloc(3, 0x55), name, Buffer.alloc(5, 0xaa)])
   return hashQuestion(b, 3, 3 + name.length, qtype, bits)
 }
 
-/** HalfSipHash-1-3 as its authors write it, over words. */
+/** HalfSipHash-1-3 over words, in its authors' form. */
 const reference = (words: readonly number[], k0: number, k1: number): number => {
   const v = Uint32Array.of(k0, k1, 0x6c796765 ^ k0, 0x74656462 ^ k1)
   const rotate = (x: number, n: number): number => ((x << n) | (x >>> (32 - n))) >>> 0
@@ -75,7 +75,7 @@ t.test('it folds as the comparison does: letters, and no other octet', async t =
   }
 })
 
-/** Sets of names that met under hashes that fold too much, or whose key only shifts them. */
+/** Sets of names that collide under hashes that fold too much, or whose key only shifts them. */
 const CRAFTS: Record<string, (i: number) => Buffer> = {
   'octets that differ in bit 0x20 only': i =>
     Buffer.from(
@@ -101,7 +101,7 @@ t.test('crafted names spread like random ones, whatever the key', async t => {
         const slot = hash(Buffer.from(text, 'latin1')) & (2 * N - 1)
         perSlot.set(slot, (perSlot.get(slot) ?? 0) + 1)
       }
-      // Of random places, n in 2n, none is met by more than 12 once in a million runs.
+      // With random places, n in 2n, more than 12 collisions in one place happen once in a million runs.
       t.ok(Math.max(...perSlot.values()) < 12, `${craft}: ${Math.max(...perSlot.values())}`)
       t.ok(names.size > N / 4)
     }

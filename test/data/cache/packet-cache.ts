@@ -54,10 +54,10 @@ const find = (cache: PacketCache, name: string, type = 1, bits = 0): Entry | und
   const wire = nameWire(name)!
   return cache.find(wire, 0, wire.length, type, bits, new Entry())
 }
-/** The response for a query, as a client decodes it. */
+/** The response to a query, decoded as by a client. */
 const answer = (entry: Entry, name: string, ttl: number, edns = false) => {
   const query = plainQuery(nameWire(name)!, entry.qtype)
-  nameWire(name)!.copy(query, 12) // the spelling of the asker, which plainQuery folds
+  nameWire(name)!.copy(query, 12) // the client's spelling, which plainQuery changes to lower case
   const head = new Head()
   admit(query, 0, query.length, head)
   head.edns = edns
@@ -113,7 +113,7 @@ t.test('our OPT is counted in both octets of ARCOUNT', async t => {
   const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
   const entry = cache.fill(fillOf('web.mesos'), 0, 1)!
   for (const count of [0, 254, 255, 256, 511]) {
-    // Only the count matters here, so the records themselves are left out.
+    // Only the count matters here, so there are no records.
     entry.bytes.writeUInt16BE(count, entry.at + 10)
     t.equal(answer(entry, 'web.mesos', 1).readUInt16BE(10), count, `${count} without OPT`)
     t.equal(answer(entry, 'web.mesos', 1, true).readUInt16BE(10), count + 1, `${count} and OPT`)
@@ -446,7 +446,7 @@ t.test('an entry is found with all that it was filled with', async t => {
 
 t.test('names that meet in the table cost a bounded look-up, and the newest is found', async t => {
   const cache = new PacketCache({ maxBytes: 1 << 22, maxEntries: 512 })
-  // A table of 1,024 places; names whose hash begins at one of them are looked for.
+  // The table has 1,024 places; this finds names whose hashes begin at one of them.
   const meeting: string[] = []
   for (let i = 0; meeting.length < 200; i++) {
     const wire = nameWire(`n${i}.mesos`)!

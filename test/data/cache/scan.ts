@@ -18,7 +18,7 @@ const find = (cache: PacketCache, name: string): Entry | undefined => {
   const wire = nameWire(name)!
   return cache.find(wire, 0, wire.length, 1, 0, new Entry())
 }
-/** Runs to its end and counts the steps; `between` is done after each. */
+/** Runs a job to its end and counts the steps; calls `between` after each. */
 const run = <T>(job: Generator<void, T>, between: () => void = () => {}): [T, number] => {
   for (let steps = 1; ; steps++) {
     const step = job.next()
@@ -40,7 +40,7 @@ t.test('a flush takes what lies below a name, a little at a time', async t => {
   const cache = cacheOf(3000)
   cache.fill(fillOf('a.example.org'), 0, 1)
   let stored = 0
-  // Answers go on being stored and going away meanwhile.
+  // Answers are stored and removed meanwhile.
   const [count, steps] = run(flush(cache, 'Mesos.'), () => {
     cache.fill(fillOf(`x${stored++}.example.org`), 0, 1)
     const other = find(cache, `x${stored - 5}.example.org`)

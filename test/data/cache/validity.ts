@@ -1,6 +1,6 @@
 /**
- * Which answers may be given, cell by cell: how old they are, what has changed
- * since they were asked for, and how the change met them.
+ * Which answers may be served, cell by cell: their age, what has changed since their question, and how the change
+ * coincided with them.
  */
 import t from 'tap'
 import { decode } from 'dns-packet'
@@ -18,7 +18,7 @@ const STALE_S = 100
 const FIRST = 'component.thisdcos.directory'
 const SECOND = 'dcos.thisdcos.directory'
 const WWW = 'www.example.org'
-/** Leads through the first zone and the second to a name that is forwarded. */
+/** Leads through the first and the second zone to a forwarded name. */
 const ALIAS = `out.${FIRST}`
 
 const rest = (number: number, address: string): RouteSpec => ({
@@ -48,7 +48,7 @@ const plane = async (): Promise<Plane> => {
   return p
 }
 
-/** What happens while an answer is stored or on its way, and for which name that is looked at. */
+/** What changes while an answer is stored or in flight, and the name whose answer is checked. */
 const CHANGES = {
   'same route': [(p: Plane) => p.resolver.take(snapshot()), WWW],
   'changed route': [(p: Plane) => p.resolver.take(snapshot(-10, '192.0.2.54')), WWW],
@@ -80,7 +80,10 @@ type Age = keyof typeof AGES
 const ask = (p: Plane, name: string): Given[] => p.ask(name)
 const oldReply = (p: Plane): void => p.reply(UPSTREAM, positive(WWW, '203.0.113.1'))
 
-/** How the change meets the answer. Each ends with one that was asked for before the change and came after it, or was there. */
+/**
+ * How the change coincides with the answer. At the end of each, an answer exists that was asked for before the
+ * change.
+ */
 const WAYS = {
   // Stored, then the change.
   hit: async (p: Plane, name: string, change: () => void) => {
@@ -98,7 +101,7 @@ const WAYS = {
     await settle()
     t.equal(rcodeOf(waiting[0]!.entry), 0, 'who asked before the change is answered')
   },
-  // Stored and refreshed, then the change, then the refresh's answer.
+  // Stored, refresh begun, then the change, then the refresh's answer.
   prefetch: async (p: Plane, name: string, change: () => void) => {
     ask(p, name)
     await settle()
@@ -111,7 +114,7 @@ const WAYS = {
     change()
     oldReply(p)
   },
-  // Asked, then the change, then asked by somebody else while the first is in flight, then the answer.
+  // Asked, then the change, then asked by a second client while the first question is in flight, then the answer.
   joined: async (p: Plane, name: string, change: () => void) => {
     ask(p, name)
     await settle()
@@ -133,7 +136,10 @@ const settle = async (): Promise<void> => {
   for (let i = 0; i < 3; i++) await new Promise(setImmediate)
 }
 
-/** What the next asker gets while nobody upstream answers: the stored answer, a new one of what is held, a stale one, or none. */
+/**
+ * What the next client gets while no upstream answers: the stored answer, a newly composed one, a stale one, or
+ * none.
+ */
 type Outcome = 'stored' | 'anew' | 'stale' | 'none'
 
 const EXPECTED: Record<Change, Record<Age, Outcome>> = {
@@ -142,7 +148,7 @@ const EXPECTED: Record<Change, Record<Age, Outcome>> = {
   'changed zone': { fresh: 'anew', expired: 'stale', 'stale limit passed': 'none' },
   'changed target zone': { fresh: 'anew', expired: 'stale', 'stale limit passed': 'none' },
 }
-/** Aliases before the address, by what has changed. */
+/** Number of aliases before the address, by what has changed. */
 const ALIASES: Record<Change, number> = {
   'same route': 0,
   'changed route': 0,

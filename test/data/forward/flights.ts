@@ -17,7 +17,7 @@ const ask = (n: number, more: Partial<Question> = {}): Question => ({
 const fly = (question: Question): Flight => new Flight(question, route, undefined, 0, 0, owner)
 
 t.test('flights are found by what they ask, oldest first, as in a map of them', async t => {
-  // Far more names than chains, so that chains are long and are cut in every place.
+  // Far more names than chains, so that chains are long and are cut in every position.
   const step = fc.record({ n: fc.nat(299), take: fc.boolean() })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 600 }), steps => {

@@ -262,7 +262,7 @@ t.test(`${RUNS} histories are told as the model tells them`, async t => {
               hits: 0,
               refreshing: false,
             }
-            // An answer with TTL 0 is given and not kept; what was there stays.
+            // An answer with TTL 0 is passed on but not stored; the previous one stays.
             if (lives > 0) model.set(n, next)
             // Whoever began a refresh has the answer that is still good.
             expected = stored(prefetches ? had : next, false)

@@ -1,7 +1,6 @@
 /**
- * What is put into the cache, for every reply that anybody could send: it is
- * well formed to a strict reader, holds nothing that the reply did not hold,
- * and its TTLs are where it says they are.
+ * Checks what is stored in the cache for any possible reply: it is well formed for a strict decoder, contains only
+ * records of the reply, and its TTLs are at the listed offsets.
  */
 import t from 'tap'
 import { POSITIVE, type FillMeta } from '../../../src/data/cache/entry.ts'
@@ -65,7 +64,7 @@ function* replies(): Generator<Odd> {
 
 const records = (m: Message): string[] =>
   [...m.answers, ...m.authority, ...m.additional].map(r =>
-    // Compression may borrow another spelling of the same name (RFC 4343).
+    // Compression may use another spelling of the same name (RFC 4343).
     line({ ...r, ttl: 0 }).toLowerCase(),
   )
 
@@ -76,7 +75,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
   for (const { says, bytes } of replies()) {
     if (bytes.length < 12) continue
     const b = Buffer.from(bytes)
-    // What the exchange checks before: a response to one question.
+    // The exchange has checked this before: a response to one question.
     if ((b[2]! & 0xf8) !== 0x80 || !scan(b, b.length, r) || r.questionEnd === 12) continue
     const is = classify(b, r, true)
     if (is.kind === 'soft' || is.kind === 'truncated') continue
@@ -95,7 +94,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
       t.fail(`flags: ${says}`)
     if (fill.ttls.length !== records(m).length)
       t.fail(`${fill.ttls.length} TTLs for ${records(m).length} records: ${says}`)
-    // Written through its offsets, every record has that TTL, and nothing else has changed.
+    // After writing a TTL at the offsets, every record has it, and nothing else has changed.
     for (const at of fill.ttls) wire.writeUInt32BE(7, at)
     const aged = decode(wire, { opaque: true })
     if (![...aged.answers, ...aged.authority, ...aged.additional].every(x => x.ttl === 7))
@@ -114,7 +113,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
       )
       if (unknown.length > 0) t.fail(`was not in the reply: ${unknown.join(', ')}: ${says}`)
     } catch {
-      // Rdata that our reader will not look into, or octets behind the end; the first check stands.
+      // The decoder refuses this rdata, or there are octets after the end; the first check still applies.
     }
   }
   t.ok(kept > 5_000, `${kept} kept, ${positive} of them positive`)

@@ -34,7 +34,7 @@ const one = (more: Partial<Snapshot> = {}) =>
 
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
 
-/** The response an entry gives, decoded by another implementation. */
+/** The response for an entry, decoded by dns-packet. */
 const shown = (entry: Entry, name: string, now: number) => {
   const query = plainQuery(nameWire(name)!, entry.qtype)
   const head = new Head()
@@ -267,7 +267,7 @@ t.test('names that must not leak are answered and never stored', async t => {
   t.equal(p.cache.entries, 0)
 })
 
-/** An upstream that answers without it cannot tell signed from unsigned. */
+/** An upstream that answers without OPT cannot send DNSSEC records. */
 const OPT: Answer = {
   name: '.',
   type: 'OPT',

@@ -1,6 +1,6 @@
 /**
- * What an upstream says is not what a client gets: RCODEs, EDNS, replies that
- * are cut, aliases and TTLs, through the whole resolver.
+ * A client does not simply get what an upstream sends: RCODEs, EDNS, truncated replies, aliases and TTLs, through
+ * the whole resolver.
  */
 import t from 'tap'
 import type { Answer } from 'dns-packet'
@@ -49,7 +49,7 @@ const dname = (name: string, data: string): Answer => ({
   data,
 })
 
-/** What one response is, to a question about NAME. */
+/** How one response to a question about NAME is classified. */
 const classified = (answers: Answer[], more: object = {}, type = 'A', dnssecOk = false) => {
   const question = Buffer.from(questionOf(NAME, type).wire)
   const wire = response({ answers, ...more })(question)
@@ -65,7 +65,7 @@ t.test('every RCODE an upstream may say, to clients with every DO and CD', async
       const p = await Plane.create(snapshotOf(), { maxInFlight: 10_000 })
       for (let rcode = 0; rcode < 4096; rcode++) {
         const name = `n${rcode}.example.org`
-        // Sockets are replaced meanwhile.
+        // Lets used-up sockets be replaced.
         if (rcode % 16 === 0) await new Promise(setImmediate)
         const given = p.ask(name, 'A', { dnssecOk, checkingDisabled })
         const say = response({
@@ -74,7 +74,7 @@ t.test('every RCODE an upstream may say, to clients with every DO and CD', async
           ...(rcode === 0 ? { answers: [a(name, '203.0.113.1')] } : {}),
         })
         p.reply(UP, say)
-        // A refusal may be of our OPT; it says the same without.
+        // The refusal may be due to our OPT, so it is repeated for the query without OPT.
         if (given.length === 0) p.reply(UP, say)
         const { entry } = given[0]!
         const wanted = rcode === 0 ? 0 : rcode === 3 ? 3 : rcode === 6 ? 6 : 2
@@ -85,7 +85,7 @@ t.test('every RCODE an upstream may say, to clients with every DO and CD', async
           (wanted !== 2 || entry.ede >= 0) &&
           (entry.bytes[entry.at + 2]! & 0x7e) === 0
         if (!ok) wrong.push(`${rcode} DO=${dnssecOk} CD=${checkingDisabled}: ${flags}`)
-        // Stored or not, whoever asks next gets the same.
+        // Stored or not, the next client gets the same answer.
         if (wanted === 2 && rcode % 64 === 2) {
           const again = p.ask(name, 'A', { dnssecOk, checkingDisabled })
           if (again.length > 0 && rcodeOf(again[0]!.entry) !== 2) wrong.push(`${rcode} again`)

@@ -1,4 +1,4 @@
-/** Too many questions at once: who gives way, and what it costs the others. */
+/** Too many questions at once: which are refused, and how that affects the others. */
 import t from 'tap'
 import { clientOf } from '../../../src/base/ip.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
@@ -24,7 +24,7 @@ t.test('a flood of names from one client costs another client no answer', async 
   const wanted: ReturnType<Plane['ask']>[] = []
   for (let i = 0; i < 5_000; i++) {
     p.ask(`flood${i}.mesos`, 'A', flood)
-    // Sockets are opened as they are used up.
+    // Lets new sockets be opened.
     if (i % 50 === 0) await new Promise(setImmediate)
     if (i % 500 === 0) wanted.push(p.ask(`n${i}.mesos`, 'A', honest))
   }

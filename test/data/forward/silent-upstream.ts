@@ -62,7 +62,7 @@ class Network {
     timers.schedule({ due: 0, place: -1, fire: answer }, io.time + this.takesMs)
   }
 
-  /** Moves the clock, a millisecond at a time, and lets upstreams answer what they were sent. */
+  /** Moves the clock a millisecond at a time; upstreams answer what they received. */
   async pass(ms: number, until = () => false): Promise<void> {
     const { io } = this.plane
     for (const end = io.time + ms; io.time < end && !until();) {
@@ -77,7 +77,7 @@ class Network {
   }
 
   #asked = 0
-  /** How long the answer to a name never asked before takes. */
+  /** How long the answer to a new name takes. */
   async miss(): Promise<number> {
     const { plane } = this
     const startedAt = plane.io.time
@@ -111,7 +111,7 @@ for (const transport of Object.keys(specs)) {
         const network = await Network.create(transport, order)
         const { plane } = network
         if (known) {
-          // Both are known, and the one that will fall silent was quicker.
+          // Both are known, and the one that will become silent was faster.
           for (const upstream of plane.resolver.router.upstreams())
             upstream.replied(plane.io.time, upstream.name.includes(SILENT) ? 1 : GOOD_MS)
         }
@@ -124,7 +124,7 @@ for (const transport of Object.keys(specs)) {
         misses.sort((a, b) => a - b)
         t.ok(misses[4]! <= 1.5 * GOOD_MS, `median miss ${misses[4]} ms`)
         t.ok(misses[8]! <= 1.5 * GOOD_MS, `slowest miss ${misses[8]} ms`)
-        // Questions go on, as they do on a host that is used.
+        // Questions continue, as on a busy host.
         while (network.state(SILENT) !== 'dead' && plane.io.time - fellSilentAt < 5_000) {
           await network.miss()
           await network.pass(100)
@@ -203,7 +203,7 @@ void t.test('a slow question does not make a resolver dead', async t => {
   const network = await Network.create('udp', [GOOD])
   const { plane } = network
   const slow = plane.ask('slow.example.org')
-  // Only the slow question gets no answer; the probes do.
+  // Only the slow question gets no answer; the probes are answered.
   network.silent.add(GOOD)
   await network.pass(5)
   network.silent.clear()

@@ -1,6 +1,6 @@
 /**
- * One suite over both bodies of PacketIO. What only one of them can do (ICMP
- * errors, control of every system call) is at the end.
+ * One suite for both implementations of PacketIO. Features of only one (ICMP errors, failing system calls) are
+ * tested at the end.
  */
 import t from 'tap'
 import type { Test } from 'tap'
@@ -50,7 +50,7 @@ const echo = (batch: Batch): void => {
   }
 }
 
-/** A socket that keeps what it receives and hands it out in order. */
+/** A socket that stores received datagrams and returns them in order. */
 const inbox = async (io: PacketIO, address: string, more: Partial<SocketSpec> = {}) => {
   const kept: Buffer[] = []
   let tell = (): void => {}
@@ -271,7 +271,7 @@ for (const body of bodies) {
         onBatch: batch => {
           if (bytesOf(batch, 0).toString() !== '1') return
           due = io.now() + 5
-          // Sent at once, and waiting in the other socket from then on.
+          // Sent at once; from then on it waits in the other socket.
           out.send('late')
           for (const until = performance.now() + 20; performance.now() < until;);
         },
@@ -317,7 +317,7 @@ for (const body of bodies) {
 
   t.test(`${body}: everything else in the thread keeps working under load`, async t => {
     const io = await started(t, body)
-    // A flood that feeds itself: every echo is sent on its way again.
+    // A self-sustaining flood: every echo is sent back again.
     const server = await io.open({ address: '127.10.0.1', port: 0, onBatch: echo })
     let round = 0
     const flood = await io.open({
@@ -413,7 +413,7 @@ for (const body of bodies) {
   })
 }
 
-/** System calls of which some can be made to fail: a plan of errnos for the next sendmmsg calls. */
+/** System calls that can be made to fail: a list of errnos for the next sendmmsg calls. */
 const failing = async () => {
   const libc = await loadLibc()
   const plan: number[] = []
@@ -424,9 +424,9 @@ const failing = async () => {
   return {
     plan,
     loads: () => loads.splice(0),
-    /** The descriptor that sent last. */
+    /** The descriptor of the last send. */
     last: () => last,
-    /** No room on this descriptor; -1: on none. */
+    /** Simulates a full send buffer of this descriptor; -1: of none. */
     fill: (fd: number) => (full = fd),
     libc: async (): Promise<Libc> => ({
       ...libc,
@@ -470,7 +470,7 @@ t.test(
         say(io, client.socket, `refused ${round}`, { address: closed, port })
         say(io, client.socket, `second ${round}`, server)
         await client.next(2)
-        // Sent while the error of the last round is pending on the socket.
+        // Sent while the socket still has the pending error of the last round.
         say(io, client.socket, `third ${round}`, server)
         await client.next(1)
       }
@@ -519,7 +519,7 @@ t.test('batch: a send that cannot work is dropped, counted and told', onLinux, a
     onError: (code, peer) => errors.push(`client ${code} ${peer?.address}`),
   })
   const EPERM = 1
-  // An error fails one call for whoever comes first, so each datagram is tried twice.
+  // An error makes one call fail, whichever datagram it is for, so each datagram is tried twice.
   plan.push(EPERM, EPERM)
   say(io, client.socket, 'lost', server)
   say(io, client.socket, 'echoed', server)
@@ -556,7 +556,7 @@ t.test(
     t.equal(io.stats.sendDropped, 5000 - taken)
     for (let i = 0; i < 100; i++) t.ok(say(io, other.socket, 'elsewhere', server.socket))
     await server.next(100)
-    // In the end what is held is given up too, and its room is free again.
+    // In the end the queued datagrams are dropped, too, and their slots are free again.
     while (io.stats.sendDropped < 5000) await new Promise<void>(resolve => (tell = resolve))
     fill(-1)
     t.ok(say(io, client.socket, 'after', server.socket))

@@ -1,6 +1,6 @@
 /**
- * Which datagrams share a message, read back out of the memory that the
- * kernel would read. No system calls: addresses begin at a made-up number.
+ * Which datagrams share a message, read from the memory that the kernel would read. Makes no system calls: memory
+ * addresses are invented.
  */
 import t from 'tap'
 import fc from 'fast-check'
@@ -12,7 +12,7 @@ import { LIST, SendList } from '../../../src/data/io/send-list.ts'
 const PACKETS = 100
 const PACKET_BYTES = 1536
 
-/** Memory as it would lie, each piece at an address of its own beyond 32 bits. */
+/** Simulated memory, each piece at an address above 32 bits. */
 const memories = () => {
   const all: { base: number; memory: ArrayBuffer }[] = []
   const libc = {
@@ -187,7 +187,7 @@ t.test(
             if (nameOf(one.peer) !== peer || one.length !== lengths[j]) return false
             if (packets.length > 1 && (!one.join || one.control > 0)) return false
           }
-          // Among those that may join, nothing overtakes what went to the same peer.
+          // Datagrams that may share a message keep their order for each peer.
           if (all[first]!.join && control === 0) {
             if (first < (order.get(peer) ?? -1)) return false
             order.set(peer, packets.at(-1)!)

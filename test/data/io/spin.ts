@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Spin } from '../../../src/data/io/spin.ts'
 
-/** Waits of one descriptor each; whether each began with a spin. */
+/** Waits for one descriptor each; returns whether each began with a spin. */
 const after = (spin: Spin, ...waits: number[]): boolean[] =>
   waits.map(ms => {
     const { pays } = spin
@@ -31,7 +31,7 @@ t.test('a spin in vain is not tried again until waits have been short for a whil
 })
 
 t.test('a wait that sleeping would end as soon is not spun through again', async t => {
-  // Long enough for a spin to be in vain, short enough to seem worth one.
+  // Long enough that a spin fails, short enough that a spin looks worthwhile.
   const spun = after(new Spin(2), ...times(300, 0.1))
   t.ok(spun.filter(Boolean).length <= 300 / 12)
 })

@@ -1,4 +1,4 @@
-/** Who may ask, by number and by text, asked again and again. */
+/** Which clients may ask, by number and by text, asked repeatedly. */
 import t from 'tap'
 import { Allow } from '../../../src/data/serve/allow.ts'
 

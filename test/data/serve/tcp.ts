@@ -230,7 +230,7 @@ t.test('tcp: idle connections and half frames are closed', async t => {
   slow.write(framed(message(2)).subarray(0, 20))
   await new Promise(resolve => setTimeout(resolve, 60))
   t.equal(count('idleClosed'), 0)
-  // More octets do not make a frame younger.
+  // More octets do not extend the time limit.
   half.write(Buffer.alloc(1))
   await new Promise(resolve => setTimeout(resolve, 60))
   now = 41

@@ -20,7 +20,7 @@ const SOA: ZoneApex = {
 }
 const A = (...data: string[]): RRset[] => [{ type: 'A', ttl: 5, data }]
 
-/** What these messages make of nothing; what each took is in `steps`. */
+/** The zone after these messages; the duration of each is in `steps`. */
 const applied = (messages: readonly ZoneMessage[], steps: number[] = []): LocalZone => {
   const zones = new Zones()
   for (const message of messages) {
@@ -208,7 +208,7 @@ t.test('messages about zones that are not there change nothing', async t => {
   t.equal(inOneGo(zones.apply({ type: 'zone', op: 'remove', apex: APEX })), false)
 })
 
-/** The same, as simply as it can be said. */
+/** A simple reference implementation. */
 class Plain {
   readonly owners = new Map<string, readonly RRset[]>()
 

@@ -1,7 +1,4 @@
-/**
- * Members of ours in a ring with the real serf: joining, tags, encryption,
- * compression, keys, events.
- */
+/** Our members in a ring with the real serf: joining, tags, encryption, compression, keys, events. */
 import t, { type Test } from 'tap'
 import { generatedKey, Keyring, keyText } from '../../../src/gossip/keyring.ts'
 import {
@@ -28,7 +25,7 @@ const story = (
 ): void => {
   void t.test(name, { skip }, t => body(t, at(third)))
 }
-/** Joins run at the same time: they wait more than they work. */
+/** The tests run concurrently, because they mostly wait. */
 t.jobs = 4
 const noErrors = (t: Test, ...agents: readonly SerfAgent[]): void => {
   for (const one of agents) t.same(troubles(one), [], `${one.name} logs no errors`)
@@ -135,7 +132,7 @@ story(
     )
     t.equal(we.ring.stats().counters.refused, 0)
 
-    // and the other way: we start it
+    // and the other way: we start the rotation
     const third = generatedKey()
     t.match(await we.ring.keys.install(third), { members: 3, answered: 3, failed: 0 })
     t.match(await we.ring.keys.use(third), { answered: 3, failed: 0 })
@@ -151,7 +148,7 @@ story(
 )
 
 story('a large compressed table of a ring comes through whole', 21, async (t, a) => {
-  // tags of noise, so that the LZW table fills and is cleared within one push/pull
+  // random tags, so that the LZW table fills and is cleared within one push/pull
   const noise = (n: number): string =>
     Array.from({ length: 470 }, (_, i) =>
       String.fromCharCode(33 + ((i * i * 31 + i * n * 17 + n) % 90)),

@@ -1,4 +1,4 @@
-/** One suite over both bodies: the sockets, and the network in memory. */
+/** One suite for both networks: sockets and memory. */
 import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -147,7 +147,7 @@ t.test('half-open streams are dropped at their deadline', async t => {
   socket.write('half')
   await closed
   t.equal(a.heard.failed.length, 1)
-  // a peer that takes our bytes and never says a word
+  // a peer that accepts our bytes and never answers
   const mute = createServer({ allowHalfOpen: true }, socket => t.teardown(() => socket.destroy()))
   t.teardown(() => mute.close())
   await new Promise<void>(resolve => mute.listen(0, '127.16.80.4', () => resolve()))

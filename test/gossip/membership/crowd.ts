@@ -1,4 +1,4 @@
-/** Many who join at once: nobody is turned away, and nobody is left behind. */
+/** Many nodes that join at once: none is refused, and none is left behind. */
 import t from 'tap'
 import { RingCore } from '../../../src/gossip/core.ts'
 import { writeTags } from '../../../src/gossip/serf/tags.ts'
@@ -21,7 +21,7 @@ import { randomOf, World } from './fixture/world.ts'
 const tags = { role: 'test', sp: '1' }
 const from = { address: '203.0.113.1', port: 7946 }
 
-/** A push/pull of these members, as a joiner or anybody sends it. */
+/** A push/pull with these members, as a joiner or another member sends it. */
 const table = (names: readonly string[], join: boolean): Buffer => {
   const states = names.map((node, i) =>
     writeState({
@@ -106,7 +106,7 @@ t.test(
       const words = { meta: writeTags(tags)!, versions: Uint8Array.of(1, 5, 2, 2, 5, 5) }
       core.packet(writeAlive({ incarnation: 1, node, ...at, ...words }), at, now)
     }
-    /** Everybody answers, and says how many members it knows; nobody can be reached by stream. */
+    /** All members answer and report how many members they know; none can be reached by stream. */
     let living = 21
     const asked: number[] = []
     const run = (ms: number): void => {

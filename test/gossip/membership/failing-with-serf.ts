@@ -1,7 +1,6 @@
 /**
- * Members of ours and of the real serf that fail, pause, leave and come back.
- * Section 7 of the gossip design, tests 4, 5, 8. Real seconds pass here, so
- * the stories run at the same time.
+ * Our members and the real serf fail, pause, leave and return. These tests need real seconds, so they run
+ * concurrently.
  */
 import t, { type Test } from 'tap'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,7 +18,7 @@ import {
 const skip = serfInstalled() ? false : NO_SERF
 const at = await lane(t, 2)
 t.jobs = 10
-/** Where a serf's own TCP connections come from: it does not bind them. */
+/** Source address of serf's TCP connections, which it does not bind. */
 const DIALLING = '127.0.0.1'
 const story = (
   name: string,
@@ -65,7 +64,7 @@ story(
         .map(event => event.type),
       ['join', 'suspect', 'dead'],
     )
-    // the real one counts its incarnations from 1 again
+    // serf's incarnations start at 1 again
     const again = await agent(t, 's1', a(1), { join: other.at })
     t.ok(await until(() => we.state('s1') === 'alive'))
     t.ok(await until(async () => (await statusOf(again, 'we')) === 'alive'))
@@ -172,7 +171,7 @@ story("a serf that UDP does not reach is kept by TCP, and by others' pings", 45,
   )
   t.equal(we.state('s1'), 'alive')
   t.equal(await statusOf(serf, 'we'), 'alive')
-  // with a third one that reaches both, pings go round
+  // through a third member that reaches both, pings are relayed
   we.body.passes = () => true
   const third = await ours(t, 'third', a(3), { seeds: [serf.at] })
   t.ok(await until(() => third.state('we') === 'alive' && we.state('third') === 'alive'))

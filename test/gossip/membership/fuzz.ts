@@ -1,7 +1,6 @@
 /**
- * Mutated packets and stream frames against the machine: nothing throws and
- * nothing grows. Section 7 of the gossip design, test 9. 100,000 inputs, or
- * as many as GOSSIP_FUZZ says: GOSSIP_FUZZ=1000000 npx tap test/control/gossip/membership/fuzz.ts
+ * Mutated packets and stream frames: nothing throws and no memory grows. 100,000 inputs, or GOSSIP_FUZZ:
+ * GOSSIP_FUZZ=1000000 npx tap test/gossip/membership/fuzz.ts
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -37,7 +36,7 @@ const rider: Rider = {
   poll: () => ({ sends: [], nextMs: 5_000 }),
 }
 
-/** Whole messages of streams, as they are before framing. */
+/** Whole messages of streams before framing. */
 const messages = (streams: readonly Buffer[], keys: readonly Uint8Array[] | undefined): Buffer[] =>
   streams.map(stream => {
     const reader = new StreamReader({ label: '', keys })
@@ -116,7 +115,7 @@ for (const keyed of [false, true]) {
         for (let turns = 0; turns < 20; turns++) {
           const effects: Effect[] = core.take()
           for (const effect of effects) {
-            // whom we dial answers with nonsense, or not at all
+            // a peer that we connect to answers with nonsense or not at all
             if (effect.do === 'open' && below(3) > 0) speak(effect.id)
             else if (effect.do === 'open' && below(2)) core.streamFailed(effect.id, now)
           }

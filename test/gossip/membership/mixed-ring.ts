@@ -1,6 +1,6 @@
 /**
- * Ten serfs and ten of ours in one encrypted ring, with members that leave,
- * die and come back, and packets of nonsense in between.
+ * Ten serf agents and ten of our members in one encrypted ring. Members leave, die and return while random packets
+ * are sent to all.
  */
 import { createSocket } from 'node:dgram'
 import t from 'tap'
@@ -21,7 +21,7 @@ import { randomOf } from './fixture/world.ts'
 
 const skip = serfInstalled() ? false : NO_SERF
 const KEY = Buffer.alloc(32, 7).toString('base64')
-/** What a serf says when somebody it probes is really gone. */
+/** Messages of a serf when a probed member is really gone. */
 const EXPECTED =
   /fallback|Push\/Pull with|Failed to join|Suspect|Refuting|queue depth|join event|Was able to connect|Attempting|Got ping for unexpected/
 
@@ -50,7 +50,7 @@ void t.test('a ring of ten serfs and ten of ours stays one through churn', { ski
       )
     }),
   )
-  /** Who sees something else than exactly those who live, and as what a serf sees each member. */
+  /** Members whose view differs from the list of living members, and how each serf sees each member. */
   let astray: string[] = []
   const agreed = async (): Promise<boolean> => {
     const living = [...serfs.keys(), ...rings.keys()].sort().join()
@@ -99,8 +99,8 @@ void t.test('a ring of ten serfs and ten of ours stays one through churn', { ski
   dying.process.kill('SIGKILL')
   await Promise.all([leaving.command('leave'), ourLeaving.ring.leave(), ourDying.ring.close()])
 
-  // and meanwhile somebody without the key shouts nonsense at everybody
-  // (under the right key it ends a serf of this age: memberlist 0.2.2 panics on some of it)
+  // meanwhile a sender without the key sends nonsense to all members (encrypted with the right key it would crash
+  // this serf: memberlist 0.2.2 panics on some of it)
   const socket = createSocket('udp4')
   const random = randomOf(11)
   const shout = mutated(plain.packets, random)

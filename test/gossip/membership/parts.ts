@@ -1,4 +1,4 @@
-/** The small pure parts of the machine, each by itself. */
+/** The small pure parts of the machine, one by one. */
 import t from 'tap'
 import { LamportClock, LTIME_MOST } from '../../../src/gossip/serf/clock.ts'
 import { EventBuffer } from '../../../src/gossip/serf/events.ts'

@@ -1,4 +1,4 @@
-/** Probes, ping by ping: one member whose clock and network are in the test's hands. */
+/** Probes, ping by ping: the test controls one member's clock and network. */
 import t from 'tap'
 import { RingCore, type RingEvent } from '../../../src/gossip/core.ts'
 import { writeTags } from '../../../src/gossip/serf/tags.ts'
@@ -38,13 +38,13 @@ type Sent = {
   readonly node: string
 }
 
-/** We, and `others` members called n1, n2, …; what we send is written down and answered by `answers`. */
+/** Our member and `others` called n1, n2, …; our messages are recorded and answered by `answers`. */
 class Lab {
   now = 10_000
   readonly events: RingEvent[] = []
   readonly sent: Sent[] = []
   readonly core: RingCore
-  /** Whether, and with which message, a ping is answered. */
+  /** Whether a ping is answered, or with which message. */
   answers: (ping: Sent) => boolean = () => true
   readonly #packets = new Packets('', undefined)
 
@@ -89,7 +89,7 @@ class Lab {
     this.now = end
   }
 
-  /** Until a ping that `answers` leaves alone is on its way; that ping. */
+  /** Runs until a ping that `answers` ignores is on its way; returns that ping. */
   silence(name: string): Sent {
     this.answers = ({ node }) => node !== name
     const from = this.sent.length

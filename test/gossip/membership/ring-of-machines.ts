@@ -1,4 +1,4 @@
-/** The whole membership machine, many of it, on a virtual clock and network. */
+/** Many complete membership machines on a virtual clock and network. */
 import t from 'tap'
 import type { RingEvent } from '../../../src/gossip/core.ts'
 import { writeTags } from '../../../src/gossip/serf/tags.ts'
@@ -11,7 +11,7 @@ import type { Rider, RiderSend } from '../../../src/gossip/rider.ts'
 import type { KeyResult } from '../../../src/gossip/serf/keys.ts'
 import { type Node, World } from './fixture/world.ts'
 
-/** Other runs of the same stories: GOSSIP_SEED=7 npx tap … */
+/** Runs the same tests with another seed: GOSSIP_SEED=7 npx tap … */
 const SEED = Number(process.env.GOSSIP_SEED ?? 1)
 
 const named = (n: number): string[] => Array.from({ length: n }, (_, i) => `n${i}`)
@@ -239,7 +239,7 @@ t.test(
         Buffer.of(TYPE.user),
         writeUserEvent({ ltime, name, payload: Buffer.from('1'), coalesce: false }),
       ])
-    // a member that heard of the joiner sends at once; the answer takes a round trip of TCP
+    // a member that learned of the joiner sends at once; the answer takes a TCP round trip
     world.act(late, core => core.packet(event(1, 'deploy'), first!.at, world.now))
     world.act(late, core => core.packet(event(9, 'news'), first!.at, world.now))
     world.run(5_000)
@@ -252,7 +252,7 @@ t.test(
 )
 
 t.test('the time of a leave does not grow while tables are exchanged', async t => {
-  // a joiner that took a grown time for the leave held the member for leaving when it came back
+  // a joiner that counted the leave's time up treated the member as leaving when it came back
   const world = ring(3)
   const [first, second, third] = world.nodes
   world.act(third!, core => core.leave(world.now, () => {}))
@@ -393,7 +393,7 @@ t.test('a labelled ring works, encrypted or not', async t => {
   }
 })
 
-/** A rider that writes down what it gets and sends what it is told to. */
+/** A rider that records what it gets, and sends what the test sets. */
 const noted = (): Rider & { out: RiderSend[]; got: string[] } => {
   const got: string[] = []
   const out: RiderSend[] = []
@@ -472,7 +472,7 @@ t.test('a quiet ring of capable members saves its push/pulls', async t => {
 t.test("members lost to each other's tables are found again by digest", async t => {
   const world = new World(SEED)
   world.add('n0', { tags: { sp: '1' } })
-  // all news is lost: only push/pull can tell
+  // all gossip is lost, so only push/pull can pass it on
   world.packetPasses = () => true
   for (let i = 1; i < 30; i++)
     world.add(`n${i}`, { tags: { sp: '1' }, seeds: [world.nodes[0]!.at] })
@@ -545,7 +545,7 @@ t.test('a driver that measured a stall makes the member patient', async t => {
 })
 
 t.test('whoever shows a later time for us than ours hears that we are here', async t => {
-  // one who holds a leave of ours against us shows in its push/pull only the leave's time
+  // a member that knows a leave of ours shows only the leave's time in its push/pull
   const world = new World(SEED)
   const { core } = world.add('we')
   const from = { address: '203.0.0.1', port: 7946 }

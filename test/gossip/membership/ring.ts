@@ -1,4 +1,4 @@
-/** A ring over a body in memory: what the daemon sees of it. */
+/** A ring over the network in memory, as the daemon uses it. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

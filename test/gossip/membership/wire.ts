@@ -1,4 +1,4 @@
-/** The bytes: against what a real serf sent, against themselves, and against nonsense. */
+/** Encoding and decoding: compared with a real serf's messages, with each other, and with nonsense. */
 import { createCipheriv } from 'node:crypto'
 import t from 'tap'
 import { addressBytes, addressText, socketAddress } from '../../../src/gossip/wire/address.ts'
@@ -293,7 +293,7 @@ t.test('LZW is undone, over full and cleared tables, in steps of any size', asyn
 })
 
 t.test('LZW codes that are not there yet are refused', async t => {
-  // nine bits each: 256 clears, 300 was never defined
+  // codes of nine bits: 256 clears, 300 was never defined
   t.equal(decompressed(hex('00 59 02'), 100), undefined)
   t.equal(decompressed(Buffer.alloc(0), 100), undefined)
   for (let i = 0; i < 2_000; i++) decompressed(bytes(60), 10_000)

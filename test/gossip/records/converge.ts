@@ -1,7 +1,6 @@
 /**
- * The one promise of the records, over many random histories: whatever is
- * lost, doubled or overtaken, and whoever restarts with or without a disk,
- * once it is quiet all replicas are equal and say what the owners published.
+ * The guarantee of the records, over many random sequences: whatever is lost, duplicated or reordered, and whoever
+ * restarts with or without a disk, in the end all replicas are equal and show what the owners published.
  */
 import t from 'tap'
 import { createRecords, type Records } from '../../../src/gossip/records/records.ts'
@@ -21,7 +20,7 @@ type Node = {
   disk: Buffer | undefined
 }
 
-/** A few nodes, all of whose messages lie in one heap until somebody picks them up. */
+/** A few nodes; all their messages wait in one list until the test delivers them. */
 class Lab {
   now = 0
   readonly random: () => number
@@ -76,7 +75,7 @@ class Lab {
     a.records.onDigest(b.name, b.records.digest(), this.now)
   }
 
-  /** One thing happens; messages may be dropped, doubled and taken in any order. */
+  /** One random event; messages may be dropped, duplicated and reordered. */
   chaos(): void {
     const node = this.nodes[this.pick(this.nodes.length)] as Node
     const dice = this.pick(100)
@@ -114,7 +113,7 @@ class Lab {
     node.records.publish({ kind, name }, Buffer.from(value))
   }
 
-  /** Nothing is lost any more and nobody publishes; true when all agree. */
+  /** Stops losses and publications; true when all nodes agree. */
   quiet(): boolean {
     for (let round = 0; round < 600; round++) {
       this.now += 100
@@ -123,7 +122,7 @@ class Lab {
       if (round % 5 !== 0) continue
       for (const node of this.nodes)
         this.ping(node, this.nodes[this.pick(this.nodes.length)] as Node)
-      // Until inherited entries have been let go, agreement may be about the past.
+      // Before inherited entries are dropped, the nodes may agree on old data.
       if (round > 320 && this.agreed()) return true
       if (round > 10 && round < 310 && this.agreed()) {
         this.now += 30_000 - round * 100

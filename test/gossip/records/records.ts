@@ -1,7 +1,6 @@
 /**
- * The rules of the records, one by one: who may write, what is shown when
- * owners are in trouble, what is refused, what a restart keeps, how repair
- * ends. Nodes hang together by hand-carried messages and a hand-moved clock.
+ * The rules of the records, one by one: who may write, what is shown when owners fail, what is refused, what
+ * survives a restart, how repair ends. The test moves the clock and delivers the messages.
  */
 import t from 'tap'
 import {
@@ -31,7 +30,7 @@ const event = (
 
 const vip = (name: string): Key => ({ kind: 'vip', name })
 
-/** Nodes by name, a clock, and a wire that can be told to lose packets. */
+/** Nodes by name, a clock, and a network that can lose packets. */
 class Lab {
   now = 100_000
   readonly nodes = new Map<string, Records>()
@@ -59,7 +58,7 @@ class Lab {
     return records
   }
 
-  /** Time passes in steps of 10 ms; everybody pings everybody once a second. */
+  /** Advances time in steps of 10 ms; every node pings every other once a second. */
   run(ms: number): void {
     for (const end = this.now + ms; this.now < end; this.now += 10) {
       for (const [name, records] of this.nodes) this.#carry(name, records)
@@ -207,7 +206,7 @@ t.test('a dead owner is dropped after its grace and not revived by one who lagge
   lab.nodes.delete('a')
   b.onMember(event('dead', 'a', 'dead'), lab.now)
   lab.run(25_000)
-  // c hears of it late, and learns from b for how long a has been gone.
+  // c learns of it late, and learns from b how long a has been gone.
   c.onMember(event('dead', 'a', 'dead'), lab.now)
   lab.run(10_000)
   t.same(
@@ -219,7 +218,7 @@ t.test('a dead owner is dropped after its grace and not revived by one who lagge
   lab.run(30_000)
   t.same(all(b), [])
   t.equal(b.stats().dropped, 1)
-  // One more who still thinks it alive, and offers it.
+  // Another node that still considers it alive, and offers it.
   const d = lab.add('d', { limits })
   d.fromBytes(a.toBytes(0), 0)
   lab.run(5_000)
@@ -392,7 +391,7 @@ t.test('nobody else may write our namespace', async t => {
   const [a, b] = [lab.add('a'), lab.add('b')]
   put(a, 'web', 'true')
   lab.run(1_000)
-  // A forger that says it is `a`, from a later epoch.
+  // A forger that claims to be `a` with a later epoch.
   lab.now += 1_000
   const forger = createRecords({ self: 'a', now: () => lab.now, random: lab.random, epoch: 5_000 })
   forger.onMember(event('join', 'b', 'alive'), lab.now)

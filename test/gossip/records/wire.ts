@@ -1,7 +1,6 @@
 /**
- * The octets of the records: every message survives its own reader, what is
- * later added to one is stepped over, and no octets whatever make a reader
- * throw, loop or grow. FUZZ=1000000 runs the long form of the last test.
+ * The encoding of the records: every message can be read back, unknown additions are skipped, and no input makes a
+ * reader throw, loop or grow. FUZZ=1000000 runs the last test for longer.
  */
 import { deflateRawSync } from 'node:zlib'
 import { setFlagsFromString } from 'node:v8'
@@ -153,7 +152,7 @@ t.test('what a later version adds is stepped over', async t => {
   const more = Buffer.concat([message, Buffer.from('7f03aabbcc', 'hex')])
   const parsed = readMessage(more, 60_000)
   t.ok(typeof parsed !== 'string' && parsed.type === DELTAS && parsed.deltas.length === 1)
-  // An op with two octets after its value, and a flag we do not know.
+  // An op with two octets after its value, and an unknown flag.
   const op = Buffer.from('0b' + '01' + '80' + '02' + '0178' + '03616263' + 'eeee', 'hex')
   const delta = Buffer.concat([
     Buffer.from('0161' + '07' + '00' + '01' + '00' + '01' + '00', 'hex'),
@@ -187,7 +186,7 @@ t.test('octets that are no message are called so', async t => {
     t.not(typeof readMessage(message, 60_000), 'string')
     for (let cut = 0; cut < message.length; cut++) {
       const parsed = readMessage(message.subarray(0, cut), 60_000)
-      // A cut between fields leaves a message with fewer of them.
+      // A cut between fields leaves a message with fewer fields.
       if (typeof parsed !== 'string')
         t.ok(cut === 2 || message === messages[2], `${cut} of ${message.toString('hex', 0, 8)}`)
     }
@@ -372,7 +371,7 @@ const weight = (): number => {
   return heapUsed + arrayBuffers
 }
 
-/** Messages as they were seen between three nodes that had much to say. */
+/** Messages recorded between three busy nodes. */
 const corpus = (): { packets: Buffer[]; streams: Buffer[]; roots: Buffer[]; disk: Buffer } => {
   let now = 0
   const random = seeded(11)
@@ -499,7 +498,7 @@ t.test(
         node.onStreamResponse('b', tokens[pick(tokens.length)] as number, some(streams), now)
       else if (dice < 99) node.onDigest('b', some(roots), now)
       else if (i % 20 === 0) make().fromBytes(mutate(disk), 0)
-      // zlib gives back what an inflation that failed has held in a turn of the event loop.
+      // zlib frees the memory of a failed inflation only in a turn of the event loop.
       if (i % 1_000 === 0) await new Promise(resolve => setImmediate(resolve))
       if (i % 4 !== 0) continue
       now += pick(20)

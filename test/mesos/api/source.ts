@@ -31,7 +31,7 @@ import {
 
 type T = { teardown(fn: () => unknown): unknown }
 
-/** A stream that begins with these events and stays open; later ones go through `send`. */
+/** A stream that begins with these events and stays open; `send` adds further ones. */
 const streaming = (
   ...first: object[]
 ): { act: Act; send: (...events: object[]) => void; end: () => void; open: () => number } => {
@@ -48,7 +48,7 @@ const streaming = (
   }
 }
 
-/** A source over these masters, and the zones as it has told of them. */
+/** A source for these masters, and the zones that it has published. */
 const following = (t: T, bases: readonly string[], more: Partial<MesosSourceOptions> = {}) => {
   const http = new Http()
   const zones = new Map<string, Map<string, string>>()

@@ -74,7 +74,7 @@ t.test('a recorded state is read whole', async t => {
 
 t.test('one bad item costs itself', async t => {
   const json = recorded() as { frameworks: { pid: unknown; tasks: unknown[] }[]; slaves: unknown[] }
-  json.frameworks[0]!.pid = '' // the original gave up its whole load here (#151)
+  json.frameworks[0]!.pid = '' // Mesos-DNS refuses the whole state in this case (#151)
   json.frameworks[0]!.tasks.push(null, 'task', {}, { id: 'x' }, { id: 7, slave_id: 'S', name: 'n' })
   json.frameworks.push(null as never, { id: 5 } as never)
   json.slaves.push(7, {}, { id: '' })
@@ -243,7 +243,7 @@ t.test('RecordIO that is none, or too long, is refused', async t => {
   }
 })
 
-/** JSON like Mesos' with anything in any place. */
+/** Mesos-like JSON with arbitrary values in any place. */
 const odd = fc.oneof(
   { weight: 4, arbitrary: fc.string({ maxLength: 80, unit: 'binary' }) },
   fc.jsonValue({ maxDepth: 2 }),

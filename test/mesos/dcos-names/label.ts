@@ -13,7 +13,7 @@ const VECTORS: readonly (readonly [input: string, rfc1123: string, rfc952?: stri
   ['89fdgsf---gs7-fgs--d7fddg-', '89fdgsf---gs7-fgs--d7fddg', 'fdgsf---gs7-fgs--d7fddg'],
   ['89fdgsf---gs7-fgs--d7fddg-123', '89fdgsf---gs7-fgs--d7fddg-123', 'fdgsf---gs7-fgs--d7fddg1'],
   [`##fdgsf---gs7-fgs--d7fddg${DIGITS}-`, `fdgsf---gs7-fgs--d7fddg${DIGITS}`],
-  // the 63rd character is a dash: it goes, and the 1 behind it comes in
+  // the 63rd character is a dash: it is removed, and the 1 behind it is used
   [`fd%gsf---gs7-f$gs--d7fddg${DIGITS}-123`, `fdgsf---gs7-fgs--d7fddg${DIGITS}1`],
   ['0-0', '0-0'],
   [`hello${dashes(56)}f`, `hello${dashes(56)}f`, 'hellof'],

@@ -39,7 +39,7 @@ const event = (json: object): MesosEvent => {
 
 const load = (cluster: Cluster): MesosEvent => event(subscribed(cluster))
 
-/** The zone of a cluster as 'name type data' lines without the apex. */
+/** The zone of a cluster as lines 'name type data' without the apex. */
 const lines = (owners: Iterable<OwnerData>): string[] =>
   [...owners]
     .flatMap(([name, rrsets]) =>
@@ -229,7 +229,7 @@ t.test('masters and the leader have names', async t => {
   ])
 })
 
-/** Follows events and keeps the zone, as the source does. */
+/** Applies events to the zone, as the source does. */
 class Follower {
   known: Known = nothing
   readonly zone = new TaskZone(APEX, 5)

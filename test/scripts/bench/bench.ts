@@ -1,4 +1,4 @@
-/** The bench measures and checks; how fast anything is, is not asserted here. */
+/** The bench measures and checks answers; no speed is asserted here. */
 import t from 'tap'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ import { processorTime, residentBytes } from '../../../scripts/bench/usage.ts'
 const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)
 const onLinux = linux ? {} : { skip: 'SKIPPED: the bench reads /proc and needs batched I/O' }
 
-// Two more Node processes start here, which takes its time on a busy machine.
+// Two more Node processes start here, which takes long on a busy machine.
 const slow = { timeout: 180_000 }
 
 t.test(

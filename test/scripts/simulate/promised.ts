@@ -1,7 +1,6 @@
 /**
- * What the gossip promises, as the worst of all updates and kills that are
- * played: on a virtual clock, so the same on every machine. More of them:
- * npm run simulate -- --nodes 1000 --loss 0.25 --updates 50 --seed 7 --kill
+ * The gossip's guarantees, as the worst of all simulated updates and kills. The clock is virtual, so results are the
+ * same on every machine. For more of them: npm run simulate -- --nodes 1000 --loss 0.25 --updates 50 --seed 7 --kill
  */
 import t from 'tap'
 import {
@@ -15,7 +14,9 @@ import { at, median, ring, worst } from './fixture/ring.ts'
 
 t.setTimeout(600_000)
 
-/** What is promised of an update (ms): without loss 99 % and all, and all at a quarter of datagrams lost. */
+/**
+ * Limits for an update (ms): without loss for 99 % and for all nodes, and for all with a quarter of datagrams lost.
+ */
 const PROMISED = { most: 350, all: 1_000, lossy: 2_500 } as const
 
 for (const [nodes, updates] of [
@@ -55,7 +56,7 @@ for (const [nodes, updates] of [
 t.test("a killed owner's backend is hidden beside a live one within 4 s, always", async t => {
   for (const [nodes, seeds, kills] of [
     [3, 40, 1],
-    // a fourth within the minute would be a third of the ring, and held still for
+    // a fourth within the minute would be a third of the ring, which starts a hold
     [10, 13, 3],
     [100, 4, 5],
     [1_000, 1, 2],

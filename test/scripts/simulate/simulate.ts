@@ -1,8 +1,7 @@
 /**
- * The gossip at scale, on a virtual clock: what partitions, stalls, floods,
- * restarts and latecomers do to it (promised.ts has updates and deaths). Every
- * number here is simulated, so it is the same on every machine; SCALE=1000
- * plays all of it with so many nodes.
+ * The gossip at scale on a virtual clock: partitions, stalls, floods, restarts and late joiners (promised.ts has
+ * updates and deaths). All numbers are simulated, so they are the same on every machine; SCALE=1000 runs it with
+ * that many nodes.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -113,7 +112,7 @@ t.test('the same seed gives the same run, to the letter', async t => {
       join(t.testdirName, 'plot.svg'),
     ]
     t.equal(simulate(args, { print: line => lines.push(line) }), 0)
-    // What the real machine spent is not part of the simulation.
+    // CPU time of the real machine is not part of the simulation.
     return lines
       .join('\n')
       .replace(/ and [^ ]+ m?s of CPU/, '')

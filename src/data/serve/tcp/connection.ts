@@ -1,26 +1,25 @@
 /**
- * One client connection: frames in, responses out in whatever order they are
- * ready, and the rules by which it ends. It owns no timer; tcp.ts looks at all
- * connections now and then.
+ * One client connection: reads frames, writes responses in any order, and decides when to close. It has no timer;
+ * tcp.ts checks all connections periodically.
  */
 import type { Socket } from 'node:net'
 import { FrameReader, framed } from './framing.ts'
 
-/** Who asked. */
+/** The client. */
 export type From = {
   readonly family: 4 | 6
   readonly address: string
   readonly port: number
 }
 
-/** A query as it came, and how to answer it. The bytes may be kept; later calls of `respond` do nothing. */
+/**
+ * Called with a query and a function to answer it. The bytes may be kept; only the first call of `respond` counts.
+ */
 export type OnQuery = (wire: Buffer, from: From, respond: (bytes: Uint8Array) => void) => void
 
 /**
- * What may happen to a connection; `closed` follows once for each `accepted`.
- * Closed at once: `rejected` because there are too many connections,
- * `clientRejected` because its client has too many, `refused` because its
- * client may not ask.
+ * Events of connections; each `accepted` is followed by one `closed`. Closed at once: `rejected` because there are
+ * too many connections, `clientRejected` because its client has too many, `refused` because its client may not ask.
  */
 export type TcpEvent =
   'accepted' | 'rejected' | 'clientRejected' | 'refused' | 'idleClosed' | 'slowClosed' | 'closed'
@@ -29,26 +28,24 @@ export type Limits = {
   /** Milliseconds without a query before a connection is closed. */
   readonly idleMs: number
   /**
-   * Milliseconds a frame may take from its first octet to its last; more
-   * octets do not extend it. Also how long a client may leave what we hold for
-   * it untouched.
+   * Milliseconds that a frame may take from its first to its last octet, regardless of progress. Also how long a
+   * client may leave our responses unread.
    */
   readonly halfFrameMs: number
-  /** Bytes a client may leave unread in our memory, beside what the kernel holds. At half of it we stop reading. */
+  /** Limit of bytes that wait in our memory because the client does not read. At half of it we stop reading. */
   readonly maxWriteBuffer: number
-  /** Queries under way per connection; at this many we stop reading until one is answered. */
+  /** Limit of queries under way per connection; at the limit we stop reading until one is answered. */
   readonly maxInFlightPerConnection: number
 }
 
 /**
- * How long we go on reading, and discarding, after our last octet: a close
- * with data unread would be a reset, which may take the answers with it
- * (RFC 7766 section 6.2.4 asks for care).
+ * How long we continue to read and discard after our last octet. Closing with unread data would send a reset, which
+ * may destroy responses (see RFC 7766 section 6.2.4).
  */
 const LINGER_MS = 500
-/** Longest a connection stays for queries that are never answered. */
+/** How long a connection may stay for queries that are never answered. */
 const UNANSWERED_MS = 10_000
-/** Responses gathered before they are written although more are coming. */
+/** Responses are collected up to this size before they are written. */
 const GATHER_BYTES = 32_768
 
 export type ConnectionParts = {
@@ -69,13 +66,13 @@ export class Connection {
   #flushing = false
   #inFlight = 0
   #lastActive: number
-  /** When the frame under way began, Infinity between frames. */
+  /** When the current frame began, Infinity between frames. */
   #frameSince = Infinity
-  /** When the kernel last took all of something we wrote. */
+  /** When the kernel last accepted all written data. */
   #lastWritten = 0
   /** When we decided to close, Infinity before. */
   #closingSince = Infinity
-  /** Whether to close as soon as nothing is under way: the client sent its last octet, or we drain. */
+  /** Whether to close when nothing is under way: the client sent its last octet, or we drain. */
   #last = false
 
   constructor(parts: ConnectionParts) {
@@ -86,12 +83,12 @@ export class Connection {
     socket.setNoDelay(true)
     socket.on('data', chunk => this.#read(chunk))
     socket.on('end', () => this.finish())
-    // A reset is the client's way to go; 'close' follows and does the counting.
+    // Ignored: 'close' follows and does the counting.
     socket.on('error', () => {})
     socket.on('close', () => parts.onEvent('closed'))
   }
 
-  /** Closes when what is under way has been answered; takes no further query then. */
+  /** Accepts no further query, and closes after those under way were answered. */
   finish(): void {
     this.#last = true
     if (this.#inFlight === 0) this.#end()
@@ -102,7 +99,7 @@ export class Connection {
     this.#socket.destroy()
   }
 
-  /** The time-outs; called now and then. */
+  /** Checks the time limits; called periodically. */
   check(now: number): void {
     const { limits, onEvent } = this.#parts
     if (now - this.#closingSince > LINGER_MS) return this.destroy()
@@ -127,12 +124,12 @@ export class Connection {
     this.#flush()
   }
 
-  /** Hands on the messages that are whole, as many as may be under way. */
+  /** Passes on complete messages, as many as may be under way. */
   #serve(): void {
     const { from, onQuery } = this.#parts
     while (this.#closingSince === Infinity && !this.#socket.destroyed) {
       if (this.#full) {
-        // Time spent waiting for us does not count against the client.
+        // The time that the client waits for us does not count.
         this.#frameSince = Infinity
         this.#socket.pause()
         return
@@ -167,7 +164,7 @@ export class Connection {
       this.#out.push(framed(bytes))
       this.#outBytes += bytes.length + 2
       if (this.#flushing) return
-      // Everything answered before this callback of the loop ends leaves in one piece.
+      // All answers of this callback are sent in one piece.
       this.#flushing = true
       process.nextTick(this.#afterResponses)
     }
@@ -203,7 +200,7 @@ export class Connection {
     this.#continue()
   }
 
-  /** Sends what is left, then our end; reads on until the client ends too or check() loses patience. */
+  /** Sends what is left and our end; reads on until the client ends, or until check() closes. */
   #end(): void {
     if (this.#closingSince !== Infinity) return
     this.#flush()

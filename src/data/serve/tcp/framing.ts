@@ -1,48 +1,50 @@
 /**
- * DNS messages on a stream: two octets of length before each (RFC 1035
- * section 4.2.2). Reading copes with any segmentation; writing puts length
- * and message into one piece (RFC 7766 section 8).
+ * DNS messages on a stream: each follows two octets of length (RFC 1035 section 4.2.2). Reading accepts any
+ * segmentation; writing puts length and message into one piece (RFC 7766 section 8).
  */
 import { fail } from '../../../base/error.ts'
 
-/** Octets of a DNS header: a shorter message is none. */
+/** Octets of a DNS header, the shortest possible message. */
 const SHORTEST = 12
 const LONGEST = 65_535
-/** First room for a message that arrives in parts; it doubles with what really comes, so that a length alone costs nothing. */
+/**
+ * Initial room for a message in parts. It doubles with the received data, so that a large length alone costs
+ * nothing.
+ */
 const FIRST_ROOM = 512
 
 /**
- * Takes a stream apart. Give it chunks with `push` and take messages with
- * `next` until that is undefined; what is left over waits for the next chunk.
+ * Splits a stream into messages. Call `push` with a chunk, then `next` until it returns undefined; an incomplete
+ * message waits for the next chunk.
  */
 export class FrameReader {
   #chunk: Buffer = Buffer.alloc(0)
   #at = 0
-  /** Length of the frame begun, -1 before its two octets are there. */
+  /** Length of the current frame, -1 before its two octets have arrived. */
   #length = -1
-  /** The first of the two octets, -1 if it has not come. */
+  /** The first of the two octets, -1 if it has not arrived. */
   #high = -1
   #part: Buffer | undefined
   #have = 0
 
-  /** Whether a frame has begun and not ended in what was taken so far. */
+  /** Whether a frame is incomplete. */
   get partial(): boolean {
     return this.#high >= 0 || this.#length >= 0
   }
 
-  /** Whether a frame's length leaves no room for a DNS header; the stream is of no more use. */
+  /** Whether a frame was shorter than a DNS header; the stream is then unusable. */
   get broken(): boolean {
     return this.#length >= 0 && this.#length < SHORTEST
   }
 
-  /** The reader keeps the chunk until its messages are taken. */
+  /** Keeps the chunk until its messages are read. */
   push(chunk: Buffer): void {
     const rest = this.#chunk.length - this.#at
     this.#chunk = rest > 0 ? Buffer.concat([this.#chunk.subarray(this.#at), chunk]) : chunk
     this.#at = 0
   }
 
-  /** The next whole message: a view of the chunk where it came in one piece. */
+  /** The next complete message: a view of the chunk if it came in one piece. */
   next(): Buffer | undefined {
     if (this.#length < 0 && !this.#readLength()) return undefined
     if (this.broken) return undefined
@@ -95,7 +97,7 @@ export class FrameReader {
   }
 }
 
-/** A message with its length before it. Throws EWIRE when it is longer than the length can say. */
+/** A message after its length. Throws EWIRE if it is longer than 65,535 octets. */
 export const framed = (message: Uint8Array): Buffer => {
   if (message.length > LONGEST) {
     throw fail(`a message of ${message.length} octets does not fit a frame`, 'EWIRE')

@@ -1,8 +1,6 @@
 /**
- * DNS over TCP for clients (RFC 7766, RFC 9210): framed connections, many
- * queries on each, answered in any order. How many connections there may be
- * and how long they stay is decided here; what becomes of one is in
- * connection.ts.
+ * DNS over TCP for clients (RFC 7766, RFC 9210): many queries on each connection, answered in any order. This file
+ * limits the number of connections and their time; connection.ts handles one connection.
  */
 import { clientOf, hostPort } from '../../../base/ip.ts'
 import { createServer } from 'node:net'
@@ -16,11 +14,11 @@ export type { From, OnQuery, TcpEvent } from './connection.ts'
 export type TcpOptions = Limits & {
   readonly address: string
   readonly port: number
-  /** A listening descriptor (systemd's), which is ours to close from then on. */
+  /** A listening descriptor from systemd, which belongs to us from then on. */
   readonly fd?: number
-  /** Connections at a time; further ones are closed at once. */
+  /** Limit of connections; further ones are closed at once. */
   readonly maxConnections: number
-  /** Whether this client may ask; the connections of others are closed at once. Default: everybody may. */
+  /** Whether this client may ask; otherwise its connection is closed at once. Default: always. */
   readonly mayConnect?: (address: string) => boolean
   /** Monotonic milliseconds. */
   readonly now: () => number
@@ -33,24 +31,24 @@ export interface TcpListener {
   readonly port: number
   /** Open connections. */
   readonly connections: number
-  /** Ends everything at once. */
+  /** Closes everything at once. */
   close(): Promise<void>
-  /** Accepts nothing more, lets queries under way be answered, and ends what is left after `deadlineMs`. */
+  /** Accepts no new connections, lets queries under way be answered, and closes the rest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
 }
 
 /** One client may hold a quarter of all connections, so that nobody takes them all, and at least so many. */
 const PER_CLIENT_LEAST = 8
 
-/** How often connections are looked at: a quarter of the shorter time-out, within these bounds. */
+/** Interval of checks: a quarter of the shorter time limit, within these bounds. */
 const CHECK_MIN_MS = 20
 const CHECK_MAX_MS = 1_000
-/** And while we drain, to go as soon as the last client has. */
+/** Interval of checks while draining, to end soon after the last client. */
 const CHECK_DRAINING_MS = 25
 
 /** Listens. Rejects with EBIND and the errno name in `errno`. */
 export const listenTcp = async (options: TcpOptions): Promise<TcpListener> => {
-  // Half-open: a client may end its side after its last query and still wants the answer.
+  // Half-open: a client may end its side after its last query and still wait for the answer.
   const server = createServer({ allowHalfOpen: true })
   try {
     await new Promise<void>((resolve, reject) => {
@@ -96,7 +94,7 @@ class Listener implements TcpListener {
     this.#checkMs = Math.min(Math.max(shorter, CHECK_MIN_MS), CHECK_MAX_MS)
     this.#closed = new Promise(resolve => server.once('close', resolve))
     server.on('connection', socket => this.#accept(socket))
-    // An accept that fails (no descriptors left) is a connection we cannot take.
+    // A failed accept (no descriptors left) counts as a rejected connection.
     server.on('error', () => options.onEvent('rejected'))
   }
 
@@ -116,14 +114,14 @@ class Listener implements TcpListener {
       late = setTimeout(() => this.#destroyAll(), deadlineMs)
       this.#watch(CHECK_DRAINING_MS)
     } else this.#destroyAll()
-    // The server says it is closed a moment before its last connection does.
+    // The server reports its end slightly before its last connection does.
     await this.#closed
     if (this.#open.size > 0) await new Promise<void>(resolve => (this.#emptied = resolve))
     clearTimeout(late)
     clearInterval(this.#timer)
   }
 
-  /** One timer for all connections, and none while there are none. */
+  /** One timer for all connections; none while there are no connections. */
   #watch(everyMs: number): void {
     clearInterval(this.#timer)
     this.#timer = setInterval(() => this.#check(), everyMs)
@@ -165,7 +163,7 @@ class Listener implements TcpListener {
   /** Why a client's connection is closed at once; undefined if it is served. */
   #unwanted(address: string | undefined): TcpEvent | undefined {
     const { maxConnections, mayConnect } = this.#options
-    // Without an address the client has already gone.
+    // The client has already disconnected if it has no address.
     if (address === undefined) return 'rejected'
     if (mayConnect?.(address) === false) return 'refused'
     if (this.#open.size >= maxConnections) return 'rejected'
