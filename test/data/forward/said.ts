@@ -196,6 +196,15 @@ t.test('a DNAME counts only above the name, with the alias that it makes', async
       'soft',
     ],
     ['foreign', [dname('example.com', 'example.net'), a(NAME, '203.0.113.1')], 'positive'],
+    [
+      'foreign beside an alias',
+      [
+        dname('example.com', 'example.net'),
+        cname(NAME, 'b.example.org'),
+        a('b.example.org', '203.0.113.1'),
+      ],
+      'positive',
+    ],
     ['foreign and alone', [dname('example.com', 'example.net')], 'nodata'],
     ['at the name itself', [dname(NAME, 'example.net')], 'nodata'],
   ]
@@ -242,13 +251,21 @@ t.test('DNSSEC records go only to whoever asked', async t => {
 })
 
 t.test('no TTL rises', async t => {
-  const srv: Answer = {
+  const srvTo = (target: string): Answer => ({
     name: NAME,
     type: 'SRV',
     ttl: 60,
     class: 'IN',
-    data: { port: 80, target: 'h.example.org' },
-  }
+    data: { port: 80, target },
+  })
+  const srv = srvTo('h.example.org')
+  const both = [a('i.example.org', '203.0.113.2', 9), a('h.example.org', '203.0.113.1', 7)]
+  for (const additionals of [both, [...both].reverse()])
+    t.match(
+      classified([srv, srvTo('i.example.org')], { additionals }, 'SRV'),
+      { ttl: 7, whole: true },
+      'the addresses of both targets, in either order',
+    )
   t.equal(classified([srv], { additionals: [a('h.example.org', '203.0.113.1', 7)] }, 'SRV').ttl, 7)
   const wire = response({
     answers: [a(NAME, '203.0.113.1', 100), a(NAME, '203.0.113.2', 20)],
