@@ -186,7 +186,8 @@ class OneRing implements Ring {
     if (said !== '0.0.0.0' && said !== '::') return said
     if (!ownAddress) throw fail('gossip bound to every address needs one to advertise', 'ECONFIG')
     const own = ownAddress()
-    if (own === '')
+    // While a host boots, its IPv6 address may be there first; a socket bound to 0.0.0.0 is not reached by it.
+    if (own === '' || (said === '0.0.0.0' && own.includes(':')))
       throw fail('this host has no address yet that others could reach it at', 'ESTATE')
     return own
   }

@@ -185,6 +185,9 @@ t.test('a host without an address shows its own, and gossips when it has one', a
   })
   t.teardown(() => gossip.ring.close())
   await t.rejects(gossip.start(), { code: 'ESTATE' })
+  own = '2001:db8::7'
+  await t.rejects(gossip.start(), { code: 'ESTATE' }, 'bound to IPv4, it is not reached by IPv6')
+  own = ''
   publish(gossip, 'web', 'x')
   t.notOk(gossip.records.synced)
   later = 90_000

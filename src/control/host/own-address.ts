@@ -10,6 +10,9 @@ import { networkInterfaces } from 'node:os'
 const POINT_TO_POINT = 0x10
 const NO_ARP = 0x80
 
+/** Excludes IPv6 link-local addresses, which are valid on their link only, and loopback. */
+const isGlobal = (address: string): boolean => !/^(?:fe[89ab]|::1$)/i.test(address)
+
 export const ownAddress = (
   interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
   flagsOf: (name: string) => number = linkFlags,
@@ -17,9 +20,7 @@ export const ownAddress = (
   for (const wanted of ['IPv4', 'IPv6'] as const) {
     for (const [name, list] of Object.entries(interfaces)) {
       const found = list?.find(
-        ({ family, internal, address }) =>
-          // a link-local address is only valid on its link
-          !internal && family === wanted && !address.startsWith('fe80:'),
+        ({ family, internal, address }) => !internal && family === wanted && isGlobal(address),
       )
       if (found && !leadsNowhere(flagsOf(name))) return found.address
     }
@@ -39,9 +40,6 @@ const linkFlags = (name: string): number => {
     return 0
   }
 }
-
-/** Excludes link-local addresses, loopback, and those of the forwarder's own interface. */
-const isGlobal = (address: string): boolean => !/^(?:fe[89ab]|::1$)/i.test(address)
 
 /**
  * The IPv6 address of the interface that has `ip4`, otherwise of the first usable interface; '' if there is none.

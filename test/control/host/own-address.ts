@@ -27,7 +27,9 @@ t.test('where other hosts reach this one', async t => {
     [{ lo, spartan }, '', 'at boot: the forwarder has its addresses, the network is not up'],
     [{ lo, spartan, eth0 }, '192.0.2.7', 'then it is'],
     [{ lo, eth0, spartan }, '192.0.2.7', 'in any order'],
-    [{ lo, eth0: [on('2001:db8::7')] }, '', 'no IPv4 yet'],
+    [{ lo, eth0: [on('2001:db8::7')] }, '2001:db8::7', 'a host with IPv6 only'],
+    [{ lo, eth0: [on('2001:db8::7')], eth1: [on('192.0.2.8')] }, '192.0.2.8', 'IPv4 before IPv6'],
+    [{ lo, eth0: [on('fe80::1'), on('febf::1')] }, '', 'an address of the link alone'],
     [{ lo, wg0: [on('203.0.113.7')] }, '203.0.113.7', 'a tunnel has another end'],
     [{ lo, other: [on('203.0.113.9')] }, '203.0.113.9', 'one of which nothing is known'],
   ]
