@@ -2,7 +2,7 @@
 /**
  * Usage: node scripts/test.js [FILE...]
  *
- * Runs the tests with tap, two files at a time, each for 400 s at most (a bound
+ * Runs the tests with tap, two files at a time, each for 600 s at most (a bound
  * for what hangs; a file of many daemons takes 180 s beside a load of ten), prints failing assertions in
  * full and every skip with its reason, and closes with one plain line that
  * counts assertions: `N passed, N failed, N skipped`. Fails when something
@@ -52,7 +52,7 @@ const tap = spawn(
     'tap',
     '--disable-coverage',
     '--jobs=2',
-    '--timeout=400',
+    '--timeout=600',
     ...files,
   ],
   { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
