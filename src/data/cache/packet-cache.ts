@@ -26,6 +26,8 @@ export class PacketCache {
   readonly #sized = new Entry()
   readonly #leaving = new Entry()
   #denials = 0
+  /** Entries by their DO and CD bits (`keyBits`). */
+  readonly #countByBits = new Uint32Array(4)
   /** Called for each entry that was evicted because of the limits. */
   readonly #evicted: (kind: typeof POSITIVE | typeof NEGATIVE) => void
 
@@ -71,7 +73,31 @@ export class PacketCache {
     bits: number,
     into: Entry,
   ): Entry | undefined {
-    const hash = hashQuestion(b, nameAt, nameEnd, qtype, bits)
+    return this.#probe(
+      hashQuestion(b, nameAt, nameEnd, qtype, bits),
+      b,
+      nameAt,
+      nameEnd,
+      qtype,
+      bits,
+      into,
+    )
+  }
+
+  /** Whether any question is stored with these DO and CD bits. If not, `find` need not be called. */
+  hasBits(bits: number): boolean {
+    return this.#countByBits[bits]! > 0
+  }
+
+  #probe(
+    hash: number,
+    b: Uint8Array,
+    nameAt: number,
+    nameEnd: number,
+    qtype: number,
+    bits: number,
+    into: Entry,
+  ): Entry | undefined {
     const table = this.#table
     const mask = this.#mask
     const length = nameEnd - nameAt
@@ -101,18 +127,20 @@ export class PacketCache {
 
   /** Stores a response in place of the previous one for its question. Undefined if it is too large to keep. */
   fill(fill: Fill, now: number, epoch: number): Entry | undefined {
+    const { wire, qnameEnd, qtype } = fill
     const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
+    const hash = hashQuestion(wire, 12, qnameEnd, qtype, bits)
     const entry = new Entry()
-    if (this.find(fill.wire, 12, fill.qnameEnd, fill.qtype, bits, entry)) this.delete(entry)
+    if (this.#probe(hash, wire, 12, qnameEnd, qtype, bits, entry)) this.delete(entry)
     const length = room(fill)
     // lru-cache would drop it without calling dispose, and the table would keep it forever.
     if (sizeOf(length) > this.#maxBytes) return undefined
     const ref = this.#slab.take(length)
-    const hash = hashQuestion(fill.wire, 12, fill.qnameEnd, fill.qtype, bits)
     this.#view(entry, ref).store(fill, hash, now)
     entry.epoch = epoch
     this.#table[this.#freeSlot(hash)] = ref + 1
     if (entry.kind !== POSITIVE) this.#denials++
+    this.#countByBits[bits]!++
     this.#lru.set(ref, ref)
     return entry
   }
@@ -174,6 +202,7 @@ export class PacketCache {
   #letGo(ref: Ref, reason: string): void {
     const entry = this.#view(this.#leaving, ref)
     this.#drop(ref, entry.hash)
+    this.#countByBits[entry.bits]!--
     entry.end()
     this.#slab.give(ref)
     if (entry.kind !== POSITIVE) this.#denials--

@@ -48,6 +48,7 @@ export const standInFor = (
   const { wire, qnameEnd, qtype } = question
   const t = now()
   for (const bits of [own, own ^ CD, own ^ DO, own ^ DO ^ CD]) {
+    if (!cache.hasBits(bits)) continue
     if ((bits & CD) !== 0 && (own & CD) === 0 && !cluster) continue
     const entry = cache.find(wire, HEADER, qnameEnd, qtype, bits, found)
     if (!entry || entry.kind === FAILURE) continue
