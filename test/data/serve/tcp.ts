@@ -252,7 +252,7 @@ t.test('tcp: a client that never reads is closed and held to its bound', async t
       hold,
       maxWriteBuffer: 100_000,
       maxInFlightPerConnection: 1000,
-      halfFrameMs: 100,
+      halfFrameMs: 3_000,
     })
     const socket = await client()
     socket.pause()
