@@ -1,15 +1,18 @@
-/** What turns one zone into another, and owners cut into messages. Pure. */
+/**
+ * Compares two versions of a zone, so that only owners that differ are sent to the data thread, and splits owners into
+ * messages of a bounded size. Pure.
+ */
 import type { Owner, RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
 
-/** Owners in one message, and records, whichever is met first. */
+/** A message is full at this many owners or this many records, whichever comes first. */
 export const OWNERS = 500
 const RECORDS = 2_000
 
 const sameData = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item, i) => item === b[i])
 
-/** Whether two owners hold the same, in the same order. */
+/** Whether two owners have the same RRsets in the same order. */
 export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
   a === b ||
   (a.length === b.length &&

@@ -1,7 +1,6 @@
 /**
- * Names that others answer for. A question that is in flight already is
- * joined; else upstreams are asked, and what they say is stored and given to
- * everybody who waits.
+ * Answers names that upstreams are responsible for. A question that is already in flight is joined. Otherwise the
+ * upstreams are asked, and their answer is stored and given to all askers that wait.
  *
  *     in flight over this route? ──▶ wait for it        in-flight
  *     a refresh failed lately? ────▶ stand-in           stale
@@ -10,8 +9,8 @@
  *                    ├ too late ───▶ stand-in           stale
  *                    └ failure ────▶ the zone's copy, stand-in, or say why and remember it   zone-copy, outcome
  *
- * A flight belongs to the route it was launched over. If that has changed when
- * the answer comes, those who wait get it and nothing is stored.
+ * A flight belongs to the route with which it was launched. If that route has changed when the answer comes, the
+ * waiting askers get it, and it is not stored.
  */
 import { SLOT } from '../../boundary/counters.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
@@ -46,13 +45,13 @@ export type ForwardContext = AnswerContext &
 
 /** A stand-in is given after this long: well within the one second that DC/OS clients wait (`timeout:1`). */
 const OVERDUE_MS = 500
-/** The same while no upstream of the route replies: long enough to notice one that is back. */
+/** The same while no upstream of the route replies. An upstream that is back answers within this time. */
 const OVERDUE_SILENT_MS = 80
 
 const SHED = servfail(EDE.OTHER, 'too many questions in flight')
 const CLOSING = servfail(EDE.OTHER, 'shutting down')
 const LEFT_BEHIND = servfail(EDE.OTHER, 'internal error')
-/** A flight older than this, and than two deadlines, is left behind. */
+/** A flight older than this and than two deadlines was forgotten by a bug. */
 const LONGEST_MS = 5_000
 const NO_UPSTREAM = servfail(EDE.NOT_READY, 'no upstream is configured or known')
 const NO_ANSWER = servfail(EDE.NO_REACHABLE_AUTHORITY, 'no upstream answers')
@@ -87,7 +86,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const bits = keyBits(question.dnssecOk, question.checkingDisabled)
     const stored = cache.find(wire, HEADER, qnameEnd, qtype, bits, this.#stored)
     const verdict = stored && validity.of(stored, t)
-    // A client's question has looked before; that of an alias has not.
+    // For a client's question the cache was searched before; for the target of an alias it was not.
     if (stored && verdict === FRESH) return asker.answer(stored, 0)
     if (!asker.recursionDesired) return this.#say(question, [asker], route, NOT_CACHED)
     const flight = this.inFlight.find(question, route)
@@ -106,7 +105,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#launch(launched, asker)
   }
 
-  /** Asks again for an entry that will be asked for, unless that is under way. */
+  /** Refreshes an entry that clients are likely to ask for, unless a refresh is under way. */
   prefetch(entry: Entry, route: Route): void {
     const question = questionOf(entry)
     if (route.spec.kind !== 'forward' || this.inFlight.find(question, route)) return
@@ -122,7 +121,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#giveUp(Infinity, CLOSING)
   }
 
-  /** Ends what nothing else will end: each race has a deadline, so that only a bug leaves one behind. */
+  /** Gives up forgotten flights. Each race has a deadline, so that only a bug can leave one. */
   sweep(now: Milliseconds): void {
     const longest = Math.max(LONGEST_MS, 2 * this.#context.rules.deadline)
     this.#giveUp(now - longest, LEFT_BEHIND)
@@ -151,7 +150,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const { route, standIn } = flight
     const t = now()
     if (isSilent(route)) timers.schedule(flight, t + OVERDUE_SILENT_MS)
-    // A prefetch begins before its entry has ended; only from then on does anybody wait.
+    // A prefetch starts before its entry expires. Askers wait only after that.
     else if (standIn) timers.schedule(flight, Math.max(t, standIn.expiresAt) + OVERDUE_MS)
     if (route.upstreams.length === 0) return this.#failed(flight, NO_UPSTREAM)
     const { wire, questionEnd, dnssecOk, checkingDisabled } = flight.question
@@ -159,7 +158,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     flight.race = launch(query, route, this.#context, flight, asker?.watch)
   }
 
-  // What becomes of a flight.
+  // The end of a flight.
 
   finished(flight: Flight, outcome: Outcome): void {
     if (flight.done) return
@@ -174,7 +173,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#failed(flight, servfail(EDE.OTHER, `${outcome.upstream.name} sent what cannot be used`))
   }
 
-  /** Asks for the name that the upstream's aliases lead to, and gives both as one answer. */
+  /** Asks for the target of the upstream's aliases, and answers with the aliases and the target's records together. */
   #finish(flight: Flight, { wire, records }: Response, left: Unfinished): void {
     const { question, route } = flight
     const { spec } = route
@@ -200,7 +199,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#resolve(next, follow({ ...NOBODY, client, watch }, answer, links))
   }
 
-  /** A positive answer that came after a negative one was given: whoever asks next gets it. */
+  /** Stores a positive answer that came after a negative one was given, for the next asker. */
   late(flight: Flight, outcome: Outcome): void {
     if (outcome.kind === 'response')
       keepResponse(flight, outcome, this.#isCurrent(flight), this.#context)
@@ -211,7 +210,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
       this.#giveInstead(flight, this.inFlight.takeAll(flight))
   }
 
-  /** Whether the route is still the one that the flight was launched over. */
+  /** Whether the name still has the route with which the flight was launched. */
   #isCurrent(flight: Flight): boolean {
     return this.#context.sources.router.match(flight.question.name) === flight.route
   }
@@ -222,7 +221,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const askers = this.inFlight.end(flight)
     const now = this.#context.now()
     if (stands(standIn, this.#context) && now >= standIn.expiresAt) refreshFailed(standIn, now)
-    // A prefetch that failed puts no failure over the answer that is still good.
+    // A failed prefetch must not replace an answer that is still fresh.
     if (askers.length === 0 || this.#giveCopy(flight, askers, reason)) return
     if (giveStandIn(standIn, question, askers, this.#context)) return
     this.#give(keepFailure(flight, reason, this.#isCurrent(flight), this.#context), askers)
@@ -232,7 +231,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     return isSilent(route) || stands(standIn, this.#context)
   }
 
-  /** The best there is while the flight goes on. */
+  /** Answers with the best that is available, while the flight continues. */
   #giveInstead(flight: Flight, askers: readonly Asker[]): void {
     if (!this.#giveCopy(flight, askers, NO_ANSWER)) this.#settle(flight, askers, NO_ANSWER)
   }
@@ -243,13 +242,13 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     return answerFromCopy(question, route, askers, this.#context, this.#resolve)
   }
 
-  /** Gives what stands in for the answer, or says why there is none. */
+  /** Answers with the stand-in, or with the failure and its reason. */
   #settle({ question, route, standIn }: Flight, askers: readonly Asker[], reason: Reason): void {
     if (!giveStandIn(standIn, question, askers, this.#context))
       this.#say(question, askers, route, reason)
   }
 
-  /** Gives an entry to all; what one of them stores meanwhile may take its place in the cache. */
+  /** Gives an entry to all askers. What one of them stores meanwhile may reuse the entry's memory. */
   #give(entry: Entry, askers: readonly Asker[], ede = 0): void {
     const lasting = askers.length > 1 ? entry.copy() : entry
     for (const asker of askers) asker.answer(lasting, ede)

@@ -1,20 +1,19 @@
 /**
- * Name → route. The specification in four sentences: aliases, `mesos` and the
- * zones we answer come first and cannot be overridden; then the configured
- * forward zones; then the names of RFC 6761 and 6303, which must not leak;
- * then the external upstreams. Within each, the longest suffix wins.
+ * Finds the route of a name. Aliases, `mesos` and the zones that this node answers come first and cannot be overridden;
+ * then the configured forward zones; then the names of RFC 6761 and RFC 6303, which must not leak; then the external
+ * upstreams. In each group, the longest suffix wins.
  */
 import type { Milliseconds, RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
 import type { Peer } from '../io/packet-io.ts'
 import { Upstream } from '../upstream/upstream.ts'
 
-/** A route with its living upstreams. */
+/** A route with the state of its upstreams. */
 export type Route = {
   readonly spec: RouteSpec
   readonly upstreams: readonly Upstream[]
-  /** Where they are, once a race has asked. */
+  /** The addresses of the upstreams, set by the first race. */
   peers?: readonly Peer[]
-  /** When the last question was sent that none of them answered in time. */
+  /** When the last question was sent that no upstream answered in time. */
   silentSince?: Milliseconds
 }
 

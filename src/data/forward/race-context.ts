@@ -1,7 +1,4 @@
-/**
- * What a race needs, and what comes of it: for those who start one and those
- * who wait for its end.
- */
+/** The types around a race: what it needs, its outcome, and the interface of its owner. */
 import type { Lingering } from './lingering.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Records } from '../../wire/scan.ts'
@@ -12,7 +9,7 @@ import type { UpstreamCounts } from '../upstream/upstream-counts.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Classified } from './classify.ts'
 
-/** What became of a question: a response to use, or why there is none. */
+/** The end of a race: a usable response, or the reason why there is none. */
 export type Outcome =
   | {
       readonly kind: 'response'
@@ -23,12 +20,12 @@ export type Outcome =
     }
   | {
       readonly kind: 'failed'
-      /** dead: nobody was asked, because every upstream is known to be dead. soft: the best reply was of no use. */
+      /** dead: no upstream was asked, because all are known to be dead. soft: even the best reply was unusable. */
       readonly why: 'silence' | 'unreachable' | 'soft' | 'dead'
-      /** What the upstream said; SERVFAIL where nobody said anything. */
+      /** The RCODE of the upstream's reply; SERVFAIL if there was none. */
       readonly rcode: number
       readonly upstream: Upstream | undefined
-      /** Our judgement of a reply whose RCODE does not say it, for a person. */
+      /** What is wrong with a reply, in words for an operator, if its RCODE does not say it. */
       readonly because?: string | undefined
     }
 
@@ -38,12 +35,12 @@ export type RaceRules = {
   readonly retransmit: readonly Milliseconds[]
 }
 
-/** What all races share. */
+/** The parts of the data thread that all races share. */
 export type RaceContext = {
   readonly exchanges: Exchanges
   readonly timers: Timers
   readonly rules: RaceRules
-  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. `fresh`: not on a connection that is silent. */
+  /** The same question to one upstream over its stream: TCP, TLS or HTTPS. `fresh`: opens a new connection instead of a silent one. */
   readonly overStream: (
     upstream: Upstream,
     question: Buffer,
@@ -53,19 +50,19 @@ export type RaceContext = {
   readonly peerOf: (upstream: Upstream) => Peer
   readonly counts: UpstreamCounts
   readonly now: () => Milliseconds
-  /** Decided races that still wait for losers. */
+  /** Races that are decided and still wait for losers. */
   readonly lingering: Lingering
 }
 
-/** Who started a race. */
+/** The object that started a race and receives its result. */
 export interface RaceOwner {
-  /** Its end, once; a response is wire[0, records.end), valid during the call only. */
+  /** Called once, at the end. A response is wire[0, records.end), and is valid during the call only. */
   finish(outcome: Outcome): void
-  /** A positive answer came after a negative one had been given. */
+  /** Called when a positive answer comes after a negative one was given. */
   late(outcome: Outcome): void
 }
 
-/** Called at each step when somebody watches (query --trace). */
+/** Called at each step if the query is traced (`query --trace`). */
 export type Watch = (step: string, detail: string) => void
 
 export type RaceOptions = {
@@ -75,6 +72,6 @@ export type RaceOptions = {
   readonly maybeSigned: boolean
   readonly rules?: RaceRules
   readonly watch?: Watch | undefined
-  /** Where the upstreams are, when the caller has it at hand. */
+  /** The addresses of the upstreams, if the caller has them already. */
   readonly peers?: readonly Peer[] | undefined
 }

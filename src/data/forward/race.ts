@@ -45,9 +45,9 @@ import { hasEdns, wantsDnssec } from '../../wire/question.ts'
 import type { Timed } from '../timers.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
-/** A slow question takes its time everywhere: a loser has this many times what the winner took. */
+/** A slow name is slow at every upstream, so a loser may take this many times as long as the winner. */
 const SLOW_QUESTION = 2
-/** Lanes are bits of a number in a ticket. */
+/** The limit of lanes: a ticket has one bit of a 32-bit number for each. */
 export const MOST_LANES = 30
 
 const NO_PEER: Peer = { family: 4, address: '', port: 0 }
@@ -65,24 +65,24 @@ export class Race implements Exchange, Timed, Lingerer {
   readonly #options: RaceOptions
   readonly #rules: RaceRules
   readonly #watch: Watch | undefined
-  /** Dropped when nothing that may still come would interest it: losers can be slow, and it holds much. */
+  /** Set to undefined when no later reply matters to it. Losers may be slow, and it keeps much memory alive. */
   #owner: RaceOwner | undefined
   readonly #question: Buffer
   readonly #dnssecOk: boolean
   #tickets: Ticket | undefined
   #startedAt = 0
-  /** The lane that is asked next, and when. */
+  /** The index of the next lane to ask, and the time to ask it. */
   #next = 0
   #nextAt = Infinity
-  /** Lanes that are asked and may still answer. */
+  /** The number of lanes that were asked and may still answer. */
   #pending = 0
   #verdict: Verdict | undefined
   #graceEndsAt = Infinity
-  /** When it was decided; Infinity before. */
+  /** When the race was decided; Infinity before that. */
   #decidedAt = Infinity
   #outcomeKind: ResponseKind | 'failed' = 'failed'
 
-  /** @param upstreams who is asked, in this order */
+  /** @param upstreams the upstreams in the order in which they are asked */
   constructor(
     question: Buffer,
     upstreams: readonly Upstream[],
@@ -114,7 +114,7 @@ export class Race implements Exchange, Timed, Lingerer {
     if (this.#decidedAt === Infinity) this.#schedule()
   }
 
-  /** Ends it without an outcome: nobody wants one any more. */
+  /** Ends the race without an outcome, because no asker waits for one. */
   cancel(): void {
     this.#owner = undefined
     if (this.#decidedAt === Infinity) this.#decidedAt = this.#context.now()
@@ -126,7 +126,7 @@ export class Race implements Exchange, Timed, Lingerer {
   onReply(lane: number, b: Buffer, r: Records, now: number, ticket: Ticket): void {
     const to = this.#lanes[lane]!
     if (to.state !== ASKED) return
-    // A second copy of what sent us to TCP.
+    // A second copy of the truncated reply that led to TCP.
     if (to.stream && isTruncated(b)) return
     this.#heard(lane, b, r, now, now - ticket.sentAt)
   }
@@ -141,7 +141,7 @@ export class Race implements Exchange, Timed, Lingerer {
 
   onRefused(lane: number, code: string, now: number): void {
     const to = this.#lanes[lane]!
-    // An ICMP error may also be forged; a TCP attempt under way finds out for itself.
+    // An ICMP error may be forged. A TCP attempt that is under way notices by itself whether the upstream is reachable.
     if (to.state !== ASKED || to.stream) return
     this.#watch?.('refused', `${to.upstream.name}: ${code}`)
     this.#lost(lane, 'unreachable', now)
@@ -158,7 +158,7 @@ export class Race implements Exchange, Timed, Lingerer {
 
   // Asking.
 
-  /** Asks the lane whose turn it is; in a race, all of them. */
+  /** Asks the next lane; in a race of masters, all lanes. */
   #askNext(now: number): void {
     const lanes = this.#lanes
     const until = this.#options.policy === 'race' ? lanes.length : this.#next + 1
@@ -176,7 +176,7 @@ export class Race implements Exchange, Timed, Lingerer {
       this.#next < lanes.length ? now + headStart(lanes[this.#next - 1]!.upstream) : Infinity
   }
 
-  /** Sends the question to one lane; the ticket, which further lanes of its family may share. */
+  /** Sends the question to one lane. Returns the ticket, which later lanes of the same address family can share. */
   #send(at: number, now: number, shared: Ticket | undefined): Ticket | undefined {
     const lane = this.#lanes[at]!
     lane.sends++
@@ -196,7 +196,7 @@ export class Race implements Exchange, Timed, Lingerer {
     return ticket
   }
 
-  /** Asks those again who are late, each by its own clock. */
+  /** Sends the question again to each lane that is late, by that lane's own retransmission time. */
   #sendAgain(now: number): void {
     const { retransmit } = this.#rules
     let ticket: Ticket | undefined
@@ -206,7 +206,7 @@ export class Race implements Exchange, Timed, Lingerer {
       if (lane.state !== ASKED || due === undefined || now - lane.askedAt < due) continue
       lane.upstream.liveness.suspected(now, lane.askedAt)
       const last = lane.sends === retransmit.length
-      // A stream sends again by itself; a new connection is for one that swallows questions.
+      // TCP retransmits by itself. A second attempt opens a new connection, because the first may swallow questions.
       if (lane.stream && !last) {
         lane.sends++
         continue
@@ -221,14 +221,14 @@ export class Race implements Exchange, Timed, Lingerer {
         lane.stream.again()
         continue
       }
-      // Some old servers stay silent to any OPT, so the last try goes without (RFC 6891 §6.2.2).
-      // DNSSEC needs the OPT, and an answer without teaches nothing: packets get lost.
+      // Some old servers do not answer a query with OPT, so the last try has none (RFC 6891 §6.2.2).
+      // A query with DO=1 needs OPT. A reply to the plain try proves nothing about EDNS: the earlier packets may be lost.
       if (last && !this.#dnssecOk) lane.plain = true
       ticket = this.#send(i, now, ticket)
     }
   }
 
-  /** Asks a lane over its stream: TCP after a truncated reply, else TLS or HTTPS. */
+  /** Asks a lane over a stream: TCP after a truncated reply, otherwise the upstream's own TCP, TLS or HTTPS. */
   #overStream(at: number): void {
     const lane = this.#lanes[at]!
     const { overStream, now } = this.#context
@@ -255,9 +255,8 @@ export class Race implements Exchange, Timed, Lingerer {
   }
 
   /**
-   * Nothing usable came over the stream. Where a cut datagram led there, that
-   * datagram may have been forged or damaged on its way: the wait for a good
-   * one goes on.
+   * Handles a stream that gave no usable reply. If a truncated datagram led to the stream, that datagram may have been
+   * forged or damaged, so the lane still waits for a good one.
    */
   #streamLost(at: number, failure: Failure, now: number): void {
     const lane = this.#lanes[at]!
@@ -265,7 +264,7 @@ export class Race implements Exchange, Timed, Lingerer {
     else this.#lost(at, failure, now)
   }
 
-  /** A reply that cannot be used as it is. Over a stream it promises nothing more. */
+  /** Handles a reply that is unusable. After one over a stream, the lane expects no other reply. */
   #overTcp(at: number, now: number): void {
     const lane = this.#lanes[at]!
     if (this.#decidedAt < Infinity || lane.stream) return this.#settle(at, SOFT, now)
@@ -275,7 +274,7 @@ export class Race implements Exchange, Timed, Lingerer {
 
   // Judging.
 
-  /** A checked response of one lane, `tookMs` after the send it answers. */
+  /** Handles a valid response of one lane, which came `tookMs` after its query was sent. */
   #heard(at: number, b: Buffer, r: Records, now: number, tookMs: number): void {
     const lane = this.#lanes[at]!
     const { upstream } = lane
@@ -283,7 +282,7 @@ export class Race implements Exchange, Timed, Lingerer {
     let is = classify(b, r, this.#dnssecOk)
     counts.reply(upstream.slot, is.rcode, tookMs)
     const isCut = is.kind === 'truncated' && lane.stream === undefined
-    // Whoever only says that more comes over TCP has not replied before it does.
+    // A truncated reply does not count as a sign of life: the answer over TCP does.
     if (!isCut && upstream.replied(now, tookMs)) counts.back(upstream)
     this.#watch?.(
       'reply',
@@ -299,7 +298,7 @@ export class Race implements Exchange, Timed, Lingerer {
       lane.plain = lane.refusedEdns = true
       if (lane.stream) this.#overStream(at)
       else {
-        // The refusal was quick, so this does not count as a retransmission.
+        // This is no retransmission: the first try was answered, with a refusal of OPT.
         lane.sends--
         this.#send(at, now, undefined)
       }
@@ -334,7 +333,7 @@ export class Race implements Exchange, Timed, Lingerer {
     this.#settle(at, SOFT, now)
   }
 
-  /** A loser's reply: it contradicts the one that was given, or it does not. */
+  /** Compares a loser's reply with the response that was given, and counts a contradiction. */
   #heardLate(
     at: number,
     state: typeof POSITIVE | typeof NXDOMAIN | typeof NODATA,
@@ -345,7 +344,7 @@ export class Race implements Exchange, Timed, Lingerer {
   ): void {
     const { upstream } = this.#lanes[at]!
     const given = this.#outcomeKind
-    // External upstreams may differ for good reasons: filters, views, servers near them.
+    // External upstreams may differ legitimately: filters, views, servers chosen by location.
     if (this.#options.policy === 'race' && given !== 'failed') {
       const givenPositive = given === 'positive' || given === 'alias'
       if ((state === POSITIVE) !== givenPositive)
@@ -361,7 +360,7 @@ export class Race implements Exchange, Timed, Lingerer {
     return (this.#verdict ??= new Verdict(policy === 'race' ? this.#lanes.length : 1))
   }
 
-  /** A lane has come to its end: decides if nothing better can come. */
+  /** Called when a lane has ended. Decides the race if no better reply is possible. */
   #settle(
     at: number,
     state: typeof NXDOMAIN | typeof NODATA | typeof POSITIVE | typeof SOFT | typeof FAILED,
@@ -375,10 +374,10 @@ export class Race implements Exchange, Timed, Lingerer {
       return
     }
     if (this.#verdict?.agreed) return this.#decide(now)
-    // Who failed gives its head start away.
+    // A failed upstream loses its head start: the next one is asked now.
     if (this.#next < this.#lanes.length) this.#askNext(now)
     else if (this.#pending === 0) return this.#decide(now)
-    // Asking may have decided it: whoever cannot be reached may say so at once.
+    // Asking can decide the race at once, for example if every upstream is unreachable.
     if (this.#decidedAt === Infinity) this.#schedule()
   }
 
@@ -419,7 +418,7 @@ export class Race implements Exchange, Timed, Lingerer {
     this.#end({ kind: 'response', upstream, wire, records, is }, now)
   }
 
-  /** Tells the owner, and goes on listening to the losers. */
+  /** Reports the outcome to the owner, and keeps listening to the losers. */
   #end(outcome: Outcome, now: number): void {
     this.#decidedAt = now
     this.#verdict = undefined
@@ -432,7 +431,7 @@ export class Race implements Exchange, Timed, Lingerer {
     owner?.finish(outcome)
   }
 
-  /** The one rule for silence: a loser that is well past its usual time has failed. */
+  /** The rule for silence: a loser has failed when it is well past its usual time. */
   #judgeSilence(now: number): void {
     let next = Infinity
     for (let i = 0; i < this.#next && this.#pending > 0; i++) {
@@ -465,7 +464,7 @@ export class Race implements Exchange, Timed, Lingerer {
     if (upstream.failed(now, lane.askedAt, failure)) counts.dead(upstream, failure)
   }
 
-  /** Nothing that may still come is of interest. */
+  /** Ends the race completely: later replies are ignored. */
   #close(): void {
     this.#context.lingering.delete(this)
     for (let ticket = this.#tickets; ticket; ticket = ticket.sibling)

@@ -1,14 +1,13 @@
 /**
- * The line from a query that missed to its response: the name's route is
- * found, and the answerer of that kind of route does the rest.
+ * Answers questions that the cache could not: finds the route of the name, and passes the question to the answerer for
+ * that kind of route.
  *
  *     local ───▶ answer/local     records held here
  *     rename ──▶ answer/rename    ask again under the other suffix, put the asked one back
  *     special ─▶ answer/special   NXDOMAIN, so that it does not leak
  *     forward ─▶ answer/forward   ask upstreams
  *
- * Every question is answered once: fresh, stale, by an upstream's own failure
- * or by ours.
+ * Every question is answered exactly once: with a fresh answer, a stale one, an upstream's failure, or our own failure.
  */
 import type { Snapshot } from '../../boundary/messages.ts'
 import { EDE, RCODE } from '../../wire/codes.ts'
@@ -50,7 +49,7 @@ export class Resolver {
     return this.#context.sources.router
   }
 
-  /** Names are routed by this snapshot from now on. */
+  /** Routes names by this snapshot from now on. */
   take(snapshot: Snapshot): void {
     const { sources, validity } = this.#context
     sources.router = new Router(snapshot, sources.router)
@@ -61,12 +60,12 @@ export class Resolver {
     return this.#forward.inFlight.size
   }
 
-  /** The same, and those that are answered and wait for slower upstreams. */
+  /** Questions in flight, including answered ones whose race still waits for slower upstreams. */
   get inTheAir(): number {
     return this.#forward.inFlight.inTheAir
   }
 
-  /** Askers who wait for them. */
+  /** Askers that wait for questions in flight. */
   get waiting(): number {
     return this.#forward.inFlight.waiting
   }
@@ -79,7 +78,7 @@ export class Resolver {
     this.#answerers[kind].answer(question, asker, route)
   }
 
-  /** Refreshes an entry before its end if there is room; whether there was. */
+  /** Refreshes an entry before it expires. False if too many questions are in flight. */
   prefetch(entry: Entry): boolean {
     if (!this.#forward.inFlight.hasRoomForRefresh) return false
     const held = entry.held()
@@ -88,12 +87,12 @@ export class Resolver {
     return true
   }
 
-  /** Call now and then: nothing stays in flight for ever. */
+  /** Gives up questions that have been in flight too long, which only a bug can cause. Call it periodically. */
   sweep(now: number): void {
     this.#forward.sweep(now)
   }
 
-  /** Ends everything in flight; those who wait get stale answers or SERVFAIL. */
+  /** Ends everything in flight. Waiting askers get a stale answer or SERVFAIL. */
   close(): void {
     this.#forward.close()
   }

@@ -1,12 +1,11 @@
 /**
- * Whether all upstreams of a route are silent, so that a new question need not
- * wait for its deadline. One question without an answer does not tell: its
- * domain may be broken. A probe or another question must have failed, too, and
- * nothing may have been heard from any of them since. Pure.
+ * Decides whether all upstreams of a route are silent. If so, a new question fails early instead of waiting for its
+ * deadline. One unanswered question is no proof, because its domain may be broken: a probe or another question must
+ * have failed too, and no upstream of the route may have replied since. Pure.
  */
 import type { Route } from '../answer/router.ts'
 
-/** Failures in a row that say that an upstream is silent, and not its question slow. */
+/** After this many failures in a row the upstream is silent, rather than one question slow. */
 const SILENCES = 2
 
 export const isSilent = ({ silentSince, upstreams }: Route): boolean =>

@@ -1,23 +1,22 @@
 /**
- * Whether one upstream answers: a failure score that halves every ten seconds,
- * and a rule for when silence is death. A dead upstream gets no questions,
- * only probes, and is alive again at its first reply.
- * Pure: every call says what time it is, in milliseconds on the data thread's clock.
+ * Tracks whether one upstream answers. A failure score halves every ten seconds; enough silence makes the upstream
+ * dead. A dead upstream gets probes but no questions, and is alive again after its first reply.
+ * Pure: each call passes the time, in milliseconds on the data thread's clock.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 
 const HALF_LIFE_MS = 10_000
 /** A failure score above this makes an upstream sick: it is asked after the others. */
 const SICK = 3
-/** Questions in a row without a reply, and for how long, before an upstream is dead. */
+/** An upstream is dead after this many unanswered questions in a row, if they span at least this time. */
 const DEAD_AFTER = 2
 const DEAD_AFTER_MS = 1_000
-/** A port that is closed says so at once; this many refusals in a row need no second of silence. */
+/** A closed port is reported at once, so this many refusals in a row need no waiting time. */
 const DEAD_AFTER_REFUSALS = 4
 const PROBE_FIRST_MS = 500
-/** An upstream that answers again is noticed within this and the time until the next look (250 ms). */
+/** Longest pause between probes. A returning upstream is noticed within this plus the check interval of 250 ms. */
 const PROBE_MOST_MS = 4_000
-/** An upstream whose neighbours are asked is itself asked at least this often, so that it is known when it is needed. */
+/** While the other upstreams of its route are asked, this one is probed at least this often, so that its state is known. */
 const QUIET_MS = 2_000
 
 export type Failure = 'timeout' | 'unreachable' | 'servfail' | 'refused' | 'other'
@@ -26,7 +25,7 @@ export type State = 'unknown' | 'up' | 'sick' | 'dead'
 export class Liveness {
   #score = 0
   #scoreAt = 0
-  /** Silent failures since the last reply, and when the first of those questions was sent. */
+  /** Unanswered questions since the last reply, and the time when the first of them was sent. */
   #inARow = 0
   #silentSince = Infinity
   #dead = false
@@ -34,7 +33,7 @@ export class Liveness {
   /** When the next probe is due while it is suspect or dead; Infinity while it is neither. */
   #probeAt = Infinity
   #probePauseMs = PROBE_FIRST_MS
-  /** When its route was last used without asking it, and when it was last probed for that. */
+  /** When its route was last used without this upstream, and when a probe was last sent because of that. */
   #wantedAt = -Infinity
   #lookedAt = -Infinity
   #failure: Failure | '' = ''
@@ -50,7 +49,7 @@ export class Liveness {
   get failedAt(): Milliseconds {
     return this.#failedAt
   }
-  /** Questions and probes in a row that it left without a reply. */
+  /** Unanswered questions and probes in a row. */
   get silences(): number {
     return this.#inARow
   }
@@ -69,7 +68,7 @@ export class Liveness {
     return this.score(now) > SICK ? 'sick' : 'up'
   }
 
-  /** It replied, whatever it said. True if that brought it back from the dead. */
+  /** Records a reply of any kind. True if the upstream was dead before. */
   replied(now: Milliseconds): boolean {
     const back = this.#dead
     this.#repliedAt = now
@@ -81,7 +80,7 @@ export class Liveness {
     return back
   }
 
-  /** A question sent at `sentAt` failed. True if that was what killed it. */
+  /** Records the failure of a question that was sent at `sentAt`. True if the upstream is dead because of it. */
   failed(now: Milliseconds, sentAt: Milliseconds, failure: Failure): boolean {
     this.#score = this.score(now) + 1
     this.#scoreAt = now
@@ -89,7 +88,7 @@ export class Liveness {
     this.#failedAt = now
     // A server that says SERVFAIL is alive: it may be sick, but it is not dead.
     if (failure !== 'timeout' && failure !== 'unreachable') return false
-    // It has replied since: this one question was slow or got lost.
+    // It has replied since, so only this question was slow or lost.
     if (failure === 'timeout' && sentAt <= this.#repliedAt) return false
     this.#inARow++
     this.#silentSince = Math.min(this.#silentSince, sentAt)
@@ -101,17 +100,17 @@ export class Liveness {
     return this.#dead
   }
 
-  /** A question sent at `sentAt` is late. If nothing came since, a probe tells whether the question is slow or the upstream silent. */
+  /** Records that a question sent at `sentAt` is late. If there was no reply since, a probe shows whether the upstream is silent. */
   suspected(now: Milliseconds, sentAt: Milliseconds): void {
     if (sentAt > this.#repliedAt && this.#probeAt === Infinity) this.#probeAt = now
   }
 
-  /** Its route is used, and this question does not go to it. */
+  /** Records that its route was used by a question that did not go to this upstream. */
   wanted(now: Milliseconds): void {
     this.#wantedAt = now
   }
 
-  /** Whether to probe it now; says yes once for each time that a probe is due. */
+  /** Whether to send a probe now. True only once for each due probe. */
   takeProbe(now: Milliseconds): boolean {
     if (now >= this.#probeAt) {
       this.#probeAt = now + this.#probePauseMs

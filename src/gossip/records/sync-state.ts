@@ -1,16 +1,15 @@
 /**
- * Whether what is not in the records may be said not to exist. Not before one
- * whole exchange with a peer that is synced itself. A node that finds nobody
- * (wrong key, other cluster name, all seeds dead) stays unsynced for as long
- * as that lasts: what it does not know may well exist. Only a node without
- * seeds was told that it is alone.
+ * Decides whether a name that is missing from the records does not exist. This needs one complete exchange with a peer
+ * that is synced itself. A node that finds no peer (wrong key, other cluster name, all seeds dead) stays unsynced,
+ * because a name that it does not know may exist. A node without seeds is synced at once: its configuration says that
+ * there are no peers.
  */
 import type { Road } from './answers.ts'
 
-/** After this time pushed records count as enough where no exchange comes to an end: a firewall that blocks TCP, say. */
+/** If no exchange completes within this time, records that peers have pushed are enough. A firewall may block TCP. */
 const HOPELESS_MS = 60_000
 const RETRY_MS = 500
-/** Peers asked that were not synced themselves before we take it that the whole ring has just started. */
+/** After this many exchanges with peers that are not synced either, the whole ring is taken to have just started. */
 const NEWBORN_PEERS = 3
 
 export class SyncState {
@@ -19,7 +18,7 @@ export class SyncState {
   #newborn = 0
   #failures = 0
   #nextAt: number
-  /** After the first exchange a second peer is asked what it has: the first may have been behind. */
+  /** Set after an exchange with a second peer. The first one may have lacked records. */
   #confirmed = false
   lastPeer = ''
 
@@ -33,7 +32,7 @@ export class SyncState {
     return this.#done
   }
 
-  /** By which road an exchange is to begin now, if one is. */
+  /** How to start an exchange now (packets or a stream); undefined if none is due. */
   wanted(now: number): Road | undefined {
     if (this.#confirmed || now < this.#nextAt) return undefined
     return this.#done ? 'packet' : 'stream'

@@ -92,7 +92,7 @@ const WAYS = {
     oldReply(p)
     change()
   },
-  // Asked, then the change, then the answer.
+  // The client asks, the zone or route changes, and only then the upstream replies.
   'in flight': async (p: Plane, name: string, change: () => void) => {
     const waiting = ask(p, name)
     await settle()
@@ -101,7 +101,7 @@ const WAYS = {
     await settle()
     t.equal(rcodeOf(waiting[0]!.entry), 0, 'who asked before the change is answered')
   },
-  // Stored, refresh begun, then the change, then the refresh's answer.
+  // An entry is stored and its refresh begins; the zone or route changes; then the refresh's reply arrives.
   prefetch: async (p: Plane, name: string, change: () => void) => {
     ask(p, name)
     await settle()
