@@ -23,7 +23,7 @@ type Speaker = { name: string; silence(): void; resume(): void }
 /** By transport: puts what speaks it in front of a scripted upstream. */
 const TRANSPORTS: Record<string, (t: Test, up: Upstream, records: RR[]) => Promise<Speaker>> = {
   udp: async (_t, up) => ({ name: up.name, ...hearsOnly(up) }),
-  // Over UDP every answer is cut, and over TCP nothing comes.
+  // Every answer over UDP is truncated, and over TCP there is no answer.
   'tcp-after-udp': async (_t, up, records) => ({
     name: up.name,
     silence: () => up.set([...records, { truncate: true, tcp: 'silent' }]),

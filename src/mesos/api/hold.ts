@@ -29,8 +29,8 @@ export const holdEnd = ({ deadline, settled }: Hold): number =>
   settled === 0 ? deadline : Math.min(settled, deadline)
 
 /**
- * Agents to wait for after a load: those that the master is missing. If it suddenly knows no agents at all, which no
- * working cluster reports: all that were known.
+ * The agents to wait for after a failover: those that the new master has not heard from yet. If it reports no agents at
+ * all, which no working cluster does, these are all agents that were known before.
  */
 export const missingAgents = (
   recovered: ReadonlySet<string>,

@@ -77,7 +77,7 @@ export class Many {
     return this.#index === undefined ? this.#values.indexOf(value) : (this.#index.get(value) ?? -1)
   }
 
-  /** To be called before `#values` is changed. */
+  /** Call this before each change of `#values`: it copies them if a reader holds them. */
   #own(): void {
     if (!this.#kept) return
     this.#values = [...this.#values]
