@@ -82,7 +82,7 @@ t.test('sockets, addresses and the configuration agree', async t => {
 t.test('every command line of the units is one that the program takes', async t => {
   const program = await createProgram({} as Parameters<typeof createProgram>[0], () => {})
   const lines = UNITS.flatMap(name =>
-    ['ExecStartPre', 'ExecStart', 'ExecReload', 'ExecStop'].flatMap(key =>
+    ['ExecStartPre', 'ExecStart', 'ExecReload', 'ExecStop', 'ExecStopPost'].flatMap(key =>
       values(name, 'Service', key),
     ),
   )
