@@ -16,7 +16,7 @@ export type InFlightContext = {
   readonly timers: Timers
   readonly counters: Float64Array
   readonly lingering: Lingering
-  /** Questions in the air at once, those included that are answered and wait for slower upstreams. */
+  /** Limit of questions that upstreams may still reply to, including answered ones whose race is not over. */
   readonly maxInFlight: number
 }
 
@@ -67,7 +67,7 @@ export class InFlight {
   /** Adds a flight with a waiting asker; false if no room can be made. */
   add(flight: Flight, asker: Asker): boolean {
     const { lingering, maxInFlight } = this.#context
-    // Whoever waits for an answer goes before those who only wait to learn.
+    // A question without an answer is more important than an answered one that only waits to measure its losers.
     while (this.inTheAir >= maxInFlight && lingering.endOldest());
     // Each turn gives up one asker, and with the last of a flight the flight.
     for (let turns = 0; this.#flights.size >= maxInFlight; turns++)
@@ -83,8 +83,9 @@ export class InFlight {
   }
 
   join(flight: Flight, asker: Asker): void {
-    while (this.#waiting.size >= this.#context.maxInFlight * WAITERS_PER_FLIGHT) this.#shedOne()
+    // The asker is added first. Otherwise the flight could lose its only asker, and end, before this one is in it.
     this.#waiting.add(asker, flight)
+    while (this.#waiting.size > this.#context.maxInFlight * WAITERS_PER_FLIGHT) this.#shedOne()
   }
 
   /** Removes all askers of a flight, which continues. */

@@ -48,6 +48,22 @@ t.test('a name that a flood asked for first is answered for whoever else waits',
   t.equal(rcodeOf(given[0]!.entry), 0)
 })
 
+t.test(
+  'who joins a question just when its only asker is given up is answered all the same',
+  async t => {
+    const p = await plane(2)
+    // Four askers are the limit. The flood has most of them, and its oldest is alone with the first name.
+    p.ask('web.mesos', 'A', flood)
+    const sent = p.sentTo(MASTER).at(-1)!
+    for (let i = 0; i < 3; i++) p.ask('other.mesos', 'A', flood)
+    const given = p.ask('web.mesos', 'A', honest)
+    p.io.arrive(sent.socket, sent.to, positive('web.mesos', '203.0.113.1')(sent.bytes))
+    t.equal(given.length, 1)
+    t.equal(rcodeOf(given[0]!.entry), 0)
+    t.ok(p.resolver.waiting <= 4)
+  },
+)
+
 t.test('200,000 questions for one name that nobody answers grow nothing', async t => {
   const p = await plane(100)
   const given = p.ask('web.mesos', 'A', honest)
