@@ -118,6 +118,20 @@ const stateIn = (file: string, log: Log): number => {
 /** Creates a member of the ring; it does nothing before `start`. Throws ECONFIG if the options are invalid. */
 export const createRing = (options: RingOptions): Ring => new OneRing(options)
 
+/**
+ * The address at which others reach a node with this configured one; '' while it is not known. `ownAddress` replaces
+ * an address that stands for all addresses of the host.
+ */
+export const advertisedAddress = (
+  { address }: Endpoint,
+  ownAddress: (() => string) | undefined,
+): string => {
+  if (address !== '0.0.0.0' && address !== '::') return address
+  const own = ownAddress?.() ?? ''
+  // While a host boots, its IPv6 address may be there first. A socket bound to 0.0.0.0 does not receive for it.
+  return address === '0.0.0.0' && own.includes(':') ? '' : own
+}
+
 class OneRing implements Ring {
   readonly #options: RingOptions
   readonly #listeners = new Set<(event: RingEvent) => void>()
@@ -182,14 +196,10 @@ class OneRing implements Ring {
    */
   #reachedAt(): string {
     const { advertise, bind, ownAddress } = this.#options
-    const said = (advertise ?? bind).address
-    if (said !== '0.0.0.0' && said !== '::') return said
+    const at = advertisedAddress(advertise ?? bind, ownAddress)
+    if (at !== '') return at
     if (!ownAddress) throw fail('gossip bound to every address needs one to advertise', 'ECONFIG')
-    const own = ownAddress()
-    // While a host boots, its IPv6 address may be there first; a socket bound to 0.0.0.0 is not reached by it.
-    if (own === '' || (said === '0.0.0.0' && own.includes(':')))
-      throw fail('this host has no address yet that others could reach it at', 'ESTATE')
-    return own
+    throw fail('this host has no address yet that others could reach it at', 'ESTATE')
   }
 
   // driver

@@ -14,7 +14,7 @@ import { UdpTcpBody } from './net/udp-tcp.ts'
 import { createRecords, type Records } from './records/records.ts'
 import { type Cap, defaultLimits, type Key, type Limits } from './records/types.ts'
 import type { Member } from './rider.ts'
-import { createRing, type Ring, type RingStatus } from './ring.ts'
+import { advertisedAddress, createRing, type Ring, type RingStatus } from './ring.ts'
 
 /** The settings from the configuration. */
 export type GossipConfig = {
@@ -48,8 +48,9 @@ export type GossipOptions = {
 const SAVE_MS = 60_000
 /** A node that has found nobody for this long after its start warns. Usually the first exchange takes a second or two. */
 const LONELY_MS = 30_000
-/** How often to check whether the first exchange is complete. */
+/** How often to check whether the first exchange is complete, and how often after the warning. */
 const SYNC_LOOK_MS = 100
+const LONELY_LOOK_MS = 1_000
 /** Refused records are logged at most this often, separately for ours and others'. The metrics count all of them. */
 const REFUSED_MS = 60_000
 
@@ -90,7 +91,7 @@ export class Gossip {
       random,
       epoch: Math.floor(wallClock() / 1000),
       allow,
-      seeds: this.#others(config.seeds).length > 0,
+      seeds: config.seeds.length > 0,
       wake: () => this.#wake(),
       onRefused: (owner, cap) => this.#refused(owner, cap),
       ...(limits ? { limits } : {}),
@@ -136,11 +137,11 @@ export class Gossip {
   #look(): void {
     if (this.#looking) return
     const { log, now } = this.#options
-    this.#looking = setInterval(() => {
+    const look = (): void => {
       // Once the ring runs, it polls the records itself.
       if (!this.#begun) this.records.poll(now())
-      if (!this.records.synced) return this.#warnLonely()
-      clearInterval(this.#looking)
+      this.#checkAlone()
+      if (!this.records.synced) return this.#lookAgain(look)
       this.#synced?.()
       // Stores our new epoch at once, so that it survives a crash.
       void this.#save()
@@ -148,8 +149,13 @@ export class Gossip {
         members: this.ring.stats().members.alive,
         entries: this.records.stats().entries,
       })
-    }, SYNC_LOOK_MS).unref()
-    this.#timers.push(this.#looking)
+    }
+    this.#lookAgain(look)
+  }
+
+  #lookAgain(look: () => void): void {
+    this.#warnLonely()
+    this.#looking = setTimeout(look, this.#saidLonely ? LONELY_LOOK_MS : SYNC_LOOK_MS).unref()
   }
 
   /** Why this node is still not synced 30 s after its start; '' if it is synced or has just started. */
@@ -168,8 +174,9 @@ export class Gossip {
   }
 
   #warnLonely(): void {
+    if (this.#saidLonely) return
     const { trouble } = this
-    if (trouble === '' || this.#saidLonely) return
+    if (trouble === '') return
     this.#saidLonely = true
     this.#options.log.warn('gossip is not in step: names that are not known here are SERVFAIL', {
       trouble,
@@ -179,15 +186,16 @@ export class Gossip {
   /** The seeds after a reload. Without any but this node itself there is no peer to wait for. */
   set seeds(seeds: readonly Endpoint[]) {
     this.#seeds = seeds
-    if (this.#others(seeds).length === 0) this.records.alone()
+    this.#checkAlone()
   }
 
-  /** Seeds that are not this node itself. */
-  #others(seeds: readonly Endpoint[]): Endpoint[] {
+  /** If every seed is this node itself, there is no peer to wait for. Its own address may become known late. */
+  #checkAlone(): void {
     const { config, ownAddress } = this.#options
-    const { address, port } = config.advertise ?? config.bind
-    const own = address === '0.0.0.0' || address === '::' ? ownAddress?.() : address
-    return seeds.filter(at => at.port !== port || at.address !== own)
+    const said = config.advertise ?? config.bind
+    const own = advertisedAddress(said, ownAddress)
+    if (this.#seeds.every(({ address, port }) => port === said.port && address === own))
+      this.records.alone()
   }
 
   /** Sets one of our keys; it is sent soon. False if the entry is invalid. */
@@ -226,6 +234,7 @@ export class Gossip {
   /** Says goodbye, so that other members do not treat us as failed, and saves the records. */
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
+    clearTimeout(this.#looking)
     clearImmediate(this.#waking)
     await this.#saving
     this.#saveNow()
