@@ -68,6 +68,20 @@ export const OPEN_RATE = 20_000
 const HONEST_RATE = 1_000
 const CRAFTED_RATE = 20_000
 
+/** One client at HONEST_RATE, beside another client's flood; `rate` as in FloodPlan. */
+const honestBeside =
+  (flood: Mix, rate?: number): Case['open'] =>
+  async (io, target, questions) =>
+    withBeside(
+      await udp({ window: 0, rate: HONEST_RATE, sockets: 1 })(io, target, questions),
+      await Flood.open(io, {
+        ...target,
+        from: target.from.at(-1)!,
+        questions: new Questions(flood),
+        ...(rate && { rate }),
+      }),
+    )
+
 /** Names that a hash might put into one place, and as many ordinary ones to compare with. */
 const CRAFTS: readonly { name: string; says: string; craft?: readonly [number, number] }[] = [
   { name: 'hashplain', says: 'ordinary names' },
@@ -150,15 +164,7 @@ export const CASES: readonly Case[] = [
     title: `${HONEST_RATE.toLocaleString('en')} queries a second, 5 % miss, while another client asks for new names at three times what is answered`,
     mix: { ...mix(1_000, 0.05), freshZone: 'bench.example.org' },
     takes: resolving,
-    open: async (io, target, questions) =>
-      withBeside(
-        await udp({ window: 0, rate: HONEST_RATE, sockets: 1 })(io, target, questions),
-        await Flood.open(io, {
-          ...target,
-          from: target.from.at(-1)!,
-          questions: new Questions({ ...mix(1, 1), freshZone: 'bench.example.org' }),
-        }),
-      ),
+    open: honestBeside({ ...mix(1, 1), freshZone: 'bench.example.org' }),
     memory: true,
   },
   ...CRAFTS.map(({ name, says, craft }): Case => ({
@@ -166,16 +172,7 @@ export const CASES: readonly Case[] = [
     title: `cached, 1,000 names, while another client asks for 200,000 ${says}`,
     mix: mix(1_000, 0),
     takes: resolving,
-    open: async (io, target, questions) =>
-      withBeside(
-        await udp({ window: 0, rate: HONEST_RATE, sockets: 1 })(io, target, questions),
-        await Flood.open(io, {
-          ...target,
-          from: target.from.at(-1)!,
-          questions: new Questions({ ...mix(200_000, 0), ...(craft && { craft }) }),
-          rate: CRAFTED_RATE,
-        }),
-      ),
+    open: honestBeside({ ...mix(200_000, 0), ...(craft && { craft }) }, CRAFTED_RATE),
   })),
   {
     name: 'prefetch',

@@ -33,7 +33,7 @@ export type Mix = {
   readonly freshZone: string
 }
 
-/** A query without its digits; no OPT, as a plain stub resolver asks. */
+/** A query for a name whose digits are filled in later. It has no OPT, like the query of a plain libc resolver. */
 const template = (first: string, zone: string): Buffer => {
   const labels = [first, ...zone.split('.')]
   const name = Buffer.concat(labels.map(l => Buffer.from([l.length, ...Buffer.from(l)])))

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Owner, RRset, ZoneApex, ZoneMessage } from '../../../src/boundary/messages.ts'
+import type { Owner, RRset, ZoneMessage } from '../../../src/boundary/messages.ts'
+import { DEFAULT_SOA } from '../../../src/control/zones/apexes.ts'
 import { inOneGo } from '../../../src/mesos/dcos-names/steps.ts'
 import type { LocalZone } from '../../../src/data/zones/local-zone.ts'
 import { Zones } from '../../../src/data/zones/zones.ts'
@@ -9,15 +10,6 @@ import { SharedTextWriter } from '../../../src/boundary/shared-text.ts'
 import { ownersToText } from '../../../src/boundary/zone-text.ts'
 
 const APEX = 'dcos.example.org'
-const SOA: ZoneApex = {
-  mname: 'ns.spartan',
-  rname: 'support.mesosphere.com',
-  ttl: 5,
-  refresh: 60,
-  retry: 180,
-  expire: 86_400,
-  minimum: 1,
-}
 const A = (...data: string[]): RRset[] => [{ type: 'A', ttl: 5, data }]
 
 /** The zone after these messages; the duration of each is in `steps`. */
@@ -33,7 +25,7 @@ const applied = (messages: readonly ZoneMessage[], steps: number[] = []): LocalZ
 }
 
 const loading = (pieces: readonly (readonly Owner[])[], owners = 0): ZoneMessage[] => [
-  { type: 'zone', op: 'load', apex: APEX, soa: SOA, ns: 'ns.spartan', serial: 1, owners },
+  { type: 'zone', op: 'load', apex: APEX, soa: DEFAULT_SOA, ns: 'ns.spartan', serial: 1, owners },
   ...pieces.map(
     piece =>
       ({
