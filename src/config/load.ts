@@ -22,7 +22,7 @@ import {
 } from './source.ts'
 import { shown } from './units.ts'
 
-/** More problems than this do not help the reader. */
+/** Limit of reported problems: a longer list does not help the reader. */
 const MAX_PROBLEMS = 200
 
 /**

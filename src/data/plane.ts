@@ -43,9 +43,9 @@ export type DataPlaneContext = {
   readonly overHttps: OverHttps
 }
 
-/** Bugs may come with every packet; so often one is logged. */
+/** The shortest time between two log lines about bugs, because every packet may cause one. */
 const BUG_EVERY_MS = 100
-/** What is sent when all is answered gets this long to leave. */
+/** The time for the last responses to be sent before the sockets close. */
 const LAST_SENDS_MS = 5
 
 /** Used before the first Snapshot, when nothing listens yet. */
@@ -223,7 +223,7 @@ export class DataPlane {
     }
   }
 
-  /** Counts what something threw, and logs it: nothing that goes wrong with one query ends the thread. */
+  /** Counts and logs an exception. An error in one query never ends the thread. */
   bug(er: unknown): void {
     this.#parts.resolving.counters[SLOT.internalErrors]! += 1
     const more = this.#bugs.next(performance.now())

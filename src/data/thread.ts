@@ -27,8 +27,8 @@ const early: Down[] = []
 
 const begin = async (start: DataThreadStart): Promise<void> => {
   plane = await DataPlane.create(start, context)
-  // The last resort of every callback: sockets, streams, promises, timers, messages. Before
-  // the plane is there, an error ends the thread, and with it the daemon, which says why.
+  // Catches what any callback throws: sockets, streams, promises, timers, messages. An error before this point ends
+  // the thread, and with it the daemon, which logs the reason.
   process.on('uncaughtException', er => {
     plane?.bug(er)
     if (codeOf(er) === 'EFATAL') process.exit(1)

@@ -12,6 +12,7 @@ export interface Timed {
   fire(now: number): void
 }
 
+/** When a timer that threw fires again. */
 const AFTER_THROW_MS = 1_000
 
 export class Timers {
@@ -50,9 +51,8 @@ export class Timers {
   }
 
   /**
-   * Fires all that is due; milliseconds until the next, Infinity for none. One
-   * that throws ends the run, and fires again a second later: what waits for
-   * it would wait for ever.
+   * Fires all due timers. Returns the milliseconds until the next one, or Infinity. A timer that throws ends the run
+   * and fires again after a second, because otherwise its work would never be done.
    */
   run(now: number): number {
     for (let next = this.#heap[0]; next !== undefined && next.due <= now; next = this.#heap[0]) {

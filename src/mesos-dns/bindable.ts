@@ -1,4 +1,4 @@
-/** Whether another configuration could listen, found out before the server of the old one stops. */
+/** Checks whether a new configuration could listen, before the server of the old one stops. */
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import { codeOf, messageOf } from '../base/error.ts'
@@ -26,8 +26,8 @@ const bindTcp = ({ address, port }: Endpoint): Promise<void> =>
   })
 
 /**
- * Why `wanted` cannot be bound, '' if all of it can. `held` is where we listen
- * now: its ports become free, so that "in use" says nothing about them.
+ * Why `wanted` cannot be bound; '' if all of it can. `held` are the places where we listen now. Their ports will be
+ * free, so that EADDRINUSE on them is ignored.
  */
 export const bindTrouble = async (wanted: Places, held: Places): Promise<string> => {
   const ports = new Set([...held.dns, ...held.http].map(({ port }) => port))

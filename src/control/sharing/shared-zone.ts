@@ -1,8 +1,7 @@
 /**
- * One zone of the gossip: this node publishes it while its master leads, and
- * serves it as another node publishes it otherwise. The best claim decides
- * which; a node whose master leads goes above a claim of another, ever more
- * seldom while the other does the same.
+ * One zone in the gossip. The node with the best claim publishes it; all others serve what that node publishes. A node
+ * whose own master leads makes a better claim if another node has the best one. If both do so, they alternate at
+ * growing intervals.
  */
 import type { Log } from '../../base/log.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
@@ -17,39 +16,39 @@ export type SharedZoneOptions = {
   readonly lookup: (key: Key) => readonly Entry[]
   readonly publish: (key: Key, value: Uint8Array) => void
   readonly withdraw: (key: Key) => void
-  /** Whether the zone may take so many octets of the records. */
+  /** Whether the budget has room for this many octets of the zone. */
   readonly fits: (octets: number) => boolean
-  /** Octets that the zones of one node may take, for the log. */
+  /** Limit of octets for the zones of one node, for the log. */
   readonly zoneBytes: number
-  /** The zone as another node publishes it; only ever a whole one. */
+  /** Called with a complete zone of another node, or with changes that lead to another complete one. */
   readonly onZone: (change: ZoneChange) => void
   /** Whether this node's own master leads now. */
   readonly leads: () => boolean
-  /** Does something once, that much later; what it returns calls it off. */
+  /** Runs `work` once, after `ms`. The returned function cancels it. */
   readonly after: (ms: number, work: () => void) => () => void
 }
 
 /** A zone of the gossip as this node sees it. */
 export type SharedZoneStatus = {
   readonly apex: string
-  /** The node that publishes it, '' while none does; its term; and whether that is this node. */
+  /** The publishing node, '' if there is none; its term; and whether it is this node. */
   readonly from: string
   readonly term: number
   readonly ours: boolean
-  /** Pieces that its head names, and those that have not come. */
+  /** The number of pieces in its head, and of those that have not arrived. */
   readonly pieces: number
   readonly missing: number
-  /** Whether a whole zone is served. */
+  /** Whether this node serves a complete zone. */
   readonly whole: boolean
   /** Octets of the zone in the records. */
   readonly octets: number
-  /** It does not fit its budget, so that it is not published. */
+  /** Whether it exceeds the budget and is therefore not published. */
   readonly over: boolean
-  /** Zones of others that could not be read. */
+  /** The number of zones of other nodes that could not be decoded. */
   readonly refused: number
 }
 
-/** Two masters that both believe they lead outbid each other at this pace, then half as often each time. */
+/** The first pause before a better claim, and the longest one: the pause doubles each time. */
 const RECLAIM_MS = 1_000
 const RECLAIM_MOST_MS = 64_000
 
@@ -60,9 +59,9 @@ export class SharedZone {
   #writer: ZoneWriter | undefined
   #claim: Claim | undefined
   #reclaimMs = RECLAIM_MS
-  /** Calls the next reclaim off. */
+  /** Cancels the pending claim. */
   #reclaim: (() => void) | undefined
-  /** It was said that the zone does not fit. */
+  /** Whether the log mentions already that the zone exceeds the budget. */
   #saidOver = false
 
   constructor(apex: string, options: SharedZoneOptions) {
@@ -97,17 +96,17 @@ export class SharedZone {
     }
   }
 
-  /** Octets that this node publishes of it. */
+  /** Octets of the zone that this node publishes. */
   get publishedOctets(): number {
     return this.#writer?.publishedOctets ?? 0
   }
 
-  /** Whether this node is the one that publishes it now. */
+  /** Whether this node currently publishes it. */
   get publishes(): boolean {
     return this.#writer !== undefined
   }
 
-  /** What this node's master says. This node publishes it until another claims the zone later. */
+  /** Publishes a change from this node's master, until another node makes a better claim. */
   publish(change: ZoneChange): void {
     const { publish, withdraw, fits } = this.#options
     this.#writer ??= new ZoneWriter({
@@ -121,15 +120,15 @@ export class SharedZone {
     this.#writer.change(change)
   }
 
-  /** Serves what the node with the best claim says; these pieces have changed. */
+  /** Serves the zone of the node with the best claim. `pieces` have changed. */
   follow(pieces: readonly number[]): void {
     const { node, leads } = this.#options
     const writer = this.#writer
     const claim = (this.#claim = this.#bestClaim())
-    // We are about to claim it: the others hear of that when they can have all of it.
+    // This node is about to claim the zone, and will do so when all pieces are published.
     if (writer && writer.term === 0) return
     if (writer && (!claim || claim.owner === node)) {
-      // It is served from its source, not by way of the gossip.
+      // This node serves its own zone from its master, not from the gossip.
       if (claim) this.#reclaimMs = RECLAIM_MS
       return this.#reader.rest()
     }
@@ -142,7 +141,7 @@ export class SharedZone {
     return claimOf(this.apex, this.#options.lookup)
   }
 
-  /** The term that is best now if it is ours, else one above it. */
+  /** The best term if it is ours, otherwise one above it. */
   #nextTerm(): number {
     const best = this.#bestClaim()
     if (!best) return (this.#writer?.term ?? 0) || 1
@@ -164,7 +163,7 @@ export class SharedZone {
     this.#saidOver = writer.over
   }
 
-  /** Somebody has a claim above ours although our master leads: goes above it. */
+  /** Another node has a better claim although our master leads: makes a better one after a pause. */
   #reclaimLater(): void {
     if (this.#reclaim) return
     const { node, leads, after } = this.#options
@@ -177,7 +176,7 @@ export class SharedZone {
     this.#reclaimMs = Math.min(RECLAIM_MOST_MS, this.#reclaimMs * 2)
   }
 
-  /** Another publishes it now: what we said of it goes. */
+  /** Another node publishes the zone now: withdraws ours. */
   #yield(): void {
     this.#writer?.withdraw()
     this.#writer = undefined

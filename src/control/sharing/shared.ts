@@ -1,8 +1,7 @@
 /**
- * Between the control plane and the gossip's records: the VIPs and the facts
- * of this node go out, and so do the zones while its master leads; what all
- * nodes say comes back as owners of VIPs and as zones. Who publishes a zone is
- * in shared-zone.ts, how it is cut into pieces in zone-piece.ts.
+ * Connects the control plane with the gossip's records. It publishes this node's VIPs, its facts, and its zones while
+ * its master leads, and passes on the VIPs and zones of all nodes. shared-zone.ts decides who publishes a zone;
+ * zone-piece.ts splits zones into pieces.
  */
 import type { Log } from '../../base/log.ts'
 import { Pace } from '../../base/pace.ts'
@@ -48,8 +47,9 @@ const byTimeout = (ms: number, work: () => void): (() => void) => {
   return () => clearTimeout(timer)
 }
 
-/** VIPs are merged at once, and at most this often while changes come in. */
+/** VIPs are merged at once after a pause, and at most this often while changes arrive. */
 const PACE_MS = 50
+
 export class Shared {
   readonly #options: SharedOptions
   readonly #vips: SharedVips
@@ -128,7 +128,7 @@ export class Shared {
     }
   }
 
-  /** What this node's master says of a zone. */
+  /** Publishes a change of a zone from this node's master. */
   publishZone(apex: string, change: ZoneChange): void {
     this.#zones.find(zone => zone.apex === apex)?.publish(change)
   }

@@ -26,7 +26,7 @@ export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
       )
     }))
 
-/** What turns `before` into `after`. */
+/** The owners to set and to drop that turn `before` into `after`. */
 export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
   const set: Owner[] = []
   const drop: string[] = []
@@ -38,7 +38,7 @@ export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop
   return { set, drop }
 }
 
-/** Owners in groups that are each a message's worth. */
+/** Splits owners into groups of at most one message each. */
 export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> {
   let piece: Owner[] = []
   let records = 0

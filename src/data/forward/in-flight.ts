@@ -1,6 +1,6 @@
 /**
- * The questions in flight and those who wait for them, both limited. If there are too many, the oldest question of
- * the client that waits for most is given up. A flight ends when no asker waits for it any more.
+ * The questions in flight and the askers that wait for them, both limited. If there are too many, the client with the
+ * most waiting questions loses its oldest one. A flight whose last asker is lost ends.
  */
 import { SLOT } from '../../boundary/counters.ts'
 import type { Asker } from '../answer/answerer.ts'
@@ -69,7 +69,7 @@ export class InFlight {
     const { lingering, maxInFlight } = this.#context
     // A question without an answer is more important than an answered one that only waits to measure its losers.
     while (this.inTheAir >= maxInFlight && lingering.endOldest());
-    // Each turn gives up one asker, and with the last of a flight the flight.
+    // Each turn removes one asker, and the flight too if that was its last one.
     for (let turns = 0; this.#flights.size >= maxInFlight; turns++)
       if (turns > WAITERS_PER_FLIGHT * maxInFlight || !this.#shedOne()) return false
     this.#flights.add(flight)
@@ -103,7 +103,7 @@ export class InFlight {
 
   #shedOne(): boolean {
     const waiter = this.#waiting.takeFromHeaviest()
-    // No asker waits: all flights are refreshes, or questions that were answered from elsewhere.
+    // Without a waiting asker, all flights are refreshes, or questions whose askers got a stale answer.
     const flight = waiter?.flight ?? this.#flights.oldest
     if (!flight) return false
     this.#context.counters[SLOT.shed]! += 1

@@ -1,18 +1,18 @@
 /**
- * Decided races that still wait for their losers, the oldest first. A list
- * whose links lie in the races: adding and taking out allocate nothing.
+ * The decided races that still wait for their losers, oldest first. It is a linked list whose links are fields of the
+ * races, so that adding and removing allocate nothing.
  */
 
-/** A race that is decided. Only Lingering writes its links. */
+/** A decided race. Only Lingering writes these links. */
 export interface Lingerer {
   lingers: boolean
   older: Lingerer | undefined
   newer: Lingerer | undefined
-  /** Waits no longer, and takes itself out. */
+  /** Stops waiting; it must remove itself from the list. */
   cancel(): void
 }
 
-/** More decided races than this do not wait for their losers: by then enough is learnt. */
+/** Limit of the list. Further races do not wait: these are enough to measure the upstreams. */
 const MOST = 1_024
 
 export class Lingering {
@@ -24,7 +24,7 @@ export class Lingering {
     return this.#count
   }
 
-  /** Adds one; false if there is no room for it. */
+  /** Adds a race; false if the list is full. */
   add(one: Lingerer): boolean {
     if (this.#count >= MOST) return false
     one.lingers = true
@@ -36,7 +36,7 @@ export class Lingering {
     return true
   }
 
-  /** Takes one out, if it is in. */
+  /** Removes a race, if it is in the list. */
   delete(one: Lingerer): void {
     if (!one.lingers) return
     const { older, newer } = one
@@ -49,7 +49,7 @@ export class Lingering {
     this.#count--
   }
 
-  /** Lets the oldest end, to make room; false if there is none. */
+  /** Stops the oldest race, to make room; false if there is none. */
   endOldest(): boolean {
     const oldest = this.#oldest
     oldest?.cancel()

@@ -28,7 +28,7 @@ import { foldedText } from '../../wire/name.ts'
 import { copy } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
 
-/** What a person reads whose query met a bug. */
+/** The text of the extended error for a query that failed because of a bug. */
 const INTERNAL = 'internal error'
 
 export type FrontContext = Responding & {
@@ -137,7 +137,7 @@ export class Front {
     return false
   }
 
-  /** A query by TCP, or one of our own; `respondWith` is called once, perhaps at once, or never for what is no query. */
+  /** Handles a query over TCP, or one of our own. `respondWith` is called once, or never if it is no query. */
   single(
     wire: Buffer,
     from: { family: 4 | 6; address: string } | undefined,
@@ -200,7 +200,7 @@ export class Front {
     return source >= 0 ? this.allow.allows4(source) : this.allow.allows(batch.peer(i).address)
   }
 
-  /** Answers datagram i by the bypass; false if it must be handled as usual, also for a client that may not ask. */
+  /** Answers datagram i by the bypass. False if it must be handled as usual, for example if the client is not allowed. */
   #bypassed(batch: Batch, i: number): boolean {
     if (!this.#allows(batch, i, batch.source4(i))) return false
     const at = batch.rxAt[i]!
@@ -258,7 +258,7 @@ export class Front {
     }
   }
 
-  /** The answer to a query that had to wait for it. Others may wait for the same: it never throws. */
+  /** Answers a query that had to wait. Never throws, because other queries may wait for the same answer. */
   answer(query: Query, entry: Entry, ede: number): void {
     try {
       this.#answer(query, entry, ede)
@@ -283,7 +283,7 @@ export class Front {
     tallyTime(counters, server, entry.zone, clock() - query.receivedAt)
   }
 
-  /** A hit that takes more than copying: it is written elsewhere, and copied to where it leaves from. */
+  /** Writes a hit that `putHit` alone cannot: into a separate buffer first, and from there into the batch. */
   #putSlowly(
     entry: Entry,
     b: Uint8Array,

@@ -1,4 +1,4 @@
-/** A client's query as an asker. An object instead of a closure, of which each miss would keep three. */
+/** A client's query as an asker. One object instead of three closures per miss. */
 import type { Asker } from '../answer/answerer.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { Query } from '../forward/query.ts'
@@ -33,7 +33,7 @@ export class QueryAsker implements Asker {
     if (this.take()) this.#responder.answer(this.#query, entry, ede)
   }
 
-  /** Whether it may be answered: a query gets one response, whatever goes wrong. */
+  /** True on the first call only, so that a query never gets two responses. */
   take(): boolean {
     const may = !this.#answered
     this.#answered = true

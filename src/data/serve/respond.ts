@@ -1,7 +1,6 @@
 /**
- * Writes the response to a query from an entry, whatever shape it takes: with
- * options to answer, too large, stale, or over TCP. What does not fit goes in
- * this order: our name and the text that explains an error, then records.
+ * Writes a response from an entry in the cases that `putHit` alone does not cover: EDNS options, a size limit, a stale
+ * answer, or TCP. If the response is too large, NSID and the text of an extended error are dropped first, then records.
  */
 import type { Entry } from '../cache/entry.ts'
 import { putHit, shownTtl } from '../cache/hit.ts'
@@ -13,21 +12,21 @@ import type { Head } from './admit.ts'
 /** Largest response: a TCP frame. */
 export const MOST = 65_535
 const NO_TEXT = new Uint8Array(0)
-/** Octets of our name that go into a response. */
+/** Limit of octets of our name in an NSID option. */
 const NSID_LENGTH = 128
 
 export type Responding = {
-  /** Our name, for who asks for NSID. */
+  /** Our name, sent to clients that ask for NSID. */
   readonly node: string
   readonly tcpIdleMs: number
 }
 
-/** What `respond` writes to. */
+/** The buffer that `respond` writes to. */
 export const response = Buffer.allocUnsafeSlow(MOST + 512)
 
 /**
- * Writes the response to the query at b[at] to `response`; its length.
- * `ede` is 0, or the extended error that says the entry is stale.
+ * Writes the response to the query at b[at] into `response`, and returns its length. `ede` is 0, or the extended error
+ * for a stale entry.
  */
 export const respond = (
   entry: Entry,

@@ -1,4 +1,4 @@
-/** Adds an answered query to the counters: what was asked, what was said, how large both were, how long it took. */
+/** Counts answered queries: type, RCODE, sizes, latency, and cache look-ups. */
 import {
   BLOCK,
   countSize,
@@ -14,7 +14,7 @@ import {
 } from '../../boundary/counters.ts'
 import type { Head } from './admit.ts'
 
-/** Column of what is counted by listener and zone. */
+/** The index for a listener and a zone in counters that have both as labels. */
 const cell = (server: number, zone: number): number => server * ZONES + zone
 
 /** `proto` 0 UDP, 1 TCP; `family` 0 IPv4, 1 IPv6; `asked` and `said` in octets. */
@@ -39,11 +39,11 @@ export const tally = (
   countSize(c, BLOCK.responseSize + sizes, said)
 }
 
-/** `n` answers that took so many milliseconds. */
+/** Counts `n` answers that took `ms`. */
 export const tallyTime = (c: Float64Array, server: number, zone: number, ms: number, n = 1): void =>
   countTime(c, BLOCK.duration + cell(server, zone) * TIME_CELLS, Math.max(0, ms) / 1000, n)
 
-/** One look into the cache; `kind` 0 a positive hit, 1 a negative one, -1 a miss. */
+/** Counts one cache look-up. `kind`: 0 a positive hit, 1 a negative hit, -1 a miss. */
 export const tallyLookup = (c: Float64Array, server: number, zone: number, kind: number): void => {
   const at = cell(server, zone)
   c[BLOCK.lookups + at]! += 1

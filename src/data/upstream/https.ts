@@ -14,7 +14,7 @@ export class Https {
   /** Loaded when the first upstream speaks HTTPS: undici takes 8 MB of this thread. */
   #http: Promise<Http> | undefined
 
-  /** Fails with EHTTP unless the server says 200 and sends a DNS message: a portal's page is none. */
+  /** Rejects with EHTTP unless the status is 200 and the type is a DNS message. A login portal answers with a page. */
   async ask(url: string, question: Buffer, signal: AbortSignal): Promise<HttpsResponse> {
     this.#http ??= import('../../http/client.ts').then(({ Http }) => new Http())
     const http = await this.#http
@@ -28,7 +28,7 @@ export class Https {
     if (status !== 200) throw fail(`${url} answered ${status}`, 'EHTTP')
     const type = headers['content-type']?.split(';')[0]!.trim().toLowerCase()
     if (type !== DNS_MESSAGE) throw fail(`${url} answered with ${type ?? 'no type'}`, 'EHTTP')
-    // Absent or no number: it comes from the resolver itself.
+    // Without a valid Age, the response comes from the resolver itself.
     const age = Number.parseInt(headers['age'] ?? '', 10)
     return { body, age: age > 0 ? age : 0 }
   }
