@@ -4,20 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { version } from '../../src/base/version.ts'
-import { runCli } from '../../src/cli/program.ts'
-
-const spartan = async (...args: string[]): Promise<{ exit: number; out: string; err: string }> => {
-  let out = ''
-  let err = ''
-  const exit = await runCli(args, {
-    out: text => void (out += text),
-    err: text => void (err += text),
-    input: async () => '',
-    tty: false,
-    interrupted: new AbortController().signal,
-  })
-  return { exit, out, err }
-}
+import { spartan } from '../fixture/cli.ts'
 
 t.test('bash completes commands, their subcommands and their options', async t => {
   const { out: script } = await spartan('completion', 'bash')

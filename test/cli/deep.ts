@@ -4,23 +4,12 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { runCli } from '../../src/cli/program.ts'
+import { spartan } from '../fixture/cli.ts'
 import { ownAddress } from '../fixture/address.ts'
 import { A, NS } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 
-const check = async (file: string, ...args: string[]) => {
-  let out = ''
-  let err = ''
-  const exit = await runCli(['check', '--config', file, ...args], {
-    out: text => void (out += text),
-    err: text => void (err += text),
-    input: async () => '',
-    tty: false,
-    interrupted: new AbortController().signal,
-  })
-  return { exit, out, err }
-}
+const check = (file: string, ...args: string[]) => spartan('check', '--config', file, ...args)
 
 t.test('who answers, who is silent, who refuses', async t => {
   const resolver = await upstream(t, [NS('. 60 a.root-servers.net.')])

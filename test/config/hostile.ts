@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
+import { CONTRACT } from '../fixture/contract.ts'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
 import { problemsOf, type Host } from '../../src/config/config.ts'
@@ -21,20 +22,6 @@ const problems = (text: string): number => {
     return problemsOf(er).length
   }
 }
-
-/** An example with every section. */
-const CONTRACT = `node: agent-17
-listen: { addresses: [198.51.100.1, 198.51.100.2, 198.51.100.3], port: 53 }
-allow: [127.0.0.0/8, 198.51.100.0/24, 172.16.0.0/12]
-masters: { source: static, addresses: [10.0.0.5, 10.0.0.6, 10.0.0.7], port: 61053 }
-upstreams: [192.0.2.53, tls://192.0.2.54, https://resolver.example/dns-query]
-forwardZones: { corp.example: [192.0.2.60, 192.0.2.61:5353] }
-cache: { maxBytes: 32MiB, serveStale: 1d, snapshot: /var/lib/spartan/cache }
-gossip: { bind: 0.0.0.0:7946, seeds: [10.0.0.5, 10.0.0.6], keyring: /etc/spartan/keyring.json }
-vips: { agent: "http://10.0.0.17:5051", answer: vip, files: [/etc/spartan/vips.d] }
-admin: { listen: 127.0.0.1:62080 }
-log: { level: info }
-`
 
 t.test('what is printed as effective loads to the same configuration', async () => {
   // Words that YAML would parse as another type if they were not quoted.

@@ -8,6 +8,7 @@ import type { Endpoint } from '../../boundary/messages.ts'
 import { codeOf, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
 import { hostPort } from '../../base/ip.ts'
+import { Combined } from '../feeds/combined.ts'
 import { readText, Watch } from '../feeds/watch.ts'
 import { mastersOf } from './list.ts'
 import {
@@ -46,8 +47,7 @@ export class Masters {
   readonly #closing = new AbortController()
   #state: MastersState = noMasters
   #looks = 0
-  #looking: Promise<void> | undefined
-  #again = false
+  readonly #looking = new Combined(async () => this.#took(await this.#ask()))
   #timer: NodeJS.Timeout | undefined
   #watch: Watch | undefined
 
@@ -90,21 +90,12 @@ export class Masters {
     await this.#options.zk?.close()
     clearTimeout(this.#timer)
     this.#watch?.close()
-    await this.#looking
+    await this.#looking.close()
   }
 
   /** Reads the source now; calls during a read are combined into one more read. */
   look(): Promise<void> {
-    if (this.#looking) this.#again = true
-    else this.#looking = this.#lookAll().finally(() => (this.#looking = undefined))
-    return this.#looking ?? Promise.resolve()
-  }
-
-  async #lookAll(): Promise<void> {
-    do {
-      this.#again = false
-      await this.#took(await this.#ask())
-    } while (this.#again && !this.#closing.signal.aborted)
+    return this.#looking.run()
   }
 
   async #ask(): Promise<Look> {

@@ -5,6 +5,7 @@
  */
 import { codeOf, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
+import { Combined } from '../feeds/combined.ts'
 import { filesAt, readText, Watch } from '../feeds/watch.ts'
 import { sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
 
@@ -40,8 +41,7 @@ export class VipFiles {
   readonly #missing = new Map<string, string>()
   #records: readonly VipRecord[] = []
   #watch: Watch | undefined
-  #looking: Promise<void> | undefined
-  #again = false
+  readonly #looking = new Combined(() => this.#lookOnce())
   #closed = false
 
   constructor(options: VipFilesOptions) {
@@ -59,7 +59,7 @@ export class VipFiles {
   async close(): Promise<void> {
     this.#closed = true
     this.#watch?.close()
-    await this.#looking
+    await this.#looking.close()
   }
 
   get records(): readonly VipRecord[] {
@@ -77,16 +77,7 @@ export class VipFiles {
 
   /** Reads the files now; calls during a read are combined into one more read. */
   look(): Promise<void> {
-    if (this.#looking) this.#again = true
-    else this.#looking = this.#lookAll().finally(() => (this.#looking = undefined))
-    return this.#looking ?? Promise.resolve()
-  }
-
-  async #lookAll(): Promise<void> {
-    do {
-      this.#again = false
-      await this.#lookOnce()
-    } while (this.#again && !this.#closed)
+    return this.#looking.run()
   }
 
   async #lookOnce(): Promise<void> {

@@ -14,22 +14,9 @@ import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Packet } from 'dns-packet'
-import { runCli } from '../../../src/cli/program.ts'
 import { ownAddress } from '../../fixture/address.ts'
+import { spartan } from '../../fixture/cli.ts'
 import { dnsServer } from '../../fixture/dns-server.ts'
-
-const spartan = async (...args: string[]): Promise<{ exit: number; out: string; err: string }> => {
-  let out = ''
-  let err = ''
-  const exit = await runCli(args, {
-    out: text => void (out += text),
-    err: text => void (err += text),
-    input: async () => '',
-    tty: false,
-    interrupted: new AbortController().signal,
-  })
-  return { exit, out, err }
-}
 
 /** A running forwarder; its answer about the root shows whether an upstream works. */
 const forwarder = async (t: Test, upstream: { answers: boolean }) => {

@@ -20,24 +20,10 @@ import { nameWire } from '../../../src/wire/name.ts'
 import { Records, scan } from '../../../src/wire/scan.ts'
 import { truncate } from '../../../src/wire/truncate.ts'
 import { a, questionOf, response } from '../../fixture/bench-plane.ts'
+import { META } from '../../fixture/fill.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
 
 const records = new Records()
-const META = {
-  kind: POSITIVE,
-  ttl: 60,
-  stale: 0,
-  staleTtl: 30,
-  ede: -1,
-  edeText: '',
-  zone: 0,
-  source: 1,
-  several: false,
-  failures: 0,
-  dnssecOk: false,
-  checkingDisabled: false,
-  authoritative: false,
-} as const
 
 const fillOf = (
   name: string,

@@ -3,7 +3,6 @@
  * records of the reply, and its TTLs are at the listed offsets.
  */
 import t from 'tap'
-import { POSITIVE, type FillMeta } from '../../../src/data/cache/entry.ts'
 import { classify } from '../../../src/data/forward/classify.ts'
 import { prepare } from '../../../src/data/forward/prepare.ts'
 import { Records, scan } from '../../../src/wire/scan.ts'
@@ -16,6 +15,7 @@ import {
   rdlengthLies,
   type Odd,
 } from '../../fixture/mutate.ts'
+import { META } from '../../fixture/fill.ts'
 import { packets } from '../../fixture/packets.ts'
 import { seedOr } from '../../fixture/random.ts'
 import { line } from '../../fixture/rr.ts'
@@ -23,22 +23,6 @@ import { decode, type Message } from '../../fixture/wire.ts'
 
 const seed = seedOr(31)
 const ROUNDS = 40_000
-
-const meta: FillMeta = {
-  kind: POSITIVE,
-  ttl: 60,
-  stale: 0,
-  staleTtl: 30,
-  ede: 0,
-  edeText: '',
-  zone: 0,
-  source: 1,
-  several: false,
-  failures: 0,
-  dnssecOk: false,
-  checkingDisabled: false,
-  authoritative: false,
-}
 
 function* replies(): Generator<Odd> {
   const good = [
@@ -79,7 +63,7 @@ t.test('whatever is kept of a reply is well formed and was in the reply', async 
     if ((b[2]! & 0xf8) !== 0x80 || !scan(b, b.length, r) || r.questionEnd === 12) continue
     const is = classify(b, r, true)
     if (is.kind === 'soft' || is.kind === 'truncated') continue
-    const fill = prepare(b, r, is.keep, is.whole, meta)
+    const fill = prepare(b, r, is.keep, is.whole, META)
     if (!fill) continue
     kept++
     const wire = Buffer.from(fill.wire.subarray(0, fill.length))
