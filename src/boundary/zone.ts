@@ -33,6 +33,28 @@ export const MAX_NAME = 253
 /** Longest label. */
 export const MAX_LABEL = 63
 
+/** One octet of a label as wire/name.ts writes it in lower case. */
+const OCTET = /\\[.\\]|\\\d{3}|[!-\-/-@[\]-~]/y
+
+/** Octets of a label of any octets; 0 if it is not written as wire/name.ts writes it. */
+const labelOctets = (label: string): number => {
+  let octets = 0
+  for (OCTET.lastIndex = 0; OCTET.lastIndex < label.length; octets++)
+    if (!OCTET.test(label)) return 0
+  return octets
+}
+
+/**
+ * Whether the name can be an owner in a zone: labels of any octets, with escapes, each of valid length. Names that
+ * schedulers give to tasks may hold spaces and letters beyond ASCII.
+ */
+export const isOwnerName = (name: string): boolean => {
+  if (isName(name)) return true
+  const lengths = name.split('.').map(labelOctets)
+  const whole = lengths.reduce((sum, octets) => sum + octets + 1, -1)
+  return whole <= MAX_NAME && lengths.every(octets => octets > 0 && octets <= MAX_LABEL)
+}
+
 /**
  * Whether the name can be an owner or a target: labels of letters, digits, dashes and underscores, each of
  * valid length.

@@ -5,6 +5,7 @@
 import type { NameRecords, RecordType } from '../mesos/dcos-names/owners.ts'
 import { valuesOf } from '../mesos/dcos-names/tally.ts'
 import { srvTarget, type MesosRecord } from '../mesos/mesos-dns-names/record.ts'
+import { givenName, shownName } from '../mesos/mesos-dns-names/given-name.ts'
 import type { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 
 export type HostView = { readonly host: string; readonly ip: string }
@@ -43,16 +44,19 @@ export type AxfrView = {
   }
 }
 
-/** SRV rdata as the API shows it: 'target.:port'. */
-const dotted = (data: string): string => {
+/** A name as the API shows it, with its final dot. */
+const dotted = (name: string): string => `${shownName(name)}.`
+
+/** Data as the API shows it; SRV is 'target.:port'. */
+const shown = (type: RecordType, data: string): string => {
+  if (type !== 'SRV') return data
   const { target, port } = srvTarget(data)
-  return `${target}.:${port}`
+  return `${dotted(target)}:${port}`
 }
 
-const shown = (type: RecordType, data: string): string => (type === 'SRV' ? dotted(data) : data)
-
 /** A name in a request: with or without final dot, in any case; `.*` is removed as in a query. */
-const wanted = (name: string): string => name.replaceAll('.*', '').toLowerCase().replace(/\.$/, '')
+const wanted = (name: string): string =>
+  givenName(name.replaceAll('.*', '').replace(/\.$/, ''), false)
 
 const addressesOf = (of: NameRecords | undefined): string[] => [
   ...valuesOf(of?.A),
@@ -63,7 +67,7 @@ const addressesOf = (of: NameRecords | undefined): string[] => [
 export const hostView = (records: ZoneRecords, host: string): readonly HostView[] => {
   const name = wanted(host)
   const ips = addressesOf(records.names.get(name))
-  return ips.length === 0 ? [{ host: '', ip: '' }] : ips.map(ip => ({ host: `${name}.`, ip }))
+  return ips.length === 0 ? [{ host: '', ip: '' }] : ips.map(ip => ({ host: dotted(name), ip }))
 }
 
 /** The targets of a service, with one address of each family. */
@@ -75,7 +79,7 @@ export const serviceView = (records: ZoneRecords, service: string): readonly Ser
     for (const set of [of?.A, of?.AAAA]) {
       const [ip] = valuesOf(set)
       if (ip === undefined) continue
-      found.push({ service, host: `${target}.`, ip, port })
+      found.push({ service, host: dotted(target), ip, port })
     }
   }
   return found.length === 0 ? [{ service: '', host: '', ip: '', port: '' }] : found
@@ -104,7 +108,7 @@ export const enumerateView = (records: ZoneRecords): EnumerateView => {
       name: task.name,
       id: task.id,
       records: own.filter(fresh).map(({ name, type, data }) => ({
-        name: `${name}.`,
+        name: dotted(name),
         host: shown(type, data),
         rtype: type,
       })),
@@ -135,9 +139,10 @@ export const axfrView = (
   const SRVs: RecordsView = {}
   for (const name of [...records.names.keys()].sort()) {
     const of = records.names.get(name)
-    if (of?.A) As[`${name}.`] = [...valuesOf(of.A)]
-    if (of?.AAAA) AAAAs[`${name}.`] = [...valuesOf(of.AAAA)]
-    if (of?.SRV) SRVs[`${name}.`] = valuesOf(of.SRV).map(dotted)
+    const key = dotted(name)
+    if (of?.A) As[key] = [...valuesOf(of.A)]
+    if (of?.AAAA) AAAAs[key] = [...valuesOf(of.AAAA)]
+    if (of?.SRV) SRVs[key] = valuesOf(of.SRV).map(data => shown('SRV', data))
   }
   return {
     TTL: about.ttl,

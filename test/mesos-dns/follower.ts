@@ -200,7 +200,7 @@ t.test('what is kept is what belongs to missing agents', async t => {
   const before: MesosState = {
     leader: 'a',
     frameworks: new Map([
-      ['F', { id: 'F', name: 'marathon', hostname: '', pid: '', active: true }],
+      ['F', { id: 'F', name: 'marathon', hostname: '', pid: '', webui: '', active: true }],
     ]),
     agents: new Map([agent('S0'), agent('S1')]),
     tasks: new Map([task('x', 'S0'), task('y', 'S1'), task('z', 'S1')]),

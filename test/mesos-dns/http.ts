@@ -34,6 +34,7 @@ const serve = async (fields: object = {}, version = (): number => 1): Promise<En
     domain: 'mesos',
     ipSources: settings.ipSources,
     enforceRfc952: false,
+    compat: false,
     srvWeight: 1,
     soaMname: settings.soa.mname,
     listenerAddresses: ['127.0.1.1'],

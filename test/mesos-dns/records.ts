@@ -7,6 +7,7 @@ import {
   type MesosState,
   type Task,
 } from '../../src/mesos/api/model.ts'
+import { isOwnerName } from '../../src/boundary/zone.ts'
 import { parseState } from '../../src/mesos/api/state.ts'
 import type { MesosEvent } from '../../src/mesos/api/operator-api.ts'
 import { reduce, type Known } from '../../src/mesos/api/reducer.ts'
@@ -28,6 +29,7 @@ const OPTIONS: RecordOptions = {
   domain: 'mesos',
   ipSources: ['netinfo', 'mesos', 'host'],
   enforceRfc952: false,
+  compat: false,
   srvWeight: 1,
   soaMname: 'ns1.mesos',
   listenerAddresses: ['127.0.1.1'],
@@ -85,6 +87,7 @@ const FRAMEWORK: Framework = {
   name: 'marathon',
   hostname: '192.0.2.5',
   pid: 'scheduler-1@192.0.2.5:15201',
+  webui: 'http://192.0.2.5:8080',
   active: true,
 }
 
@@ -229,7 +232,9 @@ t.test('masters may be listed without their ports', async t => {
 })
 
 t.test('hosts that are names get the addresses that were looked up', async t => {
-  const frameworks = new Map([['F1', { ...FRAMEWORK, pid: '', hostname: 'scheduler.example.org' }]])
+  const frameworks = new Map([
+    ['F1', { ...FRAMEWORK, pid: '', webui: '', hostname: 'scheduler.example.org' }],
+  ])
   const agents = new Map([
     ['cluster-S0', { id: 'cluster-S0', hostname: 'a.example.org', pid: '', active: true }],
   ])
@@ -252,6 +257,38 @@ t.test('hosts that are names get the addresses that were looked up', async t => 
     'an HTTP scheduler listens nowhere',
   )
 })
+
+t.test(
+  '_framework._tcp has the port of the PID, or of the web interface where there is no PID',
+  async t => {
+    const web = 'https://web.example.org:9443/ui'
+    const table: readonly (readonly [string, Partial<Framework>, string, string])[] = [
+      // [case, framework, by default, with compat]
+      ['a PID', { webui: web }, '15201', '15201'],
+      ['unknown, as in the events', { pid: undefined, webui: web }, '9443', '9443'],
+      ['an HTTP scheduler', { pid: '', webui: web }, '9443', ''],
+      ['no port in the URL', { pid: undefined, webui: 'https://web.example.org' }, '443', '443'],
+      ['IPv6', { pid: undefined, webui: 'http://[2001:db8::1]:90' }, '90', '90'],
+      ['no host name', { pid: undefined, hostname: '', webui: 'http://192.0.2.6:90' }, '90', '90'],
+      ['no URL', { pid: undefined, webui: 'elsewhere:80' }, '', ''],
+      ['no web interface', { pid: undefined, webui: '' }, '', ''],
+    ]
+    for (const [name, fields, port, exact] of table) {
+      const frameworks = new Map([['F1', { ...FRAMEWORK, ...fields }]])
+      for (const compat of [false, true]) {
+        const got = linesOf(state([], { frameworks }), { compat })
+        const ip = fields.hostname === '' ? '192.0.2.6' : '192.0.2.5'
+        t.ok(got.includes(`marathon.mesos A ${ip}`), `${name}: the host has its address`)
+        const wanted = compat ? exact : port
+        t.strictSame(
+          got.filter(line => line.startsWith('_framework')),
+          wanted === '' ? [] : [`_framework._tcp.marathon.mesos SRV 0 1 ${wanted} marathon.mesos`],
+          `${name}, compat ${compat}`,
+        )
+      }
+    }
+  },
+)
 
 t.test('a name too long for its canonical form is cut so that it can be asked for', async t => {
   const long = 'a'.repeat(63)
@@ -290,8 +327,6 @@ t.test('RFC 952 labels apply to every name', async t => {
   t.ok(got.includes('abc123.marathon.mesos A 192.0.2.80'))
 })
 
-const VALID =
-  /^(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*$/
 const odd = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 80 }),
   fc.string({ unit: fc.constantFrom('-', '.', 'a', 'Z', '_', '9', '/', ' '), maxLength: 300 }),
@@ -360,9 +395,9 @@ t.test('records of any state are valid names, whatever the state says', async t 
       const parsed = parseState(JSON.parse(JSON.stringify(of))).state
       for (const [name, records] of recordsFromState(parsed, ['x', ''], OPTIONS, host => [host])
         .names) {
-        if (!VALID.test(name)) t.fail(`${JSON.stringify(name)} is no name`)
+        if (!isOwnerName(name)) t.fail(`${JSON.stringify(name)} is no name`)
         for (const srv of valuesOf(records.SRV)) {
-          if (!VALID.test(srv.replace(/^0 1 \d{1,5} /, '')))
+          if (!isOwnerName(srv.replace(/^0 1 \d{1,5} /, '')))
             t.fail(`${JSON.stringify(srv)} is no target`)
         }
       }

@@ -258,6 +258,7 @@ t.test('names follow tasks, and another leader, without a gap', async t => {
   )
   t.match(data(canary), [/^192\.0\.2\./])
   t.strictSame(data(await ask(dns, 'leader.mesos', 'A')), ['127.15.6.11'])
+  t.match(data(await ask(dns, '_framework._tcp.marathon.mesos', 'SRV')), [/"port":8080/])
 
   const before = await web()
   await mesos.killMaster(0)

@@ -34,6 +34,7 @@ export const mesosCopy = (options: MesosCopyOptions): ZoneCopy => {
     domain: apex,
     ipSources,
     enforceRfc952: false,
+    compat: false,
     srvWeight: 1,
     soaMname: `ns1.${apex}`,
     listenerAddresses: [],

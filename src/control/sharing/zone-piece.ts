@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Owner, RRset } from '../../boundary/messages.ts'
 import { ownersToText, rrsetsOfText } from '../../boundary/zone-text.ts'
-import { isName } from '../../boundary/zone.ts'
+import { isOwnerName } from '../../boundary/zone.ts'
 import { canonicalIp } from '../../base/ip.ts'
 import type { Key } from '../../gossip/records/types.ts'
 
@@ -172,7 +172,7 @@ export const lineOf = (text: string, rel: string): string | undefined => {
 /** Parses the line of an owner; undefined if its name or records are not allowed in a zone of the gossip. */
 export const ownerOf = (rel: string, line: string, apex: string): Owner | undefined => {
   const name = rel === '@' ? apex : `${rel}.${apex}`
-  if (!isName(name)) return undefined
+  if (!isOwnerName(name)) return undefined
   const rrsets = rrsetsOfText(line).flatMap(set => readSet(set, apex))
   return rrsets.length > 0 ? [name, rrsets] : undefined
 }
@@ -194,6 +194,6 @@ const readData = (type: string, datum: string, apex: string): string | undefined
   const is =
     more === undefined &&
     [priority, weight, port].every(n => /^\d{1,5}$/.test(n ?? '') && Number(n) < 65_536) &&
-    isName(whole)
+    isOwnerName(whole)
   return is ? `${priority} ${weight} ${port} ${whole}` : undefined
 }

@@ -1,6 +1,6 @@
 /**
  * Encodes answers from our own records, and decodes messages for the CLI. The only file that imports dns-packet.
- * dns-packet does not preserve labels with dots or octets above 127, so it only gets names of our own;
+ * dns-packet does not preserve labels with dots or octets above 127, so it never gets a name with escapes;
  * wire/compose.ts compresses its output.
  */
 import {
@@ -11,6 +11,7 @@ import {
 } from 'dns-packet'
 import type { RRset } from '../../boundary/messages.ts'
 import { AA, HEADER } from '../../wire/header.ts'
+import { nameWire } from '../../wire/name.ts'
 import { put16 } from '../../wire/octets.ts'
 
 /** One RRset and its owner. */
@@ -24,14 +25,13 @@ export type Sections = {
 
 /** An authoritative response without compression: the question's octets ([name, type, class]), then the records. */
 export const encodeLocal = (question: Uint8Array, rcode: number, sections: Sections): Buffer => {
-  const body = encodePacket({
-    type: 'response',
-    flags: 0,
-    questions: [],
-    answers: sections.answer.flatMap(toAnswers),
-    authorities: sections.authority.flatMap(toAnswers),
-    additionals: sections.additional.flatMap(toAnswers),
-  })
+  const answers = sections.answer.flatMap(toAnswers)
+  const authorities = sections.authority.flatMap(toAnswers)
+  const additionals = sections.additional.flatMap(toAnswers)
+  const all = [...answers, ...authorities, ...additionals]
+  const body = all.some(isEscaped)
+    ? oneByOne([answers, authorities, additionals])
+    : encodePacket({ type: 'response', flags: 0, answers, authorities, additionals })
   const out = Buffer.allocUnsafe(body.length + question.length)
   body.copy(out, 0, 0, HEADER)
   out.set(question, HEADER)
@@ -40,6 +40,42 @@ export const encodeLocal = (question: Uint8Array, rcode: number, sections: Secti
   out[3] = 0x80 | rcode
   put16(out, 4, 1)
   return out
+}
+
+/** The SRV target of a record; '' for other types. */
+const targetOf = (record: Answer): string => (record.type === 'SRV' ? record.data.target : '')
+
+const isEscaped = (record: Answer): boolean =>
+  record.name.includes('\\') || targetOf(record).includes('\\')
+
+/** Offset of the rdata's length in a record, after the name. */
+const RDLENGTH = 8
+/** Octets of SRV rdata before the target. */
+const SRV_HEAD = 6
+
+/** A record with names that may have escapes: dns-packet encodes it with the root in place of each. */
+const recordOctets = (record: Answer): readonly Uint8Array[] => {
+  const target = targetOf(record)
+  const rooted = { ...record, name: '.' } as Answer
+  if (rooted.type === 'SRV') rooted.data = { ...rooted.data, target: '.' }
+  const rest = encodePacket({ type: 'response', answers: [rooted] }).subarray(HEADER + 1)
+  const owner = nameWire(record.name)
+  const to = target === '' ? Buffer.alloc(0) : nameWire(target)
+  if (owner === undefined || to === undefined) return []
+  if (to.length === 0) return [owner, rest]
+  put16(rest, RDLENGTH, SRV_HEAD + to.length)
+  return [owner, rest.subarray(0, -1), to]
+}
+
+/** Header and records. */
+const oneByOne = (sections: readonly (readonly Answer[])[]): Buffer => {
+  const header = Buffer.alloc(HEADER)
+  const records = sections.map((section, i) => {
+    const encoded = section.map(recordOctets).filter(octets => octets.length > 0)
+    put16(header, 6 + 2 * i, encoded.length)
+    return encoded.flat()
+  })
+  return Buffer.concat([header, ...records.flat()])
 }
 
 /** Records of one RRset in dns-packet's form. A malformed record is left out. */

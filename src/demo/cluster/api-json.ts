@@ -57,16 +57,20 @@ const apiAgent = (agent: WorldAgent): Json => ({
   pid: `slave(1)@${agent.address}:${agent.port}`,
 })
 
-const apiFramework = ({ id, name, pid }: WorldFramework): Json => ({
-  framework_info: {
-    id: value(id),
-    name,
-    user: 'root',
-    hostname: pid.slice(pid.indexOf('@') + 1).split(':')[0],
-  },
-  active: true,
-  connected: true,
-})
+const apiFramework = ({ id, name, pid }: WorldFramework): Json => {
+  const hostname = pid.slice(pid.indexOf('@') + 1).split(':')[0]
+  return {
+    framework_info: {
+      id: value(id),
+      name,
+      user: 'root',
+      hostname,
+      webui_url: `http://${hostname}:8080`,
+    },
+    active: true,
+    connected: true,
+  }
+}
 
 /** First event of a SUBSCRIBE stream. */
 export const subscribedJson = (

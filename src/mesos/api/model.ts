@@ -12,8 +12,10 @@ export type Framework = {
   readonly name: string
   /** Host that the scheduler registered with; '' if there is none. May be a name. */
   readonly hostname: string
-  /** libprocess PID, 'scheduler-…@10.0.0.5:15201'; '' for HTTP schedulers and from the operator API. */
-  readonly pid: string
+  /** libprocess PID, 'scheduler-…@10.0.0.5:15201'; '' for HTTP schedulers, undefined from the operator API. */
+  readonly pid: string | undefined
+  /** URL of its web interface as registered; '' if there is none. */
+  readonly webui: string
   readonly active: boolean
 }
 
@@ -113,6 +115,30 @@ export const pidEndpoint = (pid: string): { host: string; port: number } | undef
   const raw = at.slice(0, colon)
   const host = raw.startsWith('[') && raw.endsWith(']') ? raw.slice(1, -1) : raw
   return host === '' || port < 1 || port > 65535 ? undefined : { host, port }
+}
+
+/** Host and port of a URL, the port from its scheme if it has none; undefined if the text is no such URL. */
+const urlEndpoint = (url: string): { host: string; port: number } | undefined => {
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return undefined
+  const { hostname, port, protocol } = new URL(url)
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
+  return { host, port: Number(port || (protocol === 'https:' ? 443 : 80)) }
+}
+
+/**
+ * Where a scheduler is reached: the host to look up, '' if unknown, and the port of `_framework._tcp`, 0 for none.
+ * Host and port are those of its PID. The operator API has no PIDs, and an HTTP scheduler has none; then the port is
+ * that of its web interface. With `exact` only a PID that is unknown is replaced so, because Mesos-DNS publishes no
+ * port of an HTTP scheduler.
+ */
+export const schedulerEndpoint = (
+  { pid, hostname, webui }: Framework,
+  exact: boolean,
+): { readonly host: string; readonly port: number } => {
+  const own = pidEndpoint(pid ?? '')
+  if (own !== undefined) return own
+  const web = exact && pid !== undefined ? undefined : urlEndpoint(webui)
+  return { host: hostname === '' ? (web?.host ?? '') : hostname, port: web?.port ?? 0 }
 }
 
 /** An agent's host: that of its PID, which is a literal, otherwise its host name, which may need a look-up. */

@@ -17,7 +17,7 @@ import {
 } from './model.ts'
 import {
   agentFromJson,
-  frameworkFromJson,
+  frameworkFromEntry,
   mappingsFromStatus,
   statusFromJson,
   taskFromJson,
@@ -77,11 +77,6 @@ const collect = <T>(
     else map.set(key(value), value)
   }
   return { map, bad }
-}
-
-const frameworkFromEntry = (item: unknown): Framework | undefined => {
-  const entry = object(item)
-  return frameworkFromJson(entry.framework_info, entry.active !== false)
 }
 
 /**

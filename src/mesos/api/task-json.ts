@@ -200,8 +200,8 @@ export const taskFromJson = (value: unknown, inFramework = ''): Task | undefined
   }
 }
 
-/** From `/state` or a FrameworkInfo. undefined without id. */
-export const frameworkFromJson = (value: unknown, active = true): Framework | undefined => {
+/** From `/state`; undefined without id. */
+export const frameworkFromJson = (value: unknown): Framework | undefined => {
   const framework = object(value)
   const frameworkId = id(framework.id)
   if (frameworkId === '') return undefined
@@ -210,8 +210,16 @@ export const frameworkFromJson = (value: unknown, active = true): Framework | un
     name: text(framework.name),
     hostname: text(framework.hostname),
     pid: text(framework.pid),
-    active: typeof framework.active === 'boolean' ? framework.active : active,
+    webui: text(framework.webui_url),
+    active: framework.active !== false,
   }
+}
+
+/** From the operator API, whose FrameworkInfo has no PID. undefined without id. */
+export const frameworkFromEntry = (value: unknown): Framework | undefined => {
+  const entry = object(value)
+  const framework = frameworkFromJson(entry.framework_info)
+  return framework && { ...framework, pid: undefined, active: entry.active !== false }
 }
 
 /** From `/state`, or from an operator API agent with `agent_info`. undefined without id. */

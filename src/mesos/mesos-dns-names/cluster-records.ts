@@ -1,6 +1,6 @@
 /** The records that belong to no task: masters, leader, agents, schedulers, and this server. */
 import { domainFrag } from '../dcos-names/label.ts'
-import { agentHost, pidEndpoint, type MesosState } from '../api/model.ts'
+import { agentHost, pidEndpoint, schedulerEndpoint, type MesosState } from '../api/model.ts'
 import {
   hostAddresses,
   RecordCollector,
@@ -28,13 +28,12 @@ const frameworkRecords = (
       out.problem(`the framework ${framework.id} has no usable name`)
       continue
     }
-    const at = pidEndpoint(framework.pid)
-    const ips = hostAddresses(at?.host ?? framework.hostname, addressesOf)
+    const { host, port } = schedulerEndpoint(framework, options.compat)
+    const ips = hostAddresses(host, addressesOf)
     if (ips.length === 0) continue
     const name = `${fw}.${options.domain}`
     out.addresses(name, ips)
-    // a scheduler that uses the HTTP API listens on no port
-    if (at !== undefined) out.service(`_framework._tcp.${name}`, name, at.port)
+    if (port !== 0) out.service(`_framework._tcp.${name}`, name, port)
   }
 }
 
@@ -125,8 +124,7 @@ export const hostsToLookUp = (
     if (host !== '' && plainIps([host]).length === 0) hosts.add(host)
   }
   for (const agent of state.agents.values()) want(agentHost(agent))
-  for (const { pid, hostname } of state.frameworks.values())
-    want(pidEndpoint(pid)?.host ?? hostname)
+  for (const framework of state.frameworks.values()) want(schedulerEndpoint(framework, false).host)
   for (const master of [...masters, state.leader]) want(hostOf(master))
   return hosts
 }

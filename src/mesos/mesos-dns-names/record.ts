@@ -46,6 +46,8 @@ export type RecordOptions = {
   readonly ipSources: readonly IpSource[]
   /** Labels of RFC 952 (24 octets, a letter first) instead of RFC 1123. */
   readonly enforceRfc952: boolean
+  /** Exactly the names of Mesos-DNS, also where they help nobody. */
+  readonly compat: boolean
   /** Weight of every SRV record; the priority is 0. */
   readonly srvWeight: number
   /** Name of this server, no final dot, and the addresses it is reached at. */
@@ -83,7 +85,7 @@ export class RecordCollector {
     if (this.problems.length < MAX_PROBLEMS) this.problems.push({ subject: this.#subject, reason })
   }
 
-  /** The labels of `name` are valid; only its total length must still be checked. */
+  /** The labels of `name` are valid and have no escapes; only its total length must still be checked. */
   add(name: string, type: RecordType, data: string): void {
     if (name.length > MAX_NAME) this.problem(`${name.slice(0, 40)}… is longer than a name can be`)
     else this.records.push({ name, type, data })

@@ -4,7 +4,8 @@
  */
 import { domainFrag, label } from '../dcos-names/label.ts'
 import { Owner } from '../dcos-names/owners.ts'
-import { MAX_LABEL, MAX_NAME, speller, type RecordOptions } from './record.ts'
+import { cutLabel, givenName, octetsOf } from './given-name.ts'
+import { MAX_LABEL, speller, type RecordOptions } from './record.ts'
 
 /** `_<name>._tcp` and `_<name>._udp` in one scope. */
 type Services = readonly [tcp: Owner, udp: Owner]
@@ -14,10 +15,11 @@ export type PortOwners = { readonly owners: readonly Owner[]; readonly tooLong: 
 
 /** A task's name in one spelling, below its framework. */
 export class Spelling {
+  /** As text with escapes; '' has only canonical names and services, as in Mesos-DNS. */
   readonly name: string
-  /** `<name>.<framework>.<domain>` and `<name>.<framework>.slave.<domain>` */
-  readonly own: Owner
-  readonly slave: Owner
+  /** `<name>.<framework>.<domain>` and `<name>.<framework>.slave.<domain>`; undefined if they cannot be owners. */
+  readonly own: Owner | undefined
+  readonly slave: Owner | undefined
   /** `<framework>.<domain>` and `<framework>.slave.<domain>` */
   readonly ownScope: string
   readonly slaveScope: string
@@ -33,8 +35,10 @@ export class Spelling {
     this.name = name
     this.ownScope = ownScope
     this.slaveScope = slaveScope
-    this.own = new Owner(`${name}.${ownScope}`)
-    this.slave = new Owner(`${name}.${slaveScope}`)
+    // an owner `*` would answer for every name of its framework (RFC 4592)
+    const owns = name !== '' && name !== '*' && !name.startsWith('*.')
+    this.own = owns ? new Owner(`${name}.${ownScope}`) : undefined
+    this.slave = owns ? new Owner(`${name}.${slaveScope}`) : undefined
     const services = (scope: string): Services => [
       new Owner(`_${name}._tcp.${scope}`),
       new Owner(`_${name}._udp.${scope}`),
@@ -42,8 +46,8 @@ export class Spelling {
     this.ownServices = services(ownScope)
     this.slaveServices = services(slaveScope)
     const first = name.indexOf('.')
-    this.fits = (first < 0 ? name.length : first) < MAX_LABEL
-    this.#last = name.length - (name.lastIndexOf('.') + 1)
+    this.fits = octetsOf(first < 0 ? name : name.slice(0, first)) < MAX_LABEL
+    this.#last = octetsOf(name.slice(name.lastIndexOf('.') + 1))
   }
 
   /**
@@ -53,20 +57,19 @@ export class Spelling {
   canonical(suffix: string): string {
     const { name } = this
     const room = MAX_LABEL - suffix.length
-    // a name ends in a dash only when it is cut
-    if (this.#last <= room && !name.endsWith('-')) return name + suffix
-    const from = name.length - this.#last
-    return name.slice(0, from) + name.slice(from, from + room).replace(/-+$/, '') + suffix
+    if (this.#last <= room) return name + suffix
+    const from = name.lastIndexOf('.') + 1
+    return name.slice(0, from) + cutLabel(name.slice(from), room) + suffix
   }
 
   /** The owners for a port with this name and protocol. */
-  port(portName: string, protocol: string, spell: (s: string) => string): PortOwners {
+  port(portName: string, protocol: string, { options, spell }: NameBook): PortOwners {
     const key = `${protocol} ${portName}`
     const known = this.#ports.get(key)
     if (known) return known
     const service = spell(portName)
     const owners: Owner[] = []
-    for (const proto of protocolsOf(protocol, spell)) {
+    for (const proto of protocolsOf(protocol, spell, options.compat)) {
       const of = `_${this.name}._${proto}.${this.ownScope}`
       owners.push(new Owner(of))
       if (service !== '' && service.length < MAX_LABEL) owners.push(new Owner(`_${service}.${of}`))
@@ -91,21 +94,16 @@ const MAX_PORT_NAMES = 64
 /** Limit of the agent's part of a canonical name in octets; Mesos uses 'S123'. */
 const MAX_AGENT = 20
 
-/** A label that is used without normalisation. */
-const ORIGINAL_LABEL = /^[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?$/
-
-/** A DiscoveryInfo name in lower case with its dots, if it is a valid name; otherwise ''. */
-const originalName = (name: string): string => {
-  const lower = name.toLowerCase()
-  return lower.length <= MAX_NAME &&
-    lower.split('.').every(part => part.length <= MAX_LABEL && ORIGINAL_LABEL.test(part))
-    ? lower
-    : ''
-}
-
-/** The protocols of a discovery port, both if none is set. Marathon writes 'udp,tcp' for both. */
-const protocolsOf = (protocol: string, spell: (s: string) => string): readonly string[] => {
-  const said = new Set(protocol.split(',').map(spell))
+/**
+ * The protocols of a discovery port, both if none is set. Marathon writes 'udp,tcp' for both, of which Mesos-DNS
+ * makes one protocol, 'udptcp'.
+ */
+const protocolsOf = (
+  protocol: string,
+  spell: (s: string) => string,
+  compat: boolean,
+): readonly string[] => {
+  const said = new Set((compat ? [protocol] : protocol.split(',')).map(spell))
   const usable = [...said].filter(one => one !== '' && one.length < MAX_LABEL)
   return usable.length > 0 ? usable : ['tcp', 'udp']
 }
@@ -154,20 +152,20 @@ export class NameBook {
   }
 
   #make(framework: string, task: string, discovered: boolean): TaskNames {
+    const { compat, domain } = this.options
     const fw = domainFrag(framework, this.spell)
     const name = this.spell(task)
-    const original = discovered ? originalName(task) : ''
+    const given = discovered ? givenName(task, compat) : ''
     const problems: string[] = []
     if (fw === '') problems.push('its framework has no usable name')
-    if (name === '' && original === '') problems.push('it has no usable name')
+    if (name === '' && given === '' && !compat) problems.push('it has no usable name')
     if (problems.length > 0) return { spellings: [], problems }
-    const { domain } = this.options
     const spelt = (one: string): Spelling =>
       new Spelling(one, `${fw}.${domain}`, `${fw}.slave.${domain}`)
     const spellings: Spelling[] = []
-    // the original name is published beside the normalised one: web.shop beside web-shop
-    if (original !== '' && original !== name) spellings.push(spelt(original))
-    if (name !== '') spellings.push(spelt(name))
+    // the given name is published beside the normalised one: web.shop beside web-shop
+    if (given !== '' && given !== name) spellings.push(spelt(given))
+    if (name !== '' || compat) spellings.push(spelt(name))
     return { spellings, problems }
   }
 }

@@ -7,6 +7,7 @@ import { addressType } from '../../base/ip.ts'
 import type { Task } from '../api/model.ts'
 import { flat, Owner, type RecordType, type Sink } from '../dcos-names/owners.ts'
 import { taskHash } from '../dcos-names/zbase32.ts'
+import { octetsOf } from './given-name.ts'
 import { MAX_NAME, MAX_PROBLEMS, plainIps, srvData, type IpSource, type Problem } from './record.ts'
 import type { NameBook, Spelling } from './task-names.ts'
 
@@ -112,20 +113,21 @@ class TaskRecordWriter {
     const ports = this.#task.discovery?.ports ?? []
     if (ports.length > MAX_PORTS) this.problem(`it has more than ${MAX_PORTS} ports`)
     for (const { number, name, protocol } of ports.slice(0, MAX_PORTS)) {
-      const { owners, tooLong } = of.port(name, protocol, this.#book.spell)
+      const { owners, tooLong } = of.port(name, protocol, this.#book)
       if (tooLong) this.problem('the name of a port is too long')
       const data = srvData(this.#book.options.srvWeight, target, number)
       for (const owner of owners) this.#put(owner, 'SRV', data)
     }
   }
 
-  #addresses(owner: Owner, ips: readonly string[]): void {
+  #addresses(owner: Owner | undefined, ips: readonly string[]): void {
+    if (owner === undefined) return
     for (const ip of ips) this.#put(owner, addressType(ip), ip)
   }
 
   /** The labels of a name are valid; only its total length must be checked. */
   #put(owner: Owner, type: RecordType, data: string): void {
-    if (owner.name.length <= MAX_NAME) this.#sink(owner, type, data)
+    if (octetsOf(owner.name) <= MAX_NAME) this.#sink(owner, type, data)
     else this.problem(`${owner.name.slice(0, 40)}… is longer than a name can be`)
   }
 }

@@ -36,6 +36,7 @@ const zoneOf = (state: MesosState, listener = '127.0.1.1'): CompatZone => {
     domain: 'mesos',
     ipSources: ['netinfo', 'mesos', 'host'],
     enforceRfc952: false,
+    compat: false,
     srvWeight: 1,
     soaMname: 'ns1.mesos',
     listenerAddresses: [listener],
