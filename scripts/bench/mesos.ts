@@ -28,7 +28,7 @@ import { mesosCopy } from '../../src/control/mesos/mesos-copy.ts'
 import { parseState } from '../../src/mesos/api/state.ts'
 import { inOneGo } from '../../src/mesos/dcos-names/steps.ts'
 import { TaskZone } from '../../src/mesos/dcos-names/task-zone.ts'
-import { mergeVips } from '../../src/vip/table.ts'
+import { VipMerge } from '../../src/vip/table.ts'
 import { vipsOfState } from '../../src/vip/task-vips.ts'
 import { servedVipZone } from '../../src/vip/zone.ts'
 import { diffZones } from '../../src/control/zones/zone-diff.ts'
@@ -294,7 +294,7 @@ const owners = repeat('VIPs of every agent', 3, () => {
 const vips = repeat(
   'merge the VIPs of all agents',
   5,
-  () => mergeVips(owners),
+  () => new VipMerge().of(owners),
   records => `${records.length} VIPs`,
 )
 repeat(

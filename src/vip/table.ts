@@ -24,30 +24,57 @@ export type ServedVip = VipRecord & {
 /** A VIP for people and balancers, with the addresses of its name ('' for none). */
 export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
 
-/** The union of all nodes' VIPs, ordered by key. */
-export const mergeVips = (owners: Iterable<OwnerVips>): ServedVip[] => {
-  const collector = new VipCollector()
-  for (const { records } of owners) for (const vip of records) collector.addRecord(vip)
-  return collector.records().map(served)
+/** A VIP, and the announcements that it was merged from. */
+type Merged = { readonly from: readonly VipRecord[]; readonly vip: ServedVip }
+
+/**
+ * Merges the announcements of all nodes. Announcements keep their identity while they do not change, and so does
+ * every VIP whose announcements are the same as at the last call. A change of one VIP of a large cluster then costs
+ * the merging of one.
+ */
+export class VipMerge {
+  #merged = new Map<string, Merged>()
+
+  /** The union, ordered by key. */
+  of(owners: Iterable<OwnerVips>): ServedVip[] {
+    const groups = new Map<string, VipRecord[]>()
+    for (const { records } of owners) {
+      for (const record of records) {
+        const key = vipKey(record)
+        const group = groups.get(key)
+        if (group) group.push(record)
+        else groups.set(key, [record])
+      }
+    }
+    const before = this.#merged
+    const same = groups.size === before.size && [...groups.keys()].every(key => before.has(key))
+    const merged = new Map<string, Merged>()
+    for (const key of same ? before.keys() : [...groups.keys()].sort()) {
+      const [from, had] = [groups.get(key)!, before.get(key)]
+      merged.set(key, had && sameItems(had.from, from) ? had : { from, vip: mergedVip(from) })
+    }
+    this.#merged = merged
+    return Array.from(merged.values(), ({ vip }) => vip)
+  }
 }
 
-/** Cached by record, which keeps its identity while nothing changes. */
-const servedOf = new WeakMap<VipRecord, ServedVip>()
+const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((one, i) => one === b[i])
 
-const served = (vip: VipRecord): ServedVip => {
-  const known = servedOf.get(vip)
-  if (known) return known
-  const served = {
+const mergedVip = (records: readonly VipRecord[]): ServedVip => {
+  const collector = new VipCollector()
+  for (const record of records) collector.addRecord(record)
+  const vip = collector.records()[0]!
+  return {
     ...vip,
     v4: vip.backends.some(b => familyOf(b.ip) === 4),
     v6: vip.backends.some(b => familyOf(b.ip) === 6),
   }
-  servedOf.set(vip, served)
-  return served
 }
 
 export class VipTable {
   readonly #graceMs: number
+  readonly #merge = new VipMerge()
   #vips: readonly ServedVip[] = []
   /** VIPs without backends, and until when they stay. */
   #leaving = new Map<string, { readonly vip: ServedVip; readonly until: number }>()
@@ -60,7 +87,7 @@ export class VipTable {
   /** Merges the current announcements. Also call it when `nextMs` has passed. */
   update(owners: Iterable<OwnerVips>, now: number): readonly ServedVip[] {
     // a record without backends belongs to a name that its owner still keeps
-    const served = mergeVips(owners).filter(vip => vip.v4 || vip.v6)
+    const served = this.#merge.of(owners).filter(vip => vip.v4 || vip.v6)
     const present = new Set(served.map(vipKey))
     for (const vip of this.#vips) {
       const key = vipKey(vip)

@@ -5,7 +5,7 @@ import { agentStateFromJson } from '../../src/mesos/api/operator-api.ts'
 import { parseVipFile } from '../../src/vip/files.ts'
 import { isVipKey, parseVip, parseVipUrl, vipPortIndex } from '../../src/vip/label.ts'
 import { sameVips, vipName, type VipRecord } from '../../src/vip/record.ts'
-import { mergeVips, VipTable, type OwnerVips } from '../../src/vip/table.ts'
+import { VipMerge, VipTable, type OwnerVips } from '../../src/vip/table.ts'
 import { vipsOfState } from '../../src/vip/task-vips.ts'
 import { servedVipZone, type VipZoneOptions } from '../../src/vip/zone.ts'
 import { isName, type ZoneMap } from '../../src/boundary/zone.ts'
@@ -34,7 +34,7 @@ const declared = (
 
 /** The zone for the VIPs of all nodes, without grace time. */
 const vipZone = (owners: Iterable<OwnerVips>, options: VipZoneOptions): ZoneMap =>
-  servedVipZone(mergeVips(owners), options)
+  servedVipZone(new VipMerge().of(owners), options)
 
 const lineZone = (zone: ZoneMap): string[] =>
   [...zone]
@@ -325,7 +325,7 @@ t.test('records compare by all they say', async t => {
     [vip('x.y', 1, ['9.0.0.1:1*0'])],
   ])
     t.notOk(sameVips(a, other))
-  const twice = mergeVips([
+  const twice = new VipMerge().of([
     { owner: 'a', records: [vip('x.y', 1, ['9.0.0.1:1*0'])] },
     { owner: 'b', records: a },
   ])
@@ -333,6 +333,38 @@ t.test('records compare by all they say', async t => {
     twice[0]?.backends,
     [{ ip: '9.0.0.1', port: 1, weight: 1 }],
     'of one backend said twice the better word counts',
+  )
+})
+
+t.test('a change of one VIP leaves the objects of the others as they are', async t => {
+  const merge = new VipMerge()
+  const said = (...texts: string[]): VipRecord[] =>
+    texts.map((text, i) => vip(`v${i}.y`, 1, text === '' ? [] : [text]))
+  const [a, b] = [said('9.0.0.1:1', '9.0.0.1:2', '9.0.0.1:3'), said('9.0.1.1:1', '9.0.1.1:2')]
+  const both = (one: readonly VipRecord[], other: readonly VipRecord[]): OwnerVips[] => [
+    { owner: 'a', records: one },
+    { owner: 'b', records: other },
+  ]
+  const before = merge.of(both(a, b))
+  t.same(
+    before.map(({ backends }) => backends.length),
+    [2, 2, 1],
+  )
+  const [, changed] = said('', '9.0.1.1:7')
+  const after = merge.of(both(a, [b[0]!, changed!]))
+  t.same(after, new VipMerge().of(both(a, [b[0]!, changed!])))
+  t.same(
+    after.map((one, i) => one === before[i]),
+    [true, false, true],
+  )
+  t.same(
+    merge.of(both(a.slice(1), b)).map(({ backends }) => backends.length),
+    [1, 2, 1],
+    'a backend that went is gone',
+  )
+  t.same(
+    merge.of(both([], b)).map(({ name }) => name),
+    ['v0.y', 'v1.y'],
   )
 })
 
