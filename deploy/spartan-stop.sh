@@ -2,7 +2,8 @@
 # Run by spartan.service whenever it stops. Does nothing if the service will start again: after a crash, and in a
 # restart. If an operator stops it, the host's own resolver is restored before the last answer, and the sockets are
 # closed afterwards, because otherwise the next query would start the forwarder again.
-systemctl --no-legend list-jobs spartan.service | grep -qw stop || exit 0
+# The one call of a restart, in which nobody answers meanwhile.
+case " $(systemctl --no-legend list-jobs spartan.service) " in *" stop "*) ;; *) exit 0 ;; esac
 # --no-block, because the socket unit waits until the service has stopped.
 systemctl --no-block stop spartan.socket
 systemctl stop spartan-resolvconf.service

@@ -6,6 +6,7 @@
  */
 import type { Log } from '../base/log.ts'
 import { SYNC_BOUNDS, type BalanceReport } from '../vip/feed.ts'
+import { busiest, countConnections } from './connections.ts'
 import type { ForeignChange, Kernel } from './kernel.ts'
 import type { ReceivedTable } from './received.ts'
 import {
@@ -55,6 +56,8 @@ export class Balancer {
   #listedAt = -Infinity
   #listingMs = 0
   #trouble = ''
+  /** Connections of the busiest VIPs at the last check. */
+  #connections: Record<string, number> = {}
   #counts = { syncs: 0, replaced: 0, failures: 0, mended: 0, forgotten: 0 }
   readonly #durations = new Array<number>(SYNC_BOUNDS.length + 2).fill(0)
 
@@ -99,6 +102,17 @@ export class Balancer {
     }
     this.#wake()
     await this.#running
+    await this.#countConnections()
+  }
+
+  async #countConnections(): Promise<void> {
+    const { kernel, layout } = this.#options
+    const counts = new Map<string, number>()
+    for (const family of layout.ipv6 ? FAMILIES : ([4] as const)) {
+      const listing = await kernel.flows(family)
+      for (const [key, count] of countConnections(listing, this.#last)) counts.set(key, count)
+    }
+    this.#connections = busiest(counts)
   }
 
   async close(): Promise<void> {
@@ -116,6 +130,7 @@ export class Balancer {
       durations: [...this.#durations],
       trouble: this.#trouble,
       notes: notes.slice(0, 20),
+      connections: this.#connections,
     }
   }
 

@@ -3,6 +3,7 @@
  * programs. All decisions are in balancer.ts.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Flow } from './services.ts'
 import { nftFamily, TABLE } from './ruleset.ts'
@@ -21,6 +22,8 @@ export interface Kernel {
   tables(): Promise<readonly Family[]>
   /** A map of ours as nft prints it; undefined on failure. */
   list(family: Family, map: string): Promise<string | undefined>
+  /** The tracked connections of a family as conntrack prints them; '' if they are unknown or too many to list. */
+  flows(family: Family): Promise<string>
   /** Removes UDP flows; returns how many there were. */
   forget(flows: readonly Flow[]): Promise<number>
 }
@@ -32,9 +35,31 @@ const REMEMBERED = 64
 /** How long the report of our own transaction may take. */
 const REPORT_MS = 300
 const RESTART_MS = 1_000
+const MONITOR = ['nft', 'monitor'] as const
+/**
+ * The kernel kills the monitor with this process. A broken pipe would not end it after a kill -9, because it writes
+ * only when something changes. The filter of spartan-balance.service forbids setpriv; there, systemd ends the monitor.
+ */
+const BIND = ['setpriv', '--pdeathsig', 'KILL'] as const
+/** Limit of the monitor's error output that is kept. */
+const MOST_ERROR = 1_000
+/** Listing more connections than this would cost more than their count is worth. */
+const MOST_FLOWS = 50_000
+
+/** Number of tracked connections; 0 if the kernel does not tell. */
+const trackedFlows = (): number => {
+  try {
+    return Number(readFileSync('/proc/sys/net/netfilter/nf_conntrack_count', 'latin1')) || 0
+  } catch {
+    return 0
+  }
+}
 
 export class NftKernel implements Kernel {
   readonly #onForeign: (change: ForeignChange) => void
+  readonly #onEnd: (error: string) => void
+  /** Whether the monitor is bound to this process; false where setpriv is missing or forbidden. */
+  #bound = true
   readonly #own = new Set<number>()
   #monitor: ChildProcess | undefined
   #timer: NodeJS.Timeout | undefined
@@ -44,8 +69,10 @@ export class NftKernel implements Kernel {
   #applying = 0
   #appliedAt = -Infinity
 
-  constructor(onForeign: (change: ForeignChange) => void) {
+  /** `onEnd` gets the error output of a monitor that ended; it is started again. */
+  constructor(onForeign: (change: ForeignChange) => void, onEnd: (error: string) => void) {
     this.#onForeign = onForeign
+    this.#onEnd = onEnd
   }
 
   /**
@@ -55,29 +82,37 @@ export class NftKernel implements Kernel {
   watch(): void {
     if (this.#closed) return
     const reader = new MonitorReader()
-    // The kernel kills the monitor with this process. A broken pipe would not end it after a kill -9, because it
-    // writes only when something changes.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'nft', 'monitor'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
+    const [command = '', ...args] = this.#bound ? [...BIND, ...MONITOR] : MONITOR
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     })
     this.#monitor = child
+    let error = ''
+    child.stderr.setEncoding('utf8').on('data', (part: string) => {
+      if (error.length < MOST_ERROR) error += part
+    })
     createInterface({ input: child.stdout }).on('line', line => {
       const seen = reader.line(line)
       if (!seen || seen.kind === 'other' || this.#isOwn(seen.pid)) return
       this.#onForeign(seen)
     })
     let ended = false
-    const again = (): void => {
+    const again = (cannotRun?: unknown): void => {
       if (ended || this.#closed) return
       ended = true
+      if (this.#bound && (cannotRun instanceof Error || error.startsWith(BIND[0]))) {
+        this.#bound = false
+        return this.watch()
+      }
+      this.#onEnd(error.trim().split('\n')[0] ?? '')
       this.#timer = setTimeout(() => {
         this.watch()
         this.#onForeign({ kind: 'unseen' })
       }, RESTART_MS)
     }
     child.once('error', again)
-    child.once('exit', again)
+    child.once('close', () => again())
   }
 
   close(): void {
@@ -106,6 +141,12 @@ export class NftKernel implements Kernel {
   async list(family: Family, map: string): Promise<string | undefined> {
     const { status, out } = await runTool('nft', ['list', 'map', nftFamily(family), TABLE, map])
     return status === 0 ? out : undefined
+  }
+
+  async flows(family: Family): Promise<string> {
+    if (trackedFlows() > MOST_FLOWS) return ''
+    const { out } = await runTool('conntrack', ['-L', '-f', `ipv${family}`])
+    return out
   }
 
   async forget(flows: readonly Flow[]): Promise<number> {

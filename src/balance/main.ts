@@ -95,7 +95,13 @@ class Balance {
     this.#layout = layout
     this.#missing = missing
     this.#log = log
-    this.#kernel = new NftKernel(change => this.#balancer.foreign(change))
+    this.#kernel = new NftKernel(
+      change => this.#balancer.foreign(change),
+      err =>
+        log.warn('nft monitor ended and is started again; meanwhile a flush may be missed', {
+          err,
+        }),
+    )
     this.#balancer = new Balancer({
       kernel: this.#kernel,
       layout,

@@ -170,6 +170,8 @@ export type DataThreadStart = {
     readonly address: string
     readonly port: number
   }[]
+  /** A 'restore' will follow, with the cache of the last run. */
+  readonly restores: boolean
   /** Memory for `boundary/counters.ts`, shared with the main thread. */
   readonly counters: SharedArrayBuffer
   readonly cache: Settings['cache'] & { readonly maxBytes: number; readonly maxEntries: number }

@@ -257,6 +257,7 @@ const VIPS: Column[] = [
     row =>
       typeof row['programmed'] === 'boolean' ? (row['programmed'] ? 'yes' : 'no') : undefined,
   ],
+  ['CONNECTIONS', row => row['connections']],
   ['BACKENDS', row => listed(row['backends'] ?? row['backend'])],
 ]
 

@@ -33,6 +33,7 @@ export class ControlPlane {
   readonly zones: ZoneBoard
   readonly masters: MastersPart
   readonly gossip: GossipPart
+  readonly vips: VipsPart
   readonly routing: RoutesPart
 
   /** @param config returns the configuration in use */
@@ -121,6 +122,7 @@ export class ControlPlane {
     this.zones = zones
     this.masters = masters
     this.gossip = gossip
+    this.vips = vips
     this.routing = routing
     this.parts = [own, gossip, masters, vips, mesos, routing, host, reading]
   }

@@ -1,6 +1,7 @@
 /**
  * The packet cache on disk: read at start, written periodically and at the end. A damaged or unknown file is ignored
- * with a line in the log.
+ * with a line in the log. Queries do not wait for the file: it is read after the sockets, and READY does not depend on
+ * it.
  */
 import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -12,8 +13,11 @@ import type { Config } from '../config/config.ts'
 import type { Part } from '../control/part.ts'
 
 export interface CacheOwner {
+  /** Resolves when it has processed everything sent before; then it listens. */
+  caughtUp(): Promise<void>
   dump(): Promise<Uint8Array>
-  restore(bytes: Uint8Array): Promise<number>
+  /** The memory of `bytes` is handed over. */
+  restore(bytes: Uint8Array<ArrayBuffer>): Promise<number>
 }
 
 const EVERY_MS = 5 * 60_000
@@ -23,7 +27,10 @@ export class CacheSnapshot implements Part {
   readonly #owner: CacheOwner
   readonly #log: Log
   #path = ''
+  /** Whether the last run's cache is no longer of interest. */
   #restored = false
+  /** Whether it is being read now. */
+  #restoring = false
   #trouble = ''
   #timer: NodeJS.Timeout | undefined
 
@@ -48,7 +55,7 @@ export class CacheSnapshot implements Part {
     if (this.#restored) await this.#write()
     else {
       this.#restored = true
-      await this.#restore()
+      void this.#restore()
     }
     clearInterval(this.#timer)
     this.#timer = setInterval(() => void this.#write(), EVERY_MS).unref()
@@ -72,19 +79,36 @@ export class CacheSnapshot implements Part {
   }
 
   async #restore(): Promise<void> {
+    const path = this.#path
+    this.#restoring = true
     try {
-      const count = await this.#owner.restore(await readPlainFile(this.#path))
-      this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', {
-        path: this.#path,
-        entries: count,
-      })
+      await this.#owner.caughtUp()
+      const bytes = await this.#read(path)
+      // Without a file, too: the data thread waits for the end of the restore.
+      const count = await this.#owner.restore(bytes ?? new Uint8Array())
+      if (bytes)
+        this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', { path, entries: count })
     } catch (er) {
-      if (codeOf(er) === 'ENOENT') return
-      this.#log.warn('the cache snapshot cannot be read', { path: this.#path, err: messageOf(er) })
+      this.#log.warn('the cache snapshot is not restored', { path, err: messageOf(er) })
+    } finally {
+      this.#restoring = false
     }
   }
 
+  /** Undefined if there is no file that can be read. */
+  async #read(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    try {
+      return await readPlainFile(path)
+    } catch (er) {
+      if (codeOf(er) !== 'ENOENT')
+        this.#log.warn('the cache snapshot cannot be read', { path, err: messageOf(er) })
+      return undefined
+    }
+  }
+
+  /** Replaces the file, unless its content is still being restored: then it has more than the cache. */
   async #write(): Promise<void> {
+    if (this.#restoring) return
     const beside = `${this.#path}.new`
     try {
       await mkdir(dirname(this.#path), { recursive: true })
@@ -102,11 +126,12 @@ export class CacheSnapshot implements Part {
 }
 
 /** Opened with O_NONBLOCK, because opening a pipe would block this process forever. */
-const readPlainFile = async (path: string): Promise<Buffer> => {
+const readPlainFile = async (path: string): Promise<Uint8Array<ArrayBuffer>> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     if (!(await file.stat()).isFile()) throw fail(`${path} is no plain file`, 'EDATA')
-    return await file.readFile()
+    // In memory of its own, which can be handed on.
+    return new Uint8Array(await file.readFile())
   } finally {
     await file.close()
   }

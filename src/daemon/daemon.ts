@@ -39,17 +39,12 @@ export type DaemonOptions = {
   readonly inherited: readonly Inherited[]
 }
 
-/** How the daemon has ended: its exit status, and parts that hang in a start or a close. */
-export type Ended = { readonly status: number; readonly hanging: readonly string[] }
-
-/** READY does not wait longer than this for the parts' first start, which includes the cache of the last run. */
+/** READY does not wait longer than this for the parts' first start. */
 const BEGIN_MS = 1_000
-/** Time between our goodbye to the gossip peers and the end of DNS service. */
-const GOODBYE_MS = 300
-/** Limit of the time for queries under way after SIGTERM. */
-const DRAIN_MS = 2_000
-/** Time from the begin of the shutdown after which parts that have not closed are abandoned. */
-const CLOSE_MS = 2_600
+/** Limit of the time for the parts to close: goodbye to the gossip peers, the cache written. */
+const CLOSE_MS = 2_000
+/** Limit of the time for the whole shutdown. The last queries get what the parts left of it. */
+const SHUTDOWN_MS = 2_600
 
 export class Daemon {
   readonly #options: DaemonOptions
@@ -141,8 +136,8 @@ export class Daemon {
     this.#parts.metrics(this.#metrics)
   }
 
-  /** Runs until `stop` resolves or the data thread ends. Never rejects. */
-  async run(stop: Promise<void>): Promise<Ended> {
+  /** Runs until `stop` resolves or the data thread ends; returns the exit status. Never rejects. */
+  async run(stop: Promise<void>): Promise<number> {
     this.#log.info('starting', {
       version: version(),
       config: this.#options.configPath,
@@ -161,25 +156,22 @@ export class Daemon {
   }
 
   /** @param died why the data thread ended, '' if it did not */
-  async #end(died: string): Promise<Ended> {
+  async #end(died: string): Promise<number> {
     const since = performance.now()
-    const left = (): number => Math.max(0, CLOSE_MS - (performance.now() - since))
     if (died === '') this.#log.info('stopping')
     else this.#log.error('the data thread died', { err: died })
     this.#view.stopping = true
     this.#reloader.close()
     this.#readiness.close()
     void this.#notifier.stopping('answering the last queries')
-    const closing = this.#parts.close(CLOSE_MS)
-    if (died === '') {
-      await within(GOODBYE_MS, closing)
-      await this.#thread.close(Math.min(DRAIN_MS, left()))
-    }
+    // DNS ends last and the process ends with it, because the next process begins to answer only after that.
+    const hanging = await this.#parts.close(CLOSE_MS)
     this.#view.close()
-    const hanging = await closing
+    if (died === '')
+      await this.#thread.close(Math.max(0, SHUTDOWN_MS - (performance.now() - since)))
     this.#log.info('stopped', hanging.length > 0 ? { hanging } : {})
     this.#notifier.close()
-    return { status: died === '' ? 0 : 1, hanging }
+    return died === '' ? 0 : 1
   }
 
   async #sayReady(): Promise<void> {

@@ -25,6 +25,8 @@ const YOUNG_MB = 6
 
 /** How long the data thread may take to answer a request about itself. */
 const PATIENCE_MS = 5_000
+/** The same for a restore, which only uses the time that queries leave. */
+const RESTORE_MS = 60_000
 
 type Asked = { readonly resolve: (message: Up) => void; readonly timer: NodeJS.Timeout }
 
@@ -104,8 +106,11 @@ export class DataThread {
     return up.type === 'dumped' ? up.bytes : lost()
   }
 
-  async restore(bytes: Uint8Array): Promise<number> {
-    const up = await this.#request(id => ({ type: 'restore', id, bytes }))
+  /** Adds the entries of a snapshot; returns their number. The memory of `bytes` goes to the data thread. */
+  async restore(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+    const up = await this.#request(id => ({ type: 'restore', id, bytes }), RESTORE_MS, [
+      bytes.buffer,
+    ])
     return up.type === 'restored' ? up.count : lost()
   }
 
@@ -123,15 +128,19 @@ export class DataThread {
     await this.#worker.terminate()
   }
 
-  #request(message: (id: number) => Down): Promise<Up> {
+  #request(
+    message: (id: number) => Down,
+    patience = PATIENCE_MS,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Up> {
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#asked.delete(id)
         reject(fail('the data thread did not answer', 'ESTATE'))
-      }, PATIENCE_MS).unref()
+      }, patience).unref()
       this.#asked.set(id, { resolve, timer })
-      this.send(message(id))
+      this.#worker.postMessage(message(id), transfer)
     })
   }
 

@@ -2,6 +2,7 @@
  * The process of `spartan run`: reads the configuration, runs the daemon, and ends in bounded time with an exit
  * status, even if something hangs. Signals are handled from the first moment.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { createLog } from '../base/journal.ts'
 import { hostAddresses } from '../control/host/host-addresses.ts'
 import { readConfigAside } from '../config/aside.ts'
@@ -21,6 +22,8 @@ export type RunOptions = {
   readonly thread?: DataThread
 }
 
+/** Pause after a configuration that cannot be used, under a service manager. */
+const REFUSED_MS = 5_000
 /** Limit of the time from SIGTERM to the end of the process. */
 const STOP_MS = 2_900
 
@@ -36,6 +39,8 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
     config = await Promise.race([stopped, reading ?? readConfigAside(configPath)])
   } catch (er) {
     process.stderr.write(`${complaint(configPath, er)}\n`)
+    // The service manager would start us again at once.
+    if (process.env['NOTIFY_SOCKET']) await Promise.race([stopped, pause(REFUSED_MS)])
     return 2
   }
   // A read that hangs must not delay the end.
@@ -45,8 +50,8 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
   const listen = config.listen.addresses.flatMap(at => hostAddresses(at))
   const inherited = await inherit(listen, log)
   const daemon = new Daemon({ config, configPath, thread, log, notifier, listen, inherited })
-  const { status, hanging } = await daemon.run(stop)
-  return hanging.length > 0 ? exitNow(status) : status
+  // Node would spend some more time on its own end, while nobody answers.
+  return exitNow(await daemon.run(stop))
 }
 
 /** Ends the process if it has not ended in time; that counts as a failure. */

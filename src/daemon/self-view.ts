@@ -136,6 +136,7 @@ export class SelfView {
         routes: () => control.routeList(),
         zones: () => control.zones.sources(),
         gossip: () => control.gossip.view(),
+        vips: () => control.vips.view(),
         recent: this.#recent,
         events: this.#events,
       },

@@ -33,6 +33,7 @@ export const dataStart = (
     node: config.node,
     version: version(),
     io: config.io,
+    restores: config.cache.snapshot !== '',
     cache: { ...settings.cache, maxBytes, maxEntries },
     race: { ...settings.race, retransmit: RETRANSMIT_MS },
   }

@@ -22,6 +22,8 @@ export type OrdersContext = Omit<RestoreContext, 'unixMs' | 'epoch'> & {
   readonly labels: () => readonly string[]
   readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
   readonly atOnce: (message: AtOnce) => void
+  /** Called when a restore has ended, well or not. */
+  readonly restored: () => void
 }
 
 /** Time limit per turn. It is measured, because code that V8 has not optimised yet takes ten times as long. */
@@ -126,11 +128,12 @@ export class Orders {
       case 'restore': {
         const epoch = (): number => validity.epoch
         const context = { ...this.#context, epoch, unixMs: Date.now() }
-        return post({
-          type: 'restored',
-          id,
-          count: yield* restoreCache(message.bytes, context),
-        })
+        try {
+          const count = yield* restoreCache(message.bytes, context)
+          return post({ type: 'restored', id, count })
+        } finally {
+          this.#context.restored()
+        }
       }
     }
   }

@@ -16,6 +16,7 @@ import { Sources } from './answer/sources.ts'
 import { POSITIVE } from './cache/entry.ts'
 import { setHashKey } from './cache/hash.ts'
 import { PacketCache } from './cache/packet-cache.ts'
+import { Restoring } from './cache/restoring.ts'
 import { Validity } from './cache/validity.ts'
 import { Lingering } from './forward/lingering.ts'
 import { Resolver, type ResolverContext } from './forward/resolver.ts'
@@ -45,6 +46,8 @@ export type DataPlaneContext = {
 
 /** The shortest time between two log lines about bugs, because every packet may cause one. */
 const BUG_EVERY_MS = 100
+/** The time for the last questions in flight, while new queries already wait for the next process. */
+const LAST_FLIGHTS_MS = 500
 /** The time for the last responses to be sent before the sockets close. */
 const LAST_SENDS_MS = 5
 
@@ -103,9 +106,12 @@ export class DataPlane {
     const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
     const paths = (this.#paths = new Paths(io, random, overHttps, () => void exchanges.open(6)))
     const now = (): number => io.now()
+    const timers = new Timers()
+    const restoring = start.restores ? new Restoring(timers, now()) : undefined
     const resolving: ResolverContext = {
       exchanges,
-      timers: new Timers(),
+      timers,
+      restoring,
       rules: start.race,
       overStream: (upstream, question, signal, fresh) =>
         paths.ask(upstream, question, signal, fresh),
@@ -163,6 +169,7 @@ export class DataPlane {
       labels: () => resolver.router.snapshot.labels,
       post,
       atOnce: message => this.#atOnce(message),
+      restored: () => restoring?.end(),
     })
     const realTime = libc && new RealTime(schedulingOf(libc))
     const parts = (this.#parts = { io, front, listeners, resolver, resolving })
@@ -237,12 +244,13 @@ export class DataPlane {
     const { io, listeners, resolver } = this.#parts
     this.#housekeeping.close()
     const until = performance.now() + deadline
-    await listeners.drain(deadline)
-    while (resolver.inFlight > 0 && performance.now() < until) await pause(10)
+    await listeners.drain(Math.max(0, deadline - LAST_FLIGHTS_MS))
+    // While queries are read, there is always a question in flight.
+    listeners.pause()
+    while (resolver.inFlight > 0 && performance.now() < until) await pause(2)
     resolver.close()
     io.wake()
     await pause(LAST_SENDS_MS)
-    // Sockets that systemd holds keep queueing queries for the next process.
     listeners.close()
     this.#exchanges.close()
     this.#paths.close()

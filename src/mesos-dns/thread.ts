@@ -42,6 +42,7 @@ export const serverStart = (settings: Settings, facts: StartFacts): ServerStart 
   return {
     ...facts,
     inherited: [],
+    restores: false,
     cache: {
       maxBytes: CACHE_BYTES,
       maxEntries: CACHE_ENTRIES,

@@ -4,6 +4,7 @@
  */
 import type { DataStatus, Endpoint } from '../boundary/messages.ts'
 import type { Health } from '../boundary/health.ts'
+import type { BalanceReport } from '../vip/feed.ts'
 import type { Event, Rates, Recent } from './recent.ts'
 
 /** Where the list of masters comes from. */
@@ -47,6 +48,38 @@ export type GossipStatus = {
   readonly synced: boolean
   readonly encrypted: boolean
   readonly detail: string
+}
+
+/** One VIP as this host sees it. */
+export type VipView = {
+  /** 'redis.marathon.l4lb.thisdcos.directory:6379', or the address of a numeric VIP. */
+  readonly vip: string
+  readonly protocol: string
+  readonly addresses: readonly string[]
+  /** Whether the kernel has its current backends. */
+  readonly programmed: boolean
+  /** Tracked connections from or through this host; undefined without a balancer. */
+  readonly connections: number | undefined
+  readonly backends: readonly {
+    readonly ip: string
+    readonly port: number
+    readonly weight: number
+    /** 'up', 'drained', or that it is used although it is unhealthy. */
+    readonly state: string
+    /** Name of the host that it runs on; '' if unknown. */
+    readonly node: string
+  }[]
+}
+
+export type VipsStatus = {
+  /** What VIP names resolve to, and why. */
+  readonly answer: 'vip' | 'backends'
+  readonly reason: string
+  /** The balancer of this host; undefined if none of ours is connected. */
+  readonly balancer: BalanceReport | undefined
+  readonly total: number
+  /** The first ones. */
+  readonly list: readonly VipView[]
 }
 
 /** `off`: not configured. `failed`: it could not start and will be retried. */
@@ -109,6 +142,7 @@ export type Status = {
   readonly qps: readonly number[]
   readonly top: DataStatus['top']
   readonly gossip: GossipStatus | undefined
+  readonly vips: VipsStatus | undefined
   /** Newest first. */
   readonly events: readonly Event[]
 }
@@ -135,6 +169,7 @@ export type StatusSources = {
   /** Source and last change of each local zone; counts come from the data thread. */
   readonly zones: () => readonly Omit<ZoneStatus, 'names' | 'loaded'>[]
   readonly gossip: () => GossipStatus | undefined
+  readonly vips: () => VipsStatus | undefined
   readonly recent: Recent
   readonly events: { list(): Event[] }
 }
@@ -185,6 +220,7 @@ export const gatherStatus = async (
     qps: from.recent.qps(),
     top: data?.top ?? [],
     gossip: from.gossip(),
+    vips: from.vips(),
     events: from.events.list(),
   }
 }

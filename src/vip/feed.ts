@@ -80,6 +80,8 @@ export type BalanceReport = {
   readonly trouble: string
   /** Missing features and limiting settings of this host, one sentence each. */
   readonly notes: readonly string[]
+  /** Tracked connections of the busiest VIPs at the last check, by '11.0.0.1 . tcp . 80'. */
+  readonly connections: Readonly<Record<string, number>>
 }
 
 export type BalanceAck = {
@@ -111,7 +113,7 @@ export const readAck = (body: unknown): BalanceAck | undefined => {
   if (!isText(session) || !isText(version) || typeof report !== 'object' || !report)
     return undefined
   const said = report as Record<string, unknown>
-  const { engine, trouble, notes, durations } = said
+  const { engine, trouble, notes, durations, connections } = said
   const good =
     isText(engine) &&
     isText(trouble) &&
@@ -121,6 +123,9 @@ export const readAck = (body: unknown): BalanceAck | undefined => {
     notes.every(isText) &&
     Array.isArray(durations) &&
     durations.length === SYNC_BOUNDS.length + 2 &&
-    durations.every(isCount)
+    durations.every(isCount) &&
+    typeof connections === 'object' &&
+    connections !== null &&
+    Object.values(connections).every(isCount)
   return good ? { session, version, report: report as BalanceReport } : undefined
 }

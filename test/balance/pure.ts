@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Balancer } from '../../src/balance/balancer.ts'
+import { busiest, countConnections } from '../../src/balance/connections.ts'
 import type { Kernel } from '../../src/balance/kernel.ts'
 import { prefixesOf } from '../../src/balance/prefixes.ts'
 import { Received } from '../../src/balance/received.ts'
@@ -215,6 +216,30 @@ t.test('the monitor tells who changed what', async t => {
   t.match(read('# new generation 10 by process 9 (nft)'), [{ kind: 'unseen', pid: 9 }])
 })
 
+t.test('connections are counted for the VIPs that they were made to', async t => {
+  const listing = [
+    'tcp      6 431999 ESTABLISHED src=10.0.0.9 dst=11.0.0.1 sport=40000 dport=80 src=10.0.0.1 dst=10.0.0.9 sport=1 dport=40000 [ASSURED] mark=0 use=1',
+    'tcp      6 431999 ESTABLISHED src=10.0.0.9 dst=11.0.0.1 sport=40001 dport=80 src=10.0.0.2 dst=10.0.0.9 sport=2 dport=40001 [ASSURED] mark=0 use=1',
+    'tcp      6 100 TIME_WAIT src=10.0.0.9 dst=11.0.0.1 sport=40002 dport=80 src=10.0.0.2 dst=10.0.0.9 sport=2 dport=40002 [ASSURED] mark=0 use=1',
+    'udp      17 20 src=fd00::9 dst=fd01:c::1 sport=5353 dport=53 src=fd00::1 dst=fd00::9 sport=53 dport=5353 mark=0 use=1',
+    'tcp      6 431999 ESTABLISHED src=10.0.0.9 dst=10.0.0.1 sport=40003 dport=80 src=10.0.0.1 dst=10.0.0.9 sport=80 dport=40003 [ASSURED] mark=0 use=1',
+    'icmp     1 29 src=10.0.0.9 dst=11.0.0.1 type=8 code=0 id=1 src=11.0.0.1 dst=10.0.0.9 type=0 code=0 id=1 mark=0 use=1',
+  ].join('\n')
+  const services = new Map(['11.0.0.1 . tcp . 80', 'fd01:c::1 . udp . 53'].map(key => [key, 1]))
+  const counts = countConnections(listing, services)
+  t.same(
+    [...counts],
+    [
+      ['11.0.0.1 . tcp . 80', 2],
+      ['fd01:c::1 . udp . 53', 1],
+    ],
+  )
+  const many = new Map(Array.from({ length: 300 }, (_, i) => [`v${i}`, i]))
+  t.equal(Object.keys(busiest(many)).length, 200)
+  t.equal(busiest(many)['v299'], 299)
+  t.notOk('v99' in busiest(many), 'a report is bounded')
+})
+
 t.test('a range is its prefixes', async t => {
   for (const [min, max, expected] of [
     ['11.0.0.0', '11.255.255.255', '11.0.0.0/8'],
@@ -264,6 +289,7 @@ t.test('an error is followed by a replacement, and a loss during one is not forg
     },
     tables: () => Promise.resolve([4, 6]),
     list: () => Promise.resolve(''),
+    flows: () => Promise.resolve(''),
     forget: flows => Promise.resolve(flows.length),
   }
   const synced: (string | undefined)[] = []

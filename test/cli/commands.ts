@@ -383,7 +383,7 @@ t.test('status, upstreams, vips and members are renderings of what the daemon sa
   )
   t.match(
     (await look('vips')).out,
-    /web\.marathon\.l4lb\.thisdcos\.directory:80 +tcp +- +- +192\.0\.2\.1:31000 \[2001:db8::1\]:31001/,
+    /web\.marathon\.l4lb\.thisdcos\.directory:80 +tcp +- +- +- +192\.0\.2\.1:31000 \[2001:db8::1\]:31001/,
   )
   t.match(
     (await look('members')).out,

@@ -162,7 +162,7 @@ t.test(
         'cp /etc/spartan/spartan.yaml /root/good.yaml; echo "adresses: 1" >> /etc/spartan/spartan.yaml',
       )
       ok(t, 'systemctl --no-block restart spartan')
-      await until('test "$(systemctl show -P SubState spartan)" = start-pre')
+      await until('test "$(systemctl show -P SubState spartan)" = start')
       ok(t, 'systemctl stop spartan')
       t.equal(look(), original)
       ok(t, 'cp /root/good.yaml /etc/spartan/spartan.yaml')

@@ -10,13 +10,14 @@ import t, { type Test } from 'tap'
 import {
   hold,
   holdPairs,
+  receiveBuffer,
   Supervisor,
   type Held,
   type SupervisorOptions,
 } from '../fixture/supervisor.ts'
 
 // A dozen starts of the daemon, beside whatever else this machine runs.
-t.setTimeout(150_000)
+t.setTimeout(390_000)
 
 const MAIN = process.env['SPARTAN_MAIN'] ?? join(import.meta.dirname, '../../dist/main.js')
 const skip =
@@ -113,8 +114,11 @@ t.test(
     const { supervisor, sockets } = supervised(t, ['127.12.4.1', '127.12.4.2', '127.12.4.3'], {
       watchdogMs: 300,
     })
+    const [first] = sockets
+    const size = receiveBuffer(first!, 3 << 20)
     supervisor.start()
     await supervisor.hears('READY', '1')
+    t.equal(receiveBuffer(first!), size, 'a buffer that the manager made large stays so')
     for (const [i, held] of sockets.entries()) {
       const answers = await (held.transport === 'udp' ? ask : askTcp)(held, i + 1)
       t.match(answers, [{ name: 'ready.spartan', type: 'A' }], `${held.transport} ${held.address}`)

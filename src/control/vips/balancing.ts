@@ -7,6 +7,7 @@ import type { ZoneMap } from '../../boundary/zone.ts'
 import type { AdminRequest, AdminResponse, Route } from '../../http/route.ts'
 import { readAck, type BalanceReport } from '../../vip/feed.ts'
 import { hostPort } from '../../base/ip.ts'
+import type { VipView } from '../../ops/status.ts'
 import { L4LB_APEX, vipKey } from '../../vip/record.ts'
 import { AnswerChoice, type Answer } from './answer-choice.ts'
 import { VipFeed, type Connected, type FeedTable } from './feed.ts'
@@ -141,7 +142,7 @@ export class Balancing {
         path: '/v1/balance',
         handle: () => {
           const names = nodes()
-          return { json: { ...this.status, vips: vips().map(vip => this.#view(vip, names)) } }
+          return { json: { ...this.status, vips: vips().map(vip => this.view(vip, names)) } }
         },
       },
       {
@@ -168,14 +169,19 @@ export class Balancing {
   }
 
   /** A VIP for the operator. */
-  #view(vip: ShownVip, nodes: ReadonlyMap<string, string>): object {
+  view(vip: ShownVip, nodes: ReadonlyMap<string, string>): VipView {
     const { name, ip, port, protocol, address4, address6, backends } = vip
+    const addresses = [address4, address6].filter(Boolean)
+    const { connections } = this.connected?.report ?? {}
     const healthy = backends.some(({ weight }) => weight > 0)
     return {
       vip: name === '' ? hostPort(ip, port) : `${name}.${L4LB_APEX}:${port}`,
       protocol,
-      addresses: [address4, address6].filter(Boolean),
+      addresses,
       programmed: this.isProgrammed(vip),
+      connections: connections
+        ? addresses.reduce((n, at) => n + (connections[`${at} . ${protocol} . ${port}`] ?? 0), 0)
+        : undefined,
       backends: backends.map(backend => ({
         ip: backend.ip,
         port: backend.port,

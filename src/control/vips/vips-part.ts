@@ -9,16 +9,19 @@ import type { Part } from '../part.ts'
 import type { Http } from '../../http/client.ts'
 import type { Route } from '../../http/route.ts'
 import type { Metrics } from '../../ops/metrics.ts'
+import type { VipsStatus } from '../../ops/status.ts'
 import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../../vip/hash/vip-address.ts'
 import { ownAddress6 } from '../host/own-address.ts'
 import { mesosHttp, speaksTls } from '../mesos/mesos-http.ts'
 import { BALANCE_FAMILIES } from './balance-metrics.ts'
-import { Balancing, type BalanceStatus } from './balancing.ts'
+import { Balancing } from './balancing.ts'
 import { hostBalancers } from './host-balancers.ts'
 import { VipService } from './service.ts'
 
 /** The default of vips.grace, used by nodes without a section vips. */
 const GRACE_MS = 30_000
+/** Limit of VIPs in the status; `spartan vips` lists all of them. */
+const MOST_SHOWN = 100
 /** Limit of logged bad labels. */
 const MOST_LABELS = 10
 
@@ -108,9 +111,15 @@ export class VipsPart implements Part {
     this.#service?.setOthers(owners)
   }
 
-  /** The balancer of this host for the status; undefined if there are no VIPs. */
-  balanceView(): BalanceStatus | undefined {
-    return this.#service && this.#balancing.status
+  /** For the status; undefined if there are no VIPs. */
+  view(): VipsStatus | undefined {
+    if (!this.#service) return undefined
+    const { answer, reason, balancer } = this.#balancing.status
+    const names = this.#options.nodes()
+    return {
+      ...{ answer, reason, balancer, total: this.vips.length },
+      list: this.vips.slice(0, MOST_SHOWN).map(vip => this.#balancing.view(vip, names)),
+    }
   }
 
   routes(): readonly Route[] {

@@ -15,6 +15,7 @@
 import { SLOT } from '../../boundary/counters.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
+import type { Restoring } from '../cache/restoring.ts'
 import { FRESH, STALE } from '../cache/validity.ts'
 import { failureEntry, metaOf, servfail, type Reason } from '../forward/entries.ts'
 import { Flight, type FlightOwner } from '../forward/flight.ts'
@@ -41,7 +42,11 @@ import { answerFromCopy } from './zone-copy.ts'
 
 export type ForwardContext = AnswerContext &
   RaceContext &
-  InFlightContext & { readonly clamps: TtlClamps }
+  InFlightContext & {
+    readonly clamps: TtlClamps
+    /** Undefined if there is no cache of the last run. */
+    readonly restoring?: Restoring | undefined
+  }
 
 /** A stand-in is given after this long: well within the one second that DC/OS clients wait (`timeout:1`). */
 const OVERDUE_MS = 500
@@ -92,9 +97,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const flight = this.inFlight.find(question, route)
     if (flight) return this.#join(flight, asker)
     const standIn =
-      verdict === STALE
-        ? stored!.held()
-        : standInFor(question, spec.ttl === 'cluster', this.#context)
+      verdict === STALE ? stored!.held() : standInFor(question, isCluster(route), this.#context)
     if (standIn && standIn.retryAt > t) {
       asker.watch?.('stale', 'the last refresh failed a moment ago')
       if (giveStandIn(standIn, question, [asker], this.#context)) return
@@ -217,7 +220,13 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
 
   #failed(flight: Flight, reason: Reason): void {
     if (flight.done) return
-    const { question, standIn } = flight
+    const { question, route } = flight
+    const { restoring } = this.#context
+    if (restoring && !flight.standIn) {
+      if (restoring.wait(() => this.#failed(flight, reason))) return
+      flight.standIn = standInFor(question, isCluster(route), this.#context)
+    }
+    const { standIn } = flight
     const askers = this.inFlight.end(flight)
     const now = this.#context.now()
     if (stands(standIn, this.#context) && now >= standIn.expiresAt) refreshFailed(standIn, now)
@@ -228,7 +237,8 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
   }
 
   #mayGiveInstead({ route, standIn }: Flight): boolean {
-    return isSilent(route) || stands(standIn, this.#context)
+    if (stands(standIn, this.#context)) return true
+    return isSilent(route) && (this.#context.restoring?.ended ?? true)
   }
 
   /** Answers with the best that is available, while the flight continues. */
@@ -259,3 +269,5 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#give(failureEntry(question, spec.label, reason, this.#context.now()), askers)
   }
 }
+
+const isCluster = ({ spec }: Route): boolean => spec.kind === 'forward' && spec.ttl === 'cluster'

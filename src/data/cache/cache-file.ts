@@ -141,7 +141,7 @@ export type RestoreContext = {
 }
 
 /**
- * Adds a snapshot's answers to the cache as stale ones; returns their number. A damaged file adds nothing. Entries
+ * Adds a snapshot's answers to the cache as stale ones; returns their number. A damaged file adds nothing. Answers
  * that exist already are newer and stay.
  */
 export function* restoreCache(bytes: Uint8Array, context: RestoreContext): Generator<void, number> {
@@ -168,7 +168,8 @@ const restoreOne = (
   const age = Math.max(0, Math.trunc(unixMs / 1000) - storedAt)
   const left = clamps.serveStale - Math.max(0, age - ttl)
   if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) return false
-  if (cache.find(wire, HEADER, records.qnameEnd, records.qtype, bits & 3, there)) return false
+  const had = cache.find(wire, HEADER, records.qnameEnd, records.qtype, bits & 3, there)
+  if (had && had.kind !== FAILURE) return false
   const origin = originOf(foldedText(wire, HEADER))
   if (!origin) return false
   const all = Array.from({ length: records.count }, (_, i) => i)

@@ -31,7 +31,7 @@ export class Flight implements Timed, RaceOwner {
   /** The route at the time of the launch. */
   readonly route: Route
   /** A stale answer that may be given if no fresh one arrives in time. */
-  readonly standIn: StandIn | undefined
+  standIn: StandIn | undefined
   /** Number of failures of this question in a row. */
   readonly failures: number
   /** The race between the upstreams. */

@@ -66,6 +66,10 @@ class BatchSocket extends Sender implements UdpSocket {
     return this.#io.outbox.put(this, bytes, at, length, asInet(to))
   }
 
+  pause(): void {
+    this.#io.pause(this)
+  }
+
   close(): void {
     this.#io.forget(this)
   }
@@ -161,6 +165,11 @@ export class BatchIO implements PacketIO {
     this.outbox.flush(this.#loop.tick())
     for (const socket of this.#sockets.values()) this.forget(socket)
     this.#loop.close()
+  }
+
+  /** Receives nothing more from one socket; it can still send. */
+  pause(socket: BatchSocket): void {
+    if (socket.fd >= 0) this.#loop.unwatch(socket.fd)
   }
 
   /** Closes one socket, after sending what it has queued. */

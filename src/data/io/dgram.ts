@@ -99,6 +99,10 @@ class DgramSocket implements UdpSocket {
     return true
   }
 
+  pause(): void {
+    // Node cannot stop reading a datagram socket.
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -179,7 +183,9 @@ export class DgramIO implements PacketIO {
     }
     socket.removeAllListeners('error')
     try {
-      socket.setRecvBufferSize(spec.receiveBuffer ?? RECEIVE_BUFFER)
+      const bytes = spec.receiveBuffer ?? RECEIVE_BUFFER
+      if (spec.fd === undefined || socket.getRecvBufferSize() < bytes)
+        socket.setRecvBufferSize(bytes)
     } catch {
       // Ignored: the system's default size is used.
     }

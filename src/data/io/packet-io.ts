@@ -54,6 +54,8 @@ export interface UdpSocket {
    * others. False if the queue is full or the socket is closed (counted in stats).
    */
   send(bytes: Uint8Array, at: number, length: number, to: Peer): boolean
+  /** Receives no more: datagrams wait in the kernel for the next owner of the socket (batches only). */
+  pause(): void
   close(): void
 }
 
@@ -64,7 +66,10 @@ export type SocketSpec = {
   /** 0 chooses any free port. */
   readonly port: number
   readonly fd?: number
-  /** SO_RCVBUF in bytes. Default 1 MiB (as in dcos-net), 256 KiB for upstream sockets. */
+  /**
+   * SO_RCVBUF in bytes. Default 1 MiB (as in dcos-net), 256 KiB for upstream sockets. A larger one of an adopted
+   * descriptor is kept.
+   */
   readonly receiveBuffer?: number
   /** Datagrams for one peer that are sent together may share a message (send-list.ts; batches only). */
   readonly join?: boolean

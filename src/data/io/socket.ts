@@ -110,6 +110,9 @@ export const openUdp = (libc: Libc, spec: SocketSpec): Opened => {
   if (spec.onError) set(level, report, 1)
   if (wildcard) set(level, info, 1)
   const bytes = spec.receiveBuffer ?? RECEIVE_BUFFER
+  // The kernel reports twice what was set. A buffer that systemd made larger stays as it is.
+  if (spec.fd !== undefined && get(SOL_SOCKET, SO_RCVBUF) >= 2 * bytes)
+    return { fd, bound, wildcard }
   // FORCE ignores net.core.rmem_max but needs CAP_NET_ADMIN; without it the machine's limit applies.
   if (!set(SOL_SOCKET, SO_RCVBUFFORCE, bytes)) set(SOL_SOCKET, SO_RCVBUF, bytes)
   return { fd, bound, wildcard }

@@ -96,6 +96,11 @@ export class Listeners {
     await Promise.all(this.#all.map(one => one.tcp?.drain(deadlineMs)))
   }
 
+  /** Receives no more over UDP. Queries wait in sockets that systemd holds for the next process. */
+  pause(): void {
+    for (const one of this.#all) one.udp?.pause()
+  }
+
   close(): void {
     this.#closed = true
     for (const one of this.#all) one.udp?.close()

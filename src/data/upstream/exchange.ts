@@ -324,4 +324,10 @@ const asksTheSame = (question: Buffer, b: Buffer, length: number): boolean => {
   )
 }
 
-const NONE: UdpSocket = { address: '', port: 0, send: () => false, close: () => {} }
+const NONE: UdpSocket = {
+  address: '',
+  port: 0,
+  send: () => false,
+  pause: () => {},
+  close: () => {},
+}

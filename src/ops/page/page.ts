@@ -3,6 +3,7 @@
  * it gets its data, and what has failed lately. It is complete without scripts. With scripts there are plots,
  * filters and updates (browser/live.ts), which replace every part marked `data-live`.
  */
+import { hostPort } from '../../base/ip.ts'
 import { showEndpoint } from '../../config/address.ts'
 import { adviceOn } from './advice.ts'
 import { Html, html } from './html.ts'
@@ -29,7 +30,7 @@ import {
   type Tone,
 } from './parts.ts'
 import { STYLE } from './style.ts'
-import type { Status } from '../status.ts'
+import type { Status, VipView } from '../status.ts'
 
 /** Content-Security-Policy of the page: only the daemon's own files may be loaded, and inline scripts do not run. */
 export const PAGE_POLICY =
@@ -322,6 +323,42 @@ const gossipLines = ({
       synced ? 'synced' : tag('warn', 'not synced yet')
     }${!encrypted && html` ${tag('warn', 'not encrypted')}`}${detail !== '' && html`<br /><span class="soft">${detail}</span>`}`
 
+const backendLine = ({ ip, port, weight, state, node }: VipView['backends'][number]): Html =>
+  html`${whole(hostPort(ip, port))}
+  ${tag(state === 'up' ? 'good' : state === 'drained' ? 'flat' : 'warn', state)}${weight > 1 && html` weight ${count(weight)}`}${node !== '' && html` <span class="soft">on ${node}</span>`}`
+
+const balanced = ({ vips }: Status): Html | false => {
+  if (!vips || vips.total === 0) return false
+  const { answer, reason, balancer, total, list } = vips
+  return html`<h2>Where do VIPs lead?</h2>
+    <div class="card" id="vips" data-live>
+      <h3>${plural(total, 'VIP')} ${filter('vip-list')}</h3>
+      <p>
+        Names resolve to ${answer === 'vip' ? 'their VIP addresses' : 'their backends'}:
+        ${reason}.${balancer && html` The kernel has ${plural(balancer.vips, 'VIP')} with ${plural(balancer.backends, 'backend')}, of which ${count(balancer.rejecting)} without a backend are refused.`}
+        ${balancer && balancer.trouble !== '' && html`${tag('bad', 'the balancer')} ${balancer.trouble}`}
+      </p>
+      ${balancer && balancer.notes.map(note => html`<p>${tag('warn', 'note')} ${note}</p>`)}
+      ${table(
+        [th('VIP'), th('address'), th('in the kernel'), thNum('connections'), th('backends')],
+        list.map(
+          vip =>
+            html`<tr>
+              <td>${mono(vip.vip)} ${vip.protocol}</td>
+              <td>${vip.addresses.map((at, i) => [i > 0 && html`<br />`, whole(at)])}</td>
+              <td>${vip.programmed ? tag('good', 'yes') : html`<span class="soft">no</span>`}</td>
+              <td class="num">${vip.connections === undefined ? '–' : count(vip.connections)}</td>
+              <td>
+                ${vip.backends.length === 0 && tag('warn', 'none')}${vip.backends.map((one, i) => [i > 0 && html`<br />`, backendLine(one)])}
+              </td>
+            </tr>`,
+        ),
+        'None.',
+        'vip-list',
+      )}
+    </div>`
+}
+
 const LEVEL_TONE = { info: 'flat', warn: 'warn', error: 'bad' } as const
 
 const wrong = ({ events, at, uptimeSeconds }: Status): Html => {
@@ -393,7 +430,7 @@ export const statusPage = (status: Status): string => {
           >
         </header>
         <main>
-          ${verdict(status)}${answering(status)}${learned(status)}${wrong(status)}${decided(status)}
+          ${verdict(status)}${answering(status)}${learned(status)}${balanced(status)}${wrong(status)}${decided(status)}
         </main>
         <footer>
           <noscript><span>Reloads every ${REFRESH} s.</span></noscript>

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ZoneMap } from '../../../src/boundary/zone.ts'
 import { AnswerChoice } from '../../../src/control/vips/answer-choice.ts'
+import { Balancing } from '../../../src/control/vips/balancing.ts'
 import { localKey, VipFeed, type FeedTable } from '../../../src/control/vips/feed.ts'
 import { hasIpvsService, hasRoute } from '../../../src/control/vips/host-balancers.ts'
 import { ProgrammedNames } from '../../../src/control/vips/programmed-names.ts'
@@ -44,6 +45,7 @@ const REPORT: BalanceReport = {
   durations: new Array<number>(SYNC_BOUNDS.length + 2).fill(0),
   trouble: '',
   notes: [],
+  connections: { '11.0.0.1 . tcp . 80': 3 },
 }
 
 /** A reader of the stream: each call of `next` returns the lines up to the next version. */
@@ -216,6 +218,41 @@ t.test('answer: auto follows the balancers of this host without a flap', async t
   t.ok(fixed.leadsNowhere(30_000))
   fixed.update({ ...none, connected: true }, 31_000)
   t.notOk(fixed.leadsNowhere(90_000))
+})
+
+t.test('a VIP is shown with its backends and what the kernel has of it', async t => {
+  const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+  const host = () => ({ ipvs: false, minuteman: false, rules: false })
+  const balancing = new Balancing({ log: silent, host, now: () => 0 })
+  const shown = {
+    ...vip('a', '192.0.2.5'),
+    backends: [
+      { ip: '192.0.2.5', port: 8080, weight: 1 },
+      { ip: '192.0.2.6', port: 8080, weight: 0 },
+    ],
+  }
+  const nodes = new Map([['192.0.2.5', 'agent-5']])
+  const { vips: _, ...rest } = table([])
+  balancing.offer(() => [shown], rest)
+  const one = reader(balancing.feed)
+  const { version } = await one.next()
+  t.match(balancing.view(shown, nodes), { programmed: false, connections: undefined })
+  balancing.feed.acknowledge({ session: one.session(), version, report: REPORT })
+  t.strictSame(balancing.view(shown, nodes), {
+    vip: 'a.marathon.l4lb.thisdcos.directory:80',
+    protocol: 'tcp',
+    addresses: ['11.0.0.1'],
+    programmed: true,
+    connections: 3,
+    backends: [
+      { ip: '192.0.2.5', port: 8080, weight: 1, state: 'up', node: 'agent-5' },
+      { ip: '192.0.2.6', port: 8080, weight: 0, state: 'drained', node: '' },
+    ],
+  })
+  t.match(balancing.view({ ...shown, backends: shown.backends.slice(1) }, nodes).backends, [
+    { state: 'ill, used because all are' },
+  ])
+  await one.leave()
 })
 
 t.test('the kernel shows who balances here', async t => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { dumpCache, restoreCache } from '../../../src/data/cache/cache-file.ts'
-import { Entry } from '../../../src/data/cache/entry.ts'
+import { Entry, FAILURE, POSITIVE } from '../../../src/data/cache/entry.ts'
 import { Validity } from '../../../src/data/cache/validity.ts'
 import { PacketCache } from '../../../src/data/cache/packet-cache.ts'
 import { flush, recentFirst } from '../../../src/data/cache/scan.ts'
@@ -78,6 +78,7 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
   t.ok(steps > 60)
   const other = new PacketCache({ maxBytes: 1 << 24, maxEntries: 10_000 })
   other.fill(fillOf('n9.mesos', { ttl: 33 }), 4_000, 7)
+  other.fill(fillOf('n11.mesos', { kind: FAILURE }), 4_000, 7)
   const [count, restoreSteps] = run(restoreCache(bytes, context(other)))
   t.ok(count >= 990 && count < 1000, `${count}`)
   t.ok(restoreSteps > 60)
@@ -93,6 +94,7 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
   })
   t.equal(find(other, 'n3.mesos'), undefined, 'what is not forwarded stays out')
   t.equal(find(other, 'n9.mesos')!.ttl, 33, 'and what is there already stays')
+  t.match(find(other, 'n11.mesos'), { kind: POSITIVE }, 'unless it is a failure')
 
   for (const at of [0, 5, 300, bytes.length - 1]) {
     const damaged = Buffer.from(bytes)

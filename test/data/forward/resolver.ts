@@ -4,6 +4,7 @@ import type { Snapshot } from '../../../src/boundary/messages.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { Head } from '../../../src/data/serve/admit.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../../src/data/cache/entry.ts'
+import { Restoring } from '../../../src/data/cache/restoring.ts'
 import { putHit, shownTtl } from '../../../src/data/cache/hit.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
@@ -22,6 +23,7 @@ import {
   udp,
   type Given,
 } from '../../fixture/bench-plane.ts'
+import { fillOf } from '../../fixture/fill.ts'
 import { loadZone as load } from '../../fixture/local-zone.ts'
 
 const M1 = '192.0.2.1'
@@ -278,6 +280,38 @@ const OPT: Answer = {
   flag_do: true,
   options: [],
 }
+
+t.test("what fails while the last run's cache is restored waits for the end of that", async t => {
+  const restored = async (
+    name: string,
+    cached: string,
+  ): Promise<{ p: Plane; given: Given[]; end: () => void }> => {
+    const p = await Plane.create(one())
+    const restoring = new Restoring(p.timers, p.io.time)
+    Object.assign(p.context, { restoring })
+    const given = p.ask(name)
+    p.io.advance(2_000)
+    t.strictSame(given, [], 'nobody answers, and that is not said yet')
+    const { spec } = p.resolver.router.match(cached)
+    const source = spec.kind === 'forward' ? spec.number : 0
+    const stale = fillOf(cached, { ttl: 1, stale: 60, source })
+    const end = (): void => {
+      p.cache.fill(stale, p.io.time - 2_000, p.validity.epoch)
+      restoring.end()
+    }
+    return { p, given, end }
+  }
+  const there = await restored('www.example.org', 'www.example.org')
+  there.end()
+  t.match(there.given, [{ entry: { kind: POSITIVE }, ede: 3 }], 'it was in the cache')
+  const absent = await restored('www.example.org', 'www.example.net')
+  absent.end()
+  t.match(absent.given, [{ entry: { kind: FAILURE } }], 'it was not')
+  t.match(absent.p.ask('mail.example.org'), [], 'it asks again')
+  const hanging = await restored('www.example.org', 'www.example.org')
+  hanging.p.io.advance(2_000)
+  t.match(hanging.given, [{ entry: { kind: FAILURE } }], 'a restore without an end is given up')
+})
 
 t.test('a stale answer serves other DO and CD bits where it may', async t => {
   const signature: Answer = {

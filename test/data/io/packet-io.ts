@@ -693,6 +693,20 @@ t.test(
   },
 )
 
+t.test('batch: a paused socket sends, and leaves what comes in the kernel', onLinux, async t => {
+  const io = await started(t, 'batch')
+  const server = await inbox(io, '127.10.1.3')
+  const client = await inbox(io, '127.10.1.4')
+  const [other, reply] = [await inbox(io, '127.10.1.5'), await inbox(io, '127.10.1.6')]
+  server.socket.pause()
+  say(io, client.socket, 'a query', server.socket)
+  say(io, server.socket, 'a late reply', client.socket)
+  t.strictSame(await client.next(), [Buffer.from('a late reply')])
+  say(io, other.socket, 'something later', reply.socket)
+  await reply.next()
+  t.strictSame(server.kept, [])
+})
+
 t.test('batch: datagrams that the kernel dropped are counted', onLinux, async t => {
   const io = await started(t, 'batch', () => 10)
   const server = await inbox(io, '127.10.1.1', { receiveBuffer: 4096 })
