@@ -15,6 +15,7 @@ import { createRecords, type Records } from './records/records.ts'
 import { type Cap, defaultLimits, type Key, type Limits } from './records/types.ts'
 import type { Member } from './rider.ts'
 import { advertisedAddress, createRing, type Ring, type RingStatus } from './ring.ts'
+import type { Tags } from './serf/tags.ts'
 
 /** The settings from the configuration. */
 export type GossipConfig = {
@@ -39,6 +40,8 @@ export type GossipOptions = {
   readonly random: () => number
   /** Milliseconds since 1970. */
   readonly wallClock: () => number
+  /** What members see of this node besides its role and version. */
+  readonly tags?: Tags
   /** Whether an owner may publish a key. */
   readonly allow: (key: Key) => boolean
   readonly limits?: Partial<Limits>
@@ -76,8 +79,7 @@ export class Gossip {
 
   /** Binds nothing before `start`. Throws ECONFIG or EDATA if the keyring is unusable. */
   constructor(options: GossipOptions) {
-    const { config, ownAddress, node, version, log, now, random, wallClock, allow, limits } =
-      options
+    const { config, ownAddress, node, log, now, random, wallClock, allow, limits } = options
     const { stateDir } = config
     this.#options = options
     this.#startedAt = now()
@@ -102,7 +104,7 @@ export class Gossip {
       bind: config.bind,
       ...(config.advertise ? { advertise: config.advertise } : {}),
       ...(ownAddress ? { ownAddress } : {}),
-      tags: { role: 'spartan', version },
+      tags: this.#tags(options.tags),
       seeds: config.seeds,
       keyring: this.#keyring,
       insecure: config.insecure,
@@ -181,6 +183,15 @@ export class Gossip {
     this.#options.log.warn('gossip is not in step: names that are not known here are SERVFAIL', {
       trouble,
     })
+  }
+
+  /** The tags after a reload. */
+  set tags(tags: Tags) {
+    this.ring.setTags(this.#tags(tags))
+  }
+
+  #tags(more: Tags = {}): Tags {
+    return { role: 'spartan', version: this.#options.version, ...more }
   }
 
   /** The seeds after a reload. Without any but this node itself there is no peer to wait for. */

@@ -24,6 +24,14 @@ import type { NodeFacts } from './shared-codec.ts'
 import { mayShare, Shared } from './shared.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 
+/**
+ * The tag of nodes that follow a Mesos master, and so may publish the zones. While the ring has such a member, a zone
+ * that nobody has published yet is not empty but late.
+ */
+const ZONES_TAG = 'zones'
+const tagsOf = ({ mesos }: Config): Record<string, string> =>
+  mesos?.master ? { [ZONES_TAG]: '1' } : {}
+
 /** If none of the new seeds answers, they are tried again after this time. */
 const REJOIN_MS = 5_000
 
@@ -47,6 +55,10 @@ export class GossipPart implements Part {
   #shared: Shared | undefined
   #vips: readonly VipRecord[] | undefined
   #keyringTrouble = ''
+  /** Whether this node follows a Mesos master. */
+  #publishes = false
+  /** Zones of which it is not known whether a missing name does not exist. */
+  #undecided = new Set<string>()
   /** Sends zones to other nodes; changes within a second are sent together. */
   #gathering: ZoneGathering | undefined
 
@@ -66,7 +78,7 @@ export class GossipPart implements Part {
   }
 
   #open(config: Config): Gossip {
-    const { log: parent, ownAddress, random, onOpen, onVips, onZone, onSynced } = this.#options
+    const { log: parent, ownAddress, random, onOpen, onVips, onZone } = this.#options
     const log = parent.child({ part: 'gossip' })
     const gossip = new Gossip({
       config: config.gossip!,
@@ -77,9 +89,12 @@ export class GossipPart implements Part {
       now: () => performance.now(),
       random,
       wallClock: Date.now,
+      tags: tagsOf(config),
       allow: mayShare(SHARED_APEXES),
     })
     this.#gossip = gossip
+    this.#publishes = ZONES_TAG in tagsOf(config)
+    this.#undecided = new Set(SHARED_APEXES)
     this.#shared = new Shared({
       records: {
         publish: (key, value) => gossip.publish(key, value),
@@ -92,7 +107,10 @@ export class GossipPart implements Part {
       apexes: SHARED_APEXES,
       log,
       onVips,
-      onZone: (apex, change) => onZone(apex, change, gossip.records.synced),
+      onZone: (apex, change) => {
+        if (gossip.records.synced) this.#undecided.delete(apex)
+        onZone(apex, change, gossip.records.synced)
+      },
       zoneBytes: gossip.zoneBytes,
       leads: this.#options.leads,
       now: () => performance.now(),
@@ -106,12 +124,33 @@ export class GossipPart implements Part {
     if (this.#vips) this.#shared.publishVips(this.#vips)
     void gossip.synced.then(() => {
       this.#shared?.refresh()
-      const zones = this.#shared?.zones() ?? []
-      // In such a zone, a name that no node publishes does not exist. An incomplete zone is waited for.
-      onSynced(zones.filter(({ from, whole }) => from === '' || whole).map(({ apex }) => apex))
+      this.#decide()
+    })
+    gossip.ring.onEvent(event => {
+      if ('member' in event) this.#decide()
     })
     onOpen()
     return gossip
+  }
+
+  /**
+   * Says of which zones everything is known, so that a missing name does not exist: those that are complete, and those
+   * that nobody publishes and no member will. Others are waited for.
+   */
+  #decide(): void {
+    const gossip = this.#gossip
+    if (!gossip?.records.synced || this.#undecided.size === 0) return
+    const publisher =
+      this.#publishes ||
+      gossip.members().some(({ state, tags }) => state !== 'left' && ZONES_TAG in tags)
+    const decided = (this.#shared?.zones() ?? [])
+      .filter(
+        ({ apex, from, whole }) =>
+          this.#undecided.has(apex) && (whole || (from === '' && !publisher)),
+      )
+      .map(({ apex }) => apex)
+    for (const apex of decided) this.#undecided.delete(apex)
+    if (decided.length > 0) this.#options.onSynced(decided)
   }
 
   needsRestart(before: Config, after: Config, keys: readonly string[]): readonly string[] {
@@ -126,6 +165,8 @@ export class GossipPart implements Part {
     const gossip = this.#gossip
     if (!gossip || !after.gossip) return
     gossip.seeds = after.gossip.seeds
+    this.#publishes = ZONES_TAG in tagsOf(after)
+    if (this.#publishes !== ZONES_TAG in tagsOf(before)) gossip.tags = tagsOf(after)
     const known = new Set((before.gossip?.seeds ?? []).map(at => JSON.stringify(at)))
     const added = after.gossip.seeds.filter(at => !known.has(JSON.stringify(at)))
     if (added.length > 0) void this.#join(gossip, added)
