@@ -32,7 +32,7 @@ export class LocalAnswerer implements Answerer {
   answer(question: Question, asker: Asker, route: Route): void {
     const { zones, counters, sources } = this.#context
     const zone = zones.get(route.spec.zone)
-    if (!zone?.loaded) {
+    if (!zone?.knows(question.name)) {
       const why = `the data of ${route.spec.zone} has not arrived yet`
       return this.#fail(question, asker, route, EDE.NOT_READY, why)
     }
@@ -51,7 +51,7 @@ export class LocalAnswerer implements Answerer {
       asker.watch?.('cname', name)
       const next = sources.router.match(name)
       const target = next.spec.kind === 'local' ? zones.get(next.spec.zone) : undefined
-      if (!target?.loaded)
+      if (!target?.knows(name))
         return this.#leave(question, asker, route, { chain, ttl, name, links: links + 1 })
       within = target
     }

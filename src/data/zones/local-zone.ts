@@ -26,7 +26,7 @@ export class LocalZone {
   readonly apex: string
   /** Changes with each change of the zone; cached answers depend on it. */
   number = 0
-  /** False until its data has arrived. Meanwhile it answers SERVFAIL, never NXDOMAIN. */
+  /** False until all its data has arrived. Meanwhile only the names it holds are answered, others are SERVFAIL. */
   loaded = false
   serial = 1
   readonly soa: ZoneApex
@@ -92,6 +92,11 @@ export class LocalZone {
 
   #has(name: string): boolean {
     return this.#owners.has(name) || this.#packed.has(name)
+  }
+
+  /** Whether the answer to a name is known: all of the data has arrived, or the records of just this name have. */
+  knows(name: string): boolean {
+    return this.loaded || (this.#own(name) ?? []).length > 0
   }
 
   #leadsOn(name: string): boolean {

@@ -24,7 +24,7 @@ import {
   type Given,
 } from '../../fixture/bench-plane.ts'
 import { fillOf } from '../../fixture/fill.ts'
-import { loadZone as load } from '../../fixture/local-zone.ts'
+import { loadZone as load, type ZoneRecords } from '../../fixture/local-zone.ts'
 
 const M1 = '192.0.2.1'
 const one = (more: Partial<Snapshot> = {}) =>
@@ -401,12 +401,37 @@ t.test('a local zone answers as RFC 1034 says', async t => {
   t.match(ask('a.b.localhost'), { rcode: 0, answers: ['a.b.localhost 5 A 127.0.0.1'] })
 })
 
-t.test('a zone whose data has not come is SERVFAIL with the reason', async t => {
-  const p = await Plane.create(one({ own: [local('l4lb.thisdcos.directory')] }))
-  load(p, 'l4lb.thisdcos.directory', {}, { loaded: false })
-  const { entry } = p.ask('web.marathon.l4lb.thisdcos.directory')[0]!
-  t.same([rcodeOf(entry), entry.ede], [2, 14])
+t.test('of a zone whose data has not all come, the names that have are answered', async t => {
+  const apex = 'l4lb.thisdcos.directory'
+  const p = await Plane.create(one({ own: [local(apex)] }))
+  load(p, apex, {}, { loaded: false })
+  const said = (name: string, type = 'A'): unknown[] => {
+    const { entry } = p.ask(`${name}.${apex}`, type)[0]!
+    return [rcodeOf(entry), entry.ede]
+  }
+  t.same(said('web.marathon'), [2, 14], 'SERVFAIL with the reason')
   t.same([...p.cache.all()], [], 'and is not kept')
+  const records: ZoneRecords = {
+    [`web.marathon.${apex}`]: [['A', '11.0.0.1']],
+    [`*.wild.${apex}`]: [['A', '11.0.0.2']],
+  }
+  load(p, apex, records, { loaded: false })
+  for (const [name, type, wanted] of [
+    ['web.marathon', 'A', [0, -1]],
+    ['web.marathon', 'AAAA', [0, -1]],
+    ['marathon', 'A', [2, 14]],
+    ['other.marathon', 'A', [2, 14]],
+    ['any.wild', 'A', [2, 14]],
+  ] as const)
+    t.same(said(name, type), wanted, `${name} ${type}`)
+  load(p, apex, records)
+  for (const [name, wanted] of [
+    ['web.marathon', [0, -1]],
+    ['marathon', [0, -1]],
+    ['other.marathon', [3, -1]],
+    ['any.wild', [0, -1]],
+  ] as const)
+    t.same(said(name), wanted, `${name} of the whole zone`)
 })
 
 t.test('a CNAME leads from zone to zone and out of them', async t => {
