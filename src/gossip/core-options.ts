@@ -26,6 +26,8 @@ export type RingEvent =
     }
   /** Another node at `other` uses the name of `member`; both are alive. */
   | { readonly type: 'conflict'; readonly member: Member; readonly other: Endpoint }
+  /** The ring keeps the node at `other`, which has our name. */
+  | { readonly type: 'outvoted'; readonly other: Endpoint }
 
 export type CoreOptions = {
   readonly name: string

@@ -7,6 +7,7 @@ import type { MemberEvent } from './rider.ts'
 import { answerKeys, keyOperation } from './serf/keys.ts'
 import { Serf } from './serf/serf.ts'
 import { writeTags } from './serf/tags.ts'
+import { Twin } from './serf/twin.ts'
 import { RecordsTransport } from './swim/records-transport.ts'
 import type { Env } from './swim/env.ts'
 import { Health } from './swim/health.ts'
@@ -150,6 +151,13 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     close,
   })
 
+  const twin = new Twin(env, {
+    ask: done => serf.query(CONFLICT_QUERY, Buffer.from(options.name), done),
+    verify: (other, done) => prober.verify(options.name, other, undefined, done),
+    ours: () => swim.self.node,
+    onOutvoted: other => options.onEvent({ type: 'outvoted', other }),
+  })
+
   const pingByStream = (
     to: Endpoint,
     message: Uint8Array,
@@ -188,6 +196,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     const { name, address } = known.node
     env.log.warn('two nodes go by one name', { member: name, known: address, other: other.address })
     options.onEvent({ type: 'conflict', member: memberOf(known), other })
+    if (name === env.name) twin.met(other)
   }
 
   return {

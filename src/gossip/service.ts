@@ -54,6 +54,9 @@ const LONELY_MS = 30_000
 /** How often to check whether the first exchange is complete, and how often after the warning. */
 const SYNC_LOOK_MS = 100
 const LONELY_LOOK_MS = 1_000
+/** How long a name that two nodes use is reported after it was seen, and the limit of such names. */
+const TWINS_MS = 120_000
+const TWINS_MOST = 16
 /** Refused records are logged at most this often, separately for ours and others'. The metrics count all of them. */
 const REFUSED_MS = 60_000
 
@@ -76,6 +79,10 @@ export class Gossip {
   readonly #startedAt: number
   #seeds: readonly Endpoint[]
   #saidLonely = false
+  /** Names that two nodes use: the address that we know, the other one, and when it was seen last. */
+  readonly #twins = new Map<string, { known: string; other: string; at: number }>()
+  /** The address of the node with our name that the ring keeps; '' if there is none. */
+  #outvotedBy = ''
 
   /** Binds nothing before `start`. Throws ECONFIG or EDATA if the keyring is unusable. */
   constructor(options: GossipOptions) {
@@ -116,6 +123,10 @@ export class Gossip {
       wallClock,
       log,
       ...(stateDir === '' ? {} : { stateFile: join(stateDir, 'ring.json') }),
+    })
+    this.ring.onEvent(event => {
+      if (event.type === 'conflict') this.#twin(event.member, event.other)
+      if (event.type === 'outvoted') this.#outvoted(event.other)
     })
     this.synced = new Promise(resolve => (this.#synced = resolve))
   }
@@ -158,6 +169,39 @@ export class Gossip {
   #lookAgain(look: () => void): void {
     this.#warnLonely()
     this.#looking = setTimeout(look, this.#saidLonely ? LONELY_LOOK_MS : SYNC_LOOK_MS).unref()
+  }
+
+  #twin({ name, address, port }: Member, other: Endpoint): void {
+    if (!this.#twins.has(name) && this.#twins.size >= TWINS_MOST) return
+    this.#twins.set(name, {
+      known: hostPort(address, port),
+      other: hostPort(other.address, other.port),
+      at: this.#options.now(),
+    })
+  }
+
+  /** The ring keeps another node with our name: this one leaves it, without a goodbye in the other one's name. */
+  #outvoted({ address, port }: Endpoint): void {
+    this.#outvotedBy = hostPort(address, port)
+    this.#options.log.error(
+      'another node has this name, and the ring keeps that one: this node is out of the gossip until it is restarted',
+      { node: this.#options.node, other: this.#outvotedBy },
+    )
+    setImmediate(() => void this.ring.close())
+  }
+
+  /** Names that two nodes of the ring have used lately, as sentences. */
+  get twins(): string[] {
+    const { node, now } = this.#options
+    if (this.#outvotedBy !== '')
+      return [
+        `another node is called ${node}, too, at ${this.#outvotedBy}, and the ring keeps that one: give one of them another name and restart this one`,
+      ]
+    for (const [name, { at }] of this.#twins) if (now() - at > TWINS_MS) this.#twins.delete(name)
+    return Array.from(
+      this.#twins,
+      ([name, { known, other }]) => `two nodes are called ${name}: ${known} and ${other}`,
+    )
   }
 
   /** Why this node is still not synced 30 s after its start; '' if it is synced or has just started. */
@@ -249,7 +293,8 @@ export class Gossip {
     clearImmediate(this.#waking)
     await this.#saving
     this.#saveNow()
-    await this.ring.leave()
+    // A goodbye would be taken for that of the node that has our name.
+    if (this.#outvotedBy === '') await this.ring.leave()
     await this.ring.close()
   }
 

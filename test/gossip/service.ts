@@ -280,3 +280,32 @@ t.test('a node is alone only if it was told so: not by a wrong key, name or seed
     await gossip.ring.close()
   }
 })
+
+t.test('of two nodes with one name the ring keeps one, and all say so', async t => {
+  const addresses = ownAddresses(4)
+  const port = await freePort(addresses)
+  const [first, second, third, fourth] = addresses.map(address => ({ address, port })) as [
+    Where,
+    Where,
+    Where,
+    Where,
+  ]
+  const a = await start(t, 'a', first, [])
+  const b = await start(t, 'b', second, [first])
+  const c = await start(t, 'c', third, [first])
+  publish(b, 'web.marathon', 'right')
+  t.ok(await until(() => [a, c].every(node => shown(node).join() === 'web.marathon b right')))
+  const twin = await start(t, 'b', fourth, [first])
+  publish(twin, 'web.marathon', 'wrong')
+  while (!/the ring keeps that one/.test(twin.twins.join())) await sleep(50)
+  t.match(twin.twins.join(), `b, too, at ${second.address}:${port}`)
+  t.match([...a.twins, ...c.twins].join(), /two nodes are called b/)
+  t.ok(await until(() => [a, b, c].every(node => shown(node).join() === 'web.marathon b right')))
+  t.same(
+    [a, c].map(node => node.members().find(({ name }) => name === 'b')?.address),
+    [second.address, second.address],
+  )
+  await twin.close()
+  await sleep(500)
+  t.equal(shown(a).join(), 'web.marathon b right', 'its end is no goodbye of the other')
+})

@@ -254,6 +254,7 @@ export class GossipPart implements Part {
     const reasons: Reason[] = []
     const lonely = this.#gossip?.trouble ?? ''
     if (lonely !== '') reasons.push({ name: 'gossip', detail: lonely })
+    for (const detail of this.#gossip?.twins ?? []) reasons.push({ name: 'gossip', detail })
     if (this.#keyringTrouble !== '') reasons.push({ name: 'keyring', detail: this.#keyringTrouble })
     for (const { apex, over, octets, missing, from, whole } of this.#shared?.zones() ?? []) {
       if (over) reasons.push({ name: apex, detail: `${octets} octets have no room in the gossip` })

@@ -27,7 +27,7 @@ export type ClaimHooks = {
   readonly held: (name: string) => Entry | undefined
   /** Called when a claim turned out to be true. */
   readonly accept: (claim: Alive, held: Entry | undefined) => void
-  /** Called when another node uses the name of a member we know. */
+  /** Called when another node uses the name of a member we know, or our own. */
   readonly onConflict: (known: Entry, other: Endpoint) => void
 }
 
@@ -104,6 +104,19 @@ export class Claims {
       if (!ok || !claim || (held && !isGone(held))) return
       const incarnation = Math.max(claim.incarnation, held?.incarnation ?? 0)
       this.#hooks.accept({ ...claim, incarnation }, held)
+    })
+  }
+
+  /** Checks a claim that our own name is at another address: an old one of ours, or another node with our name. */
+  checkTwin(a: Alive, self: Entry): void {
+    if (!this.#begins(a)) return
+    const at = { address: a.address, port: a.port }
+    this.#hooks.ping(a.node, at, undefined, there => {
+      // Also if it is there, the next check waits: such claims come with every packet.
+      this.#ends(a.node, false)
+      if (!there) return
+      this.#env.stats.conflicts++
+      this.#hooks.onConflict(self, at)
     })
   }
 

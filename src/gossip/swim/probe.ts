@@ -227,12 +227,18 @@ export class Prober {
   /** A ping arrived. A ping for another name is not answered: that node no longer has this address. */
   pinged(ping: IndirectPing, from: Endpoint): void {
     if (ping.node !== '' && ping.node !== this.#env.name) return
+    if (this.#isOwn(ping)) return
     const to = ping.source.address !== '' && ping.source.port > 0 ? ping.source : from
     const entry = ping.source.name === '' ? undefined : this.#swim.table.get(ping.source.name)
     const node =
       entry?.node.address === to.address && entry.node.port === to.port ? entry.node : undefined
     this.#out.send({ address: to.address, port: to.port }, node, [writeAck(ping.seq)])
     if (ping.source.name !== '') this.#swim.heardFrom(ping.source.name, to)
+  }
+
+  /** Whether it is a ping of ours to another address of this host, where nobody else answers by our name. */
+  #isOwn({ seq, source }: IndirectPing): boolean {
+    return source.name === this.#env.name && this.#pending.get(seq)?.kind === 'verify'
   }
 
   /** A member asks us to ping another one. */

@@ -169,7 +169,7 @@ export class Swim {
     const { self } = this
     if (this.#leaving) return
     if (a.address !== self.node.address || a.port !== self.node.port) {
-      return this.#conflict(self, a)
+      return this.#claims.checkTwin(a, self)
     }
     if (a.incarnation < self.incarnation) return
     if (

@@ -336,6 +336,21 @@ export const readRelay = (
   return ok ? { address, port, name, message: body.subarray(r.at) } : undefined
 }
 
+/** What `writeMember` and Serf write: the address of a member; undefined if it is invalid. */
+export const readMember = (bytes: Uint8Array): { address: string; port: number } | undefined => {
+  if (bytes[0] !== SERF.conflictResponse) return undefined
+  const r = new Reader(bytes.subarray(1))
+  let address = ''
+  let port = 0
+  const ok = fields(r, key => {
+    if (key === 'Addr') address = addressText(r.raw(16))
+    else if (key === 'Port') port = r.uint(0xffff)
+    else return false
+    return true
+  })
+  return ok && address !== '' && port > 0 ? { address, port } : undefined
+}
+
 /** Our entry for a member, in answer to a query about a name conflict. */
 export const writeMember = (node: { name: string; address: string; port: number }): Buffer =>
   new Writer()

@@ -211,3 +211,30 @@ story('queries of a serf are acknowledged by those they are meant for', 23, asyn
 void t.test('the serf that is the oracle is the one we know', { skip }, async t => {
   t.match((await run(['version'])).out, /Agent Protocol: 5/)
 })
+
+story('a serf that comes with the name of one of us quits, and ours stays', 30, async (t, a) => {
+  const first = await agent(t, 's1', a(1))
+  const second = await agent(t, 's2', a(2), { join: first.at })
+  const we = await ours(t, 'same', a(3), { seeds: [first.at] })
+  t.ok(await until(async () => (await statusOf(second, 'same')) === 'alive'))
+  const twin = await agent(t, 'same', a(4), { join: first.at })
+  t.ok(await until(() => twin.process.exitCode !== null, 120_000), 'it quits')
+  t.match(twin.log(), /minority in name conflict/)
+  t.equal((await first.members()).get('same')?.addr, `${a(3)}:7946`)
+  t.notOk(we.events.some(({ type }) => type === 'outvoted'))
+})
+
+story(
+  'one of us that comes with the name of a serf is told that the ring keeps it',
+  31,
+  async (t, a) => {
+    const first = await agent(t, 's1', a(1))
+    const same = await agent(t, 'same', a(2), { join: first.at })
+    const third = await ours(t, 'third', a(3), { seeds: [first.at] })
+    t.ok(await until(() => third.state('same') === 'alive'))
+    const we = await ours(t, 'same', a(4), { seeds: [first.at] })
+    t.ok(await until(() => we.events.some(({ type }) => type === 'outvoted'), 120_000))
+    t.equal((await first.members()).get('same')?.addr, `${a(2)}:7946`)
+    t.equal(same.process.exitCode, null, 'the serf goes on')
+  },
+)

@@ -2,7 +2,12 @@
 import t from 'tap'
 import type { RingEvent } from '../../../src/gossip/core.ts'
 import { writeTags } from '../../../src/gossip/serf/tags.ts'
-import { writePing, writePushPullHead, writeState } from '../../../src/gossip/wire/messages.ts'
+import {
+  writeAlive,
+  writePing,
+  writePushPullHead,
+  writeState,
+} from '../../../src/gossip/wire/messages.ts'
 import { SerfState, SerfStateWriter } from '../../../src/gossip/wire/serf-state.ts'
 import { writeIntent, writeUserEvent } from '../../../src/gossip/wire/serf.ts'
 import { ALIVE, SERF, TYPE } from '../../../src/gossip/wire/types.ts'
@@ -149,6 +154,11 @@ t.test('a member that comes back at another address is found there', async t => 
     const there = (): boolean =>
       world.nodes.every(node => node.core.memberNamed('n1')?.address === '203.0.113.9')
     t.ok(world.until(() => world.agree(named(5)) && there(), 60_000) <= 5_000, what)
+    world.run(30_000)
+    t.notOk(
+      world.nodes.some(node => node.events.some(({ type }) => type === 'outvoted')),
+      'and is no twin of its old self',
+    )
   }
 })
 
@@ -167,6 +177,87 @@ t.test('two nodes of one name are a conflict, and the first one stays', async t 
     twin.events.some((event: RingEvent) => event.type === 'conflict'),
     'the newcomer is told',
   )
+  t.same(
+    world.nodes.filter(node => isOut(node)),
+    [twin],
+    'and that the ring keeps the other',
+  )
+})
+/** Whether it was told that the ring keeps another node of its name. */
+const isOut = (node: Node): boolean => node.events.some(event => event.type === 'outvoted')
+
+t.test('a ring whose halves know different nodes of one name settles on one', async t => {
+  const world = new World(SEED)
+  const halves = [
+    ['n0', 'n1', 'n2'],
+    ['n3', 'n4'],
+  ] as const
+  const side = new Map<Node, number>()
+  world.passes = (from, to) => side.get(from) === side.get(to)
+  halves.forEach((names, i) => {
+    const [first, ...rest] = [...names, 'x'].map((name, n) => {
+      const node = world.add(name, { address: `203.0.${113 + i}.${n + 1}`, incarnation: 10 + i })
+      side.set(node, i)
+      return node
+    })
+    for (const node of rest) world.act(node, core => core.join([first!.at], world.now, () => {}))
+  })
+  t.ok(
+    world.until(() =>
+      halves.every((names, i) =>
+        world.agree(
+          [...names, 'x'],
+          [...side].filter(([, of]) => of === i).map(([node]) => node),
+        ),
+      ),
+    ) < Infinity,
+  )
+  world.passes = () => true
+  world.act(world.nodes[0]!, core => core.join([world.nodes.at(-1)!.at], world.now, () => {}))
+  const twins = world.nodes.filter(({ name }) => name === 'x')
+  t.ok(world.until(() => twins.some(isOut)) < Infinity)
+  t.same(twins.map(isOut), [false, true], 'more members know the first one')
+  world.kill(twins[1]!)
+  const stays = twins[0]!.at.address
+  const settled = (): boolean =>
+    world.nodes.every(node => node.gone || node.core.memberNamed('x')?.address === stays)
+  t.ok(world.until(() => settled() && world.agree(['n0', 'n1', 'n2', 'n3', 'n4', 'x'])) < Infinity)
+  world.run(60_000)
+  t.same(twins.map(isOut), [false, true])
+})
+
+t.test('two nodes of one name and nobody else: exactly one stays', async t => {
+  const world = new World(SEED)
+  const one = world.add('x', { address: '203.0.113.1' })
+  const other = world.add('x', { address: '203.0.113.2', incarnation: 9, seeds: [one.at] })
+  world.until(() => isOut(other))
+  world.run(30_000)
+  t.same([one, other].map(isOut), [false, true])
+})
+
+t.test('our own name at another address of this host is no twin', async t => {
+  const world = new World(SEED)
+  const node = world.add('n0')
+  const other = { address: '203.0.113.9', port: 7946 }
+  const claim = writeAlive({
+    node: 'n0',
+    ...other,
+    meta: new Uint8Array(0),
+    versions: Uint8Array.of(1, 5, 2, 2, 5, 5),
+    incarnation: 1,
+  })
+  node.core.packet(claim, other, world.now)
+  let pings = 0
+  for (let ms = 0; ms < 5_000; ms += 50) {
+    for (const effect of node.core.take())
+      if (effect.do === 'packet' && effect.to.address === other.address) {
+        pings++
+        node.core.packet(Buffer.from(effect.bytes), node.at, world.now + ms)
+      }
+    node.core.tick(world.now + ms)
+  }
+  t.ok(pings > 0, 'it looked')
+  t.equal(node.core.stats.conflicts, 0)
 })
 
 t.test("a ring cut in half for five minutes heals within a minute of the cut's end", async t => {
