@@ -104,14 +104,31 @@ export const reverseName = (address: string): string => {
 }
 
 /**
- * Who an address stands for where clients share something fairly: an IPv4
- * address for itself, an IPv6 address for its /64, all of which one host may
- * use. Link-local addresses share one /64, so each stands for itself.
+ * Who an address stands for where clients share something fairly, as a number, because every query that misses the
+ * cache needs it: an IPv4 address stands for itself (an unsigned number), an IPv6 address for its /64, all of which one host may use.
+ * Link-local addresses share one /64, so each stands for itself. Two /64s of different /32s may have one number.
  */
-export const clientOf = (address: string): string => {
-  if (!address.includes(':')) return address
-  const ip = canonicalAddress(address)
-  if (!ip.includes(':') || ip.startsWith('fe80:')) return ip
-  const network = groupsOf(ip).slice(0, 4)
-  return network.map(group => group.toString(16)).join(':')
+export type Client = number
+
+/** The client of a query of our own. */
+export const OURSELVES: Client = -1
+
+/** The client behind an IPv6 address as four unsigned numbers, from its first octets to its last. */
+export const client6 = (a: number, b: number, c: number, d: number): Client => {
+  if (a === 0 && b === 0 && c === 0xffff) return d
+  const linkLocal = a >>> 22 === 0xfe80 >>> 6
+  const high = linkLocal ? c : a
+  const low = linkLocal ? d : b
+  // 20 bits and 32 bits: together they fit into a number exactly. The lowest values are left to IPv4.
+  return (((high ^ (high >>> 12)) & 0xfffff) + 1) * 2 ** 32 + low
+}
+
+/** The client behind an address as text; '' is ourselves. */
+export const clientOf = (address: string): Client => {
+  const [bare = ''] = address.split('%')
+  if (isIPv4(bare)) return Number(ipToNumber(bare))
+  if (!isIPv6(bare)) return OURSELVES
+  const groups = groupsOf(bare)
+  const word = (i: number): number => groups[i]! * 2 ** 16 + groups[i + 1]!
+  return client6(word(0), word(2), word(4), word(6))
 }

@@ -72,7 +72,7 @@ export const SCALARS = {
   staleServed: 'Stale answers served',
   prefetches: 'Refreshes of names asked again near their end',
   coalesced: 'Queries that joined an identical question in flight',
-  shed: 'Queries given up because too many were in flight',
+  shed: 'Queries given up because too many were in flight or waited for their turn',
   localAnswers: 'Answers made from local zones',
   internalErrors: 'Bugs met, each in one query or one look of the data thread',
   loops: 'Queries dropped because they had come from ourselves',

@@ -223,6 +223,7 @@ export class DataPlane {
     try {
       this.#orders.work()
       if (this.#orders.pending) this.#parts.io.wake()
+      if (this.#parts.front.endTurn()) this.#parts.io.wake()
       return this.#parts.resolving.timers.run(seen) + seen - now
     } catch (er) {
       this.bug(er)

@@ -5,10 +5,12 @@
 import t from 'tap'
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
+import { createPacketIO } from '../../src/data/io/io.ts'
 import { ask, exchange, query, type At } from '../fixture/client.ts'
 import { daemon, type Daemon } from '../fixture/daemon.ts'
 import { masters } from '../fixture/masters.ts'
 import { A, SOA } from '../fixture/rr.ts'
+import { rcodeText } from '../fixture/types.ts'
 import { upstream } from '../fixture/upstream.ts'
 
 t.setTimeout(600_000)
@@ -16,6 +18,11 @@ t.setTimeout(600_000)
 const soa = SOA('example.org. 300 ns.example.org. root.example.org. 1 60 600 86400 120')
 const rss = (d: Daemon): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${d.pid}/status`, 'utf8'))?.[1]) / 1024
+
+/** Queries that the flood sends each millisecond; more than a daemon answers. */
+const PER_TURN = 100
+/** Offset of the name's first letter in a query. */
+const FIRST_LETTER = 13
 
 /** Asks each name once, at most `window` at a time; returns how many were answered. */
 const flood = async (at: At, names: Iterable<string>, window = 200): Promise<number> => {
@@ -140,6 +147,47 @@ t.test('questions held back upstream do not pile up without end', async t => {
   t.ok(told > 1_000, `${told} of 10,000 were told`)
   t.equal(await d.metric('queries_in_flight'), 0, 'nothing is left in flight')
   t.ok(rss(d) - before < 150, `memory: ${Math.round(before)} to ${Math.round(rss(d))} MiB`)
+  t.equal(d.stray, '')
+})
+
+t.test('a client that asks for more names than can be answered costs another one none', async t => {
+  const up = await upstream(t, [soa, A('known.example.org. 3600 203.0.113.1')])
+  const d = await daemon(t, { upstreams: [up.name] })
+  await ask(d.at, 'known.example.org')
+  const { io } = await createPacketIO({ io: 'auto' })
+  t.teardown(() => io.close())
+  const socket = await io.open({ address: '127.66.0.1', port: 0, onBatch: () => {} })
+  const server = io.peer(d.at.address, d.at.port)
+  const question = query(`${'0'.repeat(9)}.example.org`)
+  let sent = 0
+  io.start(() => {
+    for (const end = sent + PER_TURN; sent < end; sent++) {
+      question.writeUInt16BE(sent & 0xffff)
+      question.write(String(sent).padStart(9, '0'), FIRST_LETTER, 'latin1')
+      socket.send(question, 0, question.length, server)
+    }
+    return 1
+  })
+  // Until the daemon cannot keep up, the flood is just a client.
+  while ((await d.metric('forward_max_concurrent_rejects_total')) === 0)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  // Hits, and misses that need no upstream: ours shares a process with the flood.
+  const wanted = Array.from({ length: 40 }, (_, i) =>
+    i % 2 === 0 ? ['known.example.org', 'NOERROR'] : [`n${i}.test`, 'NXDOMAIN'],
+  )
+  const got: string[] = []
+  for (const [name = ''] of wanted) {
+    // Like a stub resolver, which asks three times.
+    let reply: Buffer | undefined
+    for (let tries = 0; tries < 3 && !reply; tries++)
+      reply = await exchange(d.at, query(name), { timeout: 5_000, from: '127.66.0.2' })
+    got.push(reply ? rcodeText(reply[3]! & 15) : 'no answer')
+  }
+  t.same(
+    got,
+    wanted.map(([, rcode]) => rcode),
+  )
+  t.ok(sent > 1_000, `${sent} queries of the flood`)
   t.equal(d.stray, '')
 })
 

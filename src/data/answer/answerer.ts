@@ -2,6 +2,7 @@
  * The interface of all kinds of routes: an answerer gets a question and an asker, and answers the asker exactly
  * once, now or later.
  */
+import { OURSELVES, type Client } from '../../base/ip.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { PacketCache } from '../cache/packet-cache.ts'
 import type { Validity } from '../cache/validity.ts'
@@ -13,8 +14,8 @@ import type { Sources } from './sources.ts'
 
 /** The receiver of an answer. */
 export interface Asker {
-  /** The client's address; '' for our own questions. Questions in flight are limited per client. */
-  readonly client: string
+  /** Questions in flight are limited per client. */
+  readonly client: Client
   readonly recursionDesired: boolean
   /** Number of aliases followed so far to reach this question. */
   readonly links: number
@@ -28,7 +29,7 @@ export interface Asker {
 
 /** The asker of a refresh, which needs no answer. */
 export const NOBODY: Asker = {
-  client: '',
+  client: OURSELVES,
   recursionDesired: true,
   links: 0,
   watch: undefined,

@@ -95,7 +95,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     if (stored && verdict === FRESH) return asker.answer(stored, 0)
     if (!asker.recursionDesired) return this.#say(question, [asker], route, NOT_CACHED)
     const flight = this.inFlight.find(question, route)
-    if (flight) return this.#join(flight, asker)
+    if (flight) return this.#join(flight, question, asker)
     const standIn =
       verdict === STALE ? stored!.held() : standInFor(question, isCluster(route), this.#context)
     if (standIn && standIn.retryAt > t) {
@@ -141,7 +141,8 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     }
   }
 
-  #join(flight: Flight, asker: Asker): void {
+  #join(flight: Flight, { onTrial }: Question, asker: Asker): void {
+    if (!onTrial) flight.question.onTrial = false
     this.#context.counters[SLOT.coalesced]! += 1
     asker.watch?.('coalesced', `${flight.waiters.length} already wait`)
     if (flight.isOverdue && this.#mayGiveInstead(flight)) return this.#giveInstead(flight, [asker])

@@ -186,6 +186,7 @@ const restoreOne = (
     failures: 0,
     dnssecOk: (bits & 1) !== 0,
     checkingDisabled: (bits & 2) !== 0,
+    onTrial: false,
     authoritative: false,
   })
   const t = now()

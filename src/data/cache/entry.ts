@@ -46,6 +46,8 @@ export type FillMeta = {
   readonly failures: number
   readonly dnssecOk: boolean
   readonly checkingDisabled: boolean
+  /** Kept only if it is asked for again soon (trial.ts). */
+  readonly onTrial: boolean
   /** From a local zone. */
   readonly authoritative: boolean
 }

@@ -10,11 +10,15 @@ import { u8 } from '../../wire/octets.ts'
 import { Entry, hashAt, keyBits, NEGATIVE, POSITIVE, room, sizeOf, type Fill } from './entry.ts'
 import { hashQuestion } from './hash.ts'
 import { Slab, type Ref } from './slab.ts'
+import { Trial } from './trial.ts'
 
 export type CacheBounds = { readonly maxBytes: number; readonly maxEntries: number }
 
 /** Limit of table places that a look-up visits. Half the table is free, so random hashes stay far below. */
 const MOST_PROBES = 128
+
+/** Entries on trial are at most one in this many. */
+const TRIAL_SHARE = 8
 
 export class PacketCache {
   readonly #lru: LRUCache<Ref, Ref>
@@ -25,6 +29,7 @@ export class PacketCache {
   readonly #maxBytes: number
   readonly #sized = new Entry()
   readonly #leaving = new Entry()
+  readonly #trial: Trial
   #denials = 0
   /** Entries by their DO and CD bits (`keyBits`). */
   readonly #countByBits = new Uint32Array(4)
@@ -42,6 +47,7 @@ export class PacketCache {
     while (slots < bounds.maxEntries * 2) slots *= 2
     this.#table = new Int32Array(slots)
     this.#mask = slots - 1
+    this.#trial = new Trial(Math.ceil(bounds.maxEntries / TRIAL_SHARE))
     this.#lru = new LRUCache<Ref, Ref>({
       max: bounds.maxEntries,
       maxSize: bounds.maxBytes,
@@ -142,7 +148,14 @@ export class PacketCache {
     if (entry.kind !== POSITIVE) this.#denials++
     this.#countByBits[bits]!++
     this.#lru.set(ref, ref)
+    if (fill.meta.onTrial) this.#endTrial(this.#trial.add(ref, hash))
     return entry
+  }
+
+  /** Removes an entry that nobody has asked for since it was stored. */
+  #endTrial(ref: Ref): void {
+    const entry = ref < 0 ? undefined : this.at(ref, this.#sized)
+    if (entry && entry.hash === this.#trial.overHash && entry.hits === 0) this.delete(entry)
   }
 
   delete(entry: Entry): void {

@@ -51,6 +51,7 @@ export const metaOf = (
   failures: 0,
   dnssecOk: question.dnssecOk,
   checkingDisabled: question.checkingDisabled,
+  onTrial: question.onTrial,
   authoritative,
 })
 

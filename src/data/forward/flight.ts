@@ -1,11 +1,11 @@
 /** A question in flight and all who wait for its answer. */
-import type { Asker } from '../answer/answerer.ts'
 import type { Route } from '../answer/router.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Timed } from '../timers.ts'
 import type { StandIn } from './stale.ts'
 import type { Question } from './query.ts'
 import type { Outcome, RaceOwner } from './race-context.ts'
+import type { Waiter } from './waiting.ts'
 
 /** The object that launched it and handles its events. */
 export interface FlightOwner {
@@ -67,28 +67,4 @@ export class Flight implements Timed, RaceOwner {
   late(outcome: Outcome): void {
     this.#owner.late(this, outcome)
   }
-}
-
-/** One asker that waits for one flight. Waiting uses the links. */
-export class Waiter {
-  readonly asker: Asker
-  readonly flight: Flight
-  readonly share: Share
-  older: Waiter | undefined
-  newer: Waiter | undefined
-
-  constructor(asker: Asker, flight: Flight, share: Share) {
-    this.asker = asker
-    this.flight = flight
-    this.share = share
-  }
-}
-
-/** All that one client waits for, oldest first, and its neighbours among clients with the same number. */
-export class Share {
-  count = 0
-  oldest: Waiter | undefined
-  newest: Waiter | undefined
-  before: Share | undefined
-  after: Share | undefined
 }

@@ -40,5 +40,6 @@ export const questionOf = (entry: Entry): Question => {
     dnssecOk: (entry.bits & 1) !== 0,
     checkingDisabled: (entry.bits & 2) !== 0,
     name: foldedText(wire, HEADER),
+    onTrial: false,
   }
 }

@@ -1,4 +1,5 @@
 /** A query that the packet cache could not answer. */
+import type { Client } from '../../base/ip.ts'
 import { Head } from '../serve/admit.ts'
 import type { Watch } from './race-context.ts'
 
@@ -13,6 +14,8 @@ export type Question = {
   readonly checkingDisabled: boolean
   /** The name as lower-case text. */
   readonly name: string
+  /** Its answer is kept only if it is asked for again soon, because its client asks for too much (cache/trial.ts). */
+  onTrial: boolean
 }
 
 /**
@@ -31,8 +34,9 @@ export type Query = {
   readonly server: number
   readonly proto: 0 | 1
   readonly family: 0 | 1
-  /** The client's address, '' for a query of our own. */
-  readonly client: string
+  readonly client: Client
+  /** See Question. */
+  onTrial: boolean
   readonly watch: Watch | undefined
 }
 

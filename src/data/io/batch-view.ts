@@ -2,8 +2,9 @@
  * One batch of received datagrams, as a view of the thread's receive and reply memory. A single object is reused for
  * every batch.
  */
+import { client6, type Client } from '../../base/ip.ts'
 import { FLAGS, HEADER_WORDS, LENGTH, Messages } from './arena.ts'
-import { AF_INET, InetPeer, NAME_WORDS, address4Of, asInet, portOf } from './inet.ts'
+import { AF_INET, InetPeer, NAME_WORDS, address4Of, asInet, portOf, swap32 } from './inet.ts'
 import { MSG_TRUNC } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { BATCH, CONTROL_BYTES } from './outbox.ts'
@@ -61,6 +62,18 @@ export class BatchView implements Batch {
   source4(i: number): number {
     const at = i * NAME_WORDS
     return (this.#names[at]! & 0xffff) === AF_INET ? address4Of(this.#names[at + 1]!) : -1
+  }
+
+  client(i: number): Client {
+    const at = i * NAME_WORDS
+    const names = this.#names
+    if ((names[at]! & 0xffff) === AF_INET) return address4Of(names[at + 1]!)
+    return client6(
+      swap32(names[at + 2]!),
+      swap32(names[at + 3]!),
+      swap32(names[at + 4]!),
+      swap32(names[at + 5]!),
+    )
   }
 
   sourcePort(i: number): number {

@@ -19,8 +19,11 @@ import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
 import type { Spin } from './spin.ts'
 
-/** Limit of datagrams per socket and turn, so that a flooded socket does not starve the others. */
-const DATAGRAMS_PER_TURN = 256
+/**
+ * Limit of datagrams per socket and turn, so that a flooded socket does not starve the others. Far more than are
+ * worked on in a turn (serve/backlog.ts), so that the kernel has none to drop.
+ */
+const DATAGRAMS_PER_TURN = 1_024
 /** How often the kernel is asked for the number of dropped datagrams. */
 const DROPS_EVERY_MS = 1_000
 /**

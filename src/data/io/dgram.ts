@@ -4,6 +4,7 @@
  */
 import { createSocket } from 'node:dgram'
 import type { RemoteInfo, Socket } from 'node:dgram'
+import { clientOf, type Client } from '../../base/ip.ts'
 import { codeOf, fail } from '../../base/error.ts'
 import { asInet, inetPeer, number4 } from './inet.ts'
 import { RX_SLOT, TX_SLOT } from './packet-io.ts'
@@ -41,6 +42,10 @@ class OneBatch implements Batch {
 
   source4(): number {
     return this.from.family === 'IPv4' ? number4(this.from.address) : -1
+  }
+
+  client(): Client {
+    return clientOf(this.from.address)
   }
 
   sourcePort(): number {

@@ -85,7 +85,8 @@ export class InetPeer implements Peer {
 }
 
 const swap16 = (n: number): number => ((n & 0xff) << 8) | ((n >>> 8) & 0xff)
-const swap32 = (n: number): number =>
+/** A 32-bit number in the other order of octets, unsigned. */
+export const swap32 = (n: number): number =>
   ((n << 24) | ((n & 0xff00) << 8) | ((n >>> 8) & 0xff00) | (n >>> 24)) >>> 0
 
 /** The port from word 0 of a sockaddr. */

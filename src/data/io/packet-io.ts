@@ -4,6 +4,8 @@
  * thread.
  */
 
+import type { Client } from '../../base/ip.ts'
+
 /** A destination or source. Its text is created on demand. */
 export interface Peer {
   readonly family: 4 | 6
@@ -31,6 +33,8 @@ export interface Batch {
   readonly txLen: Int32Array
   /** The sender's IPv4 address as an unsigned 32-bit number, -1 for IPv6. Allocates nothing. */
   source4(i: number): number
+  /** Whom the sender counts as where clients share something fairly. Allocates nothing. */
+  client(i: number): Client
   /** The sender's port. Allocates nothing. */
   sourcePort(i: number): number
   /** Whether datagram i came from exactly this address and port. Allocates nothing. */

@@ -1,4 +1,5 @@
 /** A UDP query that missed the cache. An object instead of a closure, of which each miss would keep three. */
+import type { Client } from '../../base/ip.ts'
 import type { Head } from './admit.ts'
 import { SLOT } from '../../boundary/counters.ts'
 import type { Peer, UdpSocket } from '../io/packet-io.ts'
@@ -10,8 +11,10 @@ export class Datagram implements Query {
   readonly limit: number
   readonly receivedAt: number
   readonly server: number
+  readonly client: Client
   readonly proto = 0
   readonly watch = undefined
+  onTrial = false
   readonly #socket: UdpSocket
   readonly #peer: Peer
   readonly #counters: Float64Array
@@ -22,6 +25,7 @@ export class Datagram implements Query {
     limit: number,
     receivedAt: number,
     server: number,
+    client: Client,
     socket: UdpSocket,
     peer: Peer,
     counters: Float64Array,
@@ -31,14 +35,12 @@ export class Datagram implements Query {
     this.limit = limit
     this.receivedAt = receivedAt
     this.server = server
+    this.client = client
     this.#socket = socket
     this.#peer = peer
     this.#counters = counters
   }
 
-  get client(): string {
-    return this.#peer.address
-  }
   get family(): 0 | 1 {
     return this.#peer.family === 4 ? 0 : 1
   }

@@ -2,8 +2,10 @@
  * Handles each query of any transport: UDP batches, TCP frames and our own self-queries. A hit is answered at once;
  * a miss becomes a Query for the resolver.
  */
+import { clientOf, type Client } from '../../base/ip.ts'
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
+import { Backlog } from './backlog.ts'
 import { SLOT, ZONES } from '../../boundary/counters.ts'
 import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
@@ -30,6 +32,8 @@ import { putReply, reply } from '../../wire/reply.ts'
 
 /** The text of the extended error for a query that failed because of a bug. */
 const INTERNAL = 'internal error'
+/** The same for one that was given up because its client, or everybody, asks too much. */
+const BUSY = 'too many queries'
 
 export type FrontContext = Responding & {
   readonly cache: PacketCache
@@ -60,6 +64,7 @@ export class Front {
   readonly #hitsByZone = new Int32Array(ZONES)
   readonly #sampler = new Sampler()
   readonly #hit = new Entry()
+  readonly #backlog = new Backlog<Query>()
 
   constructor(allow: Allow, context: FrontContext) {
     this.allow = allow
@@ -126,6 +131,14 @@ export class Front {
       this.#hitsByZone[entry.zone]! += 1
       return true
     }
+    const client = source >= 0 ? source : batch.client(i)
+    const atOnce = this.#backlog.admits()
+    if (!atOnce && this.#backlog.refuses(client, t)) {
+      counters[SLOT.shed]! += 1
+      txLen[i] = putReply(rx, at, head, RCODE.SERVFAIL, tx, outAt, EDE.OTHER)
+      tally(counters, server, this.otherZone, 0, family, head, RCODE.SERVFAIL, length, txLen[i]!)
+      return false
+    }
     const peer = batch.peer(i)
     if (this.#context.isOurs(peer)) {
       counters[SLOT.loops]! += 1
@@ -133,7 +146,11 @@ export class Front {
     }
     const wire = Buffer.allocUnsafe(length)
     copy(rx, at, at + length, wire, 0)
-    this.#miss(new Datagram(wire, keepHead(head), limit, t, server, batch.socket, peer, counters))
+    const { socket } = batch
+    const kept = keepHead(head)
+    const query = new Datagram(wire, kept, limit, t, server, client, socket, peer, counters)
+    if (atOnce) this.#miss(query)
+    else this.#wait(query, t)
     return false
   }
 
@@ -184,10 +201,12 @@ export class Front {
       return respondWith(refusal)
     }
     const entry = this.#find(wire, 0, head, t)
-    if (entry === undefined)
-      return this.#miss(
-        asked(wire, head, t, server, family, respondWith, watch, from?.address ?? ''),
-      )
+    if (entry === undefined) {
+      const client = clientOf(from?.address ?? '')
+      const query = asked(wire, head, t, server, family, respondWith, watch, client)
+      if (from === undefined || this.#backlog.admits()) return this.#miss(query)
+      return this.#backlog.refuses(client, t) ? this.#shed(query) : this.#wait(query, t)
+    }
     watch?.('hit', `${shownTtl(entry, t)} s left`)
     tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
     const length = respond(entry, 0, wire, 0, head, MOST, t, true, this.#context)
@@ -236,6 +255,43 @@ export class Front {
     return entry
   }
 
+  /** Keeps a query for a later turn. */
+  #wait(query: Query, now: number): void {
+    const gone = this.#backlog.add(query.client, query, now)
+    if (gone) this.#shed(gone)
+  }
+
+  /** Answers a query that there is no time for. */
+  #shed(query: Query): void {
+    const { counters } = this.#context
+    const { family, head, proto, server, wire } = query
+    counters[SLOT.shed]! += 1
+    const { length } = this.#apologise(query, BUSY)
+    tally(
+      counters,
+      server,
+      this.otherZone,
+      proto,
+      family,
+      head,
+      RCODE.SERVFAIL,
+      wire.length,
+      length,
+    )
+  }
+
+  /** Works on queries that had to wait; call it at the end of each turn. True if some still wait. */
+  endTurn(): boolean {
+    const backlog = this.#backlog
+    const now = this.#context.now()
+    for (let query = backlog.take(now); query; query = backlog.take(now)) {
+      query.onTrial = backlog.isFromHeaviest
+      this.#miss(query)
+    }
+    backlog.endTurn()
+    return backlog.size > 0
+  }
+
   #miss(query: Query): void {
     const { resolver, onBug } = this.#context
     const { head, wire } = query
@@ -248,13 +304,14 @@ export class Front {
       dnssecOk: head.dnssecOk,
       checkingDisabled: head.checkingDisabled,
       name: foldedText(wire, HEADER),
+      onTrial: query.onTrial,
     }
     const asker = new QueryAsker(query, this)
     try {
       resolver.resolve(question, asker)
     } catch (er) {
       onBug(er)
-      if (asker.take()) this.#apologise(query)
+      if (asker.take()) this.#apologise(query, INTERNAL)
     }
   }
 
@@ -264,13 +321,15 @@ export class Front {
       this.#answer(query, entry, ede)
     } catch (er) {
       this.#context.onBug(er)
-      this.#apologise(query)
+      this.#apologise(query, INTERNAL)
     }
   }
 
-  #apologise(query: Query): void {
-    const failure = reply(query.wire, query.head, RCODE.SERVFAIL, EDE.OTHER, INTERNAL)
+  /** Responds with SERVFAIL and says why. */
+  #apologise(query: Query, why: string): Buffer {
+    const failure = reply(query.wire, query.head, RCODE.SERVFAIL, EDE.OTHER, why)
     query.respond(failure, failure.length)
+    return failure
   }
 
   #answer(query: Query, entry: Entry, ede: number): void {
@@ -332,7 +391,7 @@ const asked = (
   family: 0 | 1,
   respond: (response: Uint8Array) => void,
   watch: Watch | undefined,
-  client: string,
+  client: Client,
 ): Query => ({
   wire,
   head: keepHead(head),
@@ -343,5 +402,6 @@ const asked = (
   proto: 1,
   family,
   client,
+  onTrial: false,
   watch,
 })

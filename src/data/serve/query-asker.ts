@@ -1,4 +1,5 @@
 /** A client's query as an asker. One object instead of three closures per miss. */
+import type { Client } from '../../base/ip.ts'
 import type { Asker } from '../answer/answerer.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { Query } from '../forward/query.ts'
@@ -19,7 +20,7 @@ export class QueryAsker implements Asker {
     this.#responder = responder
   }
 
-  get client(): string {
+  get client(): Client {
     return this.#query.client
   }
   get recursionDesired(): boolean {

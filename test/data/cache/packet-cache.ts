@@ -491,3 +491,24 @@ t.test('a view into memory that was cut anew is gone, whatever lies there now', 
     t.equal(view.gone, find(cache, `n${i}.mesos`) === undefined)
   t.ok(held.some(view => view.gone))
 })
+
+t.test('of entries on trial, only those that are asked for again stay', t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 800 })
+  const kept = (name: string): boolean => find(cache, name) !== undefined
+  const put = (name: string, onTrial: boolean): Entry =>
+    cache.fill(fillOf(name, 'A', undefined, { onTrial }), 0, 1)!
+  put('plain.mesos', false)
+  put('hit.mesos', true).hits = 1
+  put('once.mesos', true)
+  for (let i = 2; i < 100; i++) put(`n${i}.mesos`, true)
+  t.ok(kept('once.mesos'), 'a hundred are on trial')
+  for (let i = 100; i < 102; i++) put(`n${i}.mesos`, true)
+  t.notOk(kept('once.mesos'))
+  t.ok(kept('hit.mesos'))
+  t.ok(kept('plain.mesos'))
+  for (let i = 102; i < 1_000; i++) put(`n${i}.mesos`, true)
+  t.ok(cache.entries <= 103, `${cache.entries} entries`)
+  t.notOk(kept('n899.mesos'))
+  t.ok(kept('n900.mesos'))
+  t.end()
+})

@@ -730,7 +730,7 @@ t.test('names that print alike are different names', async t => {
       name: 'a\\.b\\.c.mesos',
     },
     {
-      client: '',
+      client: -1,
       recursionDesired: true,
       links: 0,
       watch: undefined,

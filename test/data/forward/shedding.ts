@@ -1,6 +1,6 @@
 /** Too many questions at once: which are refused, and how that affects the others. */
 import t from 'tap'
-import { clientOf } from '../../../src/base/ip.ts'
+import { clientOf, OURSELVES } from '../../../src/base/ip.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
 import {
@@ -124,17 +124,28 @@ t.test('all addresses of a /64 are one client, and its flood costs others nothin
 })
 
 t.test('who counts as one client', t => {
-  for (const [address, client] of [
-    ['192.0.2.1', '192.0.2.1'],
-    ['::ffff:192.0.2.1', '192.0.2.1'],
-    ['2001:db8::1', '2001:db8:0:0'],
-    ['2001:0DB8:0:0:ffff::', '2001:db8:0:0'],
-    ['2001:db8:0:1::1', '2001:db8:0:1'],
-    ['fe80::1%eth0', 'fe80::1%eth0'],
-    ['fe80::2', 'fe80::2'],
-    ['', ''],
-  ] as const)
-    t.equal(clientOf(address), client, address)
+  const same = [
+    ['192.0.2.1', '::ffff:192.0.2.1', '::ffff:c000:201'],
+    ['2001:db8::1', '2001:0DB8:0:0:ffff::', '2001:db8::'],
+    ['2001:db8:0:1::1', '2001:db8:0:1:1:1:1:1'],
+    ['2001:db8:1::1', '2001:db8:1::2'],
+    ['2001:db9::1'],
+    ['fe80::1', 'fe80::1%eth0'],
+    ['fe80::2'],
+    ['192.0.2.2'],
+    ['255.255.255.255'],
+    ['0.0.0.0'],
+    ['::1', '::'],
+    ['', 'nonsense'],
+  ]
+  const names = same.map(all => [...new Set(all.map(clientOf))])
+  t.ok(
+    names.every(all => all.length === 1),
+    JSON.stringify(names),
+  )
+  t.equal(new Set(names.flat()).size, same.length, 'and who does not')
+  t.ok(names.flat().every(Number.isSafeInteger))
+  t.equal(clientOf(''), OURSELVES)
   t.end()
 })
 

@@ -3,6 +3,7 @@
  * tested at the end.
  */
 import t from 'tap'
+import { clientOf } from '../../../src/base/ip.ts'
 import type { Test } from 'tap'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -137,6 +138,7 @@ for (const body of bodies) {
               address: peer.address,
               port: peer.port,
               source4: batch.source4(i),
+              client: batch.client(i),
               sourcePort: batch.sourcePort(i),
               self: batch.isFrom(i, peer),
               plain: batch.isFrom(i, { family, address: from, port: peer.port }),
@@ -156,6 +158,7 @@ for (const body of bodies) {
           address: from,
           port: client.socket.port,
           source4: family === 4 ? 0x7f0a0003 : -1,
+          client: clientOf(from),
           sourcePort: client.socket.port,
           self: true,
           plain: true,

@@ -1,6 +1,7 @@
 /** One query in, its response out, whatever the transport. */
 import t from 'tap'
 import { admit, Head } from '../../../src/data/serve/admit.ts'
+import { clientOf } from '../../../src/base/ip.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
 import { Front } from '../../../src/data/serve/front.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
@@ -110,7 +111,8 @@ t.test('whatever there is to say beside it, a response fits its client', async t
       server: 0,
       proto: 0,
       family: 0,
-      client: '127.0.0.1',
+      client: clientOf('127.0.0.1'),
+      onTrial: false,
       watch: undefined,
     } as const
     front.answer(query, failureEntry(questionOf(name), 0, servfail(22, text), p.io.time), 0)
@@ -120,3 +122,41 @@ t.test('whatever there is to say beside it, a response fits its client', async t
     t.equal(m.edns?.options.length, wanted.options, says)
   }
 })
+
+t.test(
+  'misses beyond a turn wait for the next one, and what there is no room for is told so',
+  async t => {
+    const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+      maxInFlight: 10_000,
+    })
+    const front = frontOf(p)
+    const said: { address: string; rcode: number }[] = []
+    const ask = (name: string, address = '127.0.0.66'): void => {
+      const wire = plainQuery(nameWire(name)!, typeNumber('A')!)
+      front.single(wire, { family: 4, address }, 0, r =>
+        said.push({ address, rcode: decode(Buffer.from(r)).rcode }),
+      )
+    }
+    const sent = (): number => p.sentTo(MASTER).length
+    for (let i = 0; i < 130; i++) ask(`n${i}.mesos`)
+    t.equal(sent(), 128)
+    t.ok(front.endTurn(), 'two wait')
+    t.equal(sent(), 128, 'no room in this turn')
+    t.notOk(front.endTurn())
+    t.equal(sent(), 130)
+    // Now more than may wait.
+    for (let i = 0; i < 128 + 4_096; i++) ask(`m${i}.mesos`)
+    t.same(said, [])
+    ask('one-more.mesos')
+    t.same(said, [{ address: '127.0.0.66', rcode: 2 }], 'refused')
+    ask('other.mesos', '127.0.0.7')
+    t.same(said.slice(1), [{ address: '127.0.0.66', rcode: 2 }], 'the flood gives way to another')
+    t.equal(p.counters[SLOT.shed], 2)
+    front.endTurn()
+    front.endTurn()
+    t.ok(
+      p.sentTo(MASTER).some(({ bytes }) => bytes.includes('other')),
+      'which is served in its turn',
+    )
+  },
+)

@@ -2,7 +2,7 @@
  * DNS over TCP for clients (RFC 7766, RFC 9210): many queries on each connection, answered in any order. This file
  * limits the number of connections and their time; connection.ts handles one connection.
  */
-import { clientOf, hostPort } from '../../../base/ip.ts'
+import { clientOf, hostPort, type Client } from '../../../base/ip.ts'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { codeOf, fail } from '../../../base/error.ts'
@@ -78,7 +78,7 @@ class Listener implements TcpListener {
   readonly #options: TcpOptions
   readonly #open = new Set<Connection>()
   /** Open connections by client. */
-  readonly #perClient = new Map<string, number>()
+  readonly #perClient = new Map<Client, number>()
   readonly #checkMs: number
   readonly #closed: Promise<void>
   #timer: NodeJS.Timeout | undefined
@@ -171,11 +171,11 @@ class Listener implements TcpListener {
     return this.#countOf(clientOf(address)) >= most ? 'clientRejected' : undefined
   }
 
-  #countOf(client: string): number {
+  #countOf(client: Client): number {
     return this.#perClient.get(client) ?? 0
   }
 
-  #forget(connection: Connection, client: string): void {
+  #forget(connection: Connection, client: Client): void {
     this.#open.delete(connection)
     const left = this.#countOf(client) - 1
     if (left > 0) this.#perClient.set(client, left)
