@@ -15,7 +15,7 @@ import {
   type Reason,
 } from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
-import type { Question } from '../forward/query.ts'
+import { hashed, type Question } from '../forward/query.ts'
 import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { copy, put16 } from '../../wire/octets.ts'
@@ -52,7 +52,7 @@ export const answerAny = (
   const wire = Buffer.from(question.wire.subarray(0, question.questionEnd))
   put16(wire, question.qnameEnd, TYPE.A)
   resolve(
-    { ...question, wire, qtype: TYPE.A },
+    hashed({ ...question, wire, qtype: TYPE.A }),
     follow(asker, (entry, ede) => {
       const now = context.now()
       const fail = (reason: Reason): void =>

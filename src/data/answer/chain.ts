@@ -3,7 +3,7 @@ import { FAILURE, type Entry } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
 import { edeTextOf, failureEntry, keep, metaOf } from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
-import type { Question } from '../forward/query.ts'
+import { hashed, type Question } from '../forward/query.ts'
 import { compose } from '../../wire/compose.ts'
 import { HEADER, setRcode } from '../../wire/header.ts'
 import { nameWire } from '../../wire/name.ts'
@@ -25,7 +25,7 @@ export const questionFor = (question: Question, name: string): Question | undefi
   const wire = Buffer.alloc(qnameEnd + 4)
   wire.set(plain, HEADER)
   copy(question.wire, question.qnameEnd, question.questionEnd, wire, qnameEnd)
-  return { ...question, wire, name, qnameEnd, questionEnd: qnameEnd + 4 }
+  return hashed({ ...question, wire, name, qnameEnd, questionEnd: qnameEnd + 4 })
 }
 
 export type ChainOptions = {

@@ -89,7 +89,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const t = now()
     const { wire, qnameEnd, qtype } = question
     const bits = keyBits(question.dnssecOk, question.checkingDisabled)
-    const stored = cache.find(wire, HEADER, qnameEnd, qtype, bits, this.#stored)
+    const stored = cache.findBy(question.hash, wire, HEADER, qnameEnd, qtype, bits, this.#stored)
     const verdict = stored && validity.of(stored, t)
     // For a client's question the cache was searched before; for the target of an alias it was not.
     if (stored && verdict === FRESH) return asker.answer(stored, 0)
@@ -103,7 +103,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
       if (giveStandIn(standIn, question, [asker], this.#context)) return
     }
     const failures = stored?.kind === FAILURE ? stored.failures + 1 : 0
-    const launched = new Flight(question, route, standIn, failures, t, this)
+    const launched = new Flight(question, route, standIn, failures, t, validity.epoch, this)
     if (!this.inFlight.add(launched, asker)) return this.#say(question, [asker], route, SHED)
     this.#launch(launched, asker)
   }
@@ -112,9 +112,9 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
   prefetch(entry: Entry, route: Route): void {
     const question = questionOf(entry)
     if (route.spec.kind !== 'forward' || this.inFlight.find(question, route)) return
-    const { counters, now } = this.#context
+    const { counters, now, validity } = this.#context
     counters[SLOT.prefetches]! += 1
-    const flight = new Flight(question, route, entry, 0, now(), this)
+    const flight = new Flight(question, route, entry, 0, now(), validity.epoch, this)
     this.inFlight.addRefresh(flight)
     this.#launch(flight, undefined)
   }
@@ -216,7 +216,9 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
 
   /** Whether the name still has the route with which the flight was launched. */
   #isCurrent(flight: Flight): boolean {
-    return this.#context.sources.router.match(flight.question.name) === flight.route
+    const { sources, validity } = this.#context
+    if (flight.epoch === validity.epoch) return true
+    return sources.router.match(flight.question.name) === flight.route
   }
 
   #failed(flight: Flight, reason: Reason): void {

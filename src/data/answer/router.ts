@@ -4,15 +4,15 @@
  * upstreams. In each group, the longest suffix wins.
  */
 import type { Milliseconds, RouteSpec, Snapshot, UpstreamSpec } from '../../boundary/messages.ts'
-import type { Peer } from '../io/packet-io.ts'
+import type { RaceOptions } from '../forward/race-context.ts'
 import { Upstream } from '../upstream/upstream.ts'
 
 /** A route with the state of its upstreams. */
 export type Route = {
   readonly spec: RouteSpec
   readonly upstreams: readonly Upstream[]
-  /** The addresses of the upstreams, set by the first race. */
-  peers?: readonly Peer[]
+  /** The options of a race between all upstreams, set by the first one. */
+  raceOptions?: RaceOptions
   /** When the last question was sent that no upstream answered in time. */
   silentSince?: Milliseconds
 }

@@ -1,5 +1,5 @@
 /** Moves names and questions from one suffix to another. */
-import type { Question } from '../forward/query.ts'
+import { hashed, type Question } from '../forward/query.ts'
 import type { Rename } from '../../wire/compose.ts'
 import { HEADER } from '../../wire/header.ts'
 import { MAX_NAME, nameWire, sameName } from '../../wire/name.ts'
@@ -17,7 +17,7 @@ export const renamed = (question: Question, zone: string, to: string): Question 
   wire.set(next, HEADER + prefix)
   copy(question.wire, question.qnameEnd, question.questionEnd, wire, qnameEnd)
   const name = renamedText(question.name, zone, to)
-  return { ...question, wire, qnameEnd, questionEnd: qnameEnd + 4, name }
+  return hashed({ ...question, wire, qnameEnd, questionEnd: qnameEnd + 4, name })
 }
 
 /** A name at or below `zone`, as text, moved below `to`. */

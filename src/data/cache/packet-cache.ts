@@ -79,15 +79,8 @@ export class PacketCache {
     bits: number,
     into: Entry,
   ): Entry | undefined {
-    return this.#probe(
-      hashQuestion(b, nameAt, nameEnd, qtype, bits),
-      b,
-      nameAt,
-      nameEnd,
-      qtype,
-      bits,
-      into,
-    )
+    const hash = hashQuestion(b, nameAt, nameEnd, qtype, bits)
+    return this.findBy(hash, b, nameAt, nameEnd, qtype, bits, into)
   }
 
   /** Whether any question is stored with these DO and CD bits. If not, `find` need not be called. */
@@ -95,7 +88,8 @@ export class PacketCache {
     return this.#countByBits[bits]! > 0
   }
 
-  #probe(
+  /** The same for a question whose hash is known. */
+  findBy(
     hash: number,
     b: Uint8Array,
     nameAt: number,
@@ -137,7 +131,7 @@ export class PacketCache {
     const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
     const hash = hashQuestion(wire, 12, qnameEnd, qtype, bits)
     const entry = new Entry()
-    if (this.#probe(hash, wire, 12, qnameEnd, qtype, bits, entry)) this.delete(entry)
+    if (this.findBy(hash, wire, 12, qnameEnd, qtype, bits, entry)) this.delete(entry)
     const length = room(fill)
     // lru-cache would drop it without calling dispose, and the table would keep it forever.
     if (sizeOf(length) > this.#maxBytes) return undefined

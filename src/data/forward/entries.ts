@@ -30,7 +30,10 @@ export const apart = (fill: Fill, now: number): Entry => {
   return entry
 }
 
-/** Common properties of fills. `zone` is the metric label, `source` the number that the answer depends on. */
+/**
+ * Common properties of fills. `zone` is the metric label, `source` the number that the answer depends on; `stale` and
+ * `staleTtl` as in FillMeta.
+ */
 export const metaOf = (
   question: Question,
   kind: Kind,
@@ -38,11 +41,13 @@ export const metaOf = (
   zone: number,
   source: number,
   authoritative: boolean,
+  stale = 0,
+  staleTtl = 1,
 ): FillMeta => ({
   kind,
   ttl,
-  stale: 0,
-  staleTtl: 1,
+  stale,
+  staleTtl,
   ede: -1,
   edeText: '',
   zone,

@@ -1,11 +1,12 @@
 /** A question in flight and all who wait for its answer. */
+import type { Asker } from '../answer/answerer.ts'
 import type { Route } from '../answer/router.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Timed } from '../timers.ts'
+import { Held, type Share } from './shares.ts'
 import type { StandIn } from './stale.ts'
 import type { Question } from './query.ts'
 import type { Outcome, RaceOwner } from './race-context.ts'
-import type { Waiter } from './waiting.ts'
 
 /** The object that launched it and handles its events. */
 export interface FlightOwner {
@@ -14,6 +15,9 @@ export interface FlightOwner {
   /** The answer is late: those who wait should get a stand-in. */
   overdue(flight: Flight): void
 }
+
+/** Shared by all flights for which nobody waits: most have one asker, and an array that grows has room for 17. */
+export const NOBODY: Waiter[] = []
 
 export class Flight implements Timed, RaceOwner {
   due = 0
@@ -26,7 +30,8 @@ export class Flight implements Timed, RaceOwner {
   next: Flight | undefined
   older: Flight | undefined
   newer: Flight | undefined
-  readonly waiters: Waiter[] = []
+  /** Only Waiting changes it. */
+  waiters: Waiter[] = NOBODY
   readonly question: Question
   /** The route at the time of the launch. */
   readonly route: Route
@@ -37,6 +42,8 @@ export class Flight implements Timed, RaceOwner {
   /** The race between the upstreams. */
   race: { cancel(): void } | undefined
   readonly launchedAt: Milliseconds
+  /** The epoch of routes and zones at that time (cache/validity.ts). */
+  readonly epoch: number
   readonly #owner: FlightOwner
 
   constructor(
@@ -45,6 +52,7 @@ export class Flight implements Timed, RaceOwner {
     standIn: StandIn | undefined,
     failures: number,
     launchedAt: Milliseconds,
+    epoch: number,
     owner: FlightOwner,
   ) {
     this.question = question
@@ -52,6 +60,7 @@ export class Flight implements Timed, RaceOwner {
     this.standIn = standIn
     this.failures = failures
     this.launchedAt = launchedAt
+    this.epoch = epoch
     this.#owner = owner
   }
 
@@ -66,5 +75,17 @@ export class Flight implements Timed, RaceOwner {
 
   late(outcome: Outcome): void {
     this.#owner.late(this, outcome)
+  }
+}
+
+/** One asker that waits for one flight. */
+export class Waiter extends Held<Waiter> {
+  readonly asker: Asker
+  readonly flight: Flight
+
+  constructor(share: Share<Waiter>, asker: Asker, flight: Flight) {
+    super(share)
+    this.asker = asker
+    this.flight = flight
   }
 }

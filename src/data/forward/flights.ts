@@ -3,9 +3,6 @@
  * V8 keeps old tables of a rehashed Map alive together with their content once one is in the old generation; that
  * made a miss 15 % slower.
  */
-import { keyBits } from '../cache/entry.ts'
-import { hashQuestion } from '../cache/hash.ts'
-import { HEADER } from '../../wire/header.ts'
 import type { Route } from '../answer/router.ts'
 import type { Flight } from './flight.ts'
 import type { Question } from './query.ts'
@@ -38,14 +35,14 @@ export class Flights {
    * The flight for the same question over the same route. A flight from before a change of the route does not match.
    */
   find(question: Question, route: Route): Flight | undefined {
-    let flight = this.#chains[chainOf(question) & this.#mask]
+    let flight = this.#chains[question.hash & this.#mask]
     while (flight && (flight.route !== route || !same(flight.question, question)))
       flight = flight.next
     return flight
   }
 
   add(flight: Flight): void {
-    const chain = chainOf(flight.question) & this.#mask
+    const chain = flight.question.hash & this.#mask
     flight.chain = chain
     flight.next = this.#chains[chain]
     this.#chains[chain] = flight
@@ -74,9 +71,6 @@ export class Flights {
     this.#size--
   }
 }
-
-const chainOf = ({ wire, qnameEnd, qtype, dnssecOk, checkingDisabled }: Question): number =>
-  hashQuestion(wire, HEADER, qnameEnd, qtype, keyBits(dnssecOk, checkingDisabled))
 
 const same = (a: Question, b: Question): boolean =>
   a.qtype === b.qtype &&

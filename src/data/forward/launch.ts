@@ -32,12 +32,12 @@ export const launch = (
     owner.finish({ kind: 'failed', why: 'dead', rcode: RCODE.SERVFAIL, upstream: undefined })
     return undefined
   }
-  const peers =
-    asked === upstreams && upstreams.every(isUdp)
-      ? (route.peers ??= upstreams.map(context.peerOf))
-      : undefined
   const maybeSigned = spec.ttl === 'external'
-  const race = new Race(question, asked, context, owner, { policy, maybeSigned, watch, peers })
+  const whole = asked === upstreams && watch === undefined && upstreams.every(isUdp)
+  const options = whole
+    ? (route.raceOptions ??= { policy, maybeSigned, peers: upstreams.map(context.peerOf) })
+    : { policy, maybeSigned, watch }
+  const race = new Race(question, asked, context, owner, options)
   race.start()
   return race
 }

@@ -28,11 +28,13 @@ export const keepResponse = (
     is.kind === 'positive'
       ? positiveTtl(spec.ttl, question.name, is.ttl ?? 0, clamps)
       : negativeTtl(spec.ttl, is.ttl, clamps)
-  const fill = prepare(wire, records, is.keep, is.whole, {
-    ...metaOf(question, kindOf(is.kind), current ? ttl : 0, spec.label, spec.number, false),
-    stale: ttl > 0 ? clamps.serveStale : 0,
-    staleTtl: staleTtlOf(spec.ttl),
-  })
+  const stale = ttl > 0 ? clamps.serveStale : 0
+  const kept = current ? ttl : 0
+  const kind = kindOf(is.kind)
+  const { label, number } = spec
+  // Not a spread with two changes, which would copy the object.
+  const meta = metaOf(question, kind, kept, label, number, false, stale, staleTtlOf(spec.ttl))
+  const fill = prepare(wire, records, is.keep, is.whole, meta)
   return fill && keep(fill, context)
 }
 

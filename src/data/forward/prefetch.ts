@@ -40,6 +40,7 @@ export const questionOf = (entry: Entry): Question => {
     dnssecOk: (entry.bits & 1) !== 0,
     checkingDisabled: (entry.bits & 2) !== 0,
     name: foldedText(wire, HEADER),
+    hash: entry.hash,
     onTrial: false,
   }
 }

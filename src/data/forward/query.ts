@@ -1,7 +1,10 @@
 /** A query that the packet cache could not answer. */
 import type { Client } from '../../base/ip.ts'
+import { keyBits } from '../cache/entry.ts'
+import { hashQuestion } from '../cache/hash.ts'
 import { Head } from '../serve/admit.ts'
 import type { Watch } from './race-context.ts'
+import { HEADER } from '../../wire/header.ts'
 
 /** A question independent of the client. */
 export type Question = {
@@ -14,9 +17,27 @@ export type Question = {
   readonly checkingDisabled: boolean
   /** The name as lower-case text. */
   readonly name: string
+  /** Of all that makes it another question (cache/hash.ts): name, type, DO and CD. */
+  readonly hash: number
   /** Its answer is kept only if it is asked for again soon, because its client asks for too much (cache/trial.ts). */
   onTrial: boolean
 }
+
+/** The hash of a question. */
+export const hashOf = ({
+  wire,
+  qnameEnd,
+  qtype,
+  dnssecOk,
+  checkingDisabled,
+}: Omit<Question, 'hash'>): number =>
+  hashQuestion(wire, HEADER, qnameEnd, qtype, keyBits(dnssecOk, checkingDisabled))
+
+/** The question with its hash. */
+export const hashed = (question: Omit<Question, 'hash'>): Question => ({
+  ...question,
+  hash: hashOf(question),
+})
 
 /**
  * A client's query. `respond` must be called once, with a response of `length` octets at the start of `bytes`, which
@@ -35,6 +56,8 @@ export type Query = {
   readonly proto: 0 | 1
   readonly family: 0 | 1
   readonly client: Client
+  /** Of its question. */
+  readonly hash: number
   /** See Question. */
   onTrial: boolean
   readonly watch: Watch | undefined

@@ -28,6 +28,8 @@ export type StandIn = Entry
 
 const DO = keyBits(true, false)
 const CD = keyBits(false, true)
+/** What another variant of a question differs in, the nearest first. */
+const OTHERS = [CD, DO, DO | CD]
 const DNSSEC: ReadonlySet<number> = new Set([TYPE.RRSIG, TYPE.NSEC, TYPE.NSEC3])
 /** Limit of failed refreshes that lengthen the pause before the next one. */
 const MOST_FAILURES = 5
@@ -36,8 +38,8 @@ const found = new Entry()
 const records = new Records()
 
 /**
- * What may stand in for the answer to a question, the question's own answer first. `cluster`: no zone of this route
- * is signed.
+ * What may stand in for the answer to a question: the answer to the same question with another DO or CD, because the
+ * caller has looked for its own. `cluster`: no zone of this route is signed.
  */
 export const standInFor = (
   question: Question,
@@ -47,7 +49,8 @@ export const standInFor = (
   const own = keyBits(question.dnssecOk, question.checkingDisabled)
   const { wire, qnameEnd, qtype } = question
   const t = now()
-  for (const bits of [own, own ^ CD, own ^ DO, own ^ DO ^ CD]) {
+  for (const other of OTHERS) {
+    const bits = own ^ other
     if (!cache.hasBits(bits)) continue
     if ((bits & CD) !== 0 && (own & CD) === 0 && !cluster) continue
     const entry = cache.find(wire, HEADER, qnameEnd, qtype, bits, found)

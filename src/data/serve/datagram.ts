@@ -12,6 +12,7 @@ export class Datagram implements Query {
   readonly receivedAt: number
   readonly server: number
   readonly client: Client
+  readonly hash: number
   readonly proto = 0
   readonly watch = undefined
   onTrial = false
@@ -26,6 +27,7 @@ export class Datagram implements Query {
     receivedAt: number,
     server: number,
     client: Client,
+    hash: number,
     socket: UdpSocket,
     peer: Peer,
     counters: Float64Array,
@@ -36,6 +38,7 @@ export class Datagram implements Query {
     this.receivedAt = receivedAt
     this.server = server
     this.client = client
+    this.hash = hash
     this.#socket = socket
     this.#peer = peer
     this.#counters = counters

@@ -8,6 +8,7 @@ import type { Allow } from './allow.ts'
 import { Backlog } from './backlog.ts'
 import { SLOT, ZONES } from '../../boundary/counters.ts'
 import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
+import { hashQuestion } from '../cache/hash.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
 import { rcodeOf, type PacketCache } from '../cache/packet-cache.ts'
 import { Sampler, type TopName } from '../cache/sampler.ts'
@@ -64,6 +65,8 @@ export class Front {
   readonly #hitsByZone = new Int32Array(ZONES)
   readonly #sampler = new Sampler()
   readonly #hit = new Entry()
+  /** Of the question that was looked up last. */
+  #hash = 0
   readonly #backlog = new Backlog<Query>()
 
   constructor(allow: Allow, context: FrontContext) {
@@ -148,7 +151,18 @@ export class Front {
     copy(rx, at, at + length, wire, 0)
     const { socket } = batch
     const kept = keepHead(head)
-    const query = new Datagram(wire, kept, limit, t, server, client, socket, peer, counters)
+    const query = new Datagram(
+      wire,
+      kept,
+      limit,
+      t,
+      server,
+      client,
+      this.#hash,
+      socket,
+      peer,
+      counters,
+    )
     if (atOnce) this.#miss(query)
     else this.#wait(query, t)
     return false
@@ -203,7 +217,7 @@ export class Front {
     const entry = this.#find(wire, 0, head, t)
     if (entry === undefined) {
       const client = clientOf(from?.address ?? '')
-      const query = asked(wire, head, t, server, family, respondWith, watch, client)
+      const query = asked(wire, head, t, server, family, respondWith, watch, client, this.#hash)
       if (from === undefined || this.#backlog.admits()) return this.#miss(query)
       return this.#backlog.refuses(client, t) ? this.#shed(query) : this.#wait(query, t)
     }
@@ -238,12 +252,16 @@ export class Front {
   #find(b: Uint8Array, at: number, head: Head, t: number): Entry | undefined {
     const { cache, resolver, validity } = this.#context
     if (head.qclass !== CLASS.IN) return undefined
-    const entry = cache.find(
+    const bits = keyBits(head.dnssecOk, head.checkingDisabled)
+    const hash = hashQuestion(b, at + HEADER, at + head.qnameEnd, head.qtype, bits)
+    this.#hash = hash
+    const entry = cache.findBy(
+      hash,
       b,
       at + HEADER,
       at + head.qnameEnd,
       head.qtype,
-      keyBits(head.dnssecOk, head.checkingDisabled),
+      bits,
       this.#hit,
     )
     this.#sampler.see(b, at + HEADER, head.qtype)
@@ -304,6 +322,7 @@ export class Front {
       dnssecOk: head.dnssecOk,
       checkingDisabled: head.checkingDisabled,
       name: foldedText(wire, HEADER),
+      hash: query.hash,
       onTrial: query.onTrial,
     }
     const asker = new QueryAsker(query, this)
@@ -392,6 +411,7 @@ const asked = (
   respond: (response: Uint8Array) => void,
   watch: Watch | undefined,
   client: Client,
+  hash: number,
 ): Query => ({
   wire,
   head: keepHead(head),
@@ -403,5 +423,6 @@ const asked = (
   family,
   client,
   onTrial: false,
+  hash,
   watch,
 })

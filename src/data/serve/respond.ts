@@ -42,20 +42,21 @@ export const respond = (
   const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, now)
   const code = ede > 0 ? ede : entry.ede
   const text = ede > 0 ? NO_TEXT : (entry.edeText ?? NO_TEXT)
-  const asksFor = (option: 'nsid' | 'keepalive'): boolean =>
-    head.optionsEnd > 0 && hasOption(b, at + head.optionsAt, at + head.optionsEnd, option)
   let end = putHit(entry, b, at, head, response, 0, ttl, code, text)
   let optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + text.length)
-  if (asksFor('nsid'))
+  if (asksFor(b, at, head, 'nsid'))
     end = addOption(response, optAt, end, 'nsid', Buffer.from(node.slice(0, NSID_LENGTH)))
   if (end > limit && head.edns) {
     end = putHit(entry, b, at, head, response, 0, ttl, code, NO_TEXT)
     optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6)
   }
-  if (tcp && asksFor('keepalive')) {
+  if (tcp && asksFor(b, at, head, 'keepalive')) {
     const tenths = Buffer.alloc(2)
     put16(tenths, 0, Math.min(65_535, Math.trunc(tcpIdleMs / 100)))
     end = addOption(response, optAt, end, 'keepalive', tenths)
   }
   return end > limit ? truncate(response.subarray(0, end), end, limit) : end
 }
+
+const asksFor = (b: Uint8Array, at: number, head: Head, option: 'nsid' | 'keepalive'): boolean =>
+  head.optionsEnd > 0 && hasOption(b, at + head.optionsAt, at + head.optionsEnd, option)

@@ -4,17 +4,15 @@ import type { Ticket } from '../../../src/data/upstream/exchange.ts'
 import { Flight, type FlightOwner } from '../../../src/data/forward/flight.ts'
 import { Flights } from '../../../src/data/forward/flights.ts'
 import { Pending } from '../../../src/data/upstream/pending.ts'
-import type { Question } from '../../../src/data/forward/query.ts'
+import { hashed, type Question } from '../../../src/data/forward/query.ts'
 import type { Route } from '../../../src/data/answer/router.ts'
 import { questionOf } from '../../fixture/bench-plane.ts'
 
 const owner: FlightOwner = { finished: () => {}, late: () => {}, overdue: () => {} }
 const route = {} as Route
-const ask = (n: number, more: Partial<Question> = {}): Question => ({
-  ...questionOf(`n${n}.mesos`),
-  ...more,
-})
-const fly = (question: Question): Flight => new Flight(question, route, undefined, 0, 0, owner)
+const ask = (n: number, more: Partial<Question> = {}): Question =>
+  hashed({ ...questionOf(`n${n}.mesos`), ...more })
+const fly = (question: Question): Flight => new Flight(question, route, undefined, 0, 0, 1, owner)
 
 t.test('flights are found by what they ask, oldest first, as in a map of them', async t => {
   // Far more names than chains, so that chains are long and are cut in every position.

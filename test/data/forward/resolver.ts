@@ -1,4 +1,5 @@
 import t from 'tap'
+import { hashed } from '../../../src/data/forward/query.ts'
 import { decode, type Answer } from 'dns-packet'
 import type { Snapshot } from '../../../src/boundary/messages.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
@@ -722,13 +723,13 @@ t.test('names that print alike are different names', async t => {
   p.ask('a.b.c.mesos')
   const wire = plainQuery(dotted, 1)
   p.resolver.resolve(
-    {
+    hashed({
       ...questionOf('x.mesos'),
       wire,
       qnameEnd: wire.length - 15,
       questionEnd: wire.length - 11,
       name: 'a\\.b\\.c.mesos',
-    },
+    }),
     {
       client: -1,
       recursionDesired: true,

@@ -112,6 +112,7 @@ t.test('whatever there is to say beside it, a response fits its client', async t
       proto: 0,
       family: 0,
       client: clientOf('127.0.0.1'),
+      hash: 0,
       onTrial: false,
       watch: undefined,
     } as const
