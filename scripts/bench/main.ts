@@ -20,6 +20,8 @@ await new Command('npm run bench --')
   .option('--json', 'print the measurements as JSON', false)
   .addHelpText('after', examples('npm run bench', 'npm run bench -- --cases hit,miss --runs 5'))
   .action(async (options: BenchOptions) => {
-    process.exitCode = await bench(options)
+    const { cases = [] } = options
+    if (!cases.includes('balance')) process.exitCode = await bench(options)
+    else process.exitCode = await (await import('./balance/run.ts')).benchBalance()
   })
   .parseAsync()
