@@ -20,7 +20,7 @@ const LAYERS = map
 const HOMES: Readonly<Record<string, RegExp>> = {
   'dns-packet': /^data\/answer\/message\.ts$/,
   'lru-cache': /^data\/cache\/packet-cache\.ts$/,
-  undici: /^http\/client\.ts$/,
+  undici: /^http\/(client|undici)\.ts$/,
   koffi: /^(data\/io\/libc|ops\/socket-calls)\.ts$/,
   pino: /^base\/journal\.ts$/,
 }

@@ -194,7 +194,7 @@ export class Http {
     authorization: string,
   ): Promise<Dispatcher.ResponseData> {
     try {
-      const undici = await import('undici')
+      const undici = await import('./undici.ts')
       if (this.#closed) throw httpFault(url, 'is no longer asked', 'closed')
       return await undici.request(url, {
         method: call.method ?? 'GET',

@@ -361,7 +361,7 @@ export const createMetrics = (source: MetricsSource): Metrics => {
   register(TABLE, { ...source, misses: new Float64Array(SERVERS * ZONES) })
 
   const open = async (): Promise<Registry> => {
-    const { collectDefaultMetrics, Gauge, Registry } = await import('prom-client')
+    const { collectDefaultMetrics, Gauge, Registry } = await import('./prom-client.ts')
     const prom = new Registry()
     // prom-client measures the event loop with a timer of its own; this interval practically disables it.
     collectDefaultMetrics({ register: prom, eventLoopMonitoringPrecision: 2 ** 31 - 1 })

@@ -1,7 +1,11 @@
 /** What `npm run package` makes, looked at without installing it. */
+import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { daemon } from '../fixture/daemon.ts'
 import { debIn, makePackage, noDpkg, outside } from '../fixture/package.ts'
 
 t.setTimeout(390_000)
@@ -38,6 +42,22 @@ t.test(
     t.equal(stray.stdout, '', 'no unit names a place outside the package')
   },
 )
+
+t.test('what the bundle loads later works: its HTTP client and its metrics', async t => {
+  const tree = t.testdir()
+  t.match(makePackage('--tree', tree), { status: 0, stderr: '' })
+  const server = createServer((_, response) => void response.end('[]'))
+  const asked = once(server, 'request') as Promise<[IncomingMessage]>
+  server.listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const program = [process.execPath, join(tree, 'usr/lib/spartan/dist/program/main.js')] as const
+  const masters = { source: 'url', url: `http://127.0.0.1:${port}/masters` }
+  const spartan = await daemon(t, { masters }, { program, patience: 200_000 })
+  t.match(await asked, [{ url: '/masters' }])
+  t.match(await spartan.page('/metrics'), /^spartan_build_info/m)
+})
 
 t.test(
   'lintian finds no error in the package',
