@@ -3,12 +3,12 @@
  * Usage: npm run package -- [--arch amd64,arm64] [--node VERSION|FILE] [--version VERSION] [--out FOLDER]
  *        node scripts/package.js --tree FOLDER
  *
- * Makes, for each processor, a Debian package and an archive of the same tree,
- * out of a built checkout; with --node also the package spartan-node, of a Node
+ * Makes, for each processor, a Debian package, and an archive of the same tree
+ * with install.sh, out of a built checkout; with --node also the package spartan-node, of a Node
  * from the registry or from this host. --tree writes only the tree.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,6 +57,7 @@ const makeAll = async (arch, out) => {
     const name = `spartan-${version}-linux-${ARCHITECTURES[arch]}`
     const archive = join(folder, name)
     await putTree(join(archive, 'tree'), arch, version)
+    copyFileSync(join(ROOT, 'scripts/install.sh'), join(archive, 'install.sh'))
     execFileSync('tar', [
       '-C',
       folder,

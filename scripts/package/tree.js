@@ -37,16 +37,6 @@ const FILES = {
   'debian/copyright': 'usr/share/doc/spartan/copyright',
 }
 
-/** Where install.sh puts the program, and where a package does. */
-const MOVED = [
-  ['/usr/local/bin/spartan', '/usr/bin/spartan'],
-  ['/opt/spartan/deploy/', '/usr/lib/spartan/'],
-]
-
-/** @param {string} path of a unit */
-const packagedUnit = path =>
-  MOVED.reduce((text, [from, to]) => text.replaceAll(from, to), readFileSync(path, 'utf8'))
-
 /** What operators edit: never overwritten. */
 export const CONFIGURATION = ['etc/spartan/spartan.yaml', 'etc/default/spartan']
 
@@ -148,7 +138,7 @@ export const putTree = async (folder, arch, version = manifest.version) => {
     put(folder, to, readFileSync(join(deploy, from)), from.endsWith('.sh') ? 0o755 : 0o644)
   for (const name of readdirSync(deploy)) {
     if (/\.(service|socket|timer)$/.test(name))
-      put(folder, `usr/lib/systemd/system/${name}`, packagedUnit(join(deploy, name)))
+      put(folder, `usr/lib/systemd/system/${name}`, readFileSync(join(deploy, name)))
     const section = /\.([1-8])$/.exec(name)?.[1]
     if (section)
       put(

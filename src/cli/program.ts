@@ -4,6 +4,7 @@
 import { Command, CommanderError } from 'commander'
 import { problemsOf, showProblem } from '../config/config.ts'
 import { codeOf, messageOf } from '../base/error.ts'
+import { printable } from '../base/printable.ts'
 import { addDaemons } from './daemons.ts'
 import { DONE, FAILED, WRONG, type Io } from './io.ts'
 import { examples } from './options.ts'
@@ -82,14 +83,19 @@ export const runCli = async (
   threads?: Threads,
 ): Promise<number> => {
   let status = DONE
+  // Messages repeat what was said on the command line, in files and by servers.
+  const values = args.flatMap(arg => [arg, arg.slice(arg.indexOf('=') + 1)])
+  const err = (text: string): void => io.err(printable(text, values))
+  // Not copied, because reading `interrupted` has an effect.
+  const safe = Object.create(io, { err: { value: err } }) as Io
   try {
-    const program = await createProgram(io, code => (status = code), threads, args[0])
+    const program = await createProgram(safe, code => (status = code), threads, args[0])
     await program.parseAsync(args, { from: 'user' })
     return status
   } catch (er) {
     // Commander has already printed its message or help.
     if (er instanceof CommanderError) return er.exitCode === 0 ? DONE : WRONG
-    return complain(io, er)
+    return complain(safe, er)
   }
 }
 

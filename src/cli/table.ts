@@ -2,11 +2,9 @@
  * Formats plain data as aligned tables and outlines. Data from HTTP may have any shape; control characters are
  * escaped.
  */
+import { oneLine } from '../base/printable.ts'
 
-/**
- * A value on one line. Control characters are escaped, because a name may hold any octet and a terminal interprets
- * some.
- */
+/** A value on one line. Control characters are escaped, because a name may hold any octet. */
 export const cell = (value: unknown): string => {
   if (value === undefined || value === null || value === '') return '-'
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
@@ -18,13 +16,7 @@ export const cell = (value: unknown): string => {
       : typeof value === 'object'
         ? JSON.stringify(value)
         : String(value)
-  // eslint-disable-next-line no-control-regex
-  return (
-    text.replace(
-      /[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/g,
-      c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    ) || '-'
-  )
+  return oneLine(text) || '-'
 }
 
 type Row = Readonly<Record<string, unknown>>

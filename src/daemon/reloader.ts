@@ -3,6 +3,7 @@
  * reports the result key by key. An unusable file changes nothing.
  */
 import { messageOf } from '../base/error.ts'
+import { oneLine } from '../base/printable.ts'
 import { problemsOf, showProblem, type Config } from '../config/config.ts'
 import type { Parts } from '../control/parts.ts'
 import type { Route } from '../http/route.ts'
@@ -117,5 +118,5 @@ const refusal = (error: string): ReloadOutcome => ({
 /** Every problem of a configuration on its own line, in the format of compilers. */
 export const complaint = (path: string, er: unknown): string =>
   problemsOf(er)
-    .map(problem => showProblem(path, problem))
-    .join('\n') || `${path}: ${messageOf(er)}`
+    .map(problem => oneLine(showProblem(path, problem)))
+    .join('\n') || oneLine(`${path}: ${messageOf(er)}`)

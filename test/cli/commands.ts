@@ -806,3 +806,35 @@ t.test('the program itself has the exit statuses, and streams apart', async t =>
     stderr: /^spartan: the daemon is not running: nothing answers at \/nonexistent\/admin\.sock\n$/,
   })
 })
+
+t.test('no message passes a control character on to the terminal', async t => {
+  const program = await createProgram({} as Io, () => {})
+  type One = typeof program
+  const all = (one: One, path: string[] = []): [One, string[]][] => [
+    [one, path],
+    ...one.commands.flatMap(inner => all(inner, [...path, inner.name()])),
+  ]
+  const EVIL = '\u001b[31mred\u009b\r\nforged'
+  const rows = all(program).flatMap(([one, path]) => {
+    const config = one.options.some(({ long }) => long === '--config') && one.name() !== 'demo'
+    // These write to the process's own standard error.
+    const outside = ['run', 'mesos-dns', 'balance'].includes(one.name())
+    return [
+      [...path, `--${EVIL}`],
+      [...path, ...(config && !outside ? ['--config', `/nowhere/${EVIL}`] : [`--x=${EVIL}`])],
+      ...(one.name() === 'query'
+        ? [
+            ['query', `${EVIL}..`],
+            ['query', 'a.example', EVIL],
+          ]
+        : []),
+    ]
+  })
+  t.ok(rows.length > 30)
+  for (const args of rows) {
+    const { err } = await spartan(args)
+    const what = JSON.stringify(args)
+    t.notMatch(err, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/, what)
+    t.notMatch(err, /^forged/m, what)
+  }
+})

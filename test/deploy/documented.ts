@@ -1,10 +1,11 @@
 /** The README's commands, pasted as they stand into a machine that has just booted, and the way out. */
 import { chmodSync, chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { buildSync } from 'esbuild'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot, installInto } from '../fixture/booted.ts'
 
-t.setTimeout(390_000)
+t.setTimeout(590_000)
 
 /** The lines of the shell blocks in "Running it", without comments. */
 const README = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
@@ -20,8 +21,8 @@ const [installing = [], starting = [], leaving = []] = [
 
 /** The demo's Mesos and its resolver, which knows example.org and nothing else. */
 const WORLD = `
-import { Cluster } from '/opt/spartan/dist/demo/cluster/cluster.js'
-import { startResolver } from '/opt/spartan/dist/demo/resolver.js'
+import { Cluster } from './src/demo/cluster/cluster.ts'
+import { startResolver } from './src/demo/resolver.ts'
 await startResolver({ address: '127.9.9.9', port: 53 })
 const agents = [1, 2, 3].map(n => ({ address: '127.53.1.' + n, port: 5051 }))
 await Cluster.start({ masters: [{ address: '127.53.0.1', port: 5050 }], agents, now: Date.now, random: () => 0.5, stepMs: 0 })
@@ -54,7 +55,17 @@ const GROUP_ADM = 4
 
 const prepare = (root: string): void => {
   installInto(root)
-  writeFileSync(join(root, 'root/world.mjs'), WORLD)
+  // The product has no program that starts these alone.
+  buildSync({
+    stdin: { contents: WORLD, resolveDir: join(import.meta.dirname, '../..') },
+    outfile: join(root, 'root/world.mjs'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    banner: {
+      js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
+    },
+  })
   writeFileSync(join(root, 'etc/spartan/spartan.yaml'), CONFIG)
   writeFileSync(join(root, 'etc/spartan/mesos-dns.json'), JSON.stringify(MESOS_DNS))
   const resolvConf = join(root, 'etc/resolv.conf')
@@ -72,7 +83,7 @@ t.test('the README shows how to install, how to start, and the way out', async t
 
 t.test(
   'the documented path ends with DNS, and the way out with the host as it was',
-  { skip: cannotBoot(), timeout: 390_000 },
+  { skip: cannotBoot(), timeout: 580_000 },
   async t => {
     const { run, until } = await boot(t, prepare)
     t.teardown(() => {
@@ -111,7 +122,7 @@ t.test(
       ok(t, 'spartan keys generate')
       for (const line of starting) ok(t, line)
       t.equal(look(), original, 'nothing is applied while no upstream has ever answered')
-      t.equal(state('spartan-resolvconf.service'), 'active', 'it is tried again')
+      t.match(state('spartan-resolvconf.service'), /^(active|reloading)$/, 'it is tried again')
     })
 
     await t.test('the host resolves through it as soon as an upstream has answered', async t => {

@@ -7,16 +7,17 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readlinkSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
-t.setTimeout(300_000)
+t.setTimeout(590_000)
 
 const ROOT = join(import.meta.dirname, '../..')
 const { NODE_OPTIONS: _, ...env } = process.env
@@ -28,64 +29,113 @@ const folder = (t: Test, prefix = join(tmpdir(), 'install-')): string => {
   return path
 }
 
-/** A checkout with little in it: a program, and the packages that the lock file names. */
-const checkout = (t: Test): string => {
-  const tree = folder(t)
-  for (const name of ['scripts', 'dist', 'node_modules']) mkdirSync(join(tree, name))
-  for (const name of ['deploy', 'package.json', 'scripts/install.sh', 'scripts/dependencies.js'])
-    cpSync(join(ROOT, name), join(tree, name), { recursive: true })
-  writeFileSync(join(tree, 'dist/main.js'), "console.log('built')\n")
-  const packages = {
-    '': {},
-    'node_modules/needed': {},
-    'node_modules/tool': { dev: true },
-    'node_modules/other-machine': { optional: true },
+const PROGRAM = 'usr/lib/spartan/dist/program/main.js'
+const UNIT = 'usr/lib/systemd/system/spartan.service'
+
+/** An unpacked archive with little in it. */
+const archive = (t: Test): string => {
+  const at = folder(t)
+  cpSync(join(ROOT, 'scripts/install.sh'), join(at, 'install.sh'))
+  const put = (path: string, text: string, mode = 0o644): void => {
+    const to = join(at, 'tree', path)
+    mkdirSync(dirname(to), { recursive: true })
+    writeFileSync(to, text, { mode })
   }
-  writeFileSync(join(tree, 'package-lock.json'), JSON.stringify({ packages }))
-  for (const name of ['needed', 'tool']) {
-    mkdirSync(join(tree, 'node_modules', name))
-    writeFileSync(join(tree, 'node_modules', name, 'package.json'), 'x'.repeat(300_000))
-  }
-  return tree
+  put(PROGRAM, "console.log('built')\n")
+  put('usr/lib/spartan/chunk', 'x'.repeat(300_000))
+  put('usr/bin/spartan', readFileSync(join(ROOT, 'deploy/spartan.sh'), 'utf8'), 0o755)
+  put('etc/spartan/spartan.yaml', '# ours')
+  put(UNIT, '')
+  return at
 }
 
-const install = (tree: string, root: string, over: Record<string, string> = {}, before = ':') =>
-  spawnSync('sh', ['-c', `${before}; exec sh "$0"`, join(tree, 'scripts/install.sh')], {
+/** A checkout, built or not, whose packages are not installed. */
+const checkout = (t: Test, built: boolean): string => {
+  const at = folder(t)
+  for (const name of built ? ['scripts', 'dist', 'node_modules'] : ['scripts'])
+    mkdirSync(join(at, name))
+  for (const name of [
+    'package.json',
+    'scripts/install.sh',
+    'scripts/package.js',
+    'scripts/package',
+  ])
+    cpSync(join(ROOT, name), join(at, name), { recursive: true })
+  if (built) writeFileSync(join(at, 'dist/main.js'), '')
+  return at
+}
+
+/** A root for DESTDIR; below usr/lib there is room for the program. */
+const newRoot = (t: Test): string => {
+  const root = folder(t)
+  mkdirSync(join(root, 'usr/lib'), { recursive: true })
+  return root
+}
+
+const install = (from: string, root: string, over: Record<string, string> = {}, before = ':') =>
+  spawnSync('sh', ['-c', `${before}; exec sh "$0"`, from], {
     encoding: 'utf8',
     env: { ...env, DESTDIR: root, NODE: process.execPath, ...over },
   })
 
-t.test('a built tree is put in place, and again over itself', async t => {
-  const tree = checkout(t)
-  const root = folder(t)
-  t.match(install(tree, root), { status: 0, stderr: '' })
-  t.strictSame(readdirSync(join(root, 'opt/spartan/node_modules')), ['needed'])
-  const units = readdirSync(join(ROOT, 'deploy')).filter(n => /\.(service|socket|timer)$/.test(n))
-  for (const name of units) t.ok(existsSync(join(root, 'etc/systemd/system', name)), name)
-  t.equal(
-    readFileSync(join(root, 'usr/local/bin/spartan'), 'utf8'),
-    `#!/bin/sh\nexec ${process.execPath} --single-threaded-gc /opt/spartan/dist/main.js "$@"\n`,
-  )
+t.test('the archive is put in place, and again over itself', async t => {
+  const from = archive(t)
+  const script = join(from, 'install.sh')
+  const root = newRoot(t)
+  t.match(install(script, root), { status: 0, stderr: '' })
+  t.ok(existsSync(join(root, UNIT)))
+  t.equal(readlinkSync(join(root, 'usr/lib/spartan/node/bin/node')), process.execPath)
   writeFileSync(join(root, 'etc/spartan/spartan.yaml'), '# mine')
-  mkdirSync(join(tree, 'dist/new'))
-  t.match(install(tree, root), { status: 0, stderr: '' })
+  writeFileSync(join(from, 'tree/usr/lib/spartan/new'), '')
+  rmSync(join(from, 'tree/usr/lib/spartan/chunk'))
+  t.match(install(script, root), { status: 0, stderr: '' })
   const config = readFileSync(join(root, 'etc/spartan/spartan.yaml'), 'utf8')
   t.equal(config, '# mine', 'a configuration is never overwritten')
-  t.ok(existsSync(join(root, 'opt/spartan/dist/new')))
-  t.strictSame(readdirSync(join(root, 'opt')), ['spartan'], 'nothing is left lying about')
+  t.strictSame(readdirSync(join(root, 'usr/lib/spartan')).sort(), ['dist', 'new', 'node'])
+  t.strictSame(readdirSync(join(root, 'usr/lib')).sort(), ['spartan', 'systemd'], 'no more')
 })
 
-t.test('a strict umask, of the checkout too, hides nothing from the daemon', async t => {
-  const tree = checkout(t)
-  const root = folder(t)
-  spawnSync('chmod', ['-R', 'go=', tree])
-  t.match(install(tree, root, {}, 'umask 077'), { status: 0, stderr: '' })
+t.test('what a version before put elsewhere is gone', async t => {
+  const root = newRoot(t)
+  const old = [
+    'opt/spartan/dist/main.js',
+    'usr/local/bin/spartan',
+    'etc/systemd/system/spartan.service',
+  ]
+  const kept = [
+    'etc/systemd/system/spartan.service.d/own.conf',
+    'opt/other',
+    'etc/systemd/system/mine.service',
+  ]
+  for (const path of [...old, ...kept]) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), '')
+  }
+  t.match(install(join(archive(t), 'install.sh'), root), { status: 0, stderr: '' })
+  for (const path of old) t.notOk(existsSync(join(root, path)), path)
+  for (const path of kept) t.ok(existsSync(join(root, path)), path)
+})
+
+t.test('a checkout is installed as its package would be', async t => {
+  const root = newRoot(t)
+  t.match(install(join(ROOT, 'scripts/install.sh'), root), { status: 0, stderr: '' })
+  const ran = spawnSync(process.execPath, [join(root, PROGRAM), '--version'], {
+    encoding: 'utf8',
+    env,
+  })
+  t.match(ran, { status: 0 })
+  t.ok(existsSync(join(root, UNIT)))
+})
+
+t.test('a strict umask, of the archive too, hides nothing from the daemon', async t => {
+  const from = archive(t)
+  const root = newRoot(t)
+  spawnSync('chmod', ['-R', 'go=', from])
+  t.match(install(join(from, 'install.sh'), root, {}, 'umask 077'), { status: 0, stderr: '' })
   const mode = (path: string): number => statSync(join(root, path)).mode & 0o777
-  for (const path of ['opt', 'opt/spartan', 'usr/local/bin/spartan', 'etc/spartan'])
+  for (const path of ['usr/lib/spartan', 'usr/lib/spartan/dist', 'usr/bin/spartan', 'etc/spartan'])
     t.equal(mode(path), 0o755, path)
-  t.equal(mode('opt/spartan/deploy/spartan-addresses.sh'), 0o755, 'the scripts can be run')
-  for (const path of ['opt/spartan/dist/main.js', 'etc/spartan/spartan.yaml'])
-    t.equal(mode(path), 0o644, path)
+  for (const path of [PROGRAM, UNIT, 'etc/spartan/spartan.yaml']) t.equal(mode(path), 0o644, path)
 })
 
 /** A program in place of Node. */
@@ -97,38 +147,39 @@ const fakeNode = (dir: string, script: string): string => {
 }
 
 t.test('each mistake is refused in one sentence, and nothing is changed', async t => {
-  const tree = checkout(t)
+  const script = join(archive(t), 'install.sh')
   const temporary = folder(t)
   // Where the daemon could see it, or that would be what is refused.
   const visible = folder(t, process.getuid?.() === 0 ? '/opt/node-' : join(ROOT, '.tap/node-'))
-  const unbuilt = checkout(t)
-  rmSync(join(unbuilt, 'dist'), { recursive: true })
-  const incomplete = checkout(t)
-  rmSync(join(incomplete, 'node_modules/needed'), { recursive: true })
-  const broken = checkout(t)
-  writeFileSync(join(broken, 'dist/main.js'), 'process.exit(1)')
-  const bad = (script: string) => ({ NODE: fakeNode(visible, script) })
-  const table: readonly [string, tree: string, env: () => Record<string, string>, says: RegExp][] =
+  const unbuilt = join(checkout(t, false), 'scripts/install.sh')
+  const incomplete = join(checkout(t, true), 'scripts/install.sh')
+  const broken = archive(t)
+  writeFileSync(join(broken, 'tree', PROGRAM), 'process.exit(1)')
+  const bad = (program: string) => ({ NODE: fakeNode(visible, program) })
+  const table: readonly [
+    string,
+    script: string,
+    env: () => Record<string, string>,
+    says: RegExp,
+  ][] = [
+    ['no Node', script, () => ({ NODE: '', PATH: '/nowhere' }), /there is no Node/],
+    ['no such Node', script, () => ({ NODE: '/nowhere/node' }), /is no program/],
     [
-      ['no Node', tree, () => ({ NODE: '', PATH: '/nowhere' }), /there is no Node/],
-      ['no such Node', tree, () => ({ NODE: '/nowhere/node' }), /is no program/],
-      [
-        'an old Node',
-        tree,
-        () => bad('[ "$1" != --version ] || echo v18.19.0; [ "$1" != -e ]'),
-        /needed.*v18\.19\.0/,
-      ],
-      ['no Node at all', tree, () => bad('exit 1'), /none that runs/],
-      ['Node in a home', tree, () => ({ NODE: fakeNode(temporary, '') }), /daemon cannot see/],
-      ['not built', unbuilt, () => ({}), /not built yet/],
-      ['half installed', incomplete, () => ({}), /needed is not installed/],
-      ['a broken build', broken, () => ({}), /does not run/],
-    ]
+      'an old Node',
+      script,
+      () => bad('[ "$1" != --version ] || echo v18.19.0; [ "$1" != -e ]'),
+      /needed.*v18\.19\.0/,
+    ],
+    ['no Node at all', script, () => bad('exit 1'), /none that runs/],
+    ['Node in a home', script, () => ({ NODE: fakeNode(temporary, '') }), /daemon cannot see/],
+    ['not built', unbuilt, () => ({}), /not built yet/],
+    ['half installed', incomplete, () => ({}), /cannot be copied.*'esbuild'/],
+    ['a broken build', join(broken, 'install.sh'), () => ({}), /does not run/],
+  ]
   for (const [what, from, over, says] of table) {
-    const root = folder(t)
-    mkdirSync(join(root, 'opt'))
+    const root = newRoot(t)
     // An empty PATH has no shell either, hence the shell by its path.
-    const { status, stderr } = spawnSync('/bin/sh', [join(from, 'scripts/install.sh')], {
+    const { status, stderr } = spawnSync('/bin/sh', [from], {
       encoding: 'utf8',
       env: { ...env, DESTDIR: root, NODE: process.execPath, ...over() },
     })
@@ -140,27 +191,44 @@ t.test('each mistake is refused in one sentence, and nothing is changed', async 
       'one sentence',
     )
     const left = readdirSync(root, { recursive: true })
-    t.strictSame(left, ['opt'], `${what}: nothing was changed`)
+    t.strictSame(left, ['usr', 'usr/lib'], `${what}: nothing was changed`)
   }
 })
+
+const noDpkg = spawnSync('dpkg-query', ['--version']).error
+t.test(
+  'beside the package it is refused',
+  { skip: noDpkg ? 'SKIPPED: dpkg-query is not installed' : false },
+  async t => {
+    const root = newRoot(t)
+    mkdirSync(join(root, 'var/lib/dpkg'), { recursive: true })
+    const status =
+      'Package: spartan\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n'
+    writeFileSync(join(root, 'var/lib/dpkg/status'), status)
+    const ran = install(join(archive(t), 'install.sh'), root)
+    t.match(ran, {
+      status: 1,
+      stderr: /the package spartan is installed here.*nothing was changed/,
+    })
+    t.strictSame(readdirSync(join(root, 'usr/lib')), [])
+  },
+)
 
 const cannotMount = spawnSync('unshare', ['-m', 'true']).status !== 0
 t.test(
   'a full disk is found out before anything is replaced',
   { skip: cannotMount && 'SKIPPED: needs root and unshare' },
   async t => {
-    const tree = checkout(t)
-    const root = folder(t)
-    const opt = join(root, 'opt')
-    mkdirSync(opt)
-    const script = `mount -t tmpfs -o size=200k none ${opt} && mkdir ${opt}/spartan && echo old > ${opt}/spartan/program && sh "$0"; s=$?; cat ${opt}/spartan/program; ls -A ${opt}; exit $s`
-    const ran = spawnSync('unshare', ['-m', 'sh', '-c', script, join(tree, 'scripts/install.sh')], {
+    const root = newRoot(t)
+    const lib = join(root, 'usr/lib')
+    const script = `mount -t tmpfs -o size=200k none ${lib} && mkdir ${lib}/spartan && echo old > ${lib}/spartan/program && sh "$0"; s=$?; cat ${lib}/spartan/program; ls -A ${lib}; exit $s`
+    const ran = spawnSync('unshare', ['-m', 'sh', '-c', script, join(archive(t), 'install.sh')], {
       encoding: 'utf8',
       env: { ...env, DESTDIR: root, NODE: process.execPath },
     })
     t.equal(ran.status, 1)
     t.match(ran.stderr, /^install\.sh: [^\n]*[Nn]o space[^\n]*; nothing was changed\n$/)
     t.equal(ran.stdout, 'old\nspartan\n')
-    t.strictSame(readdirSync(root), ['opt'])
+    t.strictSame(readdirSync(root), ['usr'])
   },
 )

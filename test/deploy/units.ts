@@ -55,7 +55,7 @@ t.test('what the units rely on is so', async t => {
   t.strictSame(service('AmbientCapabilities'), ['CAP_NET_BIND_SERVICE'])
   t.match(service('ExecReload')[0], /-HUP \$MAINPID/)
   for (const name of UNITS) {
-    if (read(name).includes('/usr/local/bin/spartan '))
+    if (read(name).includes('/usr/bin/spartan '))
       t.strictSame(
         values(name, 'Service', 'MemoryDenyWriteExecute'),
         [],
@@ -86,7 +86,7 @@ t.test('every command line of the units is one that the program takes', async t 
       values(name, 'Service', key),
     ),
   )
-  const ours = lines.filter(line => line.includes('/usr/local/bin/spartan '))
+  const ours = lines.filter(line => line.includes('/usr/bin/spartan '))
   t.ok(ours.length >= 4)
   for (const line of ours) {
     const [name, ...rest] = line.slice(line.indexOf('spartan ') + 8).split(' ')
@@ -108,7 +108,7 @@ t.test(
     const dir = t.testdir()
     for (const name of UNITS) {
       const text = read(name).replace(
-        /\/(usr\/local\/bin\/spartan|opt\/spartan\/deploy\/spartan-(addresses|stop)\.sh)\b/g,
+        /\/(usr\/bin\/spartan|usr\/lib\/spartan\/spartan-(addresses|stop)\.sh)\b/g,
         '/bin/true',
       )
       writeFileSync(join(dir, name), text.replace(/^Documentation=.*$/m, ''))
