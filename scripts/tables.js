@@ -5,6 +5,9 @@ import { APPLIES } from '../dist/config/applies.js'
 import { jsonSchema } from '../dist/config/json-schema.js'
 import { KEYS } from '../dist/config/schema.js'
 import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
+import { MESOS_METRICS } from '../dist/control/mesos/mesos-metrics.js'
+import { VIP_METRICS } from '../dist/control/vips/vip-metrics.js'
+import { SERVER_METRICS } from '../dist/mesos-dns/server-metrics.js'
 import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
 
@@ -34,12 +37,14 @@ export const tables = [
     name: 'metrics',
     text: table(
       ['name', 'type', 'labels', 'meaning'],
-      [...METRICS, ...GOSSIP_METRICS, ...BALANCE_METRICS].map(m => [
-        `\`${m.name}\``,
-        m.type,
-        m.labels.map(l => `\`${l}\``).join(' '),
-        m.help,
-      ]),
+      [
+        ...METRICS,
+        ...GOSSIP_METRICS,
+        ...MESOS_METRICS,
+        ...VIP_METRICS,
+        ...BALANCE_METRICS,
+        ...SERVER_METRICS,
+      ].map(m => [`\`${m.name}\``, m.type, m.labels.map(l => `\`${l}\``).join(' '), m.help]),
     ),
   },
 ]

@@ -21,6 +21,8 @@ export type ReadinessMeans = {
   readonly onAnswer: () => void
   /** The watchdog's limit; 0 for none. */
   readonly watchdogMs: Milliseconds
+  /** A name with an A record, for a server that does not answer for the zone `spartan`. */
+  readonly question?: string
 }
 
 export class Readiness {
@@ -82,7 +84,7 @@ export class Readiness {
     this.#timer = undefined
     const all = this.#allBound()
     const bound = this.listen.filter(at => this.#bound.get(key(at))?.udp)
-    this.latest = await Promise.all(bound.map(at => askSelf(at)))
+    this.latest = await Promise.all(bound.map(at => askSelf(at, undefined, this.#means.question)))
     if (this.#closed) return
     this.failed += this.latest.filter(one => !one.ok).length
     if (all && !this.#ready && this.latest.every(one => one.ok)) {

@@ -16,11 +16,8 @@ import { emptyState, type MesosState } from '../mesos/api/model.ts'
 import type { MesosEvent } from '../mesos/api/operator-api.ts'
 import { Pace } from '../base/pace.ts'
 import { reduce, type Known } from '../mesos/api/reducer.ts'
-import {
-  Subscription,
-  type SubscriptionCounts,
-  type SubscriptionState,
-} from '../mesos/api/subscription.ts'
+import type { SubscriptionCounts } from '../mesos/api/master-counts.ts'
+import { Subscription, type SubscriptionState } from '../mesos/api/subscription.ts'
 import type { Log } from '../base/log.ts'
 import { Recovery } from './recovery.ts'
 
@@ -68,6 +65,7 @@ export class Follower {
   /** As it was given out last. */
   #given: MesosState = emptyState
   #hold: Hold | undefined
+  #holds = 0
   #pending: MesosEvent[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -97,8 +95,17 @@ export class Follower {
     readonly base: string
     readonly trouble: string
     readonly counts: SubscriptionCounts
+    readonly masters: ReadonlyMap<string, Readonly<SubscriptionCounts>>
+    readonly missingAgents: number
+    readonly holds: number
   } {
-    return { ...this.#subscription.status, counts: this.#subscription.counts }
+    return {
+      ...this.#subscription.status,
+      counts: this.#subscription.counts,
+      masters: this.#subscription.masters,
+      missingAgents: this.#known.recovered.size,
+      holds: this.#holds,
+    }
   }
 
   #subscribe(): Subscription {
@@ -146,6 +153,7 @@ export class Follower {
     if (this.#hold) this.#hold = holdAfterEvents(this.#hold, recovered, now)
     else if (changed.all) this.#hold = holdAfterLoad(recovered, now)
     if (changed.all && this.#hold) {
+      if (!held) this.#holds++
       this.#options.log.warn('the leading master waits for its agents', {
         leader: state.leader,
         missing: recovered.size,

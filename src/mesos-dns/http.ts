@@ -1,11 +1,13 @@
 /**
  * The HTTP API of Mesos-DNS on its own port: the same paths and the same JSON layout, read-only. views.ts creates
- * the content. Connections, header size and time are limited, because anyone may connect.
+ * the content. Beside them are the paths of every daemon of ours: metrics, health, status. Connections, header size
+ * and time are limited, because anyone may connect.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Endpoint } from '../boundary/messages.ts'
 import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
+import { RouteTable, type AdminResponse, type Route } from '../http/route.ts'
 
 /** The content of the API, queried at each request. */
 export type ApiFacts = {
@@ -30,7 +32,12 @@ const MAX_PATH = 2_048
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 
-type Reply = { readonly status: number; readonly type: string; readonly body: Buffer }
+type Reply = {
+  readonly status: number
+  readonly type: string
+  readonly body: Buffer
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 /** JSON in Mesos-DNS's layout: indented by one, and every line but the first by one more. */
 export const laidOut = (value: unknown): string =>
@@ -46,6 +53,14 @@ const text = (status: number, words: string): Reply => ({
   status,
   type: TEXT_TYPE,
   body: Buffer.from(words),
+})
+
+/** The reply of one of our own paths, which have no long bodies. */
+const replyOf = ({ status = 200, json: of, text: words = '', headers }: AdminResponse): Reply => ({
+  status,
+  type: of === undefined ? TEXT_TYPE : JSON_TYPE,
+  body: Buffer.from(of === undefined ? words : `${JSON.stringify(of)}\n`),
+  ...(headers ? { headers } : {}),
 })
 
 const NOT_FOUND = text(404, '404: Page Not Found')
@@ -65,12 +80,15 @@ const unescaped = (segment: string): string | undefined => {
 export class ApiServer {
   readonly #facts: ApiFacts
   readonly #log: Log
+  readonly #routes: RouteTable
   readonly #server: Server
   /** Cached per version, because a zone of 10,000 tasks takes 10 MB and a fifth of a second. */
   readonly #rendered = new Map<string, { readonly version: number; readonly reply: Reply }>()
 
-  constructor(facts: ApiFacts, log: Log) {
+  /** `routes` are only asked with GET. */
+  constructor(facts: ApiFacts, log: Log, routes: readonly Route[] = []) {
     this.#facts = facts
+    this.#routes = new RouteTable(routes)
     this.#log = log
     this.#server = createServer({
       headersTimeout: HEADERS_MS,
@@ -81,7 +99,7 @@ export class ApiServer {
     })
     this.#server.maxConnections = CONNECTIONS
     this.#server.timeout = IDLE_MS
-    this.#server.on('request', (req, res) => this.#serve(req, res))
+    this.#server.on('request', (req, res) => void this.#serve(req, res))
     this.#server.on('error', er => this.#log.warn('the HTTP API met an error', { err: er.message }))
   }
 
@@ -110,27 +128,36 @@ export class ApiServer {
     await closed
   }
 
-  #serve(req: IncomingMessage, res: ServerResponse): void {
+  async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     // the body is ignored
     req.resume()
     let reply: Reply
     try {
-      reply = this.#reply(req)
+      reply = await this.#reply(req, res)
     } catch (er) {
       this.#log.error('the HTTP API failed', { path: req.url?.slice(0, 200), err: messageOf(er) })
       reply = text(500, '500: Internal Error')
     }
-    const { status, type, body } = reply
+    const { status, type, body, headers = {} } = reply
     res.writeHead(status, {
       'content-type': type,
       'content-length': body.length,
       'x-content-type-options': 'nosniff',
+      ...headers,
     })
     res.end(req.method === 'HEAD' ? undefined : body)
   }
 
-  #reply(req: IncomingMessage): Reply {
+  async #reply(req: IncomingMessage, res: ServerResponse): Promise<Reply> {
     const [path = ''] = (req.url ?? '').split('?')
+    const own = this.#routes.match(path)?.routes.get('GET')
+    if (own) {
+      if (req.method !== 'GET' && req.method !== 'HEAD') return NOT_ALLOWED
+      const gone = new AbortController()
+      res.once('close', () => gone.abort())
+      const asked = { params: {}, query: new URLSearchParams(), body: undefined, headers: {} }
+      return replyOf(await own.handle({ ...asked, gone: gone.signal }))
+    }
     const make = path.length > MAX_PATH ? undefined : this.#match(path)
     if (make === undefined) return NOT_FOUND
     return req.method === 'GET' ? make() : NOT_ALLOWED

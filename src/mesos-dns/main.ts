@@ -66,6 +66,7 @@ class Program {
   /** The server of a newer configuration that has no state yet. */
   #next: MesosDnsServer | undefined
   #end: (why: string | undefined) => void = () => {}
+  #reloads = { reloads: 0, refused: 0, error: '' }
 
   constructor(options: MesosDnsOptions, log: Log, notifier: Notifier) {
     this.#options = options
@@ -117,17 +118,27 @@ class Program {
     const log = this.#log
     let read: ReadConfig
     let next: MesosDnsServer
+    this.#reloads.reloads++
     try {
       read = readConfig(this.#options.configPath, localResolvers)
       next = this.#serve(read, () => this.#takeOver(next))
     } catch (er) {
-      log.error('reload refused, the old configuration stays', { err: messageOf(er) })
+      this.#refused(messageOf(er))
       return
     }
     log.info('reloading; what is served stays until the new configuration has a state')
     void this.#next?.close()
     this.#next = next
-    void next.ready.then(() => log.info('reloaded'))
+    void next.ready.then(() => {
+      this.#reloads.error = ''
+      log.info('reloaded')
+    })
+  }
+
+  #refused(why: string): void {
+    this.#reloads.refused++
+    this.#reloads.error = why
+    this.#log.error('reload refused, the old configuration stays', { err: why })
   }
 
   /** The old server stops, but only if the next one can listen. */
@@ -137,7 +148,7 @@ class Program {
     if (next !== this.#next) return false
     this.#next = undefined
     if (trouble !== '') {
-      this.#log.error('reload refused, the old configuration stays', { err: trouble })
+      this.#refused(trouble)
       void next.close(0)
       return false
     }
@@ -147,7 +158,12 @@ class Program {
   }
 
   #serve(read: ReadConfig, takeOver: () => Promise<boolean>): MesosDnsServer {
-    const server = created(read, this.#log, takeOver, this.#options.io)
+    const { io } = this.#options
+    const server = created(read, this.#log, {
+      takeOver,
+      reloads: () => this.#reloads,
+      ...(io === undefined ? {} : { io }),
+    })
     void server.ended.then(why => {
       if (why === undefined) return
       if (server !== this.#next) return this.#end(why)
@@ -178,8 +194,7 @@ class Program {
 const created = (
   { settings, warnings }: ReadConfig,
   log: Log,
-  takeOver: () => Promise<boolean>,
-  io: ServerMeans['io'],
+  means: Pick<ServerMeans, 'takeOver' | 'reloads' | 'io'>,
 ): MesosDnsServer => {
   for (const warning of warnings) log.warn(warning)
   const masters =
@@ -197,9 +212,8 @@ const created = (
     version: version(),
     http: mastersHttp(settings, log),
     masters,
-    takeOver,
+    ...means,
     resolve: async host => (await lookup(host, { all: true })).map(({ address }) => address),
     random: Math.random,
-    ...(io === undefined ? {} : { io }),
   })
 }

@@ -9,6 +9,7 @@ import type {
   DataThreadStart,
   Endpoint,
   Milliseconds,
+  Snapshot,
   Up,
   ZoneMessage,
 } from '../boundary/messages.ts'
@@ -30,6 +31,7 @@ import type { MasterList } from '../mesos/master-list.ts'
 import { ZoneRecords } from '../mesos/mesos-dns-names/records.ts'
 import type { Settings } from './settings.ts'
 import { serverSnapshot, serverStart, zoneApex } from './thread.ts'
+import { ServerView, type Reloads } from './server-view.ts'
 import { RecordsZone } from '../mesos/mesos-dns-names/zone.ts'
 
 /** What the server is handed besides its settings. */
@@ -47,6 +49,8 @@ export type ServerMeans = {
   readonly io?: DataThreadStart['io']
   /** Called when there is something to serve; it listens when that has resolved, unless to false. */
   readonly takeOver?: () => Promise<boolean>
+  /** Reloads of the program so far, for metrics and health. */
+  readonly reloads?: () => Reloads
   /** Waits between rounds of masters that give nothing; for tests and the demo. */
   readonly minMs?: Milliseconds
   readonly maxMs?: Milliseconds
@@ -54,6 +58,7 @@ export type ServerMeans = {
 
 /** Between two attempts at an HTTP address that is taken. */
 const RETRY_MS = 5_000
+const NO_RELOADS: Reloads = { reloads: 0, refused: 0, error: '' }
 /** Problems of one update that are logged by name. */
 const MAX_LOGGED = 5
 
@@ -69,6 +74,9 @@ export class MesosDnsServer {
   readonly #api: ApiServer
   readonly #thread: DataThread | undefined
   readonly #listen: readonly Endpoint[]
+  readonly #counters = countersMemory()
+  readonly #snapshot: Snapshot
+  readonly #view: ServerView
   readonly #bound = new Map<string, Endpoint>()
   #httpBound: Endpoint | undefined
   #serial = 0
@@ -116,6 +124,22 @@ export class MesosDnsServer {
       now: () => performance.now(),
       onState: (state, whole, touched) => this.#update(state, whole, touched),
     })
+    this.#thread = settings.dnsOn ? new DataThread() : undefined
+    this.#snapshot = serverSnapshot(settings)
+    this.#view = new ServerView({
+      settings,
+      version: means.version,
+      counters: this.#counters,
+      thread: this.#thread,
+      snapshot: this.#snapshot,
+      listen: this.#listen,
+      reloads: means.reloads ?? (() => NO_RELOADS),
+      follower: () => this.#follower.status,
+      state: () => this.#state,
+      names: () => this.#records.names.size,
+      problems: () => this.#records.problems.length,
+      masters: () => means.masters,
+    })
     this.#api = new ApiServer(
       apiFacts({
         settings,
@@ -125,8 +149,8 @@ export class MesosDnsServer {
         release: means.version,
       }),
       means.log,
+      this.#view.routes,
     )
-    this.#thread = settings.dnsOn ? new DataThread() : undefined
     this.#thread?.begin(this.#start(), message => this.#receive(message))
     this.ended = this.#thread?.ended ?? new Promise(() => {})
   }
@@ -180,6 +204,7 @@ export class MesosDnsServer {
     clearTimeout(this.#retry)
     this.#lookups.close()
     this.#publisher.close()
+    this.#view.close()
     await this.#means.masters.close()
     await this.#follower.close()
     await this.#thread?.close(drainMs)
@@ -193,7 +218,7 @@ export class MesosDnsServer {
       version,
       node: hostname(),
       listen: this.#listen,
-      counters: countersMemory(),
+      counters: this.#counters,
       io,
     })
   }
@@ -238,7 +263,8 @@ export class MesosDnsServer {
     // the zone is in place before anyone can ask
     await this.#publisher.settled()
     if ((await this.#means.takeOver?.()) === false || this.#closed) return
-    this.#thread?.send({ type: 'snapshot', snapshot: serverSnapshot(this.#settings) })
+    this.#thread?.send({ type: 'snapshot', snapshot: this.#snapshot })
+    this.#view.start()
     if (this.#settings.httpOn) await this.#openHttp()
     this.#lookReady()
   }
@@ -272,6 +298,7 @@ export class MesosDnsServer {
       case 'listening': {
         const { address, port, transport, inherited } = message
         this.#bound.set(`${address} ${transport}`, { address, port })
+        this.#view.readiness.bound(message)
         log.info('listening', { address, port, transport, inherited })
         this.#lookReady()
         break

@@ -15,10 +15,11 @@ const PATIENCE_MS = 1_000
 const QUESTION = 'ready.spartan'
 const TYPE_A = 1
 
-/** One query to one address; never rejects. */
+/** One query to one address; never rejects. `question` is a name that has an A record. */
 export const askSelf = (
   { address, port }: Endpoint,
   patience: Milliseconds = PATIENCE_MS,
+  question: string = QUESTION,
 ): Promise<SelfQuery> =>
   new Promise(resolve => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
@@ -38,10 +39,10 @@ export const askSelf = (
         (answer[2]! & 0x80) !== 0 &&
         (answer[3]! & 0x0f) === 0 &&
         answer.readUInt16BE(6) > 0
-      done(well ? '' : `answers ${QUESTION} with rcode ${(answer[3] ?? 0) & 0x0f}`)
+      done(well ? '' : `answers ${question} with rcode ${(answer[3] ?? 0) & 0x0f}`)
     })
     // Uses the event, because a callback would also be called when connecting fails, for example after the address
     // was removed.
-    socket.once('connect', () => socket.send(plainQuery(nameWire(QUESTION)!, TYPE_A)))
+    socket.once('connect', () => socket.send(plainQuery(nameWire(question)!, TYPE_A)))
     socket.connect(port, address)
   })

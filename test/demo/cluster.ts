@@ -58,6 +58,7 @@ const followed = (
     masters: () => cluster.masters.map(at => url(at, '')),
     follow: true,
     random: () => 0,
+    now: () => performance.now(),
     minMs: 10,
     maxMs: 20,
     onEvents: events => {

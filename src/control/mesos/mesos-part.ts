@@ -4,11 +4,13 @@ import type { Reason } from '../../boundary/health.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
 import type { Http } from '../../http/client.ts'
 import { masterUrl } from '../../mesos/api/master-url.ts'
+import type { Metrics } from '../../ops/metrics.ts'
 import { MesosSource } from '../../mesos/api/source.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
 import { masterBase, type ZkWatch } from '../masters/zk-watch.ts'
 import { mesosCopy } from './mesos-copy.ts'
+import { MESOS_FAMILIES } from './mesos-metrics.ts'
 import { mesosHttp, speaksTls } from './mesos-http.ts'
 
 export type MesosPartOptions = Environment & {
@@ -68,6 +70,13 @@ export class MesosPart implements Part {
     this.#source = this.#http = undefined
     await old?.close()
     await http?.close()
+  }
+
+  metrics(to: Metrics): void {
+    to.register(MESOS_FAMILIES, () => {
+      const source = this.#source
+      return source && { ...source.status, now: performance.now() }
+    })
   }
 
   status(): readonly Reason[] {

@@ -42,6 +42,8 @@ export type AgentVipsOptions = {
   readonly nodeIp: () => string
   readonly ipv6: boolean
   readonly random: () => number
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
   readonly pollMs?: number
   readonly maxBackoffMs?: number
   readonly deadlineMs?: number
@@ -51,6 +53,8 @@ export type AgentVipsOptions = {
 export type AgentVipsStatus = {
   readonly agent: string
   readonly loads: number
+  /** Time since the last successful poll; undefined before. */
+  readonly silenceMs: number | undefined
   /** Failed polls by reason: an HttpReason or 'data'. */
   readonly failures: Readonly<Record<string, number>>
   /** The last error; '' if the last poll succeeded. */
@@ -73,6 +77,7 @@ export class AgentVips {
   #mapped: readonly MappedPort[] = []
   #badLabels: readonly BadLabel[] = []
   #loads = 0
+  #heardAt: number | undefined
   #tasks = 0
   #bad = 0
   #trouble = ''
@@ -113,6 +118,7 @@ export class AgentVips {
     return {
       agent: this.#base || this.#options.agent,
       loads: this.#loads,
+      silenceMs: this.#heardAt === undefined ? undefined : this.#options.now() - this.#heardAt,
       failures: { ...this.#failures },
       trouble: this.#trouble,
       tasks: this.#tasks,
@@ -143,6 +149,7 @@ export class AgentVips {
       if (this.#closing.signal.aborted) return 'failed'
       if (this.#trouble !== '') log.info('the Mesos agent answers again', { agent: this.#base })
       this.#trouble = ''
+      this.#heardAt = this.#options.now()
       return 'good'
     } catch (er) {
       if (this.#closing.signal.aborted) return 'failed'

@@ -13,6 +13,7 @@ import type { VipsStatus } from '../../ops/status.ts'
 import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../../vip/hash/vip-address.ts'
 import { ownAddress6 } from '../host/own-address.ts'
 import { mesosHttp, speaksTls } from '../mesos/mesos-http.ts'
+import { VIP_FAMILIES } from './vip-metrics.ts'
 import { BALANCE_FAMILIES } from './balance-metrics.ts'
 import { Balancing } from './balancing.ts'
 import { hostBalancers } from './host-balancers.ts'
@@ -128,6 +129,7 @@ export class VipsPart implements Part {
 
   metrics(to: Metrics): void {
     to.register(BALANCE_FAMILIES, () => this.#balancing)
+    to.register(VIP_FAMILIES, () => this.#service?.status)
   }
 
   async close(): Promise<void> {

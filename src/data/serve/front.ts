@@ -95,7 +95,7 @@ export class Front {
 
   /** Whether the i-th datagram was a hit. */
   #datagram(batch: Batch, i: number, server: number, t: number): boolean {
-    if (this.#context.bypass && this.#bypassed(batch, i)) return false
+    if (this.#context.bypass && this.#bypassed(batch, i, server)) return false
     const { counters } = this.#context
     const head = this.#head
     const { rx, tx, txLen } = batch
@@ -196,7 +196,11 @@ export class Front {
     const head = this.#head
     if (bypass && (from === undefined || this.allow.allows(from.address))) {
       const direct = bypass(wire, 'tcp')
-      if (direct !== 'outside') return direct && respondWith(direct)
+      if (direct !== 'outside') {
+        if (!direct) return
+        this.#countBypassed(wire, 0, wire.length, direct, server, 1, from?.family === 6 ? 1 : 0)
+        return respondWith(direct)
+      }
     }
     const verdict = admit(wire, 0, wire.length, head)
     const family = from?.family === 6 ? 1 : 0
@@ -234,13 +238,33 @@ export class Front {
   }
 
   /** Answers datagram i by the bypass. False if it must be handled as usual, for example if the client is not allowed. */
-  #bypassed(batch: Batch, i: number): boolean {
-    if (!this.#allows(batch, i, batch.source4(i))) return false
+  #bypassed(batch: Batch, i: number, server: number): boolean {
+    const source = batch.source4(i)
+    if (!this.#allows(batch, i, source)) return false
     const at = batch.rxAt[i]!
     const response = this.#context.bypass!(batch.rx.subarray(at, at + batch.rxLen[i]!), 'udp')
     if (response === 'outside') return false
-    if (response) batch.txLen[i] = response.copy(batch.tx, batch.txAt[i]!, 0, TX_SLOT)
+    if (!response) return true
+    batch.txLen[i] = response.copy(batch.tx, batch.txAt[i]!, 0, TX_SLOT)
+    const length = batch.rxLen[i]!
+    this.#countBypassed(batch.rx, at, length, response, server, 0, source >= 0 ? 0 : 1)
     return true
+  }
+
+  /** Counts an answer of the bypass, whose zone has the first label. */
+  #countBypassed(
+    query: Buffer,
+    at: number,
+    length: number,
+    response: Buffer,
+    server: number,
+    proto: 0 | 1,
+    family: 0 | 1,
+  ): void {
+    const head = this.#head
+    if (admit(query, at, length, head) !== ACCEPT) return
+    const rcode = response[3]! & 0x0f
+    tally(this.#context.counters, server, 0, proto, family, head, rcode, length, response.length)
   }
 
   /** The names queried most often lately. */

@@ -14,7 +14,8 @@ import type { MesosEvent } from './operator-api.ts'
 import { Pace } from '../../base/pace.ts'
 import { joinChanged, reduce, unchanged, type Changed, type Known } from './reducer.ts'
 import { inOneGo, inSteps } from '../dcos-names/steps.ts'
-import { Subscription, type SubscriptionCounts, type SubscriptionState } from './subscription.ts'
+import type { SubscriptionCounts } from './master-counts.ts'
+import { Subscription, type SubscriptionState } from './subscription.ts'
 import { TaskZone } from '../dcos-names/task-zone.ts'
 
 /** Another zone from the same state: `mesos.thisdcos.directory`. */
@@ -73,6 +74,10 @@ export type MesosStatus = {
   readonly agents: number
   readonly names: number
   readonly counts: SubscriptionCounts
+  /** The same by the base URL of each master. */
+  readonly masters: ReadonlyMap<string, Readonly<SubscriptionCounts>>
+  /** Failovers whose new leader had to be waited for, until its agents were back. */
+  readonly holds: number
 }
 
 export const DCOS_APEX = 'dcos.thisdcos.directory'
@@ -106,6 +111,7 @@ export class MesosSource {
   #known: Known = { state: emptyState, recovered: new Set() }
   #pending: MesosEvent[] = []
   #hold: Hold | undefined
+  #holds = 0
   /** Whether the whole zone has been published; only then can it be patched. */
   #published = false
   /** Whether there are changes that are not published. */
@@ -182,6 +188,8 @@ export class MesosSource {
       agents: known.agents.size,
       names: this.#zone.size,
       counts: this.#subscription.counts,
+      masters: this.#subscription.masters,
+      holds: this.#holds,
     }
   }
 
@@ -299,9 +307,10 @@ export class MesosSource {
       this.#hold = holdAfterLoad(recovered, now)
       const { log } = this.#options
       const fields = { leader: state.leader, tasks: state.tasks.size, agents: state.agents.size }
-      if (this.#hold)
+      if (this.#hold) {
+        this.#holds++
         log.warn('the Mesos leader waits for its agents', { ...fields, missing: recovered.size })
-      else if (state.leader !== this.#leader)
+      } else if (state.leader !== this.#leader)
         log.info('the state of a Mesos leader is loaded', fields)
       this.#leader = state.leader
     }

@@ -7,26 +7,16 @@ import { codeOf, fail, messageOf, type Coded } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
 import { httpReason, isRefusal, type Http, type HttpStream } from '../../http/client.ts'
 import { Itinerary, type ItineraryOptions, type Outcome, type Step } from './itinerary.ts'
+import { MasterCounts, type SubscriptionCounts } from './master-counts.ts'
 import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from './operator-api.ts'
 import { RecordReader } from './recordio.ts'
 import { parseState } from './state.ts'
 
-/** Counters for metrics and status. */
-export type SubscriptionCounts = {
-  /** Streams that delivered the state. */
-  subscribed: number
-  polls: number
-  /** Failed steps by reason: an HttpReason, 'data' or 'silence'. */
-  failures: Record<string, number>
-  events: number
-  bytes: number
-  /** Malformed events, tasks, frameworks and agents. */
-  bad: number
-}
-
 export type SubscriptionOptions = ItineraryOptions & {
   readonly http: Http
   readonly log: Log
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
   /** Called with the events that arrived together, in order. Must not throw. */
   readonly onEvents: (events: readonly MesosEvent[]) => void
   /** Called when the connection to the leader begins or ends. */
@@ -56,14 +46,7 @@ export class Subscription {
   /** Ends the step under way. */
   #step = new AbortController()
   #restart = false
-  readonly counts: SubscriptionCounts = {
-    subscribed: 0,
-    polls: 0,
-    failures: {},
-    events: 0,
-    bytes: 0,
-    bad: 0,
-  }
+  readonly #counts = new MasterCounts()
   #state: SubscriptionState = 'waiting'
   #base = ''
   #trouble = ''
@@ -95,6 +78,15 @@ export class Subscription {
     if (talks && first === this.#base) return
     this.#restart = true
     this.#step.abort()
+  }
+
+  get masters(): ReadonlyMap<string, Readonly<SubscriptionCounts>> {
+    return this.#counts.masters
+  }
+
+  /** Of all masters together. */
+  get counts(): SubscriptionCounts {
+    return this.#counts.total
   }
 
   /** Where it stands: what it does, with whom, and the last trouble ('' after a success). */
@@ -146,7 +138,7 @@ export class Subscription {
       return { kind: 'redirect', base }
     }
     const reason = httpReason(er) || (codeOf(er) === 'EDATA' ? 'data' : 'other')
-    this.counts.failures[reason] = (this.counts.failures[reason] ?? 0) + 1
+    this.#counts.failed(this.#base, reason)
     this.#trouble = messageOf(er)
     this.#options.log.warn('the Mesos master gives no state', {
       master: this.#base,
@@ -199,21 +191,23 @@ export class Subscription {
   ): Promise<boolean> {
     const reader = new RecordReader(this.#options.maxBytes)
     const leader = await this.#leader(base)
+    const counts = this.#counts.of(base)
     let subscribed = false
     for await (const chunk of stream.chunks) {
-      this.counts.bytes += chunk.length
+      counts.bytes += chunk.length
+      counts.heardAt = this.#options.now()
       let heartbeatMs = 0
       const events: MesosEvent[] = []
       for (const record of reader.push(chunk)) {
         const message = this.#message(record, leader)
         if (message.kind !== 'event') continue
         const { event } = message
-        this.counts.events++
-        this.counts.bad += message.bad
+        counts.events++
+        counts.bad += message.bad
         if (event.type === 'load') {
           heartbeatMs = message.heartbeatMs
           subscribed = true
-          this.counts.subscribed++
+          counts.subscribed++
           this.#state = 'streaming'
           this.#trouble = ''
           this.#options.onLeading?.(true)
@@ -258,7 +252,7 @@ export class Subscription {
     }
     const message = messageFromJson(json, leader)
     if (message.kind === 'bad') {
-      this.counts.bad++
+      this.#counts.of(this.#base).bad++
       this.#options.log.warn('a Mesos event cannot be used', { event: message.what })
     }
     return message
@@ -277,8 +271,10 @@ export class Subscription {
     if (self !== '' && self !== state.leader) {
       return { kind: 'redirect', base: `${new URL(base).protocol}//${state.leader}` }
     }
-    this.counts.polls++
-    this.counts.bad += bad
+    const counts = this.#counts.of(base)
+    counts.polls++
+    counts.bad += bad
+    counts.heardAt = this.#options.now()
     this.#trouble = ''
     this.#options.onLeading?.(true)
     this.#options.onEvents([{ type: 'load', state, recovered }])

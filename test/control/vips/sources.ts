@@ -71,6 +71,7 @@ const asking = (
     ipv6: true,
     onChange: () => {},
     random: () => 0,
+    now: () => performance.now(),
     pollMs: 5,
     ...more,
   })
