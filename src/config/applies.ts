@@ -65,7 +65,7 @@ export const APPLIES: ReadonlyMap<string, Use> = new Map([
   // Other members know this member by its name, address and records, so these must not change.
   ...rows('gossip', 'restart', 'gossip.bind', 'gossip.advertise', 'gossip.insecure'),
   ...rows('gossip', 'restart', 'gossip.clusterName', 'gossip.stateDir'),
-  ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.keyring'),
+  ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.seedMasters', 'gossip.keyring'),
   ...rows('cache snapshot', 'at once', 'cache.snapshot'),
   ...rows('admin', 'restart', 'admin.listen', 'admin.socket'),
 ])

@@ -88,6 +88,8 @@ export type Gossip = {
   readonly bind: Endpoint
   readonly advertise: Endpoint | undefined
   readonly seeds: readonly Endpoint[]
+  /** The current masters are seeds, too. */
+  readonly seedMasters: boolean
   readonly keyring: string
   readonly insecure: boolean
   readonly clusterName: string

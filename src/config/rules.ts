@@ -259,6 +259,8 @@ const gossip = (raw: Raw, refuse: Refuse): void => {
       'key',
     )
   }
+  if (look(raw, 'gossip', 'seedMasters') === true && look(raw, 'masters') === undefined)
+    refuse(['gossip', 'seedMasters'], 'needs the section masters')
   onlyOnce(
     withPort(items(raw, ['gossip', 'seeds'], parseTarget), PORTS.gossip).map(at => ({
       path: at.path,

@@ -257,6 +257,11 @@ export const schema = z.strictObject({
       [],
       'Nodes to join through; the port is 7946 if one names none.',
     ),
+    seedMasters: key(
+      flag,
+      false,
+      'The masters that are known at the moment are seeds, too, at the port of gossip.bind; needs the section masters.',
+    ),
     keyring: key(
       file(),
       '',

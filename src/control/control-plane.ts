@@ -66,6 +66,7 @@ export class ControlPlane {
       onChange: list => {
         zones.put('zk', zkZone(list.map(m => m.address)), 'masters')
         mesos.mastersChanged()
+        gossip.mastersChanged(list)
         routing.publish()
       },
       onLeader: () => mesos.leaderChanged(),

@@ -22,6 +22,8 @@ export type GossipConfig = {
   readonly bind: Endpoint
   readonly advertise: Endpoint | undefined
   readonly seeds: readonly Endpoint[]
+  /** Others may come (`setSeeds`), so that none at all does not mean that this node is alone. */
+  readonly moreSeeds?: boolean
   readonly keyring: string
   readonly insecure: boolean
   readonly clusterName: string
@@ -77,7 +79,9 @@ export class Gossip {
   /** Resolves after the first exchange with a synced peer, or when there is no peer to wait for. */
   readonly synced: Promise<void>
   readonly #startedAt: number
-  #seeds: readonly Endpoint[]
+  /** The ring reads it whenever it looks for members. */
+  readonly #seeds: Endpoint[]
+  #moreSeeds: boolean
   #saidLonely = false
   /** Names that two nodes use: the address that we know, the other one, and when it was seen last. */
   readonly #twins = new Map<string, { known: string; other: string; at: number }>()
@@ -90,7 +94,8 @@ export class Gossip {
     const { stateDir } = config
     this.#options = options
     this.#startedAt = now()
-    this.#seeds = config.seeds
+    this.#moreSeeds = config.moreSeeds ?? false
+    this.#seeds = [...config.seeds]
     this.#file = stateDir === '' ? '' : join(stateDir, 'records')
     this.#keyring = config.keyring === '' ? undefined : loadKeyring(config.keyring)
     if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
@@ -100,7 +105,7 @@ export class Gossip {
       random,
       epoch: Math.floor(wallClock() / 1000),
       allow,
-      seeds: config.seeds.length > 0,
+      seeds: config.seeds.length > 0 || config.moreSeeds === true,
       wake: () => this.#wake(),
       onRefused: (owner, cap) => this.#refused(owner, cap),
       ...(limits ? { limits } : {}),
@@ -112,7 +117,7 @@ export class Gossip {
       ...(config.advertise ? { advertise: config.advertise } : {}),
       ...(ownAddress ? { ownAddress } : {}),
       tags: this.#tags(options.tags),
-      seeds: config.seeds,
+      seeds: this.#seeds,
       keyring: this.#keyring,
       insecure: config.insecure,
       label: config.clusterName,
@@ -140,7 +145,7 @@ export class Gossip {
     log.info('gossip', {
       address: at.address,
       port: at.port,
-      seeds: config.seeds.length,
+      seeds: this.#seeds.length,
       encrypted: config.keyring !== '',
     })
     this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
@@ -209,7 +214,9 @@ export class Gossip {
     const { now, config } = this.#options
     if (this.records.synced || !this.#begun || now() - this.#startedAt < LONELY_MS) return ''
     const { members, counters } = this.ring.stats()
-    const seeds = this.#seeds.map(({ address, port }) => hostPort(address, port)).join(', ')
+    const seeds =
+      this.#seeds.map(({ address, port }) => hostPort(address, port)).join(', ') ||
+      'any seed, because no master is known'
     const refused =
       counters.refused === 0
         ? ''
@@ -238,14 +245,26 @@ export class Gossip {
     return { role: 'spartan', version: this.#options.version, ...more }
   }
 
-  /** The seeds after a reload. Without any but this node itself there is no peer to wait for. */
-  set seeds(seeds: readonly Endpoint[]) {
-    this.#seeds = seeds
+  /**
+   * The seeds from now on; `more` says that others may come. Without any but this node itself there is no peer to
+   * wait for.
+   */
+  setSeeds(seeds: readonly Endpoint[], more = false): void {
+    this.#seeds.splice(0, Infinity, ...seeds)
+    this.#moreSeeds = more
     this.#checkAlone()
   }
 
-  /** If every seed is this node itself, there is no peer to wait for. Its own address may become known late. */
+  get seeds(): readonly Endpoint[] {
+    return this.#seeds
+  }
+
+  /**
+   * If every seed is this node itself, and no others may come, there is no peer to wait for. Its own address may
+   * become known late.
+   */
   #checkAlone(): void {
+    if (this.#moreSeeds) return
     const { config, ownAddress } = this.#options
     const said = config.advertise ?? config.bind
     const own = advertisedAddress(said, ownAddress)

@@ -178,6 +178,7 @@ export class ServerView {
         routes: () => [],
         zones: () => [{ apex: settings.domain, at: this.#heardAt(), source: 'masters' }],
         gossip: () => undefined,
+        vips: () => undefined,
         recent: this.#recent,
         events: { list: () => [] },
       },

@@ -347,6 +347,18 @@ t.test('gossip needs a keyring or the words that it does not', async t => {
   t.match(problems(withLines('gossip: { insecure: true, seeds: [192.0.2.1, "192.0.2.1:7946"] }')), [
     /twice/,
   ])
+  t.match(problems(withLines('gossip: { insecure: true, seedMasters: true }')), [
+    /needs the section masters/,
+  ])
+  t.match(
+    problems(
+      withLines(
+        'masters: { addresses: [192.0.2.1] }',
+        'gossip: { insecure: true, seedMasters: true }',
+      ),
+    ),
+    [],
+  )
   const { gossip } = load(
     withLines(
       'stateDir: /var/lib/spartan',

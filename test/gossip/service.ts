@@ -273,7 +273,7 @@ t.test('a node is alone only if it was told so: not by a wrong key, name or seed
         t.match(gossip.trouble, /no other member found through .*down, or with another key/)
       }
       t.ok(await until(() => /no other member/.test(JSON.stringify(said))), 'the log')
-      gossip.seeds = []
+      gossip.setSeeds([])
       t.ok(gossip.records.synced, 'a reload says that there is nobody')
       t.equal(gossip.trouble, '')
     }

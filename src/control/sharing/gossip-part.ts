@@ -32,8 +32,9 @@ const ZONES_TAG = 'zones'
 const tagsOf = ({ mesos }: Config): Record<string, string> =>
   mesos?.master ? { [ZONES_TAG]: '1' } : {}
 
-/** If none of the new seeds answers, they are tried again after this time. */
+/** If none of the new seeds answers, they are tried again after this time, this often. Then the ring tries them. */
 const REJOIN_MS = 5_000
+const REJOINS = 6
 
 export type GossipPartOptions = Environment & {
   /** Whether the master of this host leads now, so that this node defends the zones it publishes. */
@@ -59,6 +60,8 @@ export class GossipPart implements Part {
   #publishes = false
   /** Zones of which it is not known whether a missing name does not exist. */
   #undecided = new Set<string>()
+  #config: Config | undefined
+  #masters: readonly Endpoint[] = []
   /** Sends zones to other nodes; changes within a second are sent together. */
   #gathering: ZoneGathering | undefined
 
@@ -80,8 +83,10 @@ export class GossipPart implements Part {
   #open(config: Config): Gossip {
     const { log: parent, ownAddress, random, onOpen, onVips, onZone } = this.#options
     const log = parent.child({ part: 'gossip' })
+    this.#config = config
+    const { seeds, more } = this.#seeds(config)
     const gossip = new Gossip({
-      config: config.gossip!,
+      config: { ...config.gossip!, seeds, moreSeeds: more },
       ownAddress,
       node: config.node,
       version: version(),
@@ -164,12 +169,10 @@ export class GossipPart implements Part {
   reload(before: Config, after: Config): void {
     const gossip = this.#gossip
     if (!gossip || !after.gossip) return
-    gossip.seeds = after.gossip.seeds
+    this.#config = after
     this.#publishes = ZONES_TAG in tagsOf(after)
     if (this.#publishes !== ZONES_TAG in tagsOf(before)) gossip.tags = tagsOf(after)
-    const known = new Set((before.gossip?.seeds ?? []).map(at => JSON.stringify(at)))
-    const added = after.gossip.seeds.filter(at => !known.has(JSON.stringify(at)))
-    if (added.length > 0) void this.#join(gossip, added)
+    this.#followSeeds(gossip)
     if (after.gossip.keyring === '') return
     try {
       gossip.readKeyring(after.gossip.keyring)
@@ -182,10 +185,36 @@ export class GossipPart implements Part {
     }
   }
 
+  /** The list of masters is another one. */
+  mastersChanged(masters: readonly Endpoint[]): void {
+    this.#masters = masters
+    if (this.#gossip) this.#followSeeds(this.#gossip)
+  }
+
+  /** The current seeds. `more` is true if others may come, so that this node is not told that it is alone. */
+  #seeds({ gossip, masters }: Config): { seeds: readonly Endpoint[]; more: boolean } {
+    const { seeds = [], seedMasters = false, bind } = gossip ?? {}
+    if (!seedMasters || !masters || !bind) return { seeds, more: false }
+    const told = masters.source === 'static'
+    // The gossip starts before the masters are read, which a list in the configuration need not be.
+    const list = told ? masters.addresses : this.#masters
+    const all = [...seeds, ...list.map(({ address }) => ({ address, port: bind.port }))]
+    return { seeds: [...new Map(all.map(at => [keyOf(at), at])).values()], more: !told }
+  }
+
+  #followSeeds(gossip: Gossip): void {
+    if (!this.#config) return
+    const known = new Set(gossip.seeds.map(keyOf))
+    const { seeds, more } = this.#seeds(this.#config)
+    gossip.setSeeds(seeds, more)
+    const added = seeds.filter(at => !known.has(keyOf(at)))
+    if (added.length > 0) void this.#join(gossip, added)
+  }
+
   /** Repeats until one of them has answered. */
   async #join(gossip: Gossip, seeds: readonly Endpoint[]): Promise<void> {
     const { log } = this.#options
-    while (this.#gossip === gossip) {
+    for (let i = 0; i < REJOINS && this.#gossip === gossip; i++) {
       const answered = await gossip.ring.join(seeds).catch(() => 0)
       if (answered > 0) return log.info('joined through new seeds', { answered })
       await sleep(REJOIN_MS, undefined, { ref: false })
@@ -273,3 +302,5 @@ export class GossipPart implements Part {
     to.register(SHARED_ZONE_FAMILIES, () => this.#shared)
   }
 }
+
+const keyOf = ({ address, port }: Endpoint): string => `${address} ${port}`
