@@ -25,6 +25,8 @@ export type HttpOptions = {
   readonly tls?: TlsOptions | (() => TlsOptions)
   /** The credentials, sent with every request, but not to another host that a redirect leads to. */
   readonly authorization?: Authorization
+  /** The key that the credentials come from, for messages. */
+  readonly credentials?: string
   /** Sent with every request. Never logged. */
   readonly headers?: Readonly<Record<string, string>>
   /** Time to connect, TLS included. Default 5 s. */
@@ -245,13 +247,9 @@ export class Http {
   }
 
   #refusal(url: string, status: number, headers: Readonly<Record<string, string>>): Error {
-    const { authorization, headers: own } = this.#options
-    return statusFault(
-      url,
-      status,
-      headers,
-      authorization !== undefined || own?.authorization !== undefined,
-    )
+    const { authorization, credentials, headers: own } = this.#options
+    const sent = authorization !== undefined || own?.authorization !== undefined
+    return statusFault(url, status, headers, sent ? (credentials ?? 'of this request') : '')
   }
 }
 

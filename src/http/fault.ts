@@ -66,16 +66,17 @@ export const redirectTarget = (from: string, headers: Readonly<Record<string, st
   }
 }
 
-/** The server answered with a status other than 200. */
+/** The server answered with a status other than 200. `credentials` says which ones it got, '' for none. */
 export const statusFault = (
   url: string,
   status: number,
   headers: Readonly<Record<string, string>>,
-  authorized: boolean,
+  credentials: string,
 ): Coded => {
-  const refused = authorized
-    ? ': it refuses our credentials'
-    : ': it asks for credentials, and none are configured'
+  const refused =
+    credentials === ''
+      ? ': it asks for credentials, and none are configured'
+      : `: it refuses our credentials (${credentials})`
   return httpFault(url, `answered ${status}${status === 401 ? refused : ''}`, 'status', {
     status,
     location: redirectTarget(url, headers),

@@ -155,13 +155,25 @@ const authorizationOf = (
   return undefined
 }
 
+/** The key that the credentials come from; '' for none. */
+const keyOf = ({ auth, principal }: Security, { key }: SecuredOptions): string => {
+  if (principal) return key('auth.basic')
+  const kind = (['basic', 'token', 'iam'] as const).find(one => (auth?.[one] ?? '') !== '')
+  return kind === undefined ? '' : key(`auth.${kind}`)
+}
+
 /** A client for Mesos and its masters. */
 export const securedHttp = (security: Security, options: SecuredOptions): Http => {
   const { tls } = security
   const authorization = authorizationOf(security, options)
   return new Http({
     ...(tls ? { tls: tlsReader(tls, options) } : {}),
-    ...(authorization ? { authorization: inTheClear(authorization, options.log) } : {}),
+    ...(authorization
+      ? {
+          authorization: inTheClear(authorization, options.log),
+          credentials: keyOf(security, options),
+        }
+      : {}),
   })
 }
 

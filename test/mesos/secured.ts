@@ -119,48 +119,83 @@ for (const kind of ['basic', 'token', 'iam'] as const) {
   )
 }
 
+/** `spartan mesos-dns` beside this Mesos, with these keys for its credentials. */
+const mesosDns = async (
+  t: Test,
+  { mesos, tls, dir }: Awaited<ReturnType<typeof secured>>,
+  credentials: object,
+): Promise<{ said: () => string; at: { address: string; port: number } }> => {
+  const listener = ownAddress()
+  const port = await freePort([listener])
+  const httpPort = await freePort([listener])
+  const files = tls as { ca: string; cert: string; key: string }
+  writeFileSync(
+    join(dir, 'mesos-dns.json'),
+    JSON.stringify({
+      masters: [mesos.url.replace('https://', '')],
+      listener,
+      port,
+      httpListener: listener,
+      httpPort,
+      externalOn: false,
+      mesosHTTPSOn: true,
+      caCertFile: files.ca,
+      certFile: files.cert,
+      keyFile: files.key,
+      ...credentials,
+    }),
+  )
+  const program = spawn(
+    process.execPath,
+    [PROGRAM, 'mesos-dns', '--config', join(dir, 'mesos-dns.json')],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } },
+  )
+  let said = ''
+  for (const stream of [program.stdout, program.stderr])
+    stream.on('data', part => (said += String(part)))
+  const exited = new Promise(resolve => program.once('exit', resolve))
+  t.teardown(async () => {
+    program.kill()
+    await exited
+  })
+  return { said: () => said, at: { address: listener, port } }
+}
+
 t.test(
   'mesos-dns serves the names of a Mesos secured by a login',
   { skip: !hasOpenssl },
   async t => {
-    const { mesos, tls, file, dir } = await secured(t, 'iam')
-    const listener = ownAddress()
-    const port = await freePort([listener])
-    const httpport = await freePort([listener])
-    const files = tls as { ca: string; cert: string; key: string }
-    writeFileSync(
-      join(dir, 'mesos-dns.json'),
-      JSON.stringify({
-        masters: [mesos.url.replace('https://', '')],
-        listener,
-        port,
-        httpListener: listener,
-        httpPort: httpport,
-        externalOn: false,
-        mesosHTTPSOn: true,
-        caCertFile: files.ca,
-        certFile: files.cert,
-        keyFile: files.key,
-        mesosAuthentication: 'iam',
-        iamConfigFile: file,
-      }),
-    )
-    const program = spawn(
-      process.execPath,
-      [PROGRAM, 'mesos-dns', '--config', join(dir, 'mesos-dns.json')],
-      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } },
-    )
-    let said = ''
-    for (const stream of [program.stdout, program.stderr])
-      stream.on('data', part => (said += String(part)))
-    const exited = new Promise(resolve => program.once('exit', resolve))
-    t.teardown(async () => {
-      program.kill()
-      await exited
+    const to = await secured(t, 'iam')
+    const { said, at } = await mesosDns(t, to, {
+      mesosAuthentication: 'iam',
+      iamConfigFile: to.file,
     })
-    await patient(async () => said.includes('"ready"'))
-    const answer = JSON.stringify(await ask({ address: listener, port }, 'web.marathon.mesos'))
+    await patient(async () => said().includes('"ready"'))
+    const answer = JSON.stringify(await ask(at, 'web.marathon.mesos'))
     t.ok(answer.includes('9.0.0.1'), answer)
-    t.notOk(said.includes(SECRET))
+    t.notOk(said().includes(SECRET))
+  },
+)
+
+t.test(
+  'mesos-dns with a secret that is refused says which, serves nothing, and is back soon after',
+  { skip: !hasOpenssl },
+  async t => {
+    const to = await secured(t, 'basic')
+    const good = to.mesos.accepts
+    to.mesos.accepts = () => false
+    const { said, at } = await mesosDns(t, to, {
+      mesosAuthentication: 'basic',
+      mesosCredentials: { principal: 'spartan', secret: SECRET },
+    })
+    await patient(async () => said().includes('it refuses our credentials (mesosCredentials)'))
+    await t.rejects(ask(at, 'web.marathon.mesos', 'A', { tcp: true }), 'nothing listens yet')
+    t.notOk(said().includes('"ready"'))
+    to.mesos.accepts = good
+    await patient(async () => said().includes('"ready"'))
+    const answer = JSON.stringify(await ask(at, 'web.marathon.mesos'))
+    t.ok(answer.includes('9.0.0.1'), answer)
+    for (const secret of [SECRET, Buffer.from(`spartan:${SECRET}`).toString('base64')])
+      t.notOk(said().includes(secret), 'no secret is shown')
   },
 )
