@@ -238,6 +238,25 @@ export type DataStatus = {
 /** One step of a traced query, in order, with the time since the query came. */
 export type TraceStep = { readonly atMs: number; readonly step: string; readonly detail: string }
 
+/** A request to copy answered queries into a ring (boundary/query-ring.ts). Names are in wire format, lower case. */
+export type WatchSpec = {
+  readonly id: number
+  readonly memory: SharedArrayBuffer
+  /** Copies one query out of so many, at random. */
+  readonly every: number
+  /** Only names at or below this one. */
+  readonly below: Uint8Array
+  /** Not names at or below this one; the root means no exception. */
+  readonly except: Uint8Array
+  /** Only clients in these networks; [] means all. */
+  readonly clients: readonly string[]
+  /** Bits of the outcomes (the order of OUTCOMES) and of the RCODEs that are wanted: a query needs one of them. */
+  readonly outcomes: number
+  readonly rcodes: number
+  /** Copies the whole messages, instead of only the question. */
+  readonly whole: boolean
+}
+
 /** The first message to the data thread. */
 export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
 
@@ -255,6 +274,8 @@ export type Down =
       readonly trace: boolean
     }
   | { readonly type: 'status'; readonly id: number }
+  | ({ readonly type: 'watch' } & WatchSpec)
+  | { readonly type: 'unwatch'; readonly id: number }
   /** Asks for a reply after all earlier messages have been processed. */
   | { readonly type: 'echo'; readonly id: number }
   /** Drop cached entries at or below a name; '' drops all. */

@@ -94,9 +94,16 @@ const DEFAULT_ADMIN: AdminTarget = {
   listen: { address: '127.0.0.1', port: 62080 },
 }
 
+const targetOf = async (options: DaemonOptions): Promise<AdminTarget> =>
+  options.admin ?? (await configOf(options))?.admin ?? DEFAULT_ADMIN
+
 /** Sends a request to the selected daemon. Throws EHTTP, or ECONFIG for a bad --config. */
 export const daemon = async (options: DaemonOptions, call: AdminCall): Promise<AdminAnswer> =>
-  askDaemon(options.admin ?? (await configOf(options))?.admin ?? DEFAULT_ADMIN, call)
+  askDaemon(await targetOf(options), call)
+
+/** The path of the selected daemon's Unix socket; '' if it has none. */
+export const socketOf = async (options: DaemonOptions): Promise<string> =>
+  (await targetOf(options)).socket
 
 /** A query string of the values that are defined. */
 export const search = (values: Readonly<Record<string, string | number | undefined>>): string => {

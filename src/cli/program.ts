@@ -50,6 +50,7 @@ const addRest = async (
     { addReload },
     { addQuery },
     { addLooks },
+    { addLog },
     { addKeys },
     { addResolvconf },
     { addVersion },
@@ -60,6 +61,7 @@ const addRest = async (
     import('./reload.ts'),
     import('./query.ts'),
     import('./look.ts'),
+    import('./log.ts'),
     import('./keys.ts'),
     import('./resolvconf/command.ts'),
     import('./version.ts'),
@@ -70,6 +72,7 @@ const addRest = async (
   addReload(program, io, ended)
   addQuery(program, io, ended)
   addLooks(program, io)
+  addLog(program, io)
   addKeys(program, io, ended)
   addResolvconf(program, io, ended)
   addVersion(program, io)

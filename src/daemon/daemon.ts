@@ -19,6 +19,8 @@ import { daemonRoutes } from '../ops/daemon-routes.ts'
 import type { Inherited } from '../ops/listen-fds.ts'
 import { createMetrics, serverLabel, type Metrics } from '../ops/metrics.ts'
 import { opsRoutes } from '../ops/ops-routes.ts'
+import { queryLogRoutes } from '../ops/query-log.ts'
+import { QueryWatch } from '../ops/query-watch.ts'
 import type { Notifier } from '../ops/systemd.ts'
 import { AdminPart } from './admin-part.ts'
 import { CacheSnapshot } from './cache-snapshot.ts'
@@ -112,6 +114,7 @@ export class Daemon {
       loopLag: () => this.#view.loopLag.take(),
       extra: () => this.#view.readings(),
     })
+    const watch = new QueryWatch({ send: message => thread.send(message) })
     this.#parts.add(
       ...this.#control.parts,
       settingsPart(message => thread.send(message)),
@@ -128,6 +131,7 @@ export class Daemon {
             history: () => this.#view.history(),
           }),
           ...daemonRoutes(thread),
+          ...queryLogRoutes(watch, listen.map(showEndpoint)),
           ...this.#reloader.routes(),
           ...this.#parts.routes(),
         ],

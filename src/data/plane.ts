@@ -201,6 +201,12 @@ export class DataPlane {
           status: statusOf(this.#parts, this.#start.cache.maxBytes),
         })
         break
+      case 'watch':
+        this.#parts.front.watchers.add(message)
+        break
+      case 'unwatch':
+        this.#parts.front.watchers.remove(message.id)
+        break
       case 'echo':
         this.#post({ type: 'echo', id: message.id })
         break

@@ -8,6 +8,8 @@ import { fail, messageOf } from '../base/error.ts'
 
 /** The daemon sends a line at least every 10 s, so a silence of this length is an error. */
 const SILENCE_MS = 30_000
+/** Limit of the text of a refusal. */
+const MOST_REASON = 4_096
 
 /**
  * Passes each line to `onLine`. Resolves when the daemon ends the answer or `signal` is aborted. Rejects with
@@ -21,17 +23,25 @@ export const followDaemon = async (
 ): Promise<void> => {
   try {
     const response = await opened(socketPath, path, signal)
-    if (response.statusCode !== 200)
-      throw fail(
-        `the daemon answers ${path.split('?')[0]} with HTTP ${response.statusCode}`,
-        'EHTTP',
-      )
+    if (response.statusCode !== 200) throw fail(await refusalOf(response), 'EHTTP')
     for await (const line of createInterface({ input: response, crlfDelay: Infinity })) onLine(line)
   } catch (er) {
     if (signal.aborted) return
     throw fail(`cannot follow the daemon at ${socketPath}: ${messageOf(er)}`, 'EHTTP', {
       cause: er,
     })
+  }
+}
+
+/** The daemon's reason for a refusal, or its HTTP status. */
+const refusalOf = async (response: IncomingMessage): Promise<string> => {
+  let text = ''
+  for await (const part of response.setEncoding('utf8') as AsyncIterable<string>)
+    if ((text += part).length > MOST_REASON) break
+  try {
+    return String((JSON.parse(text) as { error: unknown }).error)
+  } catch {
+    return `HTTP ${response.statusCode}`
   }
 }
 

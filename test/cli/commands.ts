@@ -775,6 +775,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
     'completion',
     'demo',
     'keys',
+    'log',
     'members',
     'mesos-dns',
     'query',

@@ -60,6 +60,8 @@ export type Query = {
   readonly hash: number
   /** See Question. */
   onTrial: boolean
+  /** Where it came from; undefined for a query of our own. */
+  readonly from: { readonly address: string; readonly port: number } | undefined
   readonly watch: Watch | undefined
 }
 

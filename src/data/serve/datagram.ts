@@ -44,6 +44,9 @@ export class Datagram implements Query {
     this.#counters = counters
   }
 
+  get from(): Peer {
+    return this.#peer
+  }
   get family(): 0 | 1 {
     return this.#peer.family === 4 ? 0 : 1
   }

@@ -16,8 +16,10 @@ import { FRESH, type Validity } from '../cache/validity.ts'
 import { Datagram } from './datagram.ts'
 import { QueryAsker } from './query-asker.ts'
 import { chaosReply } from './chaos.ts'
+import type { From } from './tcp/connection.ts'
 import { MOST, respond, response, type Responding } from './respond.ts'
 import { tally, tallyLookup, tallyTime } from './tally.ts'
+import { Watchers, type Answered } from './watchers.ts'
 import type { Batch, Peer } from '../io/packet-io.ts'
 import { TX_SLOT } from '../io/packet-io.ts'
 import { wantsRefresh } from '../forward/prefetch.ts'
@@ -60,6 +62,7 @@ export class Front {
   allow: Allow
   /** Index of the zone label for queries without a route. */
   otherZone = 0
+  readonly watchers = new Watchers()
   readonly #context: FrontContext
   readonly #head = new Head()
   readonly #hitsByZone = new Int32Array(ZONES)
@@ -112,6 +115,7 @@ export class Front {
         if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
         txLen[i] = putReply(rx, at, head, head.rcode, tx, outAt, head.ede)
         tally(counters, server, this.otherZone, 0, family, head, head.rcode, length, txLen[i]!)
+        if (this.watchers.any) this.#watchDatagram(batch, i, server, head.rcode, head.ede, t, false)
       }
       return false
     }
@@ -119,6 +123,8 @@ export class Front {
       counters[SLOT.refusedClient]! += 1
       txLen[i] = putReply(rx, at, head, RCODE.REFUSED, tx, outAt, EDE.PROHIBITED)
       tally(counters, server, this.otherZone, 0, family, head, RCODE.REFUSED, length, txLen[i]!)
+      if (this.watchers.any)
+        this.#watchDatagram(batch, i, server, RCODE.REFUSED, EDE.PROHIBITED, t, false)
       return false
     }
     const limit = Math.min(head.payload, PAYLOAD)
@@ -132,6 +138,8 @@ export class Front {
       tally(counters, server, entry.zone, 0, family, head, rcodeOf(entry), length, put)
       tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
       this.#hitsByZone[entry.zone]! += 1
+      if (this.watchers.any)
+        this.#watchDatagram(batch, i, server, rcodeOf(entry), entry.ede, t, true)
       return true
     }
     const client = source >= 0 ? source : batch.client(i)
@@ -140,6 +148,8 @@ export class Front {
       counters[SLOT.shed]! += 1
       txLen[i] = putReply(rx, at, head, RCODE.SERVFAIL, tx, outAt, EDE.OTHER)
       tally(counters, server, this.otherZone, 0, family, head, RCODE.SERVFAIL, length, txLen[i]!)
+      if (this.watchers.any)
+        this.#watchDatagram(batch, i, server, RCODE.SERVFAIL, EDE.OTHER, t, false)
       return false
     }
     const peer = batch.peer(i)
@@ -171,7 +181,7 @@ export class Front {
   /** Handles a query over TCP, or one of our own. `respondWith` is called once, or never if it is no query. */
   single(
     wire: Buffer,
-    from: { family: 4 | 6; address: string } | undefined,
+    from: From | undefined,
     server: number,
     respondWith: (response: Uint8Array) => void,
     watch?: Watch,
@@ -186,7 +196,7 @@ export class Front {
 
   #single(
     wire: Buffer,
-    from: { family: 4 | 6; address: string } | undefined,
+    from: From | undefined,
     server: number,
     respondWith: (response: Uint8Array) => void,
     watch?: Watch,
@@ -216,12 +226,34 @@ export class Front {
       const refusal = reply(wire, head, rcode, refused ? EDE.PROHIBITED : head.ede)
       const { length } = refusal
       tally(counters, server, this.otherZone, 1, family, head, rcode, wire.length, length)
+      const ede = refused ? EDE.PROHIBITED : head.ede
+      if (from && this.watchers.any)
+        this.#watchSingle(from, {
+          query: wire,
+          answer: refusal,
+          rcode,
+          ede,
+          lookup: 'none',
+          server,
+          tookMs: clock() - t,
+        })
       return respondWith(refusal)
     }
     const entry = this.#find(wire, 0, head, t)
     if (entry === undefined) {
       const client = clientOf(from?.address ?? '')
-      const query = asked(wire, head, t, server, family, respondWith, watch, client, this.#hash)
+      const query = asked(
+        wire,
+        head,
+        t,
+        server,
+        family,
+        respondWith,
+        watch,
+        client,
+        this.#hash,
+        from,
+      )
       if (from === undefined || this.#backlog.admits()) return this.#miss(query)
       return this.#backlog.refuses(client, t) ? this.#shed(query) : this.#wait(query, t)
     }
@@ -231,6 +263,17 @@ export class Front {
     respondWith(response.subarray(0, length))
     tally(counters, server, entry.zone, 1, family, head, rcodeOf(entry), wire.length, length)
     tallyTime(counters, server, entry.zone, clock() - t)
+    if (from && this.watchers.any) {
+      this.#watchSingle(from, {
+        query: wire,
+        answer: response.subarray(0, length),
+        rcode: rcodeOf(entry),
+        ede: entry.ede,
+        lookup: 'found',
+        server,
+        tookMs: clock() - t,
+      })
+    }
   }
 
   #allows(batch: Batch, i: number, source: number): boolean {
@@ -308,7 +351,10 @@ export class Front {
     const { counters } = this.#context
     const { family, head, proto, server, wire } = query
     counters[SLOT.shed]! += 1
-    const { length } = this.#apologise(query, BUSY)
+    const answer = this.#apologise(query, BUSY)
+    const { length } = answer
+    if (this.watchers.any)
+      this.#watchQuery(query, answer, { rcode: RCODE.SERVFAIL, ede: EDE.OTHER, lookup: 'none' })
     tally(
       counters,
       server,
@@ -383,6 +429,54 @@ export class Front {
     query.respond(response, length)
     tally(counters, server, entry.zone, proto, family, head, rcodeOf(entry), wire.length, length)
     tallyTime(counters, server, entry.zone, clock() - query.receivedAt)
+    if (this.watchers.any)
+      this.#watchQuery(query, response.subarray(0, length), {
+        rcode: rcodeOf(entry),
+        ede: ede > 0 ? ede : entry.ede,
+        lookup: 'asked',
+      })
+  }
+
+  /** Shows the answer to a query that had to wait to those who watch; not that to one of our own. */
+  #watchQuery(
+    { wire, head, proto, server, receivedAt, from }: Query,
+    answer: Uint8Array,
+    how: Pick<Answered, 'rcode' | 'ede' | 'lookup'>,
+  ): void {
+    if (from === undefined) return
+    const tookMs = this.#context.clock() - receivedAt
+    this.watchers.see({ query: wire, head, answer, ...how, proto, server, tookMs, client: from })
+  }
+
+  /** Shows the answer to the i-th datagram to those who watch. */
+  #watchDatagram(
+    batch: Batch,
+    i: number,
+    server: number,
+    rcode: number,
+    ede: number,
+    since: number,
+    found: boolean,
+  ): void {
+    const rxAt = batch.rxAt[i]!
+    const txAt = batch.txAt[i]!
+    this.watchers.see({
+      query: batch.rx.subarray(rxAt, rxAt + batch.rxLen[i]!),
+      head: this.#head,
+      answer: batch.tx.subarray(txAt, txAt + batch.txLen[i]!),
+      rcode,
+      ede,
+      lookup: found ? 'found' : 'none',
+      proto: 0,
+      server,
+      tookMs: this.#context.clock() - since,
+      client: batch.peer(i),
+    })
+  }
+
+  /** The same for a query over TCP. */
+  #watchSingle(client: From, answered: Omit<Answered, 'head' | 'proto' | 'client'>): void {
+    this.watchers.see({ ...answered, head: this.#head, proto: 1, client })
   }
 
   /** Writes a hit that `putHit` alone cannot: into a separate buffer first, and from there into the batch. */
@@ -407,6 +501,7 @@ export class Front {
     const { rcode, response: said } = chaosReply(wire, head, node, identity)
     tally(counters, server, this.otherZone, proto, family, head, rcode, wire.length, said.length)
     query.respond(said, said.length)
+    if (this.watchers.any) this.#watchQuery(query, said, { rcode, ede: -1, lookup: 'none' })
   }
 
   /** All hits of a batch get the latency of the batch so far, so that the clock is read once. */
@@ -436,6 +531,7 @@ const asked = (
   watch: Watch | undefined,
   client: Client,
   hash: number,
+  from: From | undefined,
 ): Query => ({
   wire,
   head: keepHead(head),
@@ -448,5 +544,6 @@ const asked = (
   client,
   onTrial: false,
   hash,
+  from,
   watch,
 })

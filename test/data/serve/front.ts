@@ -65,7 +65,9 @@ t.test('who may not ask is refused and counted, whatever is cached; who may is n
   const said: number[] = []
   for (const address of ['192.0.2.9', '127.0.0.1', '192.0.2.9']) {
     const wire = plainQuery(nameWire('web.mesos')!, typeNumber('A')!)
-    front.single(wire, { family: 4, address }, 0, r => said.push(decode(Buffer.from(r)).rcode))
+    front.single(wire, { family: 4, address, port: 0 }, 0, r =>
+      said.push(decode(Buffer.from(r)).rcode),
+    )
     if (address === '127.0.0.1') p.reply(MASTER, positive('web.mesos', '203.0.113.1'))
   }
   t.same(said, [5, 0, 5])
@@ -114,6 +116,7 @@ t.test('whatever there is to say beside it, a response fits its client', async t
       client: clientOf('127.0.0.1'),
       hash: 0,
       onTrial: false,
+      from: undefined,
       watch: undefined,
     } as const
     front.answer(query, failureEntry(questionOf(name), 0, servfail(22, text), p.io.time), 0)
@@ -134,7 +137,7 @@ t.test(
     const said: { address: string; rcode: number }[] = []
     const ask = (name: string, address = '127.0.0.66'): void => {
       const wire = plainQuery(nameWire(name)!, typeNumber('A')!)
-      front.single(wire, { family: 4, address }, 0, r =>
+      front.single(wire, { family: 4, address, port: 0 }, 0, r =>
         said.push({ address, rcode: decode(Buffer.from(r)).rcode }),
       )
     }
