@@ -257,6 +257,10 @@ export type WatchSpec = {
   readonly whole: boolean
 }
 
+/** What a drill can lose: the Mesos-DNS servers, all other upstreams, or the members of the gossip. */
+export const DRILLS = ['masters', 'upstreams', 'gossip'] as const
+export type DrillTarget = (typeof DRILLS)[number]
+
 /** The first message to the data thread. */
 export type Begin = { readonly type: 'begin'; readonly start: DataThreadStart }
 
@@ -276,6 +280,8 @@ export type Down =
   | { readonly type: 'status'; readonly id: number }
   | ({ readonly type: 'watch' } & WatchSpec)
   | { readonly type: 'unwatch'; readonly id: number }
+  /** Treat these upstreams as lost for so long; 0 ends it. */
+  | { readonly type: 'drill'; readonly target: DrillTarget; readonly ms: Milliseconds }
   /** Asks for a reply after all earlier messages have been processed. */
   | { readonly type: 'echo'; readonly id: number }
   /** Drop cached entries at or below a name; '' drops all. */

@@ -51,6 +51,7 @@ const addRest = async (
     { addQuery },
     { addLooks },
     { addLog },
+    { addDrill },
     { addKeys },
     { addResolvconf },
     { addVersion },
@@ -62,6 +63,7 @@ const addRest = async (
     import('./query.ts'),
     import('./look.ts'),
     import('./log.ts'),
+    import('./drill.ts'),
     import('./keys.ts'),
     import('./resolvconf/command.ts'),
     import('./version.ts'),
@@ -73,6 +75,7 @@ const addRest = async (
   addQuery(program, io, ended)
   addLooks(program, io)
   addLog(program, io)
+  addDrill(program, io)
   addKeys(program, io, ended)
   addResolvconf(program, io, ended)
   addVersion(program, io)

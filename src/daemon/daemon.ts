@@ -25,6 +25,7 @@ import type { Notifier } from '../ops/systemd.ts'
 import { AdminPart } from './admin-part.ts'
 import { CacheSnapshot } from './cache-snapshot.ts'
 import { DataThread } from './data-thread-host.ts'
+import { Drills } from './drill.ts'
 import { hear } from './hear.ts'
 import { Readiness } from './readiness.ts'
 import { Reloader, type ReloadOutcome } from './reloader.ts'
@@ -94,7 +95,15 @@ export class Daemon {
       onBegin: () => void notifier.reloading(),
       onEnd: outcome => this.#reloaded(outcome),
     })
+    const drills = new Drills({
+      config: () => this.#reloader.config,
+      send: message => thread.send(message),
+      severGossip: severed => this.#control.gossip.sever(severed),
+      log: (level, msg, fields) => this.#view.log(level, msg, fields),
+      now: Date.now,
+    })
     this.#view = new SelfView({
+      drills,
       node: config.node,
       journal: log,
       counters,
@@ -119,6 +128,7 @@ export class Daemon {
       ...this.#control.parts,
       settingsPart(message => thread.send(message)),
       new CacheSnapshot(thread, log),
+      drills,
       levelPart(level => log.setLevel(level)),
       new AdminPart({
         log: log.child({ part: 'admin' }),

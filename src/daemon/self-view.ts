@@ -10,6 +10,7 @@ import { LoopLag } from '../ops/loop-lag.ts'
 import type { MainReadings } from '../ops/metrics.ts'
 import { Events, Recent, SAMPLE_MS } from '../ops/recent.ts'
 import { gatherStatus, type Status } from '../ops/status.ts'
+import type { Drills } from './drill.ts'
 import type { DataThread } from './data-thread-host.ts'
 import type { Readiness } from './readiness.ts'
 import type { Reloader } from './reloader.ts'
@@ -21,6 +22,7 @@ const BUG_MS = 15 * 60_000
 export type SelfViewOptions = {
   readonly node: string
   readonly journal: Log
+  readonly drills: Drills
   readonly counters: Float64Array
   readonly thread: DataThread
   readonly control: ControlPlane
@@ -160,7 +162,7 @@ export class SelfView {
   }
 
   readings(): MainReadings {
-    const { control, parts, readiness, reloader } = this.#options
+    const { control, drills, parts, readiness, reloader } = this.#options
     const masters = control.masters.view()
     const { snapshot, at } = control.routing
     const health = this.health()
@@ -173,6 +175,7 @@ export class SelfView {
         .status()
         .filter(({ state }) => state !== 'off')
         .map(({ name, state }) => ({ name, up: state === 'running' })),
+      drills: drills.running.map(({ target }) => target),
       needsRestart: reloader.status.needsRestart.length,
       reloads: reloader.reloads,
       reloadsFailed: reloader.refused,

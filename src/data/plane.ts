@@ -33,6 +33,7 @@ import { Allow } from './serve/allow.ts'
 import { Front } from './serve/front.ts'
 import { Listeners } from './serve/listeners.ts'
 import { Timers } from './timers.ts'
+import { Drill } from './upstream/drill.ts'
 import { Exchanges } from './upstream/exchange.ts'
 import { Paths, random16, type OverHttps } from './upstream/paths.ts'
 import { upstreamCounts } from './upstream/upstream-counts.ts'
@@ -68,6 +69,7 @@ export class DataPlane {
   readonly #parts: DataParts
   readonly #exchanges: Exchanges
   readonly #paths: Paths
+  readonly #drill: Drill
   readonly #housekeeping: Housekeeping
   readonly #orders: Orders
   readonly #bugs = new Reports(BUG_EVERY_MS)
@@ -134,6 +136,7 @@ export class DataPlane {
       },
     }
     const resolver = new Resolver(resolving)
+    this.#drill = new Drill({ exchanges, paths, forwards: () => resolver.router.forwards() })
     const own = ownAddresses(start)
     const front = new Front(new Allow([]), {
       cache,
@@ -207,6 +210,9 @@ export class DataPlane {
       case 'unwatch':
         this.#parts.front.watchers.remove(message.id)
         break
+      case 'drill':
+        this.#drill.set(message.target, message.ms)
+        break
       case 'echo':
         this.#post({ type: 'echo', id: message.id })
         break
@@ -220,6 +226,7 @@ export class DataPlane {
   #route(snapshot: Snapshot): void {
     const { front, listeners, resolver } = this.#parts
     resolver.take(snapshot)
+    this.#drill.update()
     front.allow = new Allow(snapshot.allow)
     front.otherZone = snapshot.labels.length - 1
     listeners.begin()
@@ -250,6 +257,7 @@ export class DataPlane {
   async #drain(deadline: number): Promise<void> {
     const { io, listeners, resolver } = this.#parts
     this.#housekeeping.close()
+    this.#drill.close()
     const until = performance.now() + deadline
     await listeners.drain(Math.max(0, deadline - LAST_FLIGHTS_MS))
     // While queries are read, there is always a question in flight.

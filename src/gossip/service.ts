@@ -10,6 +10,7 @@ import { hostPort } from '../base/ip.ts'
 import type { Log } from '../base/log.ts'
 import { loadKeyring, type Keyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
+import { Severable } from './net/severable.ts'
 import { UdpTcpBody } from './net/udp-tcp.ts'
 import { createRecords, type Records } from './records/records.ts'
 import { type Cap, defaultLimits, type Key, type Limits } from './records/types.ts'
@@ -68,6 +69,7 @@ export class Gossip {
   readonly #options: GossipOptions
   readonly #file: string
   readonly #keyring: Keyring | undefined
+  readonly #network = new Severable(new UdpTcpBody())
   #timers: NodeJS.Timeout[] = []
   #looking: NodeJS.Timeout | undefined
   #begun = false
@@ -122,7 +124,7 @@ export class Gossip {
       insecure: config.insecure,
       label: config.clusterName,
       rider: this.records,
-      body: new UdpTcpBody(),
+      body: this.#network,
       now,
       random,
       wallClock,
@@ -134,6 +136,11 @@ export class Gossip {
       if (event.type === 'outvoted') this.#outvoted(event.other)
     })
     this.synced = new Promise(resolve => (this.#synced = resolve))
+  }
+
+  /** Cuts this node off from all other members, or reconnects it. */
+  set severed(severed: boolean) {
+    this.#network.severed = severed
   }
 
   /** Binds and begins to look for other members. Rejects as Ring.start does; may be called again. */

@@ -774,6 +774,7 @@ t.test('the commands that are programs are loaded from where they are', async t 
     'check',
     'completion',
     'demo',
+    'drill',
     'keys',
     'log',
     'members',

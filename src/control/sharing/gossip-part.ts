@@ -62,6 +62,7 @@ export class GossipPart implements Part {
   #undecided = new Set<string>()
   #config: Config | undefined
   #masters: readonly Endpoint[] = []
+  #severed = false
   /** Sends zones to other nodes; changes within a second are sent together. */
   #gathering: ZoneGathering | undefined
 
@@ -97,6 +98,7 @@ export class GossipPart implements Part {
       tags: tagsOf(config),
       allow: mayShare(SHARED_APEXES),
     })
+    gossip.severed = this.#severed
     this.#gossip = gossip
     this.#publishes = ZONES_TAG in tagsOf(config)
     this.#undecided = new Set(SHARED_APEXES)
@@ -263,6 +265,12 @@ export class GossipPart implements Part {
       hostname: hostname(),
       updated: new Date().toISOString(),
     })
+  }
+
+  /** Cuts this node off from the other members for a drill, or reconnects it. */
+  sever(severed: boolean): void {
+    this.#severed = severed
+    if (this.#gossip) this.#gossip.severed = severed
   }
 
   /** Passes on everything in the records. */

@@ -74,6 +74,8 @@ export class Exchanges {
   readonly #io: PacketIO
   readonly #random: Random16
   readonly #counters: Float64Array
+  /** Peers of a drill: nothing is sent to them, and what they send is ignored. */
+  lost: ReadonlySet<Peer> = new Set()
   readonly #pools: Record<4 | 6, PoolSocket[]> = { 4: [], 6: [] }
   readonly #retired: PoolSocket[] = []
   readonly #opening: Record<4 | 6, number> = { 4: 0, 6: 0 }
@@ -120,9 +122,11 @@ export class Exchanges {
   /** Sends to one peer. `question` is the ticket's, or its variant without OPT; the ID is written here. */
   send(ticket: Ticket, lane: number, question: Buffer): void {
     ticket.lanes |= 1 << lane
+    const peer = ticket.exchange.peers[lane]!
+    if (this.lost.size > 0 && this.lost.has(peer)) return
     if (!ticket.socket) return void ticket.queued?.push({ lane, question })
     put16(question, 0, ticket.id)
-    ticket.socket.udp.send(question, 0, question.length, ticket.exchange.peers[lane]!)
+    ticket.socket.udp.send(question, 0, question.length, peer)
   }
 
   /** From now on replies to it are refused. */
@@ -261,6 +265,7 @@ export class Exchanges {
       c[SLOT.repliesWrongSource]! += 1
       return
     }
+    if (this.lost.size > 0 && this.lost.has(peers[lane]!)) return
     const b = reply
     copy(batch.rx, at, at + length, b, 0)
     const whole = batch.rxCut[i] === 0 && scan(b, length, records)

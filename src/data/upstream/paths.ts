@@ -20,6 +20,8 @@ export class Paths {
   readonly #overHttps: OverHttps
   readonly #streams = new Map<string, StreamUpstream>()
   readonly #peers = new Map<string, Peer>()
+  /** Names of upstreams that count as lost in a drill. */
+  #lost: ReadonlySet<string> = new Set()
   /** Called for the first IPv6 upstream, whose sockets must be opened. */
   readonly #onIpv6: () => void
 
@@ -41,6 +43,13 @@ export class Paths {
     return peer
   }
 
+  /** From now on exactly these upstreams count as lost. Returns their peers. */
+  lose(upstreams: ReadonlySet<Upstream>): ReadonlySet<Peer> {
+    this.#lost = new Set([...upstreams].map(({ name }) => name))
+    const withPeer = [...upstreams].filter(({ spec }) => spec.protocol === 'udp')
+    return new Set(withPeer.map(upstream => this.peerOf(upstream)))
+  }
+
   /**
    * The response to a question over the upstream's stream protocol (TCP, TLS or HTTPS). Rejects if there is none, or
    * if `signal` is aborted; the caller sets the deadline. `fresh`: not over a connection that is silent.
@@ -52,6 +61,7 @@ export class Paths {
     fresh: boolean,
   ): Promise<Buffer> {
     const { spec } = upstream
+    if (this.#lost.has(upstream.name)) return silence(signal)
     if (spec.protocol === 'https') {
       const { body, age } = await this.#overHttps(spec.url, question, signal)
       return age > 0 ? aged(body, age) : body
@@ -74,6 +84,14 @@ export class Paths {
     for (const stream of this.#streams.values()) stream.close()
   }
 }
+
+/** Never answers; rejects when the caller gives up. */
+const silence = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const stop = (): void => reject(signal.reason as Error)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
 
 const records = new Records()
 
