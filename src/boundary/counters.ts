@@ -58,6 +58,15 @@ export const SIZE_BUCKETS = [
 /** One counter for each bucket, one for +Inf, one for the sum. */
 export const TIME_CELLS = TIME_BUCKETS.length + 2
 export const SIZE_CELLS = SIZE_BUCKETS.length + 2
+/** Upper bounds in seconds of how old stale answers are: 1 s to a week. */
+export const AGE_BUCKETS = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400, 604_800]
+export const AGE_CELLS = AGE_BUCKETS.length + 2
+/**
+ * Where answers come from that are given because nothing fresh can be had: the cache of this run, the copy of the
+ * zone from the gossip, the cache of the last run.
+ */
+export const STALE_SOURCES = ['stale', 'gossiped', 'snapshot'] as const
+export type StaleSource = (typeof STALE_SOURCES)[number]
 /** Kinds of cache entry, as CoreDNS names them. */
 export const KINDS = ['success', 'denial'] as const
 
@@ -144,6 +153,8 @@ export const BLOCK = (() => {
     lookups: take(SZ),
     /** [server][zone][TIME_CELLS] */
     duration: take(SZ * TIME_CELLS),
+    /** [zone][STALE_SOURCES][AGE_CELLS] */
+    staleAge: take(ZONES * STALE_SOURCES.length * AGE_CELLS),
     /** [server][zone][proto][SIZE_CELLS] */
     requestSize: take(SZ * 2 * SIZE_CELLS),
     /** [server][zone][proto][SIZE_CELLS] */
@@ -193,6 +204,20 @@ for (const [bucket, bound] of [...SIZE_BUCKETS.entries()].reverse())
 export const countSize = (c: Float64Array, base: number, size: number): void => {
   c[base + SIZE_INDEX[size]!]! += 1
   c[base + SIZE_CELLS - 1]! += size
+}
+
+/** Counts a stale answer of a zone whose data is `seconds` old. */
+export const countAge = (
+  c: Float64Array,
+  zone: number,
+  source: StaleSource,
+  seconds: number,
+): void => {
+  const base =
+    BLOCK.staleAge + (zone * STALE_SOURCES.length + STALE_SOURCES.indexOf(source)) * AGE_CELLS
+  const bucket = AGE_BUCKETS.findIndex(bound => seconds <= bound)
+  c[base + (bucket < 0 ? AGE_BUCKETS.length : bucket)]! += 1
+  c[base + AGE_CELLS - 1]! += seconds
 }
 
 /** Count `n` events of `seconds` in the time histogram that begins at `base`. */

@@ -102,12 +102,12 @@ export class DataPlane {
     const cache = new PacketCache(start.cache, kind => {
       counters[kind === POSITIVE ? SLOT.evictionsSuccess : SLOT.evictionsDenial]! += 1
     })
-    const zones = new Zones()
+    const now = (): number => io.now()
+    const zones = new Zones(now)
     const sources = new Sources(new Router(EMPTY), zones)
     const validity = new Validity(entry => sources.ofEntry(entry))
     const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
     const paths = (this.#paths = new Paths(io, random, overHttps, () => void exchanges.open(6)))
-    const now = (): number => io.now()
     const timers = new Timers()
     const restoring = start.restores ? new Restoring(timers, now()) : undefined
     const resolving: ResolverContext = {

@@ -11,6 +11,8 @@ import { setImmediate } from 'node:timers/promises'
 import type { Metric, Registry } from 'prom-client'
 import { DRILLS, type DataStatus, type DrillTarget } from '../boundary/messages.ts'
 import {
+  AGE_BUCKETS,
+  AGE_CELLS,
   BLOCK,
   FAMILIES as IP_FAMILIES,
   KINDS,
@@ -21,6 +23,7 @@ import {
   SIZE_BUCKETS,
   SIZE_CELLS,
   SLOT,
+  STALE_SOURCES,
   TIME_BUCKETS,
   TIME_CELLS,
   TYPE_LABELS,
@@ -262,6 +265,12 @@ const TABLE: readonly Family<Source>[] = [
   gauge('queries_in_flight', [], 'Questions in flight', scalar('inFlight')),
   counter('cache_failures_stored_total', [], SCALARS.failuresCached, scalar('failuresCached')),
   gauge('cache_bytes', [], 'Bytes the cache holds', scalar('cacheBytes')),
+
+  histogram('stale_answer_age_seconds', ['zone', 'source'], AGE_BUCKETS, 'Age of the data in answers given because nothing fresh could be had: from the cache (stale), the copy of the zone from the gossip (gossiped), or the cache of an earlier run (snapshot)',
+    (s, put) => s.zones().slice(0, ZONES).forEach((zone, i) => STALE_SOURCES.forEach((source, j) => {
+      const at = BLOCK.staleAge + (i * STALE_SOURCES.length + j) * AGE_CELLS
+      if (s.counters.subarray(at, at + AGE_CELLS - 1).some(n => n > 0)) put(s.counters, at, zone, source)
+    }))),
 
   // Ours: client connections and system calls.
   counter('tcp_accepted_total', [], SCALARS.tcpAccepted, scalar('tcpAccepted')),

@@ -70,6 +70,13 @@ const lostAndFound = async (t: Test, target: 'masters' | 'upstreams'): Promise<v
   t.match(failed, { status: 'SERVFAIL' }, 'a new name fails as in an outage')
   const stale = await until(old, ({ ede }) => ede[0]?.code === 3)
   t.match(stale, { status: 'NOERROR', answers: [{ data: '192.0.2.7' }] }, 'a known one is stale')
+  const age = Number(/^the answer is (\d+) s old$/.exec(stale.ede[0]!.text)?.[1])
+  t.ok(age >= 1 && age < 3_600, `and says its age: ${stale.ede[0]!.text}`)
+  const zone = target === 'masters' ? 'mesos' : '.'
+  const count = (source: string): Promise<number> =>
+    one.metric('stale_answer_age_seconds_count', { zone, source })
+  t.ok((await count('stale')) > 0, 'counted by its age')
+  t.equal(await count('snapshot'), 0)
   t.match(await newOther(), { status: 'NOERROR' }, 'other sources stay')
   t.equal(asked(), before, 'nothing has reached them')
   t.match(await reasons(one), /drill.*count as lost/)

@@ -1,7 +1,7 @@
 /** Joins aliases and the answer for the name they lead to (RFC 1034 §3.6.2, RFC 6604). */
 import { FAILURE, type Entry } from '../cache/entry.ts'
 import { rcodeOf } from '../cache/packet-cache.ts'
-import { edeTextOf, failureEntry, keep, metaOf } from '../forward/entries.ts'
+import { edeTextOf, failureEntry, keep, keepAge, metaOf } from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
 import { hashed, type Question } from '../forward/query.ts'
 import { compose } from '../../wire/compose.ts'
@@ -69,6 +69,7 @@ export const chained = (
   const entry = keep({ ...fill, meta }, context)
   // To the millisecond, so that no TTL longer than the remaining time is shown.
   if (meta.ttl > 0) entry.expiresAt = Math.round(now + lives)
+  else keepAge(entry, target)
   return entry
 }
 

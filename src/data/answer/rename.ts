@@ -3,7 +3,15 @@
  * below that suffix is moved back, so that the client only sees the zone that it asked for.
  */
 import type { Entry } from '../cache/entry.ts'
-import { edeTextOf, failureEntry, keep, metaOf, secondsLeft, servfail } from '../forward/entries.ts'
+import {
+  edeTextOf,
+  failureEntry,
+  keep,
+  keepAge,
+  metaOf,
+  secondsLeft,
+  servfail,
+} from '../forward/entries.ts'
 import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import { EDE, RCODE } from '../../wire/codes.ts'
@@ -84,6 +92,7 @@ export const renamedEntry = (
   if (!fill) return failureEntry(question, label, servfail(EDE.OTHER, tooLong), now)
   const source = entry.several ? context.sources.ofMessage(fill.wire, fill.length) : entry.source
   const kept = keep({ ...fill, meta: { ...meta, source } }, context)
-  if (!kept.apart) kept.expiresAt = expiresAt
+  if (kept.apart) keepAge(kept, entry)
+  else kept.expiresAt = expiresAt
   return kept
 }

@@ -20,11 +20,13 @@ export const answerFromCopy = (
   const other = copy?.loaded && copy.names > 0 && renamed(question, spec.zone, copy.apex)
   if (!copy || !other) return false
   for (const asker of askers) {
-    const back = (entry: Entry): void =>
-      asker.answer(
-        renamedEntry(question, entry, copy.apex, spec.zone, spec.label, context),
-        EDE.STALE,
-      )
+    const back = (entry: Entry): void => {
+      const renamed = renamedEntry(question, entry, copy.apex, spec.zone, spec.label, context)
+      const given = renamed.apart ? renamed : renamed.copy()
+      // The age of the copy is that of its last change.
+      given.expiresAt = copy.changedAt + given.ttl * 1000
+      asker.answer(given, EDE.STALE)
+    }
     resolve(other, follow(asker, back))
   }
   return true

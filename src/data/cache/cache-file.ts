@@ -172,11 +172,13 @@ const restoreOne = (
   if (had && had.kind !== FAILURE) return false
   const origin = originOf(foldedText(wire, HEADER))
   if (!origin) return false
+  // It is stale from the first moment, however long its TTL was, and keeps its age.
+  const seconds = Math.max(1, age)
   const all = Array.from({ length: records.count }, (_, i) => i)
   const fill = prepare(wire, records, all, true, {
     kind: kind === POSITIVE ? POSITIVE : NEGATIVE,
-    ttl: 1,
-    stale: left,
+    ttl: Math.max(1, Math.min(ttl, seconds)),
+    stale: clamps.serveStale,
     staleTtl: origin.staleTtl,
     ede: -1,
     edeText: '',
@@ -189,9 +191,8 @@ const restoreOne = (
     onTrial: false,
     authoritative: false,
   })
-  const t = now()
-  const entry = fill && cache.fill(fill, t - 1000, epoch())
+  const entry = fill && cache.fill(fill, now() - seconds * 1000, epoch())
   if (!entry) return false
-  entry.expiresAt = Math.round(t)
+  entry.restored = true
   return true
 }

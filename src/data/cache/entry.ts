@@ -93,6 +93,7 @@ const U8 = { kind: -6, bits: -5, zone: -4, staleTtl: -3, ede: -2, failures: -1 }
 const REFRESHING = 0x80
 const SEVERAL = 0x40
 const APART = 0x20
+const RESTORED = 0x10
 /** Flag in `ede`: a text follows the TTL offsets, and its length is in the octet before it. */
 const HAS_TEXT = 0x80
 /** Limit of an extended error's text in octets. */
@@ -226,6 +227,13 @@ export class Entry {
   }
   set apart(yes: boolean) {
     this.#putFlag(APART, yes)
+  }
+  /** Whether it comes from the cache of an earlier run. */
+  get restored(): boolean {
+    return (this.#u8(U8.kind) & RESTORED) !== 0
+  }
+  set restored(yes: boolean) {
+    this.#putFlag(RESTORED, yes)
   }
   /** The data thread's epoch when its source was last checked. */
   get epoch(): number {

@@ -30,6 +30,11 @@ export const apart = (fill: Fill, now: number): Entry => {
   return entry
 }
 
+/** Gives an entry with TTL 0, which is made from a stale one, the age of that one. */
+export const keepAge = (made: Entry, from: Entry): void => {
+  if (made.apart && made.ttl === 0) made.expiresAt = from.storedAt
+}
+
 /**
  * Common properties of fills. `zone` is the metric label, `source` the number that the answer depends on; `stale` and
  * `staleTtl` as in FillMeta.

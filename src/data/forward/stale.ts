@@ -18,7 +18,7 @@ import { allRecords } from '../answer/local-fill.ts'
 import { EDE, TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
 import { Records, scan } from '../../wire/scan.ts'
-import { apart, metaOf, secondsLeft } from './entries.ts'
+import { apart, keepAge, metaOf, secondsLeft } from './entries.ts'
 import { prepare } from './prepare.ts'
 import type { Question } from './query.ts'
 import { failureTtl } from './ttl-policy.ts'
@@ -112,5 +112,8 @@ const unsigned = (entry: Entry, question: Question, now: number): Entry => {
     ...metaOf(question, entry.kind, secondsLeft(entry, now), entry.zone, entry.source, false),
     staleTtl: entry.staleTtl,
   })
-  return fill ? apart(fill, now) : entry
+  if (!fill) return entry
+  const plain = apart(fill, now)
+  keepAge(plain, entry)
+  return plain
 }

@@ -6,7 +6,7 @@ import { clientOf, type Client } from '../../base/ip.ts'
 import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
 import { Backlog } from './backlog.ts'
-import { SLOT, ZONES } from '../../boundary/counters.ts'
+import { countAge, SLOT, ZONES, type StaleSource } from '../../boundary/counters.ts'
 import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hashQuestion } from '../cache/hash.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
@@ -17,7 +17,7 @@ import { Datagram } from './datagram.ts'
 import { QueryAsker } from './query-asker.ts'
 import { chaosReply } from './chaos.ts'
 import type { From } from './tcp/connection.ts'
-import { MOST, respond, response, type Responding } from './respond.ts'
+import { ageOf, MOST, respond, response, type Responding } from './respond.ts'
 import { tally, tallyLookup, tallyTime } from './tally.ts'
 import { Watchers, type Answered } from './watchers.ts'
 import type { Batch, Peer } from '../io/packet-io.ts'
@@ -28,7 +28,7 @@ import type { Watch } from '../forward/race-context.ts'
 import type { Resolver } from '../forward/resolver.ts'
 import { CLASS, EDE, RCODE } from '../../wire/codes.ts'
 import { PAYLOAD } from '../../wire/edns.ts'
-import { HEADER } from '../../wire/header.ts'
+import { AA, HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
 import { copy } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
@@ -425,7 +425,9 @@ export class Front {
     const { clock, counters, now } = this.#context
     const { family, head, limit, proto, server, wire } = query
     tallyLookup(counters, server, entry.zone, -1)
-    const length = respond(entry, ede, wire, 0, head, limit, now(), proto === 1, this.#context)
+    const t = now()
+    const length = respond(entry, ede, wire, 0, head, limit, t, proto === 1, this.#context)
+    if (ede > 0) countAge(counters, entry.zone, staleSource(entry), ageOf(entry, t))
     query.respond(response, length)
     tally(counters, server, entry.zone, proto, family, head, rcodeOf(entry), wire.length, length)
     tallyTime(counters, server, entry.zone, clock() - query.receivedAt)
@@ -516,6 +518,10 @@ export class Front {
     }
   }
 }
+
+/** Only the copy of a zone that this node holds is given with authority. */
+const staleSource = (entry: Entry): StaleSource =>
+  entry.restored ? 'snapshot' : (entry.bytes[entry.at + 2]! & AA) !== 0 ? 'gossiped' : 'stale'
 
 /**
  * A query over TCP that waits for its answer. A separate function, because closures in `single` would also be

@@ -21,6 +21,14 @@ export type Responding = {
   readonly tcpIdleMs: number
 }
 
+/** How long ago, in seconds, the data of an entry was known to be right. */
+export const ageOf = ({ storedAt }: Entry, now: number): number =>
+  Math.max(0, now - storedAt) / 1000
+
+/** For the person who runs dig: how old a stale answer is. */
+const ageText = (entry: Entry, now: number): Buffer =>
+  Buffer.from(`the answer is ${Math.round(ageOf(entry, now))} s old`)
+
 /** The buffer that `respond` writes to. */
 export const response = Buffer.allocUnsafeSlow(MOST + 512)
 
@@ -41,7 +49,7 @@ export const respond = (
 ): number => {
   const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, now)
   const code = ede > 0 ? ede : entry.ede
-  const text = ede > 0 ? NO_TEXT : (entry.edeText ?? NO_TEXT)
+  const text = ede > 0 ? ageText(entry, now) : (entry.edeText ?? NO_TEXT)
   let end = putHit(entry, b, at, head, response, 0, ttl, code, text)
   let optAt = end - OPT_LENGTH - (code < 0 ? 0 : 6 + text.length)
   if (asksFor(b, at, head, 'nsid'))

@@ -28,6 +28,8 @@ export class LocalZone {
   number = 0
   /** False until all its data has arrived. Meanwhile only the names it holds are answered, others are SERVFAIL. */
   loaded = false
+  /** When its data last changed, on the data thread's clock. */
+  changedAt = 0
   serial = 1
   readonly soa: ZoneApex
   readonly ns: string

@@ -14,6 +14,13 @@ export class Zones {
   /** Previous zones by apex. Their memory is reused by the next load; packed-owners.ts says why it is kept. */
   readonly #spare = new Map<string, LocalZone>()
 
+  readonly #now: () => number
+
+  /** @param now the data thread's clock in milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
+
   get(apex: string): LocalZone | undefined {
     return this.#serving.get(apex)
   }
@@ -50,6 +57,7 @@ export class Zones {
         if (before) this.#spare.set(apex, before)
         zone.number = message.number
         zone.loaded = message.loaded
+        zone.changedAt = this.#now()
         this.#serving.set(apex, zone)
         return true
       }
@@ -67,6 +75,7 @@ export class Zones {
         }
         zone.number = message.number
         zone.serial = message.serial
+        zone.changedAt = this.#now()
         return true
       }
       case 'remove':

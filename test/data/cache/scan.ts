@@ -90,6 +90,9 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
     zone: 2,
     expiresAt: 5_000,
     staleUntil: 505_000,
+    // Stored at 1,989 s and read at 2,000 s: its age comes along.
+    storedAt: -6_000,
+    restored: true,
     epoch: 7,
   })
   t.equal(find(other, 'n3.mesos'), undefined, 'what is not forwarded stays out')
