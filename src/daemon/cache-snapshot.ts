@@ -32,6 +32,8 @@ export class CacheSnapshot implements Part {
   /** Whether it is being read now. */
   #restoring = false
   #trouble = ''
+  /** Attempts to write it that failed. */
+  failures = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(owner: CacheOwner, log: Log) {
@@ -116,6 +118,7 @@ export class CacheSnapshot implements Part {
       await rename(beside, this.#path)
       this.#trouble = ''
     } catch (er) {
+      this.failures++
       this.#trouble = `cannot be written: ${messageOf(er)}`
       this.#log.warn('the cache snapshot cannot be written, the old one stays', {
         path: this.#path,

@@ -102,8 +102,10 @@ export class Daemon {
       log: (level, msg, fields) => this.#view.log(level, msg, fields),
       now: Date.now,
     })
+    const cacheSnapshot = new CacheSnapshot(thread, log)
     this.#view = new SelfView({
       drills,
+      cacheSnapshot,
       node: config.node,
       journal: log,
       counters,
@@ -127,7 +129,7 @@ export class Daemon {
     this.#parts.add(
       ...this.#control.parts,
       settingsPart(message => thread.send(message)),
-      new CacheSnapshot(thread, log),
+      cacheSnapshot,
       drills,
       levelPart(level => log.setLevel(level)),
       new AdminPart({

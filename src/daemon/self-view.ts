@@ -23,6 +23,7 @@ export type SelfViewOptions = {
   readonly node: string
   readonly journal: Log
   readonly drills: Drills
+  readonly cacheSnapshot: { readonly failures: number }
   readonly counters: Float64Array
   readonly thread: DataThread
   readonly control: ControlPlane
@@ -162,7 +163,7 @@ export class SelfView {
   }
 
   readings(): MainReadings {
-    const { control, drills, parts, readiness, reloader } = this.#options
+    const { cacheSnapshot, control, drills, parts, readiness, reloader } = this.#options
     const masters = control.masters.view()
     const { snapshot, at } = control.routing
     const health = this.health()
@@ -175,6 +176,7 @@ export class SelfView {
         .status()
         .filter(({ state }) => state !== 'off')
         .map(({ name, state }) => ({ name, up: state === 'running' })),
+      snapshotFailures: cacheSnapshot.failures,
       drills: drills.running.map(({ target }) => target),
       needsRestart: reloader.status.needsRestart.length,
       reloads: reloader.reloads,

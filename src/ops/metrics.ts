@@ -58,6 +58,8 @@ export type MainReadings = {
   readonly masters?: { readonly count: number; readonly at: number } | undefined
   /** Parts of the daemon, and whether each is running. */
   readonly parts: readonly { readonly name: string; readonly up: boolean }[]
+  /** Failed attempts to write the cache to disk. */
+  readonly snapshotFailures?: number
   /** Drills that are running. */
   readonly drills?: readonly DrillTarget[]
   /** Number of configuration keys whose new values wait for a restart. */
@@ -321,6 +323,8 @@ const TABLE: readonly Family<Source>[] = [
     (s, put) => { for (const z of s.extra().data?.zones ?? []) put(z.loaded ? 1 : 0, z.apex) }),
   gauge('part_up', ['part'], 'Whether a part of the daemon that the configuration asks for runs; one that does not is tried again, and DNS goes on',
     (s, put) => { for (const { name, up } of s.extra().parts) put(up ? 1 : 0, name) }),
+  counter('cache_snapshot_failures_total', [], 'Attempts to write the cache to disk that failed; the old file stays',
+    (s, put) => put(s.extra().snapshotFailures ?? 0)),
   gauge('drill_active', ['target'], 'Whether a drill runs in which the target counts as lost: spartan drill',
     (s, put) => { const { drills = [] } = s.extra(); for (const target of DRILLS) put(drills.includes(target) ? 1 : 0, target) }),
   gauge('config_needs_restart', [], 'Keys of the configuration whose new values are used only after a restart',
