@@ -67,5 +67,6 @@ export const APPLIES: ReadonlyMap<string, Use> = new Map([
   ...rows('gossip', 'restart', 'gossip.clusterName', 'gossip.stateDir'),
   ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.seedMasters', 'gossip.keyring'),
   ...rows('cache snapshot', 'at once', 'cache.snapshot'),
-  ...rows('admin', 'restart', 'admin.listen', 'admin.socket'),
+  ...rows('admin', 'restart', 'admin.listen', 'admin.socket', 'admin.hostNames'),
+  ...rows('admin', 'restart', 'admin.tls.cert', 'admin.tls.key', 'admin.token'),
 ])

@@ -60,7 +60,13 @@ export type Config = {
     readonly affinity: 'none' | 'client'
   }
   readonly mesos?: Mesos | undefined
-  readonly admin: { readonly listen: Endpoint | undefined; readonly socket: string }
+  readonly admin: {
+    readonly listen: Endpoint | undefined
+    readonly socket: string
+    readonly hostNames: readonly string[]
+    readonly tls: { readonly cert: string; readonly key: string }
+    readonly token: string
+  }
   readonly metrics: { readonly prefix: string }
   readonly log: { readonly level: Level }
   readonly identity: boolean

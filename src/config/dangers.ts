@@ -75,12 +75,18 @@ export const dangersOf = (config: Config, balanced = true): Danger[] => {
       'vips.answer',
       'names of VIPs resolve to virtual addresses, and no balancer on this host carries connections to them: start spartan-balance.service, or leave it at auto',
     )
-  if (admin.listen && isWildcard(admin.listen.address))
+  const guarded = admin.token !== '' && admin.tls.cert !== ''
+  if (admin.listen && !guarded && isWildcard(admin.listen.address))
     warn(
       'admin.listen',
       `${admin.listen.address} shows status and metrics on every address of this host: name one address, or 127.0.0.1`,
     )
-  else if (admin.listen && !isLoopback(admin.listen.address))
-    warn('admin.listen', `status and metrics can be read by other hosts at ${admin.listen.address}`)
+  else if (admin.listen && !guarded && !isLoopback(admin.listen.address))
+    warn(
+      'admin.listen',
+      admin.token === ''
+        ? `status and metrics can be read by other hosts at ${admin.listen.address}: admin.tls and admin.token restrict that`
+        : `the token of ${admin.listen.address} can be read on its way: give admin.tls, too`,
+    )
   return found
 }

@@ -106,7 +106,7 @@ export const breaches = (raw: Raw, own: readonly string[] = []): Breach[] => {
     }
   }
   if (look(raw, 'gossip') !== undefined) gossip(raw, refuse)
-  mesosSecurity(raw, refuse)
+  credentials(raw, refuse)
   ranges(raw, refuse)
   inOrder(raw, ['cache', 'minTtl'], '0s', ['cache', 'maxTtl'], '1d', refuse)
   inOrder(raw, ['race', 'grace'], '20ms', ['race', 'deadline'], '1800ms', refuse)
@@ -208,7 +208,7 @@ const masterSource = (raw: Raw, refuse: Refuse): void => {
 }
 
 /** Rule: one kind of credentials, a certificate only with its key, and keys of ZooKeeper only with source zk. */
-const mesosSecurity = (raw: Raw, refuse: Refuse): void => {
+const credentials = (raw: Raw, refuse: Refuse): void => {
   const given = (...path: string[]): boolean => {
     const value = look(raw, ...path)
     return value !== undefined && value !== ''
@@ -216,12 +216,13 @@ const mesosSecurity = (raw: Raw, refuse: Refuse): void => {
   const ways = ['basic', 'token', 'iam'].filter(way => given('mesos', 'auth', way))
   if (ways.length > 1)
     refuse(['mesos', 'auth', ways[1]!], `is given beside ${ways[0]}: only one can be used`, 'key')
-  for (const [one, other] of [
-    ['cert', 'key'],
-    ['key', 'cert'],
-  ] as const)
-    if (given('mesos', 'tls', one) && !given('mesos', 'tls', other))
-      refuse(['mesos', 'tls', one], `needs mesos.tls.${other} beside it`, 'key')
+  for (const section of ['mesos', 'admin'])
+    for (const [one, other] of [
+      ['cert', 'key'],
+      ['key', 'cert'],
+    ] as const)
+      if (given(section, 'tls', one) && !given(section, 'tls', other))
+        refuse([section, 'tls', one], `needs ${section}.tls.${other} beside it`, 'key')
   if (look(raw, 'mesos', 'tls', 'insecure') === true && given('mesos', 'tls', 'ca'))
     refuse(['mesos', 'tls', 'insecure'], 'contradicts mesos.tls.ca: a CA is for verifying', 'key')
   const zk = look(raw, 'masters', 'source') === 'zk'

@@ -401,6 +401,24 @@ export const schema = z.strictObject({
       '/run/spartan/admin.sock',
       'Unix socket for the same and for changes (flush, keys); none turns changes off.',
     ),
+    hostNames: key(
+      listOf('name', parseName, { most: 64 }),
+      [],
+      'Host names that browsers and scrapers may use at admin.listen, besides the names of this host and node.',
+    ),
+    tls: section({
+      cert: key(
+        file(),
+        '',
+        'Certificate for admin.listen, PEM, with its chain: it then speaks HTTPS only. Read again when it changes.',
+      ),
+      key: key(file(), '', 'The private key of admin.tls.cert, PEM; only our user may read it.'),
+    }).prefault({}),
+    token: key(
+      file(),
+      '',
+      'File with the bearer token that every request to admin.listen must carry; only our user may read it.',
+    ),
   }).prefault({}),
   metrics: section({
     prefix: key(

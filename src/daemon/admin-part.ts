@@ -4,6 +4,8 @@ import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 import type { Part } from '../control/part.ts'
 import type { Route } from '../http/route.ts'
+import { AdminGuard } from '../ops/admin-guard.ts'
+import { ownNames } from '../ops/own-names.ts'
 import { AdminServer, isLoopback, type AdminAddress } from '../ops/admin.ts'
 
 export type AdminPartOptions = {
@@ -30,15 +32,17 @@ export class AdminPart implements Part {
   /** Opens what is not open yet. Rejects with what cannot be opened; what is open keeps serving. */
   async start({ admin }: Config): Promise<void> {
     const { log, node, routes } = this.#options
-    this.#server ??= new AdminServer({ log, names: [node], routes: routes() })
+    const names = [node, ...ownNames(), ...admin.hostNames]
+    this.#server ??= new AdminServer({ log, names, routes: routes() })
     const problems: string[] = []
     for (const where of placesOf(admin)) {
       const key = 'path' in where ? where.path : showEndpoint(where)
       if (this.#open.has(key)) continue
-      if (!('path' in where) && !isLoopback(where.address))
-        log.warn('the admin server can be read from other hosts', { address: where.address })
       try {
-        const at = await this.#server.listen(where)
+        const guard = 'path' in where ? undefined : new AdminGuard(admin, log)
+        if (!('path' in where) && !isLoopback(where.address) && admin.token === '')
+          log.warn('the admin server can be read from other hosts', { address: where.address })
+        const at = await this.#server.listen(where, guard)
         this.#open.add(key)
         log.info(
           'admin',

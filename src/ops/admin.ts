@@ -5,11 +5,13 @@
  */
 import { hostPort } from '../base/ip.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { isIP, isIPv4 } from 'node:net'
 import type { Endpoint } from '../boundary/messages.ts'
 import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 import { RouteTable, type AdminResponse, type Route } from '../http/route.ts'
+import type { AdminGuard } from './admin-guard.ts'
 import { clearStaleSocket } from './unix-socket.ts'
 
 /** Where to listen: an address, or the path of the Unix socket. */
@@ -35,6 +37,15 @@ const HEADERS_MS = 5_000
 const QUERY_MS = 10_000
 /** A connection without traffic for this long is closed, even in the middle of a response. */
 const IDLE_MS = 30_000
+
+const LIMITS = {
+  headersTimeout: HEADERS_MS,
+  requestTimeout: QUERY_MS,
+  keepAliveTimeout: HEADERS_MS,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 8 * 1024,
+  handshakeTimeout: HEADERS_MS,
+} as const
 
 const HEADERS = {
   'cache-control': 'no-store',
@@ -112,6 +123,20 @@ const drained = (res: ServerResponse): Promise<void> =>
     res.on('drain', done).on('close', done)
   })
 
+/** The TCP address that a request came to. */
+type Reached = { readonly listen: Endpoint; readonly guard: AdminGuard | undefined }
+
+/** New connections get the certificate that is in its file then. */
+const withTls = (guard: AdminGuard): TlsServer => {
+  let used = guard.pair
+  const server = createTlsServer({ ...LIMITS, ...used })
+  server.prependListener('connection', () => {
+    const { pair } = guard
+    if (pair && pair !== used) server.setSecureContext((used = pair))
+  })
+  return server
+}
+
 /** Serves routes on any number of addresses until it is closed. */
 export class AdminServer {
   readonly #table: RouteTable
@@ -129,23 +154,17 @@ export class AdminServer {
 
   /**
    * Listens, and returns the address with the actual port. Rejects with EBIND and the errno name in `errno`; other
-   * addresses stay open.
+   * addresses stay open. `guard` protects a TCP address; the Unix socket is protected by its permissions.
    */
-  async listen(where: AdminAddress): Promise<AdminAddress> {
+  async listen(where: AdminAddress, guard?: AdminGuard): Promise<AdminAddress> {
     const unix = 'path' in where
-    const server = createServer({
-      headersTimeout: HEADERS_MS,
-      requestTimeout: QUERY_MS,
-      keepAliveTimeout: HEADERS_MS,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: 8 * 1024,
-    })
+    const server = !unix && guard?.pair ? withTls(guard) : createServer(LIMITS)
     server.maxConnections = CONNECTIONS
     server.maxHeadersCount = 64
     server.timeout = IDLE_MS
     let listen: Endpoint = unix ? { address: '', port: 0 } : where
     server.on('request', (req, res) => {
-      this.#serve(req, res, unix ? undefined : listen).catch((er: unknown) => {
+      this.#serve(req, res, unix ? undefined : { listen, guard }).catch((er: unknown) => {
         this.#log.error('admin response failed', { err: er })
         res.destroy()
       })
@@ -195,11 +214,7 @@ export class AdminServer {
     )
   }
 
-  async #serve(
-    req: IncomingMessage,
-    res: ServerResponse,
-    tcp: Endpoint | undefined,
-  ): Promise<void> {
+  async #serve(req: IncomingMessage, res: ServerResponse, tcp: Reached | undefined): Promise<void> {
     const head = req.method === 'HEAD'
     const gone = new AbortController()
     res.once('close', () => gone.abort())
@@ -229,11 +244,14 @@ export class AdminServer {
 
   async #respond(
     req: IncomingMessage,
-    tcp: Endpoint | undefined,
+    tcp: Reached | undefined,
     gone: AbortSignal,
   ): Promise<AdminResponse> {
-    if (tcp && !hostAllowed(req.headers.host, tcp, this.#names)) {
-      return refusal(403, 'this server does not answer to that host name')
+    if (tcp && !hostAllowed(req.headers.host, tcp.listen, this.#names)) {
+      return refusal(403, 'this server does not answer to that host name: see admin.hostNames')
+    }
+    if (tcp?.guard && !tcp.guard.admits(req.headers.authorization)) {
+      return refusal(401, 'a valid token is missing', { 'www-authenticate': 'Bearer' })
     }
     const [path = '', search = ''] = (req.url ?? '').split(/\?(.*)/s)
     const found = this.#table.match(path)

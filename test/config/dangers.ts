@@ -56,6 +56,9 @@ t.test('an admin server that others reach', async t => {
   t.match(at('0.0.0.0'), [/on every address/])
   t.match(at('[::]:62080'), [/on every address/])
   t.match(at('10.0.0.17'), [/by other hosts at 10\.0\.0\.17/])
+  const token = `10.0.0.17', token: '/etc/token`
+  t.match(at(token), [/token of 10\.0\.0\.17 can be read on its way/])
+  t.strictSame(at(`${token}', tls: { cert: /c, key: /k }, socket: '/s`), [])
 })
 
 t.test('virtual addresses that nobody on this host carries connections to', async t => {
