@@ -1,24 +1,15 @@
 /**
- * Commands that show a running daemon's state (status, top, cache, upstreams, vips, members), and the two that clear
- * its caches. Each makes one request and prints the result.
+ * Commands that show a running daemon's state (status, cache, upstreams, vips, members), and the two that clear its
+ * caches. Each makes one request and prints the result.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
-import type { CacheEntryInfo, DataStatus } from '../boundary/messages.ts'
-import { codeOf, fail } from '../base/error.ts'
+import type { CacheEntryInfo } from '../boundary/messages.ts'
+import { fail } from '../base/error.ts'
 import type { Status } from '../ops/status.ts'
 import type { Io } from './io.ts'
-import {
-  daemon,
-  examples,
-  number,
-  search,
-  time,
-  withDaemon,
-  type DaemonOptions,
-} from './options.ts'
+import { daemon, examples, number, search, withDaemon, type DaemonOptions } from './options.ts'
 import { showStatus } from './status-text.ts'
-import { cell, counted, rowsOf, showBytes, showDuration, table, type Column } from './table.ts'
+import { cell, counted, rowsOf, showDuration, table, type Column } from './table.ts'
 
 /** Prints text, or the daemon's JSON with --json. */
 const say = (
@@ -35,7 +26,8 @@ const say = (
         : text(answer.json),
   )
 
-const statusOf = (json: unknown): Status => {
+/** The status in an answer of the daemon. Throws EHTTP if it is something else. */
+export const statusOf = (json: unknown): Status => {
   const status = json as Partial<Status> | undefined
   if (status?.node === undefined || !status.health)
     throw fail('what answers there is not a spartan daemon', 'EHTTP')
@@ -75,53 +67,6 @@ const ENTRIES: Column[] = [
   ['HITS', row => row['hits']],
 ]
 
-const topText = (status: Status, top: DataStatus['top']): string => {
-  const { qps, hitRatio, p50, p99, stale } = status.lastMinute
-  const share = hitRatio === undefined ? '-' : `${(hitRatio * 100).toFixed(1)} %`
-  const ms = (seconds: number | undefined): string =>
-    seconds === undefined ? '-' : `${cell(seconds * 1000)} ms`
-  return [
-    `${status.node}  ${cell(qps)} queries/s  ${share} hits  p50 ${ms(p50)}  p99 ${ms(p99)}  ${stale} stale`,
-    `cache ${counted(status.cache.entries, 'entry', 'entries')}, ${showBytes(status.cache.bytes)}  in flight ${status.inFlight}  TCP ${status.tcpConnections}`,
-    '',
-    table(top, [
-      ['COUNT', row => row['count']],
-      ['TYPE', row => row['type']],
-      ['NAME', row => row['name']],
-    ]) || 'no queries yet\n',
-  ].join('\n')
-}
-
-/** The names queried most: from the daemon's own list, or from its status if it has no such list. */
-const topOf = async (options: DaemonOptions, status: Status): Promise<DataStatus['top']> => {
-  try {
-    const { json } = await daemon(options, { path: '/v1/top' })
-    return rowsOf(json, 'top') as unknown as DataStatus['top']
-  } catch (er) {
-    if (codeOf(er) === 'EHTTP' && (er as { status?: number }).status === 404) return status.top
-    throw er
-  }
-}
-
-type TopOptions = DaemonOptions & { readonly interval: number; readonly times?: number }
-
-/** Moves the cursor to the top and clears from there, which does not flicker or scroll. */
-const CLEAR = '\u001b[H\u001b[J'
-
-const top = async (io: Io, options: TopOptions): Promise<void> => {
-  // If the output is a file or a pipe, the command prints once.
-  const times = options.times ?? (io.tty && !options.json ? Infinity : 1)
-  for (let i = 0; i < times && !io.interrupted.aborted; i++) {
-    const answer = await daemon(options, { path: '/v1/status' })
-    const status = statusOf(answer.json)
-    const names = await topOf(options, status)
-    if (options.json) io.out(`${JSON.stringify({ ...status.lastMinute, top: names }, null, 2)}\n`)
-    else io.out((io.tty && times > 1 ? CLEAR : '') + topText(status, names))
-    if (i + 1 < times)
-      await sleep(options.interval, undefined, { signal: io.interrupted }).catch(() => {})
-  }
-}
-
 /** Adds the commands to the program. */
 export const addLooks = (program: Command, io: Io): void => {
   withDaemon(program.command('status'))
@@ -134,17 +79,6 @@ export const addLooks = (program: Command, io: Io): void => {
       const answer = await daemon(options, { path: '/v1/status' })
       say(io, options, answer, json => showStatus(statusOf(json)))
     })
-
-  withDaemon(program.command('top'))
-    .description('the names asked most, and how fast they are answered; refreshed until ^C')
-    .option('-i, --interval <time>', 'time between two looks', time, 2000)
-    .option(
-      '-n, --times <number>',
-      'stop after so many looks (default: 1 unless on a terminal)',
-      number(1),
-    )
-    .addHelpText('after', examples('spartan top', 'spartan top --interval 10s --times 6'))
-    .action((options: TopOptions) => top(io, options))
 
   const cache = program.command('cache').description('look into the cache, or empty it')
   withDaemon(cache.command('list', { isDefault: true }))

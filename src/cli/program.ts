@@ -51,6 +51,7 @@ const addRest = async (
     { addQuery },
     { addLooks },
     { addLog },
+    { addTop },
     { addDrill },
     { addKeys },
     { addResolvconf },
@@ -63,6 +64,7 @@ const addRest = async (
     import('./query.ts'),
     import('./look.ts'),
     import('./log.ts'),
+    import('./top.ts'),
     import('./drill.ts'),
     import('./keys.ts'),
     import('./resolvconf/command.ts'),
@@ -75,6 +77,7 @@ const addRest = async (
   addQuery(program, io, ended)
   addLooks(program, io)
   addLog(program, io)
+  addTop(program, io)
   addDrill(program, io)
   addKeys(program, io, ended)
   addResolvconf(program, io, ended)
