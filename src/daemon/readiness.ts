@@ -93,7 +93,7 @@ export class Readiness {
     }
     if (this.latest.some(one => one.ok)) this.#means.onAnswer()
     const { watchdogMs } = this.#means
-    const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 3) : CALM_MS
+    const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 2) : CALM_MS
     const eager = !all && this.#allBound() ? 0 : EAGER_MS
     this.#timer = setTimeout(
       () => void this.#ask(),

@@ -1,5 +1,6 @@
 /** The daemon's view of itself: health, status, values for metrics, and the list of recent events. */
 import type { DataStatus } from '../boundary/messages.ts'
+import { SLOT } from '../boundary/counters.ts'
 import { judge, type Health, type Reason } from '../boundary/health.ts'
 import { messageOf } from '../base/error.ts'
 import type { Level, Log } from '../base/log.ts'
@@ -15,7 +16,9 @@ import type { DataThread } from './data-thread-host.ts'
 import type { Readiness } from './readiness.ts'
 import type { Reloader } from './reloader.ts'
 
-const STATUS_MS = 1_000
+/** Interval of the checks of the data thread while it is asked anything, and while it is not. */
+const BUSY_MS = 1_000
+const IDLE_MS = SAMPLE_MS
 /** How long a bug is shown as a problem. */
 const BUG_MS = 15 * 60_000
 
@@ -36,12 +39,15 @@ export class SelfView {
   /** True after SIGTERM. */
   stopping = false
   /** How late the timers of this thread fire. */
-  readonly loopLag = new LoopLag(STATUS_MS, performance.now())
+  readonly loopLag = new LoopLag()
   readonly #options: SelfViewOptions
   readonly #startedAt = Date.now()
   readonly #events = new Events()
   readonly #recent: Recent
-  readonly #timers: NodeJS.Timeout[] = []
+  #timer: NodeJS.Timeout | undefined
+  /** Receive calls of the data thread at the last check. */
+  #received = 0
+  #sampledAt = -Infinity
   #data: DataStatus | undefined
   #dataAt = performance.now()
   #bug: { readonly at: number; readonly why: string } | undefined
@@ -55,18 +61,29 @@ export class SelfView {
   }
 
   start(): void {
-    const every = (ms: number, work: () => void): void =>
-      void this.#timers.push(setInterval(work, ms).unref())
-    every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
-    this.loopLag.begin(performance.now())
-    every(STATUS_MS, () => {
-      this.loopLag.fired(performance.now())
-      void this.look()
-    })
+    this.#tick()
   }
 
   close(): void {
-    for (const timer of this.#timers) clearInterval(timer)
+    clearTimeout(this.#timer)
+  }
+
+  /** The only timer of this view: each one wakes an idle thread. */
+  #tick(): void {
+    const now = performance.now()
+    if (now - this.#sampledAt >= SAMPLE_MS - BUSY_MS / 2) {
+      this.#sampledAt = now
+      this.#recent.sample(now)
+    }
+    void this.look()
+    const received = this.#options.counters[SLOT.receiveCalls]!
+    const next = received === this.#received ? IDLE_MS : BUSY_MS
+    this.#received = received
+    this.loopLag.begin(performance.now() + next)
+    this.#timer = setTimeout(() => {
+      this.loopLag.fired(performance.now())
+      this.#tick()
+    }, next).unref()
   }
 
   /** Reports a change of state in the log and in the list on the status page. */

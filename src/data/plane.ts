@@ -4,8 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
-import { setTimeout as pause } from 'node:timers/promises'
-import type { DataThreadStart, Down, Snapshot, Up } from '../boundary/messages.ts'
+import type { DataThreadStart, Down, Milliseconds, Snapshot, Up } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { Reports } from '../base/pace.ts'
 import { silent } from '../base/log.ts'
@@ -32,7 +31,7 @@ import { adjust, adjustable, type Adjustable } from './settings.ts'
 import { Allow } from './serve/allow.ts'
 import { Front } from './serve/front.ts'
 import { Listeners } from './serve/listeners.ts'
-import { Timers } from './timers.ts'
+import { Timers, type After } from './timers.ts'
 import { Drill } from './upstream/drill.ts'
 import { Exchanges } from './upstream/exchange.ts'
 import { Paths, random16, type OverHttps } from './upstream/paths.ts'
@@ -43,6 +42,8 @@ import { Zones } from './zones/zones.ts'
 export type DataPlaneContext = {
   readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
   readonly overHttps: OverHttps
+  /** Whether there are timers in this thread that are not the data plane's. */
+  readonly othersHaveTimers: () => boolean
 }
 
 /** The shortest time between two log lines about bugs, because every packet may cause one. */
@@ -70,17 +71,19 @@ export class DataPlane {
   readonly #exchanges: Exchanges
   readonly #paths: Paths
   readonly #drill: Drill
+  readonly #after: After
   readonly #housekeeping: Housekeeping
   readonly #orders: Orders
   readonly #bugs = new Reports(BUG_EVERY_MS)
 
   static async create(start: DataThreadStart, context: DataPlaneContext): Promise<DataPlane> {
-    const { post } = context
+    const { othersHaveTimers, post } = context
     const log = {
       ...silent,
       warn: (msg: string, fields = {}) => post({ type: 'log', level: 'warn', msg, fields }),
     }
-    const { io, reason, libc } = await createPacketIO({ io: start.io, spin: true, log })
+    const options = { io: start.io, spin: true, othersHaveTimers, log } as const
+    const { io, reason, libc } = await createPacketIO(options)
     post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
     const plane = new DataPlane(start, context, io, libc)
     await plane.#exchanges.open(4)
@@ -107,8 +110,10 @@ export class DataPlane {
     const sources = new Sources(new Router(EMPTY), zones)
     const validity = new Validity(entry => sources.ofEntry(entry))
     const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
-    const paths = (this.#paths = new Paths(io, random, overHttps, () => void exchanges.open(6)))
     const timers = new Timers()
+    const after = (this.#after = timers.after(() => performance.now()))
+    const onIpv6 = (): void => void exchanges.open(6)
+    const paths = (this.#paths = new Paths({ io, random, after, overHttps, onIpv6 }))
     const restoring = start.restores ? new Restoring(timers, now()) : undefined
     const resolving: ResolverContext = {
       exchanges,
@@ -136,7 +141,12 @@ export class DataPlane {
       },
     }
     const resolver = new Resolver(resolving)
-    this.#drill = new Drill({ exchanges, paths, forwards: () => resolver.router.forwards() })
+    this.#drill = new Drill({
+      exchanges,
+      paths,
+      after,
+      forwards: () => resolver.router.forwards(),
+    })
     const own = ownAddresses(start)
     const front = new Front(new Allow([]), {
       cache,
@@ -157,7 +167,7 @@ export class DataPlane {
       // Mesos-DNS's own behaviour for one zone, where the configuration wants it.
       bypass: start.compat && compatBypass(start.compat, zones),
     })
-    const listeners = new Listeners(start, { io, front, counters, post })
+    const listeners = new Listeners(start, { io, front, counters, post, after })
     this.#orders = new Orders({
       cache,
       zones,
@@ -237,6 +247,7 @@ export class DataPlane {
       this.#orders.work()
       if (this.#orders.pending) this.#parts.io.wake()
       if (this.#parts.front.endTurn()) this.#parts.io.wake()
+      this.#housekeeping.look(now)
       return this.#parts.resolving.timers.run(seen) + seen - now
     } catch (er) {
       this.bug(er)
@@ -254,6 +265,10 @@ export class DataPlane {
     this.#post({ type: 'log', level: 'error', msg: 'internal error', fields })
   }
 
+  #pause(ms: Milliseconds): Promise<void> {
+    return new Promise(resolve => this.#after(ms, resolve))
+  }
+
   async #drain(deadline: number): Promise<void> {
     const { io, listeners, resolver } = this.#parts
     this.#housekeeping.close()
@@ -262,10 +277,10 @@ export class DataPlane {
     await listeners.drain(Math.max(0, deadline - LAST_FLIGHTS_MS))
     // While queries are read, there is always a question in flight.
     listeners.pause()
-    while (resolver.inFlight > 0 && performance.now() < until) await pause(2)
+    while (resolver.inFlight > 0 && performance.now() < until) await this.#pause(2)
     resolver.close()
     io.wake()
-    await pause(LAST_SENDS_MS)
+    await this.#pause(LAST_SENDS_MS)
     listeners.close()
     this.#exchanges.close()
     this.#paths.close()

@@ -10,6 +10,8 @@ const port = parentPort
 if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 
 const https = new Https()
+/** Exchanges over HTTPS under way: undici has timers of Node meanwhile. */
+let overHttps = 0
 const context: DataPlaneContext = {
   post: (message: Up, transfer = []) => {
     port.postMessage(message, transfer)
@@ -18,7 +20,15 @@ const context: DataPlaneContext = {
       port.close()
     }
   },
-  overHttps: (url, question, signal) => https.ask(url, question, signal),
+  overHttps: async (url, question, signal) => {
+    overHttps++
+    try {
+      return await https.ask(url, question, signal)
+    } finally {
+      overHttps--
+    }
+  },
+  othersHaveTimers: () => overHttps > 0,
 }
 
 let plane: DataPlane | undefined

@@ -3,6 +3,17 @@
  * end long before their timers, and objects left in the heap would burden the garbage collector.
  */
 
+import type { Milliseconds } from '../boundary/messages.ts'
+
+/** Calls `work` once after `ms`; the returned function cancels it. */
+export type After = (ms: Milliseconds, work: () => void) => () => void
+
+/** For threads without Timers. */
+export const nodeTimer: After = (ms, work) => {
+  const timer = setTimeout(work, ms)
+  return () => clearTimeout(timer)
+}
+
 export interface Timed {
   /** Milliseconds on the data thread's clock. Only Timers writes it. */
   due: number
@@ -67,6 +78,15 @@ export class Timers {
     }
     const next = this.#heap[0]
     return next ? next.due - now : Infinity
+  }
+
+  /** Single timers for callers that keep no Timed. */
+  after(now: () => Milliseconds): After {
+    return (ms, work) => {
+      const item: Timed = { due: 0, place: -1, fire: work }
+      this.schedule(item, now() + ms)
+      return () => this.cancel(item)
+    }
   }
 
   #up(i: number): void {

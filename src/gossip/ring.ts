@@ -100,6 +100,8 @@ export interface Ring {
 const NAME_MOST = 128
 /** The timer never waits longer than this. An extra call of the core is cheap. */
 const LONGEST_TIMER_MS = 1_000
+/** A timer may fire this much before it is needed. */
+const EARLY_MS = 50
 
 const stateIn = (file: string, log: Log): number => {
   try {
@@ -249,8 +251,9 @@ class OneRing implements Ring {
       })
       return
     }
-    // a timer that fires too early is harmless, and resetting it for every packet would be expensive
-    if (this.#timer && this.#timerAt <= at) return
+    // a timer that fires a little early is harmless, and resetting it for every packet would be expensive; one that
+    // is much too early (its probe was answered) would wake an idle thread for nothing
+    if (this.#timer && this.#timerAt <= at && at - this.#timerAt < EARLY_MS) return
     clearTimeout(this.#timer)
     this.#timerAt = at
     this.#timer = setTimeout(

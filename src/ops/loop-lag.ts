@@ -5,27 +5,20 @@
 import type { Milliseconds } from '../boundary/messages.ts'
 
 export class LoopLag {
-  readonly #everyMs: Milliseconds
-  #due: Milliseconds
+  #due: Milliseconds = Infinity
   #last: Milliseconds = 0
   #most: Milliseconds = 0
 
-  /** @param everyMs period of the timer that calls `fired` */
-  constructor(everyMs: Milliseconds, now: Milliseconds) {
-    this.#everyMs = everyMs
-    this.#due = now + everyMs
+  /** To be called when the timer is set, with the time at which it should fire. */
+  begin(due: Milliseconds): void {
+    this.#due = due
   }
 
-  /** To be called when the timer is set. */
-  begin(now: Milliseconds): void {
-    this.#due = now + this.#everyMs
-  }
-
-  /** To be called when the timer fires. Node sets its next time from this moment, so no lag counts twice. */
+  /** To be called when the timer fires. */
   fired(now: Milliseconds): void {
     this.#last = Math.max(0, now - this.#due)
     this.#most = Math.max(this.#most, this.#last)
-    this.#due = now + this.#everyMs
+    this.#due = Infinity
   }
 
   /** The latest lag, and the longest since the last call. */

@@ -1,11 +1,12 @@
 /**
- * Reports that files below a path may have changed: by inotify, which is fast, and periodically, which works on
- * every file system and after every kind of replacement. The caller reads the files to find out what changed.
+ * Reports that files below a path may have changed: by inotify, which is fast, and by periodic checks of their size,
+ * times and inodes, which work on every file system and after every kind of replacement. The caller reads the files
+ * to find out what changed.
  */
 import { watch as watchFs, type FSWatcher } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fail } from '../../base/error.ts'
+import { codeOf, fail } from '../../base/error.ts'
 
 export type WatchOptions = {
   /** Interval of the periodic checks; default 5 s. */
@@ -14,6 +15,9 @@ export type WatchOptions = {
   readonly quietMs?: number
 }
 
+/** One of this many checks reports a change in any case, because a file system may keep coarse times. */
+const ALWAYS_EVERY = 12
+
 export class Watch {
   readonly #paths: readonly string[]
   readonly #onTouch: () => void
@@ -21,18 +25,24 @@ export class Watch {
   readonly #interval: NodeJS.Timeout
   #watchers: FSWatcher[] = []
   #soon: NodeJS.Timeout | undefined
+  /** What the last check found; undefined before the first. */
+  #found: string | undefined
+  #unchanged = 0
+  #checking = false
+  #closed = false
 
   /** Calls `onTouch` whenever the files should be read, never before the constructor returns. */
   constructor(paths: readonly string[], onTouch: () => void, options: WatchOptions = {}) {
     this.#paths = paths
     this.#onTouch = onTouch
     this.#quietMs = options.quietMs ?? 50
-    this.#interval = setInterval(onTouch, options.everyMs ?? 5_000)
+    this.#interval = setInterval(() => void this.#check(), options.everyMs ?? 5_000)
     this.#interval.unref()
     this.#arm()
   }
 
   close(): void {
+    this.#closed = true
     clearInterval(this.#interval)
     clearTimeout(this.#soon)
     for (const watcher of this.#watchers) watcher.close()
@@ -53,10 +63,35 @@ export class Watch {
     }
   }
 
+  /** A file system that hangs delays only this check: they never overlap. */
+  async #check(): Promise<void> {
+    if (this.#checking) return
+    this.#checking = true
+    const found = (await Promise.all(this.#paths.map(path => stateOf(path)))).join('\n')
+    this.#checking = false
+    if (this.#closed || (found === this.#found && ++this.#unchanged < ALWAYS_EVERY)) return
+    this.#found = found
+    this.#unchanged = 0
+    this.#onTouch()
+  }
+
   #touched(): void {
     clearTimeout(this.#soon)
     this.#soon = setTimeout(this.#onTouch, this.#quietMs)
     this.#soon.unref()
+  }
+}
+
+/** What changes if a file, or a file directly in a folder, is written, replaced or made readable. */
+const stateOf = async (path: string, deep = true): Promise<string> => {
+  try {
+    const one = await stat(path, { bigint: true })
+    const { ino, size, mtimeNs, ctimeNs } = one
+    const names = one.isDirectory() && deep ? await readdir(path) : []
+    const below = await Promise.all(names.map(name => stateOf(join(path, name), false)))
+    return [ino, size, mtimeNs, ctimeNs, ...below].join(' ')
+  } catch (er) {
+    return codeOf(er)
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Milliseconds } from '../../boundary/messages.ts'
 
 /** Interval of the checks. */
-const LOOK_MS: Milliseconds = 2_000
+const LOOK_MS: Milliseconds = 5_000
 
 export type HostWatchOptions = {
   /** The current address at which other nodes reach this one. */

@@ -1,7 +1,7 @@
 /**
- * The VIPs that the tasks of this host's Mesos agent declare, polled every two seconds because an agent has no event
- * stream. An answer equal to the last one is not parsed. A failed poll changes nothing, and the next ones come less
- * often.
+ * The VIPs that the tasks of this host's Mesos agent declare, polled because an agent has no event stream: every
+ * two seconds after a change, less often while nothing changes. An answer equal to the last one is not parsed. A
+ * failed poll changes nothing, and the next ones come less often.
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,6 +17,9 @@ import { agentAddress, agentBases } from './agent-place.ts'
 
 /** Intervals of polls, normal and longest after failures, as in DC/OS. */
 const POLL_MS = 2_000
+/** The interval grows by this factor with each poll without a change, up to the second. */
+const CALMER = 1.25
+const CALM = 2.5
 const MAX_BACKOFF_MS = 60_000
 /** An agent that has not answered by then is busy enough. */
 const DEADLINE_MS = 10_000
@@ -89,6 +92,8 @@ export class AgentVips {
   #untilAsked = 0
   /** The answer that the current records were computed from. */
   #last = ''
+  /** The current interval as a multiple of the normal one. */
+  #calm = 1
   /** Some agents permit GET_TASKS but not GET_STATE; those return no framework names. */
   #statePermitted = true
 
@@ -138,7 +143,9 @@ export class AgentVips {
       if (outcome === 'good') backoff.reset()
       const failedMs = outcome === 'good' ? 0 : backoff.next()
       const waitMs = outcome === 'refused' ? Math.min(failedMs, MAX_REFUSED_MS) : failedMs
-      await delay(outcome === 'good' ? pollMs : waitMs, undefined, { signal }).catch(() => {})
+      await delay(outcome === 'good' ? pollMs * this.#calm : waitMs, undefined, { signal }).catch(
+        () => {},
+      )
     }
   }
 
@@ -181,6 +188,7 @@ export class AgentVips {
     const hash = createHash('sha256').update(agentIp)
     for (const body of bodies) hash.update(body)
     const now = hash.digest('base64')
+    this.#calm = now === this.#last ? Math.min(this.#calm * CALMER, CALM) : 1
     if (now === this.#last) return
     const { state, bad } = this.#state(bodies)
     const { records, bad: labels } = vipsOfState(state, { agentIp, ipv6: this.#options.ipv6 })

@@ -10,14 +10,13 @@ import { ErrorQueue } from './error-queue.ts'
 import { InetPeer, NAME_BYTES, NAME_WORDS, asInet, inetPeer } from './inet.ts'
 import { EAGAIN, EINTR, MSG_DONTWAIT, errnoName } from './libc.ts'
 import type { Libc } from './libc.ts'
-import { Loop } from './loop.ts'
+import { Loop, type LoopOptions } from './loop.ts'
 import { BATCH, CONTROL_BYTES, Outbox, Sender, cannotJoin, isFull } from './outbox.ts'
 import { TX_SLOT } from './packet-io.ts'
 import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
 import { SendList } from './send-list.ts'
 import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
-import type { Spin } from './spin.ts'
 
 /**
  * Limit of datagrams per socket and turn, so that a flooded socket does not starve the others. Far more than are
@@ -78,8 +77,7 @@ class BatchSocket extends Sender implements UdpSocket {
   }
 }
 
-export type BatchOptions = {
-  readonly spin?: Spin | undefined
+export type BatchOptions = LoopOptions & {
   /** False: every datagram gets its own message. Default true. */
   readonly join?: boolean
 }
@@ -107,8 +105,10 @@ export class BatchIO implements PacketIO {
   readonly #errors: { socket: BatchSocket; code: string; peer: InetPeer }[] = []
   readonly #replies: SendList
   #receiveFamily: 4 | 6 = 4
+  /** Whether every datagram that was read since a socket became ready was answered in place (see OnBatch). */
+  #inPlace = true
   #nextDrops = 0
-  #nextTrim = performance.now() + TRIM_FIRST_MS
+  #nextTrim: number
   #onTurn: OnTurn | undefined
   #closed = false
 
@@ -116,6 +116,7 @@ export class BatchIO implements PacketIO {
     this.#libc = libc
     this.#loop = loop
     this.#join = join
+    this.#nextTrim = loop.now + TRIM_FIRST_MS
     this.#batch = new BatchView(libc)
     this.#replies = new SendList(libc, this.#batch.replies)
     this.#errorQueue = new ErrorQueue(libc)
@@ -127,7 +128,7 @@ export class BatchIO implements PacketIO {
 
   /** Rejects if this thread's event loop cannot be combined with ours. */
   static async create(libc: Libc, options: BatchOptions = {}): Promise<BatchIO> {
-    return new BatchIO(libc, await Loop.create(libc, options.spin), options.join ?? true)
+    return new BatchIO(libc, await Loop.create(libc, options), options.join ?? true)
   }
 
   now(): number {
@@ -203,14 +204,17 @@ export class BatchIO implements PacketIO {
     return this.outbox.blocked ? Math.min(next, RETRY_MS) : next
   }
 
-  #ready(fd: number, error: boolean): void {
+  /** True if this began nothing that needs libuv's loop. */
+  #ready(fd: number, error: boolean): boolean {
     const socket = this.#sockets.get(fd)
-    if (!socket) return
+    if (!socket) return true
     if (error) this.#drainErrors(socket)
+    this.#inPlace = !error
     for (let n = 0; n < DATAGRAMS_PER_TURN && socket.fd >= 0; n += socket.atOnce) {
-      if (this.#receive(socket) < socket.atOnce) return
+      if (this.#receive(socket) < socket.atOnce) break
       this.#loop.tick()
     }
+    return this.#inPlace
   }
 
   /** Receives one batch, calls the handler and sends its replies; returns the size of the batch. */
@@ -235,7 +239,7 @@ export class BatchIO implements PacketIO {
     this.stats.received += count
     this.#batch.fill(socket, count)
     try {
-      socket.spec.onBatch(this.#batch)
+      if (socket.spec.onBatch(this.#batch) !== true) this.#inPlace = false
     } finally {
       if (socket.fd >= 0) this.#reply(socket, count)
     }

@@ -18,6 +18,8 @@ export type PacketIOOptions = {
   readonly io: 'auto' | 'batch' | 'apart' | 'dgram'
   /** Whether the thread may poll for a moment instead of sleeping (spin.ts); for the thread that answers. */
   readonly spin?: boolean
+  /** Whether other code of this thread may have timers of Node now (loop.ts). Default: always. */
+  readonly othersHaveTimers?: () => boolean
   readonly log?: Log
   /** System calls that tests replace to make them fail. */
   readonly libc?: () => Promise<Libc>
@@ -52,8 +54,13 @@ export const createPacketIO = async (options: PacketIOOptions): Promise<Chosen> 
     const calls = await libc()
     if (io === 'auto') await selfTest(calls)
     const reason = io === 'auto' ? 'Linux, koffi and a self-test passed' : 'configured'
-    const spin = options.spin ? new Spin() : undefined
-    return { io: await BatchIO.create(calls, { spin, join: io !== 'apart' }), reason, libc: calls }
+    const { othersHaveTimers } = options
+    const chosen = await BatchIO.create(calls, {
+      spin: options.spin ? new Spin() : undefined,
+      join: io !== 'apart',
+      ...(othersHaveTimers && { othersHaveTimers }),
+    })
+    return { io: chosen, reason, libc: calls }
   } catch (er) {
     const why = messageOf(er)
     if (io !== 'auto') throw fail(`batched I/O cannot be had: ${why}`, 'ESTATE', { cause: er })

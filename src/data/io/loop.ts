@@ -1,10 +1,12 @@
 /**
  * An event loop around libuv's: our epoll_wait waits for the UDP sockets and for libuv's own epoll descriptor
- * together. After every turn the thread runs one round of libuv's loop (setImmediate), which handles promises, TCP
- * sockets, timers and message ports.
+ * together. A turn is one wait and the work after it. Promises, TCP sockets and message ports need libuv's loop, so
+ * the thread runs one round of it (setImmediate) after every turn that may have begun something for it. Turns that
+ * only answered from the cache follow each other directly, with three system calls for an answer that comes alone.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { Socket } from 'node:net'
+import type { Milliseconds } from '../../boundary/messages.ts'
 import { fail } from '../../base/error.ts'
 import {
   AF_UNIX,
@@ -27,24 +29,34 @@ const EVENTS = 64
 const EVENT_WORDS = process.arch === 'x64' ? 3 : 4
 const EVENT_DATA = EVENT_WORDS - 2
 /**
- * Turns without waiting after libuv had work or wake() was called. libuv registers a new watcher only at its next
- * poll, and a setImmediate of other code runs after ours. Three rounds are enough for both.
+ * The longest wait and the longest stay in our own turns while other code of this thread may have timers of Node:
+ * those are not visible on libuv's descriptor. Also the first wait after every round of libuv's loop.
  */
-const LIVELY_TURNS = 3
-/** The same after datagrams only. Three turns would cost 1.4 µs more per answer when queries come one at a time. */
-const LIVELY_TURNS_UDP = 1
-/**
- * The longest wait. libuv's timers are not visible on its descriptor, so they may be this late when nothing else
- * happens.
- */
-const MAX_WAIT_MS = 50
+const PULSE_MS: Milliseconds = 50
+/** The longest timeout of epoll_wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /** The object that the loop calls. */
 export interface Driven {
-  /** A watched descriptor is readable or has an error. */
-  ready(fd: number, error: boolean): void
-  /** Called after the events of a turn; see OnTurn. */
+  /**
+   * A watched descriptor is readable or has an error. True if this began nothing that needs libuv's loop: no
+   * promise, no immediate, no stream.
+   */
+  ready(fd: number, error: boolean): boolean
+  /**
+   * Called after the events of a turn, and after a round of libuv's loop; see OnTurn. It calls `wake` if it began
+   * something that needs libuv's loop, unless it does so at the time that it asked for.
+   */
   turn(now: number, seen: number): number
+}
+
+export type LoopOptions = {
+  /** Undefined if the thread should always sleep at once, because it shares its core. */
+  readonly spin?: Spin | undefined
+  /** Monotonic. Default: performance.now. */
+  readonly clock?: () => Milliseconds
+  /** Whether other code of this thread may have timers of Node. Default: always. */
+  readonly othersHaveTimers?: () => boolean
 }
 
 const nextRound = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
@@ -90,18 +102,32 @@ export class Loop {
   readonly #eventsAt: number
   /** One event for epoll_ctl; separate, because a handler may open a socket while we go through the other events. */
   readonly #change = new Int32Array(new ArrayBuffer(16))
-  /** Undefined if the thread should always sleep at once, because it shares its core. */
   readonly #spin: Spin | undefined
+  readonly #clock: () => Milliseconds
+  readonly #othersHaveTimers: () => boolean
   #driven: Driven | undefined
-  #lively = LIVELY_TURNS
-  #wait = 0
+  #immediate: NodeJS.Immediate | undefined
   #closed = false
-  #now = performance.now()
+  #now: Milliseconds
+  /** Everything that had arrived by this time has been handled. */
+  #seen: Milliseconds
+  /** When `turn` is to be called again. */
+  #due = 0
+  /** Whether something was begun that needs libuv's loop: then the thread does not wait before its next round. */
+  #begun = true
+  /** Number of events that libuv had dispatched before its last round. */
+  #dispatched = 0
+  /** When the next round of libuv's loop is due even if nothing was begun. */
+  #pulse = 0
 
-  private constructor(libc: Libc, libuv: number, spin: Spin | undefined) {
+  private constructor(libc: Libc, libuv: number, options: LoopOptions) {
+    const { spin, clock = () => performance.now(), othersHaveTimers = () => true } = options
     this.#libc = libc
     this.#libuv = libuv
     this.#spin = spin
+    this.#clock = clock
+    this.#othersHaveTimers = othersHaveTimers
+    this.#now = this.#seen = clock()
     this.#eventsAt = libc.addressOf(this.#events.buffer as ArrayBuffer)
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC)
     if (this.#epoll < 0) throw fail(`epoll_create1: ${errnoName(libc.errno())}`, 'ESTATE')
@@ -109,18 +135,18 @@ export class Loop {
   }
 
   /** Rejects with ESTATE if libuv's descriptor cannot be found. */
-  static async create(libc: Libc, spin?: Spin): Promise<Loop> {
-    return new Loop(libc, await libuvDescriptor(libc), spin)
+  static async create(libc: Libc, options: LoopOptions = {}): Promise<Loop> {
+    return new Loop(libc, await libuvDescriptor(libc), options)
   }
 
   /** Monotonic milliseconds when the clock was last read. */
-  get now(): number {
+  get now(): Milliseconds {
     return this.#now
   }
 
   /** Reads the clock: once per turn, and before each further batch of it. */
-  tick(): number {
-    return (this.#now = performance.now())
+  tick(): Milliseconds {
+    return (this.#now = this.#clock())
   }
 
   watch(fd: number): void {
@@ -138,34 +164,60 @@ export class Loop {
 
   start(driven: Driven): void {
     this.#driven = driven
-    setImmediate(this.#turn)
+    this.#immediate = setImmediate(this.#round)
   }
 
-  /** Makes the next turns not wait. */
+  /** Something was begun that needs libuv's loop: its next round comes without a wait. */
   wake(): void {
-    this.#lively = LIVELY_TURNS
+    this.#begun = true
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    clearImmediate(this.#immediate)
     this.#libc.close(this.#epoll)
   }
 
-  /** Whatever a handler throws, the next turn comes: until then packets that wait would wait for nobody. */
-  #turn = (): void => {
+  /**
+   * Runs after every round of libuv's loop, and returns when it needs the next one.
+   *
+   * The next round is scheduled first. So it comes whatever a handler throws, and it precedes every immediate of
+   * other code: what that code begins to watch is registered with libuv's descriptor before we look again.
+   */
+  #round = (): void => {
     if (this.#closed) return
-    try {
-      this.#once()
-    } finally {
-      if (!this.#closed) setImmediate(this.#turn)
-    }
+    this.#immediate = setImmediate(this.#round)
+    const before = this.#begun
+    this.#begun = this.#libuvHasWork()
+    // A round that only came because of the time, and found nothing, is the last one.
+    this.tick()
+    const calm = !before && !this.#begun && !this.#othersHaveTimers()
+    this.#pulse = calm ? Infinity : this.#now + PULSE_MS
+    // JavaScript that ran in that round may have queued datagrams and timers.
+    this.#turn()
+    while (!this.#closed && this.#once());
   }
 
-  #once(): void {
+  /**
+   * Whether libuv's loop needs another round: an immediate of other code is waiting, or a callback ran in the last
+   * round, and what it began to watch is registered with libuv's descriptor only in the next one.
+   */
+  #libuvHasWork(): boolean {
+    const { events } = performance.nodeTiming.uvMetricsInfo
+    const ran = events !== this.#dispatched
+    this.#dispatched = events
+    if (ran) return true
+    let immediates = 0
+    for (const kind of process.getActiveResourcesInfo()) if (kind === 'Immediate') immediates++
+    return immediates > 1
+  }
+
+  /** One turn. False if libuv's loop is to run now. */
+  #once(): boolean {
     const driven = this.#driven!
+    const timeout = this.#timeout()
     const before = this.#now
-    const timeout = this.#lively > 0 ? 0 : this.#wait
     const count =
       timeout > 0 && this.#spin ? this.#spinThenPoll(this.#spin, timeout) : this.#poll(timeout)
     this.#spin?.turn(count)
@@ -173,21 +225,30 @@ export class Loop {
       throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'EFATAL')
     }
     this.tick()
-    if (this.#lively > 0) this.#lively--
-    if (count > 0 && this.#lively < LIVELY_TURNS_UDP) this.#lively = LIVELY_TURNS_UDP
+    // What arrived during the wait may have arrived in more than one socket, or more often than a turn reads.
+    this.#seen = count > 0 ? before : this.#now
+    // A timer of ours that fires may begin anything.
+    if (this.#now >= this.#due) this.#begun = true
     for (let i = 0; i < count; i++) {
       const fd = this.#events[i * EVENT_WORDS + EVENT_DATA]!
-      if (fd === this.#libuv) {
-        this.#lively = LIVELY_TURNS
-        continue
-      }
-      driven.ready(fd, (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0)
-      if (this.#closed) return
+      const error = (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0
+      if (fd === this.#libuv || !driven.ready(fd, error)) this.#begun = true
+      if (this.#closed) return false
     }
-    // After packets the next turn does not wait, so nothing that becomes due in between is late.
-    const next = driven.turn(this.#now, count > 0 ? before : this.#now)
-    if (this.#closed) return
-    this.#wait = next > 0 ? Math.min(Math.ceil(next), MAX_WAIT_MS) : 0
+    this.#turn()
+    return !this.#begun && this.#now < this.#pulse
+  }
+
+  #turn(): void {
+    const next = this.#driven!.turn(this.#now, this.#seen)
+    this.#due = this.#now + next
+  }
+
+  /** How long the next wait may be. */
+  #timeout(): Milliseconds {
+    if (this.#begun) return 0
+    const wait = Math.min(this.#due, this.#pulse) - this.#now
+    return Math.min(Math.max(0, Math.ceil(wait)), MAX_TIMEOUT_MS)
   }
 
   #poll(timeout: number): number {
@@ -195,15 +256,15 @@ export class Loop {
   }
 
   #spinThenPoll(spin: Spin, timeout: number): number {
-    const since = performance.now()
+    const since = this.#clock()
     const { pays } = spin
     let count = 0
     if (pays) {
       do count = this.#poll(0)
-      while (count === 0 && performance.now() - since < SPIN_MS)
+      while (count === 0 && this.#clock() - since < SPIN_MS)
     }
     if (count === 0) count = this.#poll(timeout)
-    spin.waited(performance.now() - since, pays)
+    spin.waited(this.#clock() - since, pays)
     return count
   }
 }

@@ -48,7 +48,11 @@ export const TX_SLOT = 1536
 /** Largest datagram received completely; our queries allow 1,232. */
 export const RX_SLOT = 4096
 
-export type OnBatch = (batch: Batch) => void
+/**
+ * Handles a batch. True promises that the replies in `tx` are all that came of it: no promise, immediate or stream
+ * was begun, so that the thread may wait for the next datagram without a round of libuv's loop.
+ */
+export type OnBatch = (batch: Batch) => boolean | void
 
 export interface UdpSocket {
   readonly address: string
@@ -110,7 +114,7 @@ export interface PacketIO {
   peer(address: string, port: number): Peer
   /** Runs `turn` each turn until close(). Call once. */
   start(turn: OnTurn): void
-  /** Makes `turn` run soon although no packet came (after a promise or a message). */
+  /** Makes `turn` run soon although no packet came (after a promise or a message), and libuv's loop after it. */
   wake(): void
   /** Closes every socket and ends the loop; the thread may then exit. */
   close(): void

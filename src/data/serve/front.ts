@@ -71,6 +71,8 @@ export class Front {
   /** Of the question that was looked up last. */
   #hash = 0
   readonly #backlog = new Backlog<Query>()
+  /** Whether the current batch has begun something that ends later: a miss or a refresh. */
+  #began = false
 
   constructor(allow: Allow, context: FrontContext) {
     this.allow = allow
@@ -79,21 +81,24 @@ export class Front {
 
   /**
    * Answers what it can in a batch at once; other queries continue to the resolver. `server` is the listener's index
-   * in the counters.
+   * in the counters. True if all were answered at once.
    */
-  batch(batch: Batch, server: number): void {
+  batch(batch: Batch, server: number): boolean {
+    this.#began = false
     const t = this.#context.now()
     let hits = 0
     for (let i = 0; i < batch.count; i++) {
       try {
         if (this.#datagram(batch, i, server, t)) hits++
       } catch (er) {
+        this.#began = true
         this.#context.onBug(er)
         const { rx, rxAt, tx, txAt } = batch
         batch.txLen[i] = putReply(rx, rxAt[i]!, this.#head, RCODE.SERVFAIL, tx, txAt[i]!, EDE.OTHER)
       }
     }
     if (hits > 0) this.#timeHits(server, t)
+    return !this.#began
   }
 
   /** Whether the i-th datagram was a hit. */
@@ -336,7 +341,7 @@ export class Front {
     entry.hits++
     cache.touch(entry, t)
     // If there is no room for a refresh, the next hit tries again.
-    if (wantsRefresh(entry, t) && resolver.prefetch(entry)) entry.refreshing = true
+    if (wantsRefresh(entry, t) && resolver.prefetch(entry)) this.#began = entry.refreshing = true
     return entry
   }
 
@@ -368,19 +373,21 @@ export class Front {
     )
   }
 
-  /** Works on queries that had to wait; call it at the end of each turn. True if some still wait. */
+  /** Works on queries that had to wait; call it at the end of each turn. True if there were any. */
   endTurn(): boolean {
     const backlog = this.#backlog
     const now = this.#context.now()
+    const any = backlog.size > 0
     for (let query = backlog.take(now); query; query = backlog.take(now)) {
       query.onTrial = backlog.isFromHeaviest
       this.#miss(query)
     }
     backlog.endTurn()
-    return backlog.size > 0
+    return any
   }
 
   #miss(query: Query): void {
+    this.#began = true
     const { resolver, onBug } = this.#context
     const { head, wire } = query
     if (head.qclass !== CLASS.IN) return this.#chaos(query)

@@ -7,6 +7,7 @@ import { codeOf, messageOf } from '../../base/error.ts'
 import { SLOT } from '../../boundary/counters.ts'
 import type { Front } from './front.ts'
 import type { PacketIO, UdpSocket } from '../io/packet-io.ts'
+import type { After } from '../timers.ts'
 import { listenTcp, type TcpEvent, type TcpListener } from './tcp/tcp.ts'
 
 /**
@@ -47,6 +48,7 @@ export type ListenersMeans = {
   readonly front: Front
   readonly counters: Float64Array
   readonly post: (message: Up) => void
+  readonly after: After
 }
 
 export class Listeners {
@@ -109,8 +111,7 @@ export class Listeners {
   async #bind(): Promise<void> {
     const missing = (): Listener[] => this.#all.filter(one => !one.udp || !one.tcp)
     for (const one of missing()) if (!this.#closed) await this.#bindOne(one)
-    if (!this.#closed && missing().length > 0)
-      setTimeout(() => void this.#bind(), REBIND_MS).unref()
+    if (!this.#closed && missing().length > 0) this.#means.after(REBIND_MS, () => void this.#bind())
   }
 
   async #bindOne(one: Listener): Promise<void> {
@@ -154,7 +155,7 @@ export class Listeners {
   }
 
   #listenTcp(one: Listener): Promise<TcpListener> {
-    const { counters, front, io } = this.#means
+    const { after, counters, front, io } = this.#means
     const { tcp } = this.#start
     return listenTcp({
       address: one.address,
@@ -172,6 +173,7 @@ export class Listeners {
       maxInFlightPerConnection: MAX_PER_CONNECTION,
       mayConnect: client => front.allow.allows(client),
       now: () => performance.now(),
+      after,
       onQuery: (wire, from, respond) => {
         front.single(wire, from, one.server, respond)
         io.wake()

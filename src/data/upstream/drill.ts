@@ -4,6 +4,7 @@
  */
 import type { DrillTarget, Milliseconds } from '../../boundary/messages.ts'
 import type { Route } from '../answer/router.ts'
+import type { After } from '../timers.ts'
 import type { Exchanges } from './exchange.ts'
 import type { Paths } from './paths.ts'
 import type { Upstream } from './upstream.ts'
@@ -11,13 +12,15 @@ import type { Upstream } from './upstream.ts'
 export type DrillContext = {
   readonly exchanges: Exchanges
   readonly paths: Paths
+  readonly after: After
   /** The routes that forward, as they are now. */
   readonly forwards: () => readonly Route[]
 }
 
 export class Drill {
   readonly #context: DrillContext
-  readonly #timers = new Map<DrillTarget, NodeJS.Timeout>()
+  /** How to cancel the end of each drill. */
+  readonly #timers = new Map<DrillTarget, () => void>()
 
   constructor(context: DrillContext) {
     this.#context = context
@@ -25,12 +28,12 @@ export class Drill {
 
   /** Begins a drill of `ms`, or ends it (0). It ends by itself even if the main thread hangs. */
   set(target: DrillTarget, ms: Milliseconds): void {
-    clearTimeout(this.#timers.get(target))
+    this.#timers.get(target)?.()
     this.#timers.delete(target)
     if (ms > 0)
       this.#timers.set(
         target,
-        setTimeout(() => this.set(target, 0), ms),
+        this.#context.after(ms, () => this.set(target, 0)),
       )
     this.update()
   }
@@ -49,6 +52,6 @@ export class Drill {
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
+    for (const cancel of this.#timers.values()) cancel()
   }
 }

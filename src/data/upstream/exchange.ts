@@ -195,6 +195,11 @@ export class Exchanges {
     return this.#ports.has(port)
   }
 
+  /** Whether sockets wait to be closed. */
+  get retiring(): boolean {
+    return this.#retired.length > 0
+  }
+
   /** Closes sockets whose time is over. Call it periodically. */
   sweep(now: number): void {
     while (this.#retired.length > 0 && this.#retired[0]!.retireAt <= now) {

@@ -124,6 +124,11 @@ export class Liveness {
     return true
   }
 
+  /** Whether a probe will be due without any further question. */
+  get awaitsProbe(): boolean {
+    return this.#probeAt !== Infinity || this.#wantedAt > Math.max(this.#repliedAt, this.#lookedAt)
+  }
+
   /** Milliseconds until the next probe of a suspect or dead upstream; 0 when it is neither. */
   nextProbeIn(now: Milliseconds): Milliseconds {
     return this.#probeAt === Infinity ? 0 : Math.max(0, this.#probeAt - now)

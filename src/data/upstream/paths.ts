@@ -7,6 +7,7 @@ import type { Seconds } from '../../boundary/messages.ts'
 import type { PacketIO, Peer } from '../io/packet-io.ts'
 import { put32 } from '../../wire/octets.ts'
 import { Records, scan, ttlOf } from '../../wire/scan.ts'
+import type { After } from '../timers.ts'
 import type { Random16 } from './exchange.ts'
 import type { Https } from './https.ts'
 import { StreamUpstream } from './stream.ts'
@@ -14,22 +15,24 @@ import type { Upstream } from './upstream.ts'
 
 export type OverHttps = Https['ask']
 
+export type PathsContext = {
+  readonly io: PacketIO
+  readonly random: Random16
+  readonly after: After
+  readonly overHttps: OverHttps
+  /** Called for the first IPv6 upstream, whose sockets must be opened. */
+  readonly onIpv6: () => void
+}
+
 export class Paths {
-  readonly #io: PacketIO
-  readonly #random: Random16
-  readonly #overHttps: OverHttps
+  readonly #context: PathsContext
   readonly #streams = new Map<string, StreamUpstream>()
   readonly #peers = new Map<string, Peer>()
   /** Names of upstreams that count as lost in a drill. */
   #lost: ReadonlySet<string> = new Set()
-  /** Called for the first IPv6 upstream, whose sockets must be opened. */
-  readonly #onIpv6: () => void
 
-  constructor(io: PacketIO, random: Random16, overHttps: OverHttps, onIpv6: () => void) {
-    this.#io = io
-    this.#random = random
-    this.#overHttps = overHttps
-    this.#onIpv6 = onIpv6
+  constructor(context: PathsContext) {
+    this.#context = context
   }
 
   peerOf(upstream: Upstream): Peer {
@@ -37,8 +40,8 @@ export class Paths {
     if (known) return known
     const { spec } = upstream
     if (spec.protocol === 'https') throw new Error('an HTTPS upstream has no peer')
-    const peer = this.#io.peer(spec.address, spec.port)
-    if (peer.family === 6) this.#onIpv6()
+    const peer = this.#context.io.peer(spec.address, spec.port)
+    if (peer.family === 6) this.#context.onIpv6()
     this.#peers.set(upstream.name, peer)
     return peer
   }
@@ -63,17 +66,17 @@ export class Paths {
     const { spec } = upstream
     if (this.#lost.has(upstream.name)) return silence(signal)
     if (spec.protocol === 'https') {
-      const { body, age } = await this.#overHttps(spec.url, question, signal)
+      const { body, age } = await this.#context.overHttps(spec.url, question, signal)
       return age > 0 ? aged(body, age) : body
     }
     let stream = this.#streams.get(upstream.name)
     if (!stream) {
       const { address, port, protocol } = spec
+      const { after, io, random } = this.#context
       const serverName = protocol === 'tls' ? spec.serverName : undefined
       stream = new StreamUpstream(
         { address, port, tls: protocol === 'tls', serverName },
-        this.#random,
-        () => this.#io.now(),
+        { random, clock: () => io.now(), after },
       )
       this.#streams.set(upstream.name, stream)
     }

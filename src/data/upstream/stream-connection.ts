@@ -2,6 +2,7 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { fail } from '../../base/error.ts'
 import { put16, u16 } from '../../wire/octets.ts'
+import type { After } from '../timers.ts'
 import type { Random16 } from './exchange.ts'
 
 /** Closed by us before most servers close it (BIND 30 s, unbound 30 s, CoreDNS 10 s). */
@@ -20,6 +21,14 @@ export type StreamTarget = {
   readonly serverName?: string | undefined
 }
 
+/** What the connections of a thread share. */
+export type StreamContext = {
+  readonly random: Random16
+  /** Milliseconds that only rise. */
+  readonly clock: () => number
+  readonly after: After
+}
+
 type Waiting = {
   readonly sentAt: number
   readonly resolve: (wire: Buffer) => void
@@ -28,11 +37,13 @@ type Waiting = {
 
 export class StreamConnection {
   readonly #socket: Socket
-  readonly #random: Random16
-  readonly #clock: () => number
+  readonly #context: StreamContext
   readonly #waiting = new Map<number, Waiting>()
   /** When the first question was sent since anything was received; Infinity if none was. */
   #unheardSince = Infinity
+  /** When it was connected, or last sent or received anything. */
+  #activeAt = 0
+  #cancelTimer: () => void
   #chunks: Buffer = Buffer.alloc(0)
   #retired = false
   /** No further question can be sent. */
@@ -40,9 +51,8 @@ export class StreamConnection {
   /** It has received a reply. */
   hasAnswered = false
 
-  constructor(target: StreamTarget, random: Random16, clock: () => number) {
-    this.#random = random
-    this.#clock = clock
+  constructor(target: StreamTarget, context: StreamContext) {
+    this.#context = context
     const { address, port, tls, serverName } = target
     const options = { host: address, port, noDelay: true, keepAlive: false }
     // Loaded on demand, because it takes 10 ms.
@@ -51,10 +61,11 @@ export class StreamConnection {
           .getBuiltinModule('node:tls')
           .connect({ ...options, ...(serverName === undefined ? {} : { servername: serverName }) })
       : connectTcp(options))
-    socket.setTimeout(CONNECT_MS, () =>
-      socket.destroy(fail('upstream connection timed out', 'ESTATE')),
-    )
-    socket.once(tls ? 'secureConnect' : 'connect', () => socket.setTimeout(IDLE_MS))
+    this.#cancelTimer = context.after(CONNECT_MS, () => this.#timeOut())
+    socket.once(tls ? 'secureConnect' : 'connect', () => {
+      this.#activeAt = context.clock()
+      this.#endWhenIdle(IDLE_MS)
+    })
     socket.on('data', chunk => this.#read(chunk))
     socket.on('error', () => {}) // 'close' follows and rejects the questions under way
     socket.once('end', () => (this.isOver = true))
@@ -63,7 +74,7 @@ export class StreamConnection {
 
   /** Questions were sent, and nothing has been received since. */
   get isSilent(): boolean {
-    return this.#clock() - this.#unheardSince >= SILENT_MS
+    return this.#context.clock() - this.#unheardSince >= SILENT_MS
   }
 
   /** The reply to a question. Rejects if the connection ends first. */
@@ -72,9 +83,10 @@ export class StreamConnection {
       if (signal.aborted) return reject(gaveUp())
       if (this.#waiting.size >= MAX_PENDING)
         return reject(fail('too many questions on one upstream connection', 'ESTATE'))
-      let id = this.#random()
+      let id = this.#context.random()
       while (this.#waiting.has(id)) id = (id + 1) & 0xffff
-      const sentAt = this.#clock()
+      const sentAt = this.#context.clock()
+      this.#activeAt = sentAt
       this.#unheardSince = Math.min(this.#unheardSince, sentAt)
       const stop = (): void => {
         this.#forget(id)
@@ -112,8 +124,22 @@ export class StreamConnection {
     this.#socket.destroy()
   }
 
+  #timeOut(): void {
+    this.#socket.destroy(fail('upstream connection timed out', 'ESTATE'))
+  }
+
+  #endWhenIdle(ms: number): void {
+    this.#cancelTimer()
+    this.#cancelTimer = this.#context.after(ms, () => {
+      const left = this.#activeAt + IDLE_MS - this.#context.clock()
+      if (left > 0) this.#endWhenIdle(left)
+      else this.#timeOut()
+    })
+  }
+
   #read(chunk: Buffer): void {
     this.#unheardSince = Infinity
+    this.#activeAt = this.#context.clock()
     let data = this.#chunks.length === 0 ? chunk : Buffer.concat([this.#chunks, chunk])
     while (data.length >= 2) {
       const length = u16(data, 0)
@@ -138,6 +164,7 @@ export class StreamConnection {
 
   #lost(): void {
     this.isOver = true
+    this.#cancelTimer()
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
     for (const { reject } of waiting) reject(fail('upstream connection lost', 'ESTATE'))

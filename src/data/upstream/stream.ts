@@ -3,21 +3,17 @@
  * connection that was closed or is silent is replaced.
  */
 import { fail } from '../../base/error.ts'
-import type { Random16 } from './exchange.ts'
-import { StreamConnection, type StreamTarget } from './stream-connection.ts'
+import { StreamConnection, type StreamContext, type StreamTarget } from './stream-connection.ts'
 
 export class StreamUpstream {
   readonly #target: StreamTarget
-  readonly #random: Random16
-  readonly #clock: () => number
+  readonly #context: StreamContext
   #connection: StreamConnection | undefined
   #closed = false
 
-  /** @param clock milliseconds that only rise */
-  constructor(target: StreamTarget, random: Random16, clock: () => number) {
+  constructor(target: StreamTarget, context: StreamContext) {
     this.#target = target
-    this.#random = random
-    this.#clock = clock
+    this.#context = context
   }
 
   /**
@@ -52,7 +48,7 @@ export class StreamUpstream {
 
   #current(): StreamConnection {
     if (!this.#connection || this.#connection.isOver)
-      this.#connection = new StreamConnection(this.#target, this.#random, this.#clock)
+      this.#connection = new StreamConnection(this.#target, this.#context)
     return this.#connection
   }
 

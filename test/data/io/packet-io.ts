@@ -262,7 +262,7 @@ for (const body of bodies) {
       const second = await io.open({
         address: '127.10.0.2',
         port: 0,
-        onBatch: () => happened.push('packet'),
+        onBatch: () => void happened.push('packet'),
       })
       const out = createSocket('udp4')
       t.teardown(() => out.close())

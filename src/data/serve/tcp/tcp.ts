@@ -6,6 +6,7 @@ import { clientOf, hostPort, type Client } from '../../../base/ip.ts'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { codeOf, fail } from '../../../base/error.ts'
+import { nodeTimer, type After } from '../../timers.ts'
 import { Connection } from './connection.ts'
 import type { Limits, OnQuery, TcpEvent } from './connection.ts'
 
@@ -22,6 +23,8 @@ export type TcpOptions = Limits & {
   readonly mayConnect?: (address: string) => boolean
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** Default: timers of Node. */
+  readonly after?: After
   readonly onQuery: OnQuery
   readonly onEvent: (kind: TcpEvent) => void
 }
@@ -79,9 +82,10 @@ class Listener implements TcpListener {
   readonly #open = new Set<Connection>()
   /** Open connections by client. */
   readonly #perClient = new Map<Client, number>()
-  readonly #checkMs: number
+  readonly #after: After
+  #checkMs: number
   readonly #closed: Promise<void>
-  #timer: NodeJS.Timeout | undefined
+  #cancelCheck: (() => void) | undefined
   #emptied: (() => void) | undefined
 
   constructor(server: Server, options: TcpOptions) {
@@ -90,6 +94,7 @@ class Listener implements TcpListener {
     this.port = port
     this.#server = server
     this.#options = options
+    this.#after = options.after ?? nodeTimer
     const shorter = Math.min(options.idleMs, options.halfFrameMs) / 4
     this.#checkMs = Math.min(Math.max(shorter, CHECK_MIN_MS), CHECK_MAX_MS)
     this.#closed = new Promise(resolve => server.once('close', resolve))
@@ -108,23 +113,27 @@ class Listener implements TcpListener {
 
   async drain(deadlineMs: number): Promise<void> {
     if (this.#server.listening) this.#server.close()
-    let late: NodeJS.Timeout | undefined
+    let cancelLate: (() => void) | undefined
     if (deadlineMs > 0) {
       for (const connection of this.#open) connection.finish()
-      late = setTimeout(() => this.#destroyAll(), deadlineMs)
-      this.#watch(CHECK_DRAINING_MS)
+      cancelLate = this.#after(deadlineMs, () => this.#destroyAll())
+      this.#checkMs = CHECK_DRAINING_MS
+      this.#watch()
     } else this.#destroyAll()
     // The server reports its end slightly before its last connection does.
     await this.#closed
     if (this.#open.size > 0) await new Promise<void>(resolve => (this.#emptied = resolve))
-    clearTimeout(late)
-    clearInterval(this.#timer)
+    cancelLate?.()
+    this.#cancelCheck?.()
   }
 
   /** One timer for all connections; none while there are no connections. */
-  #watch(everyMs: number): void {
-    clearInterval(this.#timer)
-    this.#timer = setInterval(() => this.#check(), everyMs)
+  #watch(): void {
+    this.#cancelCheck?.()
+    this.#cancelCheck = this.#after(this.#checkMs, () => {
+      this.#watch()
+      this.#check()
+    })
   }
 
   #destroyAll(): void {
@@ -156,7 +165,7 @@ class Listener implements TcpListener {
     })
     this.#open.add(connection)
     this.#perClient.set(client, this.#countOf(client) + 1)
-    if (!this.#timer) this.#watch(this.#checkMs)
+    if (!this.#cancelCheck) this.#watch()
     onEvent('accepted')
   }
 
@@ -181,8 +190,8 @@ class Listener implements TcpListener {
     if (left > 0) this.#perClient.set(client, left)
     else this.#perClient.delete(client)
     if (this.#open.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#cancelCheck?.()
+    this.#cancelCheck = undefined
     this.#emptied?.()
   }
 
