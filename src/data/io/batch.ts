@@ -14,6 +14,7 @@ import { Loop, type LoopOptions } from './loop.ts'
 import { BATCH, CONTROL_BYTES, Outbox, Sender, cannotJoin, isFull } from './outbox.ts'
 import { TX_SLOT } from './packet-io.ts'
 import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
+import { releaseProgram } from './resident.ts'
 import { SendList } from './send-list.ts'
 import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
@@ -32,6 +33,8 @@ const DROPS_EVERY_MS = 1_000
 const TRIM_EVERY_MS = 10_000
 /** Time of the first such call, because the start leaves the most. */
 const TRIM_FIRST_MS = 2_000
+/** How often pages of the program that were needed once are returned. */
+const RELEASE_EVERY_MS = 10 * 60_000
 /** When to retry datagrams that the kernel had no room for. */
 const RETRY_MS = 1
 /** Limit of errors reported per turn; further ones are only counted. */
@@ -108,7 +111,10 @@ export class BatchIO implements PacketIO {
   /** Whether every datagram that was read since a socket became ready was answered in place (see OnBatch). */
   #inPlace = true
   #nextDrops = 0
+  /** Whether the memory of the start was returned: only for that is an idle thread woken. */
+  #trimmed = false
   #nextTrim: number
+  #nextRelease: number
   #onTurn: OnTurn | undefined
   #closed = false
 
@@ -116,7 +122,7 @@ export class BatchIO implements PacketIO {
     this.#libc = libc
     this.#loop = loop
     this.#join = join
-    this.#nextTrim = loop.now + TRIM_FIRST_MS
+    this.#nextTrim = this.#nextRelease = loop.now + TRIM_FIRST_MS
     this.#batch = new BatchView(libc)
     this.#replies = new SendList(libc, this.#batch.replies)
     this.#errorQueue = new ErrorQueue(libc)
@@ -199,9 +205,15 @@ export class BatchIO implements PacketIO {
     }
     if (now >= this.#nextTrim) {
       this.#nextTrim = now + TRIM_EVERY_MS
+      this.#trimmed = true
       this.#libc.trim()
     }
-    return this.outbox.blocked ? Math.min(next, RETRY_MS) : next
+    if (now >= this.#nextRelease) {
+      this.#nextRelease = now + RELEASE_EVERY_MS
+      releaseProgram(this.#libc)
+    }
+    if (this.outbox.blocked) return Math.min(next, RETRY_MS)
+    return this.#trimmed ? next : Math.min(next, this.#nextTrim - now)
   }
 
   /** True if this began nothing that needs libuv's loop. */

@@ -62,6 +62,7 @@ export interface Libc {
   epoll_wait(epoll: number, events: number, max: number, timeoutMs: number): number
   recvmmsg(fd: number, headers: number, count: number, flags: number, timeout: number): number
   sendmmsg(fd: number, headers: number, count: number, flags: number): number
+  madvise(address: number, length: number, advice: number): number
   /** 0 is the calling thread; `param` is the address of its struct sched_param. */
   sched_setscheduler(thread: number, policy: number, param: number): number
   errno(): number
@@ -101,6 +102,7 @@ export const loadLibc = async (): Promise<Libc> => {
     epoll_wait: bind('epoll_wait', 'int', 'uintptr_t', 'int', 'int'),
     recvmmsg: bind('recvmmsg', 'int', 'uintptr_t', 'uint', 'int', 'uintptr_t'),
     sendmmsg: bind('sendmmsg', 'int', 'uintptr_t', 'uint', 'int'),
+    madvise: bind('madvise', 'uintptr_t', 'size_t', 'int'),
     sched_setscheduler: bind('sched_setscheduler', 'int', 'int', 'uintptr_t'),
     errno: () => koffi.errno(),
     trim: () => void trim(0),

@@ -1,0 +1,36 @@
+/**
+ * Returns pages of Node's own program file to the system: code and tables that only the start needed (compilers,
+ * parsers, the start-up snapshot), 30 MB of resident memory. The kernel maps a page again when it is used, in a
+ * microsecond, because the file stays in its page cache.
+ */
+import { readFileSync } from 'node:fs'
+import type { Libc } from './libc.ts'
+
+const MADV_DONTNEED = 4
+
+/** A range of addresses. */
+export type Range = { readonly at: number; readonly length: number }
+
+/**
+ * The mappings of one file that can be dropped without loss: never written, and not writable. Relocated tables are
+ * read-only, too, but private copies. `smaps` is the text of /proc/PID/smaps.
+ */
+export const cleanMappings = (smaps: string, file: string): readonly Range[] =>
+  smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).flatMap(mapping => {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \S+ +(.+)$/m.exec(mapping)
+    if (!head || head[3] !== file || !/^Private_Dirty: +0 kB$/m.test(mapping)) return []
+    const at = Number.parseInt(head[1]!, 16)
+    return [{ at, length: Number.parseInt(head[2]!, 16) - at }]
+  })
+
+/** Takes some milliseconds. Does nothing if the kernel does not show the mappings. */
+export const releaseProgram = (libc: Libc): void => {
+  let smaps: string
+  try {
+    smaps = readFileSync('/proc/self/smaps', 'latin1')
+  } catch {
+    return
+  }
+  for (const { at, length } of cleanMappings(smaps, process.execPath))
+    libc.madvise(at, length, MADV_DONTNEED)
+}
