@@ -110,19 +110,21 @@ export const bench = async (options: BenchOptions): Promise<number> => {
 const said = (name: string, values: readonly string[] = []): string[] =>
   values.length > 0 ? [`--${name} ${values.join(',')}`] : []
 
-/** The items with these names. Throws EUSAGE for an unknown name. */
-const chosen = <T extends { readonly name: string }>(
+/** The items with these names or of these groups. Throws EUSAGE for an unknown name. */
+const chosen = <T extends { readonly name: string; readonly group?: string }>(
   kind: string,
   known: readonly T[],
   names: readonly string[] = [],
 ): readonly T[] => {
   for (const name of names) {
-    if (!known.some(one => one.name === name)) {
+    if (!known.some(one => one.name === name || one.group === name)) {
       const list = known.map(one => one.name).join(', ')
       throw fail(`no ${kind} '${name}' here; there are: ${list}`, 'EUSAGE')
     }
   }
-  return names.length > 0 ? known.filter(one => names.includes(one.name)) : known
+  return names.length > 0
+    ? known.filter(one => names.includes(one.name) || names.includes(one.group ?? ''))
+    : known
 }
 
 type Done = {
@@ -213,7 +215,8 @@ class Session {
       port: this.#ground.port,
       adminPort: this.#ground.port + 1,
       upstreams: this.#upstreams.endpoints,
-      vipFiles: one.disturb && server.kind === 'ours' ? writeVips(dir) : [],
+      vipFiles: (one.disturb || one.allParts) && server.kind === 'ours' ? writeVips(dir) : [],
+      ring: one.allParts ? [1, 2].map(peer => this.#ground.address(peer)) : [],
     }
     return Running.start(server, place, this.#ground)
   }
@@ -247,10 +250,11 @@ class Session {
   }
 
   #load(one: Case, target: Target, pid: number, first: boolean): Promise<Measured> {
-    const { seconds = 2, settleMs = 1_000 } = this.#options
+    const { seconds = one.seconds ?? 2, settleMs = 1_000 } = this.#options
     return measure(io => one.open(io, target, new Questions(one.mix)), {
       pid,
       warm: first && one.mix.fresh < 1,
+      usual: one.spins ?? false,
       settleMs: first ? settleMs : Math.min(settleMs, RESETTLE_MS),
       seconds,
     })

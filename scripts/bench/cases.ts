@@ -1,7 +1,8 @@
 /** The cases of the bench: what is asked, how, and of which servers. The table has the same order. */
 import type { PacketIO } from '../../src/data/io/packet-io.ts'
 import { Flood, withBeside } from './beside.ts'
-import type { Load } from './counts.ts'
+import { noCounts, type Load } from './counts.ts'
+import { Histogram } from './histogram.ts'
 import { UdpLoad } from './load.ts'
 import { Questions, SHORT_TTL, SHORT_ZONE, SLOW_MS, SLOW_ZONE, type Mix } from './questions.ts'
 import type { Server } from './servers.ts'
@@ -17,6 +18,8 @@ export type Target = {
 
 export type Case = {
   readonly name: string
+  /** Selects it together with others. */
+  readonly group?: string
   /** Title in the table. */
   readonly title: string
   readonly mix: Mix
@@ -27,6 +30,12 @@ export type Case = {
   readonly direct?: boolean
   /** During the case, metrics are scraped and a VIP is moved, where the server supports that. */
   readonly disturb?: boolean
+  /** Duration of each measurement unless the options say one. */
+  readonly seconds?: number
+  /** Our own servers have all parts: masters, gossip with each other, and VIPs. */
+  readonly allParts?: boolean
+  /** The load never sleeps. */
+  readonly spins?: boolean
   /** Note resident memory at its end, and by how much it has grown. */
   readonly memory?: boolean
   /** The share of answers that waited for an upstream is what it is about. */
@@ -42,7 +51,7 @@ const mix = (names: number, fresh: number): Mix => ({
 })
 
 const udp =
-  (load: { window: number; rate: number; sockets: number }): Case['open'] =>
+  (load: { window: number; rate: number; sockets: number; even?: boolean }): Case['open'] =>
   (io, target, questions) =>
     UdpLoad.open(io, {
       ...target,
@@ -94,6 +103,60 @@ const CRAFTS: readonly { name: string; says: string; craft?: readonly [number, n
     name: 'hashflood2',
     says: 'names of 0xE1 and 0xC1, which Latin-1 takes for letters',
     craft: [0xe1, 0xc1],
+  },
+]
+
+/** Asks nothing. */
+class Silence implements Load {
+  readonly counts = noCounts()
+  readonly latency = new Histogram()
+  readonly warmed = true
+  readonly open = 0
+  readonly note = ''
+  warm(): void {}
+  clear(): void {}
+  stop(): void {}
+  close(): void {}
+  turn(): number {
+    return Infinity
+  }
+}
+
+const IDLE_SECONDS = 20
+const RATES = [100, 1_000, 5_000, 20_000]
+
+/** What a server costs that is asked little. */
+const QUIET: readonly Case[] = [
+  {
+    name: 'rates-idle',
+    group: 'rates',
+    title: 'nothing is asked',
+    mix: mix(1, 0),
+    takes: resolving,
+    open: async () => new Silence(),
+    seconds: IDLE_SECONDS,
+    memory: true,
+  },
+  ...RATES.flatMap(rate =>
+    [0, 0.05].map((fresh): Case => ({
+      name: `rates-${rate}${fresh > 0 ? '-miss' : ''}`,
+      group: 'rates',
+      title: `${rate.toLocaleString('en')} queries a second, evenly, ${fresh > 0 ? '5 % miss' : 'cached'}`,
+      mix: mix(1_000, fresh),
+      takes: resolving,
+      open: udp({ window: 0, rate, sockets: 1, even: true }),
+      spins: true,
+    })),
+  ),
+  {
+    name: 'idle',
+    title: 'nothing is asked; masters, gossip with each other, VIPs by files',
+    mix: mix(1, 0),
+    takes: server => server.kind === 'ours',
+    open: async () => new Silence(),
+    seconds: IDLE_SECONDS,
+    allParts: true,
+    memory: true,
   },
 ]
 
@@ -182,4 +245,5 @@ export const CASES: readonly Case[] = [
     open: udp({ window: 0, rate: 2_000, sockets: SOCKETS }),
     late: true,
   },
+  ...QUIET,
 ]

@@ -32,6 +32,8 @@ export type UdpPlan = {
   readonly window: number
   /** Queries per second of an open loop; 0 for a closed one. */
   readonly rate: number
+  /** Whether an open loop spaces its queries evenly, for which it never sleeps. Default: those of a millisecond together. */
+  readonly even?: boolean
 }
 
 /** One socket and its queries under way. */
@@ -142,7 +144,7 @@ export class UdpLoad implements Load {
     return SWEEP_MS
   }
 
-  /** Sends once per millisecond, the finest wait of epoll_wait, without waiting for answers. */
+  /** Sends without waiting for answers; once per millisecond, the finest wait of epoll_wait, unless evenly. */
   #openLoop(now: number): number {
     const due = Math.floor(((now - this.#startedAt) * this.#plan.rate) / 1000)
     for (; this.#due < due; this.#due++) {
@@ -150,7 +152,7 @@ export class UdpLoad implements Load {
       if (client.freeCount === 0) this.counts.unsent++
       else this.#send(client, now)
     }
-    return 1
+    return this.#plan.even ? 0 : 1
   }
 
   #mayAsk(client: Client): boolean {

@@ -5,7 +5,7 @@ import { createPacketIO } from '../../src/data/io/io.ts'
 import type { PacketIO } from '../../src/data/io/packet-io.ts'
 import type { Load } from './counts.ts'
 import { SLOW_MS } from './questions.ts'
-import { processorTime } from './usage.ts'
+import { processorTime, waits } from './usage.ts'
 
 /** The result. Latencies are in microseconds. */
 export type Measured = {
@@ -14,6 +14,9 @@ export type Measured = {
   readonly qps: number
   /** CPU time of all threads of the server per answer in microseconds; NaN without a process. */
   readonly cpuUs: number
+  /** The same time as a share of one core in percent, and wake-ups of its threads per second. */
+  readonly core: number
+  readonly wakeups: number
   readonly lost: number
   readonly wrong: number
   readonly unsent: number
@@ -35,6 +38,8 @@ export type MeasureOptions = {
   /** Time under load before counting begins, for compilers and caches. */
   readonly settleMs: number
   readonly seconds: number
+  /** Whether the load has the priority of others, because it never sleeps and must not starve the upstreams. */
+  readonly usual?: boolean
 }
 
 /** Limit of the warm-up; 50,000 names take a second or two. */
@@ -53,14 +58,15 @@ export const measure = async (
 ): Promise<Measured> => {
   const { io } = await createPacketIO({ io: 'auto' })
   try {
-    return await goingFirst(async () => {
+    const work = async (): Promise<Measured> => {
       const load = await open(io)
       try {
         return await run(io, load, options)
       } finally {
         load.close()
       }
-    })
+    }
+    return await (options.usual ? work() : goingFirst(work))
   } finally {
     io.close()
   }
@@ -96,6 +102,7 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
     let until = performance.now() + (options.warm ? WARM_LIMIT_MS : settleMs)
     let since = 0
     let before = 0
+    let waitsBefore = 0
     let measured: Omit<Measured, 'lost' | 'wrong' | 'example'> | undefined
     if (options.warm) load.warm()
     else load.clear()
@@ -117,10 +124,12 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
         until = now + seconds * 1000
         since = now
         load.clear()
+        waitsBefore = pid > 0 ? waits(pid) : NaN
         before = used()
       } else if (phase === 'count') {
         if (now < until) return
         const ns = used() - before
+        const waited = pid > 0 ? waits(pid) - waitsBefore : NaN
         const { answered, unsent } = load.counts
         const [p50, p99, p999] = [0.5, 0.99, 0.999].map(p => load.latency.percentile(p)) as [
           number,
@@ -128,11 +137,26 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
           number,
         ]
         const took = (now - since) / 1000
-        const cpuUs = ns / 1000 / answered
+        const cpuUs = answered > 0 ? ns / 1000 / answered : NaN
+        const core = ns / 1e7 / took
+        const wakeups = waited / took
         const late = load.latency.shareOver(LATE_MS)
         const { note } = load
         const qps = answered / took
-        measured = { seconds: took, answered, qps, cpuUs, unsent, p50, p99, p999, late, note }
+        measured = {
+          seconds: took,
+          answered,
+          qps,
+          cpuUs,
+          core,
+          wakeups,
+          unsent,
+          p50,
+          p99,
+          p999,
+          late,
+          note,
+        }
         phase = 'last'
         until = now + LAST_MS
         load.stop()

@@ -19,6 +19,8 @@ export type Place = {
   readonly upstreams: readonly Endpoint[]
   /** VIP files that spartan serves; [] for none. */
   readonly vipFiles: readonly string[]
+  /** Addresses of the nodes that gossip with each other; [] for no gossip. */
+  readonly ring: readonly string[]
 }
 
 /** Addresses of one bench: 127.a.b.* and a port, chosen at random so that two benches do not collide. */

@@ -32,7 +32,7 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
 }
 
-type Numbers = 'qps' | 'cpuUs' | 'p50' | 'p99' | 'p999'
+type Numbers = 'qps' | 'cpuUs' | 'core' | 'wakeups' | 'p50' | 'p99' | 'p999'
 const mid = (row: Row, key: Numbers): number => median(row.runs.map(run => run[key]))
 const sum = (row: Row, key: 'lost' | 'wrong' | 'unsent'): number =>
   row.runs.reduce((n, run) => n + run[key], 0)
@@ -52,6 +52,8 @@ const HEAD = [
   'server',
   'CPU µs/answer',
   '× ours',
+  '% core',
+  'wake-ups/s',
   'qps',
   'p50 µs',
   'p99 µs',
@@ -65,6 +67,8 @@ const cells = (row: Row, ours: Row | undefined): string[] => [
   row.version ? `${row.server} ${row.version}` : row.server,
   show(mid(row, 'cpuUs'), 2),
   ours ? show(mid(row, 'cpuUs') / mid(ours, 'cpuUs'), 2) : '-',
+  show(mid(row, 'core'), 2),
+  show(mid(row, 'wakeups'), 1),
   show(mid(row, 'qps')),
   show(mid(row, 'p50')),
   show(mid(row, 'p99')),

@@ -56,9 +56,9 @@ const spartan = (name: string, body: 'batch' | 'dgram', main = PROGRAM): Server 
   address: '',
   tellsReady: true,
   command: place => {
-    const { dir, address, port, adminPort, upstreams, vipFiles } = place
+    const { dir, address, port, adminPort, upstreams, vipFiles, ring } = place
     const config = {
-      node: 'bench',
+      node: `bench-${address}`,
       io: body,
       listen: { addresses: [address], port },
       allow: ['127.0.0.0/8'],
@@ -70,11 +70,19 @@ const spartan = (name: string, body: 'batch' | 'dgram', main = PROGRAM): Server 
       upstreams: upstreams.slice(0, 1).map(u => `${u.address}:${u.port}`),
       admin: { listen: `${address}:${adminPort}`, socket: '' },
       ...(vipFiles.length > 0 ? { vips: { files: vipFiles } } : {}),
+      ...(ring.length > 0 ? { gossip: gossip(place) } : {}),
     }
     // JSON is YAML.
     writeFileSync(join(dir, 'spartan.yaml'), JSON.stringify(config, null, 2))
     return node(...AS_INSTALLED, main, 'run', '--config', join(dir, 'spartan.yaml'))
   },
+})
+
+/** Gossip without keys, because it does not leave loopback. */
+const gossip = ({ address, adminPort, ring }: Place): object => ({
+  bind: `${address}:${adminPort + 1}`,
+  seeds: ring.map(node => `${node}:${adminPort + 1}`),
+  insecure: true,
 })
 
 const floor = (body: 'batch' | 'dgram'): Server => ({

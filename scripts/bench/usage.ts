@@ -30,6 +30,20 @@ const threadTime = (pid: number): number | undefined => {
   return ns > 0 ? ns : undefined
 }
 
+/** How often the threads of a process have begun to wait so far: each of these ends with a wake-up. */
+export const waits = (pid: number): number => {
+  let n = 0
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'latin1')
+      n += Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1] ?? 0)
+    } catch {
+      // This thread has ended.
+    }
+  }
+  return n
+}
+
 /** Resident memory of a process in bytes. */
 export const residentBytes = (pid: number): number => {
   const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))

@@ -57,6 +57,36 @@ t.test(
   },
 )
 
+t.test(
+  'a bench of little asked says what a server costs meanwhile',
+  { ...onLinux, ...slow },
+  async t => {
+    let out = ''
+    const status = await bench({
+      cases: ['rates'],
+      servers: ['spartan'],
+      seconds: 0.5,
+      runs: 1,
+      settleMs: 50,
+      json: true,
+      out: text => (out += text),
+      progress: () => {},
+    })
+    t.equal(status, 0)
+    const { rows } = JSON.parse(out) as { rows: Row[] }
+    const [idle, ...asked] = rows as [Row, ...Row[]]
+    t.equal(idle.case, 'rates-idle')
+    t.equal(idle.runs[0]!.answered, 0)
+    t.ok(idle.runs[0]!.core >= 0)
+    t.equal(asked.length, 8, 'four rates, with and without misses')
+    for (const { runs } of asked) {
+      t.ok(runs[0]!.answered > 0)
+      t.ok(runs[0]!.wakeups > 0)
+      t.ok(runs[0]!.core > 0)
+    }
+  },
+)
+
 t.test('bench refuses cases and servers that there are not', async t => {
   const quiet = { out: () => {}, progress: () => {} }
   await t.rejects(bench({ cases: ['nothing'], ...quiet }), { code: 'EUSAGE', message: /hit50k/ })
@@ -149,6 +179,8 @@ t.test('reports are medians, with ratios to ours', async t => {
     seconds: 1,
     answered: 1,
     qps: 1000,
+    core: 12.5,
+    wakeups: 250,
     lost: 0,
     wrong: 0,
     unsent: 0,
@@ -179,7 +211,7 @@ t.test('reports are medians, with ratios to ours', async t => {
   const starts = [{ server: 'spartan', readyMs: [300, 200, 900] }]
   const machine = { count: 26, overMs: 1, longestMs: 9.31, totalMs: 62, lookedMs: 4_000 }
   const text = textReport(rows, starts, machine)
-  t.match(text, /unbound +6\.00 +2\.00 +1,000 +20 +30 +40 +0 +3/)
+  t.match(text, /unbound +6\.00 +2\.00 +12\.50 +250\.0 +1,000 +20 +30 +40 +0 +3/)
   t.match(text, 'spartan adds 40 µs to a raced miss')
   t.match(text, 'prefetch, spartan: and a flood')
   t.match(text, 'prefetch, spartan: 25.00 % of the queries waited for an upstream')
@@ -211,6 +243,7 @@ t.test(
         adminPort: 1,
         upstreams,
         vipFiles: [],
+        ring: [],
       })
       const all = [...Object.values(files), ...args].join('\n')
       for (const part of ['127.0.0.2', '5353', '127.0.0.3', '127.0.0.4', '5454']) {
