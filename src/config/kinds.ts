@@ -2,7 +2,7 @@
  * The kinds of value that a key may have: a name for the manual, and the zod schema that parses it. All
  * problems in a list are reported, not only the first.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { nearest } from './nearest.ts'
 import { showPath, type Path } from './source.ts'
 import { bad, shown, showSize, showTime, parseSize, parseTime, type Parsed } from './units.ts'

@@ -4,7 +4,7 @@
  * rules.ts.
  */
 import { stringify } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { SERVERS } from '../boundary/counters.ts'
 import {
   isWildcard,
