@@ -44,6 +44,8 @@ export type DaemonOptions = {
 
 /** READY does not wait longer than this for the parts' first start. */
 const BEGIN_MS = 1_000
+/** A scrape does not wait longer than this for the data thread. */
+const LOOK_MS = 1_000
 /** Limit of the time for the parts to close: goodbye to the gossip peers, the cache written. */
 const CLOSE_MS = 2_000
 /** Limit of the time for the whole shutdown. The last queries get what the parts left of it. */
@@ -123,6 +125,7 @@ export class Daemon {
       upstreams: () => this.#control.routing.upstreams,
       version: version(),
       loopLag: () => this.#view.loopLag.take(),
+      refresh: () => within(LOOK_MS, this.#view.look()),
       extra: () => this.#view.readings(),
     })
     const watch = new QueryWatch({ send: message => thread.send(message) })

@@ -87,6 +87,8 @@ export type MetricsSource = {
   readonly version: string
   /** How late timers of this thread fire, in milliseconds: the latest, and the longest since the last call. */
   readonly loopLag: () => { readonly last: number; readonly most: number }
+  /** Reads what `extra` returns anew; called before each scrape. Never rejects. */
+  readonly refresh?: () => Promise<unknown>
   readonly extra: () => MainReadings
 }
 
@@ -404,6 +406,7 @@ export const createMetrics = (source: MetricsSource): Metrics => {
   }
   const write = async (): Promise<Exposition> => {
     const from = await (registry ??= open())
+    await source.refresh?.()
     const text: string[] = []
     for (const { name } of from.getMetricsAsArray()) {
       // prom-client 15 writes Nan, which the text format does not allow.
