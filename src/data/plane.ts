@@ -4,6 +4,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { networkInterfaces } from 'node:os'
+// The global of this name is a getter, and the clock is read for every batch.
+import { performance } from 'node:perf_hooks'
 import type { DataThreadStart, Down, Milliseconds, Snapshot, Up } from '../boundary/messages.ts'
 import { messageOf } from '../base/error.ts'
 import { Reports } from '../base/pace.ts'

@@ -6,6 +6,8 @@
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { Socket } from 'node:net'
+// The global of this name is a getter.
+import { performance } from 'node:perf_hooks'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import { fail } from '../../base/error.ts'
 import {
@@ -117,6 +119,8 @@ export class Loop {
   #begun = true
   /** Number of events that libuv had dispatched before its last round. */
   #dispatched = 0
+  /** Whether a datagram has just begun something, so that a reply may be near. Only then a spin can pay. */
+  #expects = false
   /** When the next round of libuv's loop is due even if nothing was begun. */
   #pulse = 0
 
@@ -218,8 +222,7 @@ export class Loop {
     const driven = this.#driven!
     const timeout = this.#timeout()
     const before = this.#now
-    const count =
-      timeout > 0 && this.#spin ? this.#spinThenPoll(this.#spin, timeout) : this.#poll(timeout)
+    const count = timeout > 0 ? this.#wait(timeout) : this.#poll(0)
     this.#spin?.turn(count)
     if (count < 0 && this.#libc.errno() !== EINTR) {
       throw fail(`epoll_wait: ${errnoName(this.#libc.errno())}`, 'EFATAL')
@@ -232,7 +235,8 @@ export class Loop {
     for (let i = 0; i < count; i++) {
       const fd = this.#events[i * EVENT_WORDS + EVENT_DATA]!
       const error = (this.#events[i * EVENT_WORDS]! & EPOLLERR) !== 0
-      if (fd === this.#libuv || !driven.ready(fd, error)) this.#begun = true
+      if (fd === this.#libuv) this.#begun = true
+      else if (!driven.ready(fd, error)) this.#begun = this.#expects = true
       if (this.#closed) return false
     }
     this.#turn()
@@ -255,16 +259,18 @@ export class Loop {
     return this.#libc.epoll_wait(this.#epoll, this.#eventsAt, EVENTS, timeout)
   }
 
-  #spinThenPoll(spin: Spin, timeout: number): number {
+  #wait(timeout: Milliseconds): number {
+    if (!this.#expects || !this.#spin) return this.#poll(timeout)
+    this.#expects = false
     const since = this.#clock()
-    const { pays } = spin
+    const { pays } = this.#spin
     let count = 0
     if (pays) {
       do count = this.#poll(0)
       while (count === 0 && this.#clock() - since < SPIN_MS)
     }
     if (count === 0) count = this.#poll(timeout)
-    spin.waited(this.#clock() - since, pays)
+    this.#spin.waited(this.#clock() - since, pays)
     return count
   }
 }

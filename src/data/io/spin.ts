@@ -1,8 +1,9 @@
 /**
- * Decides whether the thread polls its sockets for a moment before it sleeps. On a virtual machine, putting a core
- * to sleep and waking it takes 30 to 50 µs and CPU time. If datagrams come one by one in quick succession, as with
- * one client and a near master, polling is faster and cheaper. The decision only depends on whether it has paid off
- * lately: a daemon with few queries never polls, and with a queue of datagrams batches are better.
+ * Decides whether the thread polls its sockets for a moment before it sleeps, after a question was sent to an upstream
+ * or a reply of one was passed on. On a virtual machine, putting a core to sleep and waking it takes 30 to 50 µs and
+ * CPU time; with one client and a near master, polling is faster and cheaper. The decision only depends on whether
+ * it has paid off lately: a daemon with few queries never polls, and with a queue of datagrams batches are better.
+ * Between answers from the cache the thread always sleeps at once.
  */
 import { availableParallelism } from 'node:os'
 import type { Milliseconds } from '../../boundary/messages.ts'
