@@ -69,7 +69,7 @@ export class ServerView {
   readonly routes: readonly Route[]
   readonly #options: ServerViewOptions
   readonly #startedAt = Date.now()
-  readonly #lag = new LoopLag(LOOK_MS, performance.now())
+  readonly #lag = new LoopLag()
   readonly #recent: Recent
   readonly #timers: NodeJS.Timeout[] = []
   #data: DataStatus | undefined
@@ -115,10 +115,11 @@ export class ServerView {
     const every = (ms: number, work: () => void): void =>
       void this.#timers.push(setInterval(work, ms).unref())
     every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
-    this.#lag.begin(performance.now())
+    this.#lag.begin(performance.now() + LOOK_MS)
     void this.#look()
     every(LOOK_MS, () => {
       this.#lag.fired(performance.now())
+      this.#lag.begin(performance.now() + LOOK_MS)
       void this.#look()
     })
     if (this.#options.settings.dnsOn) this.readiness.start()
