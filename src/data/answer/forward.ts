@@ -27,7 +27,7 @@ import { prepare } from '../forward/prepare.ts'
 import type { Question } from '../forward/query.ts'
 import type { Outcome, RaceContext } from '../forward/race-context.ts'
 import { isSilent } from '../forward/silent-route.ts'
-import { giveStandIn, refreshFailed, standInFor, stands } from '../forward/stale.ts'
+import { giveStandIn, OWN_TOO, refreshFailed, standInFor, stands } from '../forward/stale.ts'
 import { positiveTtl, type TtlClamps } from '../forward/ttl-policy.ts'
 import { EDE, RCODE, TYPE } from '../../wire/codes.ts'
 import { HEADER } from '../../wire/header.ts'
@@ -104,7 +104,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     }
     const failures = stored?.kind === FAILURE ? stored.failures + 1 : 0
     const launched = new Flight(question, route, standIn, failures, t, validity.epoch, this)
-    if (!this.inFlight.add(launched, asker)) return this.#say(question, [asker], route, SHED)
+    if (!this.inFlight.add(launched, asker)) return this.#settle(launched, [asker], SHED)
     this.#launch(launched, asker)
   }
 
@@ -227,7 +227,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     const { restoring } = this.#context
     if (restoring && !flight.standIn) {
       if (restoring.wait(() => this.#failed(flight, reason))) return
-      flight.standIn = standInFor(question, isCluster(route), this.#context)
+      flight.standIn = standInFor(question, isCluster(route), this.#context, OWN_TOO)
     }
     const { standIn } = flight
     const askers = this.inFlight.end(flight)

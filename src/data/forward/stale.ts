@@ -30,6 +30,8 @@ const DO = keyBits(true, false)
 const CD = keyBits(false, true)
 /** What another variant of a question differs in, the nearest first. */
 const OTHERS = [CD, DO, DO | CD]
+/** The same with the question itself, for a caller that has not looked for its own answer. */
+export const OWN_TOO = [0, ...OTHERS]
 const DNSSEC: ReadonlySet<number> = new Set([TYPE.RRSIG, TYPE.NSEC, TYPE.NSEC3])
 /** Limit of failed refreshes that lengthen the pause before the next one. */
 const MOST_FAILURES = 5
@@ -38,18 +40,19 @@ const found = new Entry()
 const records = new Records()
 
 /**
- * What may stand in for the answer to a question: the answer to the same question with another DO or CD, because the
- * caller has looked for its own. `cluster`: no zone of this route is signed.
+ * What may stand in for the answer to a question: the answer to the same question with another DO or CD; the caller has
+ * looked for its own. `cluster`: no zone of this route is signed.
  */
 export const standInFor = (
   question: Question,
   cluster: boolean,
   { cache, validity, now }: AnswerContext,
+  variants: readonly number[] = OTHERS,
 ): StandIn | undefined => {
   const own = keyBits(question.dnssecOk, question.checkingDisabled)
   const { wire, qnameEnd, qtype } = question
   const t = now()
-  for (const other of OTHERS) {
+  for (const other of variants) {
     const bits = own ^ other
     if (!cache.hasBits(bits)) continue
     if ((bits & CD) !== 0 && (own & CD) === 0 && !cluster) continue
@@ -71,6 +74,10 @@ export const stands = (
   return verdict === STALE || verdict === FRESH
 }
 
+/** The extended error of an answer that is given although it is stale. */
+export const staleEde = ({ kind }: Entry): number =>
+  kind === NEGATIVE ? EDE.STALE_NXDOMAIN : EDE.STALE
+
 /** Gives it to all askers if it may still be used; returns whether it was. */
 export const giveStandIn = (
   standIn: StandIn | undefined,
@@ -82,7 +89,7 @@ export const giveStandIn = (
   const { counters, now, validity } = context
   const t = now()
   const stale = validity.of(standIn, t) === STALE
-  const ede = !stale ? 0 : standIn.kind === NEGATIVE ? EDE.STALE_NXDOMAIN : EDE.STALE
+  const ede = stale ? staleEde(standIn) : 0
   const strip = (standIn.bits & DO) !== 0 && !question.dnssecOk
   const entry = strip
     ? unsigned(standIn, question, t)

@@ -17,8 +17,11 @@ import { Held, Shares, type Share } from '../forward/shares.ts'
 const MISSES_PER_TURN = 128
 /** Limit of waiting queries in a burst: more than a socket's receive buffer holds. */
 const BURST = 4_096
-/** The same when the backlog has not been empty for BURST_MS. */
+/** The same when the backlog has not been empty for PATIENCE_MS. */
 const LASTING = 512
+/** What a client that waits hardly notices; a thread that has just started works off a second of queries in it. */
+const PATIENCE_MS: Milliseconds = 1_000
+/** A backlog that lasts so long is a flood. */
 const BURST_MS: Milliseconds = 100
 
 /** A query that waits. */
@@ -76,7 +79,7 @@ export class Backlog<Query> {
     const late = share?.oldest
     if (!share || !late) return undefined
     this.#room--
-    this.isFromHeaviest = this.#lasts(now) && share.count === this.#shares.most
+    this.isFromHeaviest = this.#lasts(now, BURST_MS) && share.count === this.#shares.most
     this.#shares.remove(late)
     if (share.count > 0) this.#turns.push(share)
     return late.query
@@ -95,10 +98,10 @@ export class Backlog<Query> {
   }
 
   #limit(now: Milliseconds): number {
-    return this.#lasts(now) ? LASTING : BURST
+    return this.#lasts(now, PATIENCE_MS) ? LASTING : BURST
   }
 
-  #lasts(now: Milliseconds): boolean {
-    return this.#shares.size > 0 && now - this.#since >= BURST_MS
+  #lasts(now: Milliseconds, ms: Milliseconds): boolean {
+    return this.#shares.size > 0 && now - this.#since >= ms
   }
 }

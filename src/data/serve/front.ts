@@ -7,12 +7,12 @@ import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
 import type { Allow } from './allow.ts'
 import { Backlog } from './backlog.ts'
 import { countAge, SLOT, ZONES, type StaleSource } from '../../boundary/counters.ts'
-import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
+import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hashQuestion } from '../cache/hash.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
 import { rcodeOf, type PacketCache } from '../cache/packet-cache.ts'
 import { Sampler, type TopName } from '../cache/sampler.ts'
-import { FRESH, type Validity } from '../cache/validity.ts'
+import { FRESH, STALE, type Validity } from '../cache/validity.ts'
 import { Datagram } from './datagram.ts'
 import { QueryAsker } from './query-asker.ts'
 import { chaosReply } from './chaos.ts'
@@ -26,6 +26,7 @@ import { wantsRefresh } from '../forward/prefetch.ts'
 import { keepHead, type Query, type Question } from '../forward/query.ts'
 import type { Watch } from '../forward/race-context.ts'
 import type { Resolver } from '../forward/resolver.ts'
+import { staleEde } from '../forward/stale.ts'
 import { CLASS, EDE, RCODE } from '../../wire/codes.ts'
 import { PAYLOAD } from '../../wire/edns.ts'
 import { AA, HEADER } from '../../wire/header.ts'
@@ -149,7 +150,9 @@ export class Front {
     }
     const client = source >= 0 ? source : batch.client(i)
     const atOnce = this.#backlog.admits()
-    if (!atOnce && this.#backlog.refuses(client, t)) {
+    const refused = !atOnce && this.#backlog.refuses(client, t)
+    const stale = refused ? this.#stale(rx, at, head, this.#hash, t) : undefined
+    if (refused && !stale) {
       counters[SLOT.shed]! += 1
       txLen[i] = putReply(rx, at, head, RCODE.SERVFAIL, tx, outAt, EDE.OTHER)
       tally(counters, server, this.otherZone, 0, family, head, RCODE.SERVFAIL, length, txLen[i]!)
@@ -178,7 +181,8 @@ export class Front {
       peer,
       counters,
     )
-    if (atOnce) this.#miss(query)
+    if (stale) this.#giveStale(query, stale)
+    else if (atOnce) this.#miss(query)
     else this.#wait(query, t)
     return false
   }
@@ -351,10 +355,28 @@ export class Front {
     if (gone) this.#shed(gone)
   }
 
-  /** Answers a query that there is no time for. */
+  /** An answer that may be given although it is stale, for a query that there is no time for. */
+  #stale(b: Uint8Array, at: number, head: Head, hash: number, t: number): Entry | undefined {
+    if (head.qclass !== CLASS.IN) return undefined
+    const { cache, validity } = this.#context
+    const bits = keyBits(head.dnssecOk, head.checkingDisabled)
+    const end = at + head.qnameEnd
+    const entry = cache.findBy(hash, b, at + HEADER, end, head.qtype, bits, this.#hit)
+    if (!entry || entry.kind === FAILURE || validity.of(entry, t) !== STALE) return undefined
+    return entry
+  }
+
+  #giveStale(query: Query, entry: Entry): void {
+    this.#context.counters[SLOT.staleServed]! += 1
+    this.answer(query, entry, staleEde(entry))
+  }
+
+  /** Answers a query that there is no time for: with what is stale (RFC 8767), otherwise with SERVFAIL. */
   #shed(query: Query): void {
-    const { counters } = this.#context
+    const { counters, now } = this.#context
     const { family, head, proto, server, wire } = query
+    const stale = this.#stale(wire, 0, head, query.hash, now())
+    if (stale) return this.#giveStale(query, stale)
     counters[SLOT.shed]! += 1
     const answer = this.#apologise(query, BUSY)
     const { length } = answer

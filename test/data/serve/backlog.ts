@@ -92,10 +92,10 @@ t.test('who gives way', t => {
     ['also to one who waits already', { [FLOOD]: 4_000, [OTHER]: 96 }, OTHER, 0, '1:0'],
     ['and loses its new one', { [FLOOD]: 4_000, [OTHER]: 96 }, FLOOD, 0, 'new'],
     ['nobody, if there is room', { [FLOOD]: 4_095 }, FLOOD, 0, undefined],
-    ['a backlog that lasts has less room', { [FLOOD]: 512 }, FLOOD, 100, 'new'],
-    ['for others, too', { [FLOOD]: 512 }, HONEST, 100, '1:0'],
-    ['until then it has more', { [FLOOD]: 512 }, FLOOD, 99, undefined],
-    ['below that there is room', { [FLOOD]: 511 }, FLOOD, 100, undefined],
+    ['a backlog that lasts has less room', { [FLOOD]: 512 }, FLOOD, 1_000, 'new'],
+    ['for others, too', { [FLOOD]: 512 }, HONEST, 1_000, '1:0'],
+    ['until then it has more', { [FLOOD]: 512 }, FLOOD, 999, undefined],
+    ['below that there is room', { [FLOOD]: 511 }, FLOOD, 1_000, undefined],
   ] as const) {
     const backlog = busy()
     for (const [who, count] of Object.entries(before))
@@ -119,7 +119,7 @@ t.test('one client floods for long: another loses nothing and waits for one turn
   const backlog = new Backlog<string>()
   let lost = 0
   let late = 0
-  for (let now = 0; now < 1_000; now++) {
+  for (let now = 0; now < 1_100; now++) {
     const gone = offer(backlog, FLOOD, names(`f${now}:`, 400), now)
     gone.push(...offer(backlog, HONEST, [`h${now}`], now))
     lost += gone.filter(name => name.startsWith('h')).length

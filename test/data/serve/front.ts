@@ -5,6 +5,7 @@ import { clientOf } from '../../../src/base/ip.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
 import { Front } from '../../../src/data/serve/front.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
+import { POSITIVE } from '../../../src/data/cache/entry.ts'
 import { failureEntry, servfail } from '../../../src/data/forward/entries.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
 import { typeNumber } from '../../../src/wire/codes.ts'
@@ -17,6 +18,7 @@ import {
   snapshotOf,
   udp,
 } from '../../fixture/bench-plane.ts'
+import { fillOf } from '../../fixture/fill.ts'
 import { decode, encode } from '../../fixture/wire.ts'
 
 const MASTER = '192.0.2.1'
@@ -125,6 +127,55 @@ t.test('whatever there is to say beside it, a response fits its client', async t
     t.match(m, { rcode: 2, tc: false, questions: [{ name }], ede: wanted.ede }, says)
     t.equal(m.edns?.options.length, wanted.options, says)
   }
+})
+
+t.test('who must give way gets a stale answer, if there is one', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+    maxInFlight: 10_000,
+  })
+  const front = frontOf(p)
+  const said: { name: string; rcode: number; ede: number | undefined }[] = []
+  const ask = (name: string, address = '127.0.0.66'): void => {
+    const query = encode({
+      flags: ['rd'],
+      questions: [{ name, type: 'A', class: 'IN' }],
+      edns: { size: 1232 },
+    })
+    front.single(query, { family: 4, address, port: 0 }, 0, r => {
+      const { rcode, ede } = decode(Buffer.from(r))
+      said.push({ name, rcode, ede: ede[0]?.code })
+    })
+  }
+  const known = ['old.mesos', 'first.mesos', 'air.mesos']
+  for (const name of known) {
+    ask(name)
+    p.reply(MASTER, positive(name, '203.0.113.1'))
+  }
+  p.io.advance(60_000)
+  front.endTurn()
+  said.length = 0
+  ask('first.mesos', '127.0.0.7')
+  p.io.advance(1)
+  for (let i = 0; i < 127; i++) ask(`m${i}.mesos`)
+  ask('first.mesos')
+  for (let i = 1; i < 4_096; i++) ask(`w${i}.mesos`)
+  t.same(said, [], 'all wait')
+  ask('old.mesos')
+  t.same(said, [{ name: 'old.mesos', rcode: 0, ede: 3 }], 'one for which there is no room')
+  ask('other.mesos', '127.0.0.8')
+  t.same(said.slice(1), [{ name: 'first.mesos', rcode: 0, ede: 3 }], 'one that gives way')
+  t.equal(p.counters[SLOT.staleServed], 2)
+  t.equal(p.counters[SLOT.shed], 0)
+})
+
+t.test('a question for which nothing in flight can be given up gets a stale answer', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+    maxInFlight: 0,
+  })
+  p.context.cache.fill(fillOf('old.mesos', { stale: 3_600, source: -1 }), p.io.time, 0)
+  p.io.advance(120_000)
+  const given = p.ask('old.mesos')
+  t.match(given, [{ entry: { kind: POSITIVE }, ede: 3 }])
 })
 
 t.test(
