@@ -1,56 +1,39 @@
 /**
  * Handles each query of any transport: UDP batches, TCP frames and our own self-queries. A hit is answered at once;
- * a miss becomes a Query for the resolver.
+ * a miss becomes a Query for the resolver (misses.ts). Long, because it is the whole way of a hit: what is split off it
+ * costs a call for each query.
  */
-import { clientOf, type Client } from '../../base/ip.ts'
-import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
-import type { Allow } from './allow.ts'
-import { Backlog } from './backlog.ts'
-import { countAge, SLOT, ZONES, type StaleSource } from '../../boundary/counters.ts'
-import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
+import { clientOf } from '../../base/ip.ts'
+import { SLOT, ZONES } from '../../boundary/counters.ts'
+import { Entry, keyBits, POSITIVE } from '../cache/entry.ts'
 import { hashQuestion } from '../cache/hash.ts'
 import { hitLength, putHit, shownTtl } from '../cache/hit.ts'
-import { rcodeOf, type PacketCache } from '../cache/packet-cache.ts'
+import { rcodeOf } from '../cache/packet-cache.ts'
 import { Sampler, type TopName } from '../cache/sampler.ts'
-import { FRESH, STALE, type Validity } from '../cache/validity.ts'
-import { Datagram } from './datagram.ts'
-import { QueryAsker } from './query-asker.ts'
-import { chaosReply } from './chaos.ts'
-import type { From } from './tcp/connection.ts'
-import { ageOf, MOST, respond, response, type Responding } from './respond.ts'
-import { tally, tallyLookup, tallyTime } from './tally.ts'
-import { Watchers, type Answered } from './watchers.ts'
+import { FRESH } from '../cache/validity.ts'
+import { wantsRefresh } from '../forward/prefetch.ts'
+import { keepHead } from '../forward/query.ts'
+import type { Watch } from '../forward/race-context.ts'
 import type { Batch, Peer } from '../io/packet-io.ts'
 import { TX_SLOT } from '../io/packet-io.ts'
-import { wantsRefresh } from '../forward/prefetch.ts'
-import { keepHead, type Query, type Question } from '../forward/query.ts'
-import type { Watch } from '../forward/race-context.ts'
-import type { Resolver } from '../forward/resolver.ts'
-import { staleEde } from '../forward/stale.ts'
 import { CLASS, EDE, RCODE } from '../../wire/codes.ts'
 import { PAYLOAD } from '../../wire/edns.ts'
-import { AA, HEADER } from '../../wire/header.ts'
-import { foldedText } from '../../wire/name.ts'
+import { HEADER } from '../../wire/header.ts'
 import { copy } from '../../wire/octets.ts'
 import { putReply, reply } from '../../wire/reply.ts'
+import { ACCEPT, admit, DROP_RESPONSE, DROP_RUNT, Head } from './admit.ts'
+import type { Allow } from './allow.ts'
+import { Datagram } from './datagram.ts'
+import { INTERNAL, Misses, type MissContext } from './misses.ts'
+import { MOST, respond, response } from './respond.ts'
+import { singleQuery } from './single-query.ts'
+import { tally, tallyLookup, tallyTime } from './tally.ts'
+import type { From } from './tcp/connection.ts'
+import type { Answered, Watchers } from './watchers.ts'
 
-/** The text of the extended error for a query that failed because of a bug. */
-const INTERNAL = 'internal error'
-/** The same for one that was given up because its client, or everybody, asks too much. */
-const BUSY = 'too many queries'
-
-export type FrontContext = Responding & {
-  readonly cache: PacketCache
-  readonly validity: Validity
-  readonly counters: Float64Array
-  readonly resolver: Resolver
-  readonly identity: boolean
+export type FrontContext = MissContext & {
   /** Whether a query that came from this peer was sent by ourselves: a loop. */
   readonly isOurs: (peer: Peer) => boolean
-  readonly now: () => number
-  /** A clock that advances within a turn, for latencies. */
-  readonly clock: () => number
-  readonly onBug: (er: unknown) => void
   /**
    * Answers a query before everything else: a complete response, undefined for no response, or 'outside' to continue
    * as usual.
@@ -61,9 +44,7 @@ export type FrontContext = Responding & {
 
 export class Front {
   allow: Allow
-  /** Index of the zone label for queries without a route. */
-  otherZone = 0
-  readonly watchers = new Watchers()
+  readonly watchers: Watchers
   readonly #context: FrontContext
   readonly #head = new Head()
   readonly #hitsByZone = new Int32Array(ZONES)
@@ -71,13 +52,13 @@ export class Front {
   readonly #hit = new Entry()
   /** Of the question that was looked up last. */
   #hash = 0
-  readonly #backlog = new Backlog<Query>()
-  /** Whether the current batch has begun something that ends later: a miss or a refresh. */
-  #began = false
+  readonly #misses: Misses
 
   constructor(allow: Allow, context: FrontContext) {
     this.allow = allow
     this.#context = context
+    this.#misses = new Misses(context)
+    this.watchers = this.#misses.watchers
   }
 
   /**
@@ -85,21 +66,21 @@ export class Front {
    * in the counters. True if all were answered at once.
    */
   batch(batch: Batch, server: number): boolean {
-    this.#began = false
+    this.#misses.began = false
     const t = this.#context.now()
     let hits = 0
     for (let i = 0; i < batch.count; i++) {
       try {
         if (this.#datagram(batch, i, server, t)) hits++
       } catch (er) {
-        this.#began = true
+        this.#misses.began = true
         this.#context.onBug(er)
         const { rx, rxAt, tx, txAt } = batch
         batch.txLen[i] = putReply(rx, rxAt[i]!, this.#head, RCODE.SERVFAIL, tx, txAt[i]!, EDE.OTHER)
       }
     }
     if (hits > 0) this.#timeHits(server, t)
-    return !this.#began
+    return !this.#misses.began
   }
 
   /** Whether the i-th datagram was a hit. */
@@ -119,18 +100,13 @@ export class Front {
       else if (verdict === DROP_RESPONSE) counters[SLOT.droppedResponse]! += 1
       else {
         if (head.rcode === RCODE.FORMERR) counters[SLOT.malformed]! += 1
-        txLen[i] = putReply(rx, at, head, head.rcode, tx, outAt, head.ede)
-        tally(counters, server, this.otherZone, 0, family, head, head.rcode, length, txLen[i]!)
-        if (this.watchers.any) this.#watchDatagram(batch, i, server, head.rcode, head.ede, t, false)
+        this.#refuse(batch, i, server, head.rcode, head.ede, t)
       }
       return false
     }
     if (!this.#allows(batch, i, source)) {
       counters[SLOT.refusedClient]! += 1
-      txLen[i] = putReply(rx, at, head, RCODE.REFUSED, tx, outAt, EDE.PROHIBITED)
-      tally(counters, server, this.otherZone, 0, family, head, RCODE.REFUSED, length, txLen[i]!)
-      if (this.watchers.any)
-        this.#watchDatagram(batch, i, server, RCODE.REFUSED, EDE.PROHIBITED, t, false)
+      this.#refuse(batch, i, server, RCODE.REFUSED, EDE.PROHIBITED, t)
       return false
     }
     const limit = Math.min(head.payload, PAYLOAD)
@@ -149,15 +125,12 @@ export class Front {
       return true
     }
     const client = source >= 0 ? source : batch.client(i)
-    const atOnce = this.#backlog.admits()
-    const refused = !atOnce && this.#backlog.refuses(client, t)
-    const stale = refused ? this.#stale(rx, at, head, this.#hash, t) : undefined
+    const atOnce = this.#misses.admits()
+    const refused = !atOnce && this.#misses.refuses(client, t)
+    const stale = refused ? this.#misses.stale(rx, at, head, this.#hash, t) : undefined
     if (refused && !stale) {
       counters[SLOT.shed]! += 1
-      txLen[i] = putReply(rx, at, head, RCODE.SERVFAIL, tx, outAt, EDE.OTHER)
-      tally(counters, server, this.otherZone, 0, family, head, RCODE.SERVFAIL, length, txLen[i]!)
-      if (this.watchers.any)
-        this.#watchDatagram(batch, i, server, RCODE.SERVFAIL, EDE.OTHER, t, false)
+      this.#refuse(batch, i, server, RCODE.SERVFAIL, EDE.OTHER, t)
       return false
     }
     const peer = batch.peer(i)
@@ -181,9 +154,9 @@ export class Front {
       peer,
       counters,
     )
-    if (stale) this.#giveStale(query, stale)
-    else if (atOnce) this.#miss(query)
-    else this.#wait(query, t)
+    if (stale) this.#misses.giveStale(query, stale)
+    else if (atOnce) this.#misses.ask(query)
+    else this.#misses.wait(query, t)
     return false
   }
 
@@ -234,7 +207,7 @@ export class Front {
       const rcode = refused ? RCODE.REFUSED : head.rcode
       const refusal = reply(wire, head, rcode, refused ? EDE.PROHIBITED : head.ede)
       const { length } = refusal
-      tally(counters, server, this.otherZone, 1, family, head, rcode, wire.length, length)
+      tally(counters, server, this.#misses.otherZone, 1, family, head, rcode, wire.length, length)
       const ede = refused ? EDE.PROHIBITED : head.ede
       if (from && this.watchers.any)
         this.#watchSingle(from, {
@@ -251,7 +224,7 @@ export class Front {
     const entry = this.#find(wire, 0, head, t)
     if (entry === undefined) {
       const client = clientOf(from?.address ?? '')
-      const query = asked(
+      const query = singleQuery(
         wire,
         head,
         t,
@@ -263,8 +236,10 @@ export class Front {
         this.#hash,
         from,
       )
-      if (from === undefined || this.#backlog.admits()) return this.#miss(query)
-      return this.#backlog.refuses(client, t) ? this.#shed(query) : this.#wait(query, t)
+      if (from === undefined || this.#misses.admits()) return this.#misses.ask(query)
+      return this.#misses.refuses(client, t)
+        ? this.#misses.shed(query)
+        : this.#misses.wait(query, t)
     }
     watch?.('hit', `${shownTtl(entry, t)} s left`)
     tallyLookup(counters, server, entry.zone, entry.kind === POSITIVE ? 0 : 1)
@@ -283,6 +258,19 @@ export class Front {
         tookMs: clock() - t,
       })
     }
+  }
+
+  /** Answers the i-th datagram with an RCODE and no records. */
+  #refuse(batch: Batch, i: number, server: number, rcode: number, ede: number, t: number): void {
+    const { counters } = this.#context
+    const head = this.#head
+    const { rx, rxAt, rxLen, tx, txAt } = batch
+    const length = putReply(rx, rxAt[i]!, head, rcode, tx, txAt[i]!, ede)
+    batch.txLen[i] = length
+    const family = batch.source4(i) >= 0 ? 0 : 1
+    const { otherZone } = this.#misses
+    tally(counters, server, otherZone, 0, family, head, rcode, rxLen[i]!, length)
+    if (this.watchers.any) this.#watchDatagram(batch, i, server, rcode, ede, t, false)
   }
 
   #allows(batch: Batch, i: number, source: number): boolean {
@@ -319,6 +307,16 @@ export class Front {
     tally(this.#context.counters, server, 0, proto, family, head, rcode, length, response.length)
   }
 
+  /** Index of the zone label for queries without a route. */
+  set otherZone(zone: number) {
+    this.#misses.otherZone = zone
+  }
+
+  /** Works on queries that had to wait; call it at the end of each turn. True if there were any. */
+  endTurn(): boolean {
+    return this.#misses.endTurn()
+  }
+
   /** The names queried most often lately. */
   top(limit: number): TopName[] {
     return this.#sampler.top(limit)
@@ -345,138 +343,9 @@ export class Front {
     entry.hits++
     cache.touch(entry, t)
     // If there is no room for a refresh, the next hit tries again.
-    if (wantsRefresh(entry, t) && resolver.prefetch(entry)) this.#began = entry.refreshing = true
+    if (wantsRefresh(entry, t) && resolver.prefetch(entry))
+      this.#misses.began = entry.refreshing = true
     return entry
-  }
-
-  /** Keeps a query for a later turn. */
-  #wait(query: Query, now: number): void {
-    const gone = this.#backlog.add(query.client, query, now)
-    if (gone) this.#shed(gone)
-  }
-
-  /** An answer that may be given although it is stale, for a query that there is no time for. */
-  #stale(b: Uint8Array, at: number, head: Head, hash: number, t: number): Entry | undefined {
-    if (head.qclass !== CLASS.IN) return undefined
-    const { cache, validity } = this.#context
-    const bits = keyBits(head.dnssecOk, head.checkingDisabled)
-    const end = at + head.qnameEnd
-    const entry = cache.findBy(hash, b, at + HEADER, end, head.qtype, bits, this.#hit)
-    if (!entry || entry.kind === FAILURE || validity.of(entry, t) !== STALE) return undefined
-    return entry
-  }
-
-  #giveStale(query: Query, entry: Entry): void {
-    this.#context.counters[SLOT.staleServed]! += 1
-    this.answer(query, entry, staleEde(entry))
-  }
-
-  /** Answers a query that there is no time for: with what is stale (RFC 8767), otherwise with SERVFAIL. */
-  #shed(query: Query): void {
-    const { counters, now } = this.#context
-    const { family, head, proto, server, wire } = query
-    const stale = this.#stale(wire, 0, head, query.hash, now())
-    if (stale) return this.#giveStale(query, stale)
-    counters[SLOT.shed]! += 1
-    const answer = this.#apologise(query, BUSY)
-    const { length } = answer
-    if (this.watchers.any)
-      this.#watchQuery(query, answer, { rcode: RCODE.SERVFAIL, ede: EDE.OTHER, lookup: 'none' })
-    tally(
-      counters,
-      server,
-      this.otherZone,
-      proto,
-      family,
-      head,
-      RCODE.SERVFAIL,
-      wire.length,
-      length,
-    )
-  }
-
-  /** Works on queries that had to wait; call it at the end of each turn. True if there were any. */
-  endTurn(): boolean {
-    const backlog = this.#backlog
-    const now = this.#context.now()
-    const any = backlog.size > 0
-    for (let query = backlog.take(now); query; query = backlog.take(now)) {
-      query.onTrial = backlog.isFromHeaviest
-      this.#miss(query)
-    }
-    backlog.endTurn()
-    return any
-  }
-
-  #miss(query: Query): void {
-    this.#began = true
-    const { resolver, onBug } = this.#context
-    const { head, wire } = query
-    if (head.qclass !== CLASS.IN) return this.#chaos(query)
-    const question: Question = {
-      wire,
-      qnameEnd: head.qnameEnd,
-      questionEnd: head.questionEnd,
-      qtype: head.qtype,
-      dnssecOk: head.dnssecOk,
-      checkingDisabled: head.checkingDisabled,
-      name: foldedText(wire, HEADER),
-      hash: query.hash,
-      onTrial: query.onTrial,
-    }
-    const asker = new QueryAsker(query, this)
-    try {
-      resolver.resolve(question, asker)
-    } catch (er) {
-      onBug(er)
-      if (asker.take()) this.#apologise(query, INTERNAL)
-    }
-  }
-
-  /** Answers a query that had to wait. Never throws, because other queries may wait for the same answer. */
-  answer(query: Query, entry: Entry, ede: number): void {
-    try {
-      this.#answer(query, entry, ede)
-    } catch (er) {
-      this.#context.onBug(er)
-      this.#apologise(query, INTERNAL)
-    }
-  }
-
-  /** Responds with SERVFAIL and says why. */
-  #apologise(query: Query, why: string): Buffer {
-    const failure = reply(query.wire, query.head, RCODE.SERVFAIL, EDE.OTHER, why)
-    query.respond(failure, failure.length)
-    return failure
-  }
-
-  #answer(query: Query, entry: Entry, ede: number): void {
-    const { clock, counters, now } = this.#context
-    const { family, head, limit, proto, server, wire } = query
-    tallyLookup(counters, server, entry.zone, -1)
-    const t = now()
-    const length = respond(entry, ede, wire, 0, head, limit, t, proto === 1, this.#context)
-    if (ede > 0) countAge(counters, entry.zone, staleSource(entry), ageOf(entry, t))
-    query.respond(response, length)
-    tally(counters, server, entry.zone, proto, family, head, rcodeOf(entry), wire.length, length)
-    tallyTime(counters, server, entry.zone, clock() - query.receivedAt)
-    if (this.watchers.any)
-      this.#watchQuery(query, response.subarray(0, length), {
-        rcode: rcodeOf(entry),
-        ede: ede > 0 ? ede : entry.ede,
-        lookup: 'asked',
-      })
-  }
-
-  /** Shows the answer to a query that had to wait to those who watch; not that to one of our own. */
-  #watchQuery(
-    { wire, head, proto, server, receivedAt, from }: Query,
-    answer: Uint8Array,
-    how: Pick<Answered, 'rcode' | 'ede' | 'lookup'>,
-  ): void {
-    if (from === undefined) return
-    const tookMs = this.#context.clock() - receivedAt
-    this.watchers.see({ query: wire, head, answer, ...how, proto, server, tookMs, client: from })
   }
 
   /** Shows the answer to the i-th datagram to those who watch. */
@@ -526,15 +395,6 @@ export class Front {
     return length
   }
 
-  #chaos(query: Query): void {
-    const { counters, node, identity } = this.#context
-    const { family, head, proto, server, wire } = query
-    const { rcode, response: said } = chaosReply(wire, head, node, identity)
-    tally(counters, server, this.otherZone, proto, family, head, rcode, wire.length, said.length)
-    query.respond(said, said.length)
-    if (this.watchers.any) this.#watchQuery(query, said, { rcode, ede: -1, lookup: 'none' })
-  }
-
   /** All hits of a batch get the latency of the batch so far, so that the clock is read once. */
   #timeHits(server: number, since: number): void {
     const { counters, clock } = this.#context
@@ -547,38 +407,3 @@ export class Front {
     }
   }
 }
-
-/** Only the copy of a zone that this node holds is given with authority. */
-const staleSource = (entry: Entry): StaleSource =>
-  entry.restored ? 'snapshot' : (entry.bytes[entry.at + 2]! & AA) !== 0 ? 'gossiped' : 'stale'
-
-/**
- * A query over TCP that waits for its answer. A separate function, because closures in `single` would also be
- * created for hits.
- */
-const asked = (
-  wire: Buffer,
-  head: Head,
-  receivedAt: number,
-  server: number,
-  family: 0 | 1,
-  respond: (response: Uint8Array) => void,
-  watch: Watch | undefined,
-  client: Client,
-  hash: number,
-  from: From | undefined,
-): Query => ({
-  wire,
-  head: keepHead(head),
-  limit: MOST,
-  receivedAt,
-  respond: (bytes, length) => respond(bytes.subarray(0, length)),
-  server,
-  proto: 1,
-  family,
-  client,
-  onTrial: false,
-  hash,
-  from,
-  watch,
-})

@@ -3,7 +3,8 @@ import t from 'tap'
 import { admit, Head } from '../../../src/data/serve/admit.ts'
 import { clientOf } from '../../../src/base/ip.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
-import { Front } from '../../../src/data/serve/front.ts'
+import { Front, type FrontContext } from '../../../src/data/serve/front.ts'
+import { Misses } from '../../../src/data/serve/misses.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { POSITIVE } from '../../../src/data/cache/entry.ts'
 import { failureEntry, servfail } from '../../../src/data/forward/entries.ts'
@@ -23,20 +24,20 @@ import { decode, encode } from '../../fixture/wire.ts'
 
 const MASTER = '192.0.2.1'
 
-const frontOf = (p: Plane, node = 'test'): Front =>
-  new Front(new Allow(['127.0.0.0/8']), {
-    cache: p.cache,
-    validity: p.validity,
-    counters: p.counters,
-    resolver: p.resolver,
-    node,
-    identity: true,
-    tcpIdleMs: 0,
-    isOurs: () => false,
-    now: () => p.io.time,
-    clock: () => p.io.time,
-    onBug: er => t.fail(String(er)),
-  })
+const contextOf = (p: Plane, node = 'test'): FrontContext => ({
+  cache: p.cache,
+  validity: p.validity,
+  counters: p.counters,
+  resolver: p.resolver,
+  node,
+  identity: true,
+  tcpIdleMs: 0,
+  isOurs: () => false,
+  now: () => p.io.time,
+  clock: () => p.io.time,
+  onBug: er => t.fail(String(er)),
+})
+const frontOf = (p: Plane): Front => new Front(new Allow(['127.0.0.0/8']), contextOf(p))
 
 t.test('a name that there was no room to refresh is refreshed by a later hit', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
@@ -79,7 +80,7 @@ t.test('who may not ask is refused and counted, whatever is cached; who may is n
 
 t.test('whatever there is to say beside it, a response fits its client', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
-  const front = frontOf(p, 'n'.repeat(200))
+  const misses = new Misses(contextOf(p, 'n'.repeat(200)))
   const longest = [63, 63, 63, 61].map(n => 'x'.repeat(n)).join('.')
   const nsid = [{ code: 3, data: Buffer.alloc(0) }]
   const cookie = [{ code: 10, data: Buffer.alloc(8) }]
@@ -121,7 +122,7 @@ t.test('whatever there is to say beside it, a response fits its client', async t
       from: undefined,
       watch: undefined,
     } as const
-    front.answer(query, failureEntry(questionOf(name), 0, servfail(22, text), p.io.time), 0)
+    misses.answer(query, failureEntry(questionOf(name), 0, servfail(22, text), p.io.time), 0)
     t.ok(response.length <= head.payload, `${says}: ${response.length} of ${head.payload}`)
     const m = decode(response)
     t.match(m, { rcode: 2, tc: false, questions: [{ name }], ede: wanted.ede }, says)
