@@ -1,7 +1,7 @@
 /**
  * No query is lost while the service restarts, reloads, is upgraded or killed. Two clients ask steadily: one as libc
- * does, and dnsperf, which asks only once. `SPARTAN_RESTARTS=100 SPARTAN_RATE=2000 SPARTAN_NAMES=100000` measures
- * what the README states.
+ * does, and dnsperf, which asks only once. With `SPARTAN_RESTARTS=100 SPARTAN_RATE=2000 SPARTAN_NAMES=100000` it
+ * measures; the figures are in the diagnostics.
  */
 import { copyFileSync, cpSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,13 +9,12 @@ import t, { type Test } from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'
 import { debIn, noDpkg, outside } from '../fixture/package.ts'
 
-const TIMES = Number(process.env['SPARTAN_RESTARTS'] ?? 0)
+const TIMES = Number(process.env['SPARTAN_RESTARTS'] ?? 2)
 const RATE = Number(process.env['SPARTAN_RATE'] ?? 250)
 const NAMES = Number(process.env['SPARTAN_NAMES'] ?? 5_000)
 const LIMIT_MS = 530_000 + TIMES * 60_000
 t.setTimeout(LIMIT_MS)
 
-const notAsked = TIMES > 0 ? '' : 'SKIPPED: not asked for, it takes minutes; SPARTAN_RESTARTS=10'
 const noDnsperf = outside('dnsperf', '-h').error ? 'SKIPPED: dnsperf is not installed' : ''
 /** dnsperf's buffer, for all that is answered at once after a restart. */
 const BUFFER_KB = 4096
@@ -59,7 +58,7 @@ type Summary = {
 
 t.test(
   'no query is lost in restarts, upgrades and reloads',
-  { skip: notAsked || cannotBoot() || noDpkg || noDnsperf, timeout: LIMIT_MS },
+  { skip: cannotBoot() || noDpkg || noDnsperf, timeout: LIMIT_MS },
   async t => {
     const { run, until } = await boot(t, prepare(t))
     t.teardown(() => {
