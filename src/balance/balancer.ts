@@ -19,7 +19,7 @@ import {
   type Layout,
   type Programmed,
 } from './ruleset.ts'
-import { Planner, staleFlows, type Planned, type Rules } from './services.ts'
+import { Planner, staleFlows, type Family, type Planned, type Rules } from './services.ts'
 
 export type BalancerOptions = {
   readonly kernel: Kernel
@@ -53,6 +53,7 @@ export class Balancer {
   #retry: NodeJS.Timeout | undefined
   /** Something in nftables has changed, but the event does not show what. */
   #doubtful = false
+  #looking = false
   #listedAt = -Infinity
   #listingMs = 0
   #trouble = ''
@@ -78,6 +79,10 @@ export class Balancer {
       this.#doubtful = true
       return
     }
+    if (seen.kind === 'perhaps') {
+      void this.#look()
+      return
+    }
     if (!this.#table) return
     this.#options.log.warn('somebody else changed our rules; they are put back', {
       by: seen.by,
@@ -88,12 +93,10 @@ export class Balancer {
 
   /** Call it every 25 s: it finds changes that no event reported, and links that were added or removed. */
   async check(): Promise<void> {
-    const { kernel, layout, log } = this.#options
+    const { log } = this.#options
     await this.#running
     if (!this.#programmed || this.#closed) return
-    const tables = await kernel.tables()
-    const wanted = layout.ipv6 ? [4, 6] : [4]
-    if (this.#programmed && wanted.some(family => !tables.includes(family as 4 | 6))) {
+    if (await this.#areGone()) {
       log.warn('our rules are gone; they are put back', {})
       this.#lost()
     } else if (this.#doubtful && (await this.#differs())) {
@@ -103,6 +106,28 @@ export class Balancer {
     this.#wake()
     await this.#running
     await this.#countConnections()
+  }
+
+  /** Looks soon whether our tables are there; calls meanwhile are one. */
+  async #look(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    await this.#running
+    this.#looking = false
+    if (!(await this.#areGone())) return
+    this.#options.log.warn('somebody else changed our rules; they are put back', {
+      what: 'they are gone',
+    })
+    this.#lost()
+  }
+
+  /** Whether a table that was programmed is not there. */
+  async #areGone(): Promise<boolean> {
+    const { kernel, layout } = this.#options
+    if (!this.#programmed || this.#closed) return false
+    const tables = await kernel.tables()
+    const wanted: readonly Family[] = layout.ipv6 ? FAMILIES : [4]
+    return this.#programmed !== undefined && wanted.some(family => !tables.includes(family))
   }
 
   async #countConnections(): Promise<void> {

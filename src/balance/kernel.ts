@@ -14,6 +14,8 @@ import { MonitorReader } from './watch.ts'
 export type ForeignChange =
   | { readonly kind: 'changed'; readonly by: string; readonly what: string }
   | { readonly kind: 'unseen' }
+  /** Our tables were changed, by ourselves or by another program at that moment. */
+  | { readonly kind: 'perhaps' }
 
 export interface Kernel {
   /** Runs an nft script as one transaction; returns '' or the error. */
@@ -95,7 +97,8 @@ export class NftKernel implements Kernel {
     createInterface({ input: child.stdout }).on('line', line => {
       const seen = reader.line(line)
       if (!seen || seen.kind === 'other' || this.#isOwn(seen.pid)) return
-      this.#onForeign(seen)
+      if (!this.#mayBeOwn()) this.#onForeign(seen)
+      else if (seen.kind === 'changed') this.#onForeign({ kind: 'perhaps' })
     })
     let ended = false
     const again = (cannotRun?: unknown): void => {
@@ -184,10 +187,14 @@ export class NftKernel implements Kernel {
   }
 
   #isOwn(pid: number): boolean {
-    if (this.#own.has(pid)) return (this.#comparable = true)
-    return (
-      !this.#comparable && (this.#applying > 0 || performance.now() - this.#appliedAt < REPORT_MS)
-    )
+    if (!this.#own.has(pid)) return false
+    this.#comparable = true
+    return true
+  }
+
+  #mayBeOwn(): boolean {
+    if (this.#comparable) return false
+    return this.#applying > 0 || performance.now() - this.#appliedAt < REPORT_MS
   }
 }
 

@@ -11,7 +11,13 @@ import {
   replaceAll,
   type Layout,
 } from '../../src/balance/ruleset.ts'
-import { Planner, staleFlows, type Flow, type Rules } from '../../src/balance/services.ts'
+import {
+  Planner,
+  staleFlows,
+  type Family,
+  type Flow,
+  type Rules,
+} from '../../src/balance/services.ts'
 import { slotsOf } from '../../src/balance/slots.ts'
 import { MonitorReader } from '../../src/balance/watch.ts'
 import type { FeedBackend, FeedVip } from '../../src/vip/feed.ts'
@@ -280,6 +286,7 @@ t.test('an error is followed by a replacement, and a loss during one is not forg
   const texts: string[] = []
   const answers: string[] = []
   let meanwhile = (): void => {}
+  let there: readonly Family[] = [4, 6]
   const kernel: Kernel = {
     apply: text => {
       texts.push(text)
@@ -287,7 +294,7 @@ t.test('an error is followed by a replacement, and a loss during one is not forg
       meanwhile = () => {}
       return Promise.resolve(answers.shift() ?? '')
     },
-    tables: () => Promise.resolve([4, 6]),
+    tables: () => Promise.resolve(there),
     list: () => Promise.resolve(''),
     flows: () => Promise.resolve(''),
     forget: flows => Promise.resolve(flows.length),
@@ -333,4 +340,15 @@ t.test('an error is followed by a replacement, and a loss during one is not forg
   balancer.foreign({ kind: 'unseen' })
   await balancer.check()
   t.match(texts[5], /delete table/, 'elements that differ from what we put there')
+  await settled(6)
+  balancer.foreign({ kind: 'perhaps' })
+  await new Promise(resolve => setTimeout(resolve, 10))
+  t.equal(texts.length, 6, 'it was our own change')
+  there = [4]
+  balancer.foreign({ kind: 'perhaps' })
+  balancer.foreign({ kind: 'perhaps' })
+  await settled(7)
+  there = [4, 6]
+  t.match(texts[6], /delete table/, 'it was not: a table is gone')
+  t.match(balancer.report([]), { mended: 3 })
 })
