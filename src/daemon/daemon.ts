@@ -221,8 +221,7 @@ export class Daemon {
     void this.#notifier.ready(this.#answering())
   }
 
-  // Handles signals and uncaught errors of the process.
-
+  /** Signals, and errors that nobody caught. */
   #listenToProcess(): void {
     process.on('SIGHUP', () => void this.#reloader.reload())
     process.on('SIGUSR1', () => void this.#view.summary())

@@ -3,22 +3,21 @@
  * knows both the code for hits and the code for misses; each gets functions of the other.
  */
 import { randomBytes } from 'node:crypto'
-import { networkInterfaces } from 'node:os'
 // The global of this name is a getter, and the clock is read for every batch.
 import { performance } from 'node:perf_hooks'
-import type { DataThreadStart, Down, Milliseconds, Snapshot, Up } from '../boundary/messages.ts'
-import { messageOf } from '../base/error.ts'
-import { Reports } from '../base/pace.ts'
+import type { DataThreadStart, Down, Snapshot, Up } from '../boundary/messages.ts'
 import { silent } from '../base/log.ts'
 import { countersOver, SLOT } from '../boundary/counters.ts'
 import { compatBypass } from './answer/compat-wire.ts'
-import { Router } from './answer/router.ts'
+import { NO_ROUTES, Router } from './answer/router.ts'
 import { Sources } from './answer/sources.ts'
+import { Bugs } from './bugs.ts'
 import { POSITIVE } from './cache/entry.ts'
 import { setHashKey } from './cache/hash.ts'
 import { PacketCache } from './cache/packet-cache.ts'
 import { Restoring } from './cache/restoring.ts'
 import { Validity } from './cache/validity.ts'
+import { drain } from './drain.ts'
 import { Lingering } from './forward/lingering.ts'
 import { Resolver, type ResolverContext } from './forward/resolver.ts'
 import { staleTtlOf } from './forward/ttl-policy.ts'
@@ -36,6 +35,7 @@ import { Listeners } from './serve/listeners.ts'
 import { Timers, type After } from './timers.ts'
 import { Drill } from './upstream/drill.ts'
 import { Exchanges } from './upstream/exchange.ts'
+import { ownAddresses } from './upstream/own-addresses.ts'
 import { Paths, random16, type OverHttps } from './upstream/paths.ts'
 import { upstreamCounts } from './upstream/upstream-counts.ts'
 import { Zones } from './zones/zones.ts'
@@ -48,24 +48,6 @@ export type DataPlaneContext = {
   readonly othersHaveTimers: () => boolean
 }
 
-/** The shortest time between two log lines about bugs, because every packet may cause one. */
-const BUG_EVERY_MS = 100
-/** The time for the last questions in flight, while new queries already wait for the next process. */
-const LAST_FLIGHTS_MS = 500
-/** The time for the last responses to be sent before the sockets close. */
-const LAST_SENDS_MS = 5
-
-/** Used before the first Snapshot, when nothing listens yet. */
-const EMPTY: Snapshot = {
-  number: 0,
-  own: [],
-  forward: [],
-  special: [],
-  rest: { zone: '', label: 0, kind: 'special' },
-  labels: ['other'],
-  allow: [],
-}
-
 export class DataPlane {
   readonly #start: Adjustable
   readonly #post: DataPlaneContext['post']
@@ -76,7 +58,7 @@ export class DataPlane {
   readonly #after: After
   readonly #housekeeping: Housekeeping
   readonly #orders: Orders
-  readonly #bugs = new Reports(BUG_EVERY_MS)
+  readonly bugs: Bugs
 
   static async create(start: DataThreadStart, context: DataPlaneContext): Promise<DataPlane> {
     const { othersHaveTimers, post } = context
@@ -101,6 +83,7 @@ export class DataPlane {
     const start = (this.#start = adjustable(asStarted))
     this.#post = post
     const counters = countersOver(start.counters)
+    this.bugs = new Bugs(counters, post)
     const random = random16()
     const key = randomBytes(8)
     setHashKey(key.readInt32LE(), key.readInt32LE(4))
@@ -109,7 +92,7 @@ export class DataPlane {
     })
     const now = (): number => io.now()
     const zones = new Zones(now)
-    const sources = new Sources(new Router(EMPTY), zones)
+    const sources = new Sources(new Router(NO_ROUTES), zones)
     const validity = new Validity(entry => sources.ofEntry(entry))
     const exchanges = (this.#exchanges = new Exchanges(io, random, counters))
     const timers = new Timers()
@@ -143,13 +126,9 @@ export class DataPlane {
       },
     }
     const resolver = new Resolver(resolving)
-    this.#drill = new Drill({
-      exchanges,
-      paths,
-      after,
-      forwards: () => resolver.router.forwards(),
-    })
-    const own = ownAddresses(start)
+    const forwards = () => resolver.router.forwards()
+    this.#drill = new Drill({ exchanges, paths, after, forwards })
+    const own = ownAddresses(start.listen.map(l => l.address))
     const front = new Front(new Allow([]), {
       cache,
       validity,
@@ -165,7 +144,7 @@ export class DataPlane {
       isOurs: peer => exchanges.isOwnPort(peer.port) && own.has(peer.address),
       now,
       clock: () => performance.now(),
-      onBug: er => this.bug(er),
+      onBug: er => this.bugs.take(er),
       // Mesos-DNS's own behaviour for one zone, where the configuration wants it.
       bypass: start.compat && compatBypass(start.compat, zones),
     })
@@ -252,48 +231,18 @@ export class DataPlane {
       this.#housekeeping.look(now)
       return this.#parts.resolving.timers.run(seen) + seen - now
     } catch (er) {
-      this.bug(er)
+      this.bugs.take(er)
       return 0
     }
   }
 
-  /** Counts and logs an exception. An error in one query never ends the thread. */
-  bug(er: unknown): void {
-    this.#parts.resolving.counters[SLOT.internalErrors]! += 1
-    const more = this.#bugs.next(performance.now())
-    if (more === undefined) return
-    const stack = er instanceof Error ? er.stack : undefined
-    const fields = { err: messageOf(er), stack, more }
-    this.#post({ type: 'log', level: 'error', msg: 'internal error', fields })
-  }
-
-  #pause(ms: Milliseconds): Promise<void> {
-    return new Promise(resolve => this.#after(ms, resolve))
-  }
-
   async #drain(deadline: number): Promise<void> {
-    const { io, listeners, resolver } = this.#parts
     this.#housekeeping.close()
     this.#drill.close()
-    const until = performance.now() + deadline
-    await listeners.drain(Math.max(0, deadline - LAST_FLIGHTS_MS))
-    // While queries are read, there is always a question in flight.
-    listeners.pause()
-    while (resolver.inFlight > 0 && performance.now() < until) await this.#pause(2)
-    resolver.close()
-    io.wake()
-    await this.#pause(LAST_SENDS_MS)
-    listeners.close()
+    await drain(this.#parts, this.#after, deadline)
     this.#exchanges.close()
     this.#paths.close()
-    io.close()
+    this.#parts.io.close()
     this.#post({ type: 'drained' })
   }
 }
-
-/** Our own addresses, from which a looping query would come. */
-const ownAddresses = (start: DataThreadStart): ReadonlySet<string> =>
-  new Set([
-    ...start.listen.map(l => l.address),
-    ...Object.values(networkInterfaces()).flatMap(all => (all ?? []).map(i => i.address)),
-  ])

@@ -40,7 +40,7 @@ const begin = async (start: DataThreadStart): Promise<void> => {
   // Catches what any callback throws: sockets, streams, promises, timers, messages. An error before this point ends
   // the thread, and with it the daemon, which logs the reason.
   process.on('uncaughtException', er => {
-    plane?.bug(er)
+    plane?.bugs.take(er)
     if (codeOf(er) === 'EFATAL') process.exit(1)
   })
   for (const message of early.splice(0)) plane.handle(message)

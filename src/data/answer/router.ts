@@ -17,6 +17,17 @@ export type Route = {
   silentSince?: Milliseconds
 }
 
+/** Used before the first Snapshot, when nothing listens yet. */
+export const NO_ROUTES: Snapshot = {
+  number: 0,
+  own: [],
+  forward: [],
+  special: [],
+  rest: { zone: '', label: 0, kind: 'special' },
+  labels: ['other'],
+  allow: [],
+}
+
 export class Router {
   readonly snapshot: Snapshot
   readonly #own: ReadonlyMap<string, Route>
