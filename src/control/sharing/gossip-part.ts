@@ -1,6 +1,5 @@
 /** The gossip as a part: joins the ring, publishes this node's data, and passes on the data of other nodes. */
 import { hostname } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reason } from '../../boundary/health.ts'
 import type { Endpoint } from '../../boundary/messages.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
@@ -19,7 +18,9 @@ import { SHARED_APEXES } from '../zones/apexes.ts'
 import { gossipView } from '../zones/views.ts'
 import { ZoneGathering } from '../zones/zone-gathering.ts'
 import { GOSSIP_FAMILIES } from './gossip-metrics.ts'
+import { gossipReasons } from './gossip-reasons.ts'
 import { gossipRoutes } from './gossip-routes.ts'
+import { joinThrough, keyOf, seedsOf } from './seeds.ts'
 import type { NodeFacts } from './shared-codec.ts'
 import { mayShare, Shared } from './shared.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
@@ -31,10 +32,6 @@ import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 const ZONES_TAG = 'zones'
 const tagsOf = ({ mesos }: Config): Record<string, string> =>
   mesos?.master ? { [ZONES_TAG]: '1' } : {}
-
-/** If none of the new seeds answers, they are tried again after this time, this often. Then the ring tries them. */
-const REJOIN_MS = 5_000
-const REJOINS = 6
 
 export type GossipPartOptions = Environment & {
   /** Whether the master of this host leads now, so that this node defends the zones it publishes. */
@@ -85,7 +82,7 @@ export class GossipPart implements Part {
     const { log: parent, ownAddress, random, onOpen, onVips, onZone } = this.#options
     const log = parent.child({ part: 'gossip' })
     this.#config = config
-    const { seeds, more } = this.#seeds(config)
+    const { seeds, more } = seedsOf(config, this.#masters)
     const gossip = new Gossip({
       config: { ...config.gossip!, seeds, moreSeeds: more },
       ownAddress,
@@ -193,34 +190,14 @@ export class GossipPart implements Part {
     if (this.#gossip) this.#followSeeds(this.#gossip)
   }
 
-  /** The current seeds. `more` is true if others may come, so that this node is not told that it is alone. */
-  #seeds({ gossip, masters }: Config): { seeds: readonly Endpoint[]; more: boolean } {
-    const { seeds = [], seedMasters = false, bind } = gossip ?? {}
-    if (!seedMasters || !masters || !bind) return { seeds, more: false }
-    const told = masters.source === 'static'
-    // The gossip starts before the masters are read, which a list in the configuration need not be.
-    const list = told ? masters.addresses : this.#masters
-    const all = [...seeds, ...list.map(({ address }) => ({ address, port: bind.port }))]
-    return { seeds: [...new Map(all.map(at => [keyOf(at), at])).values()], more: !told }
-  }
-
   #followSeeds(gossip: Gossip): void {
     if (!this.#config) return
     const known = new Set(gossip.seeds.map(keyOf))
-    const { seeds, more } = this.#seeds(this.#config)
+    const { seeds, more } = seedsOf(this.#config, this.#masters)
     gossip.setSeeds(seeds, more)
     const added = seeds.filter(at => !known.has(keyOf(at)))
-    if (added.length > 0) void this.#join(gossip, added)
-  }
-
-  /** Repeats until one of them has answered. */
-  async #join(gossip: Gossip, seeds: readonly Endpoint[]): Promise<void> {
-    const { log } = this.#options
-    for (let i = 0; i < REJOINS && this.#gossip === gossip; i++) {
-      const answered = await gossip.ring.join(seeds).catch(() => 0)
-      if (answered > 0) return log.info('joined through new seeds', { answered })
-      await sleep(REJOIN_MS, undefined, { ref: false })
-    }
+    const isCurrent = (): boolean => this.#gossip === gossip
+    if (added.length > 0) void joinThrough(gossip, added, isCurrent, this.#options.log)
   }
 
   async close(): Promise<void> {
@@ -288,17 +265,7 @@ export class GossipPart implements Part {
   }
 
   status(): readonly Reason[] {
-    const reasons: Reason[] = []
-    const lonely = this.#gossip?.trouble ?? ''
-    if (lonely !== '') reasons.push({ name: 'gossip', detail: lonely })
-    for (const detail of this.#gossip?.twins ?? []) reasons.push({ name: 'gossip', detail })
-    if (this.#keyringTrouble !== '') reasons.push({ name: 'keyring', detail: this.#keyringTrouble })
-    for (const { apex, over, octets, missing, from, whole } of this.#shared?.zones() ?? []) {
-      if (over) reasons.push({ name: apex, detail: `${octets} octets have no room in the gossip` })
-      if (missing > 0 && !whole)
-        reasons.push({ name: apex, detail: `${missing} pieces of the zone of ${from} are missing` })
-    }
-    return reasons
+    return gossipReasons(this.#gossip, this.#keyringTrouble, this.#shared?.zones() ?? [])
   }
 
   routes(): readonly Route[] {
@@ -310,5 +277,3 @@ export class GossipPart implements Part {
     to.register(SHARED_ZONE_FAMILIES, () => this.#shared)
   }
 }
-
-const keyOf = ({ address, port }: Endpoint): string => `${address} ${port}`
