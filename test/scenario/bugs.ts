@@ -35,12 +35,12 @@ const gets =
 const ROWS: readonly Row[] = [
   {
     says: 'a datagram, while it is looked up',
-    at: ['data/cache/packet-cache.js', 'PacketCache', 'find'],
+    at: ['data/cache/packet-cache.js', 'PacketCache', 'findBy'],
     then: gets('known.example.org', 'SERVFAIL'),
   },
   {
     says: 'a TCP frame, while it is looked up',
-    at: ['data/cache/packet-cache.js', 'PacketCache', 'find'],
+    at: ['data/cache/packet-cache.js', 'PacketCache', 'findBy'],
     then: gets('known.example.org', 'SERVFAIL', { tcp: true }),
   },
   {
