@@ -171,6 +171,11 @@ const seed = createTcpServer(socket => socket.destroy()).listen(0, ownAddress())
 await once(seed, 'listening')
 const seedCalled = once(seed, 'connection')
 t.teardown(() => seed.close())
+/** A master that may be a seed: at the port at which the daemon's own gossip listens. */
+const masterSeed = createTcpServer(socket => socket.destroy()).listen(7946, steady.address)
+await once(masterSeed, 'listening')
+const masterCalled = once(masterSeed, 'connection')
+t.teardown(() => masterSeed.close())
 const key = (octet: number): string => Buffer.alloc(32, octet).toString('base64')
 
 const PEM = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -544,6 +549,17 @@ const ROWS: readonly Row[] = [
     },
   ],
   [
+    'gossip.seedMasters',
+    () => ({
+      gossip: { ...gossip, seedMasters: true },
+      masters: { addresses: [one, two, steady].map(u => u.name) },
+    }),
+    async () => {
+      await masterCalled
+      return true
+    },
+  ],
+  [
     'gossip.keyring',
     () => ({ gossip: { ...(settings['gossip'] as object), keyring: file('keyring-2', [key(2)]) } }),
     async () => {
@@ -565,6 +581,8 @@ const ROWS: readonly Row[] = [
   ],
 ]
 
+/** The section as it was at the start. */
+const admin = () => ({ listen: d.admin.slice('http://'.length), socket: d.socket })
 /** Keys whose new values need a restart. */
 const RESTART: readonly (readonly [key: string, over: () => Settings])[] = [
   ['node', () => ({ node: 'another' })],
@@ -604,6 +622,10 @@ const RESTART: readonly (readonly [key: string, over: () => Settings])[] = [
     'admin.socket',
     () => ({ admin: { listen: d.admin.slice('http://'.length), socket: join(dir, 'other.sock') } }),
   ],
+  ['admin.hostNames', () => ({ admin: { ...admin(), hostNames: ['agent.example.org'] } })],
+  ['admin.tls.cert', () => ({ admin: { ...admin(), tls: { cert: '/c.pem', key: '/k.pem' } } })],
+  ['admin.tls.key', () => ({ admin: { ...admin(), tls: { cert: '/c.pem', key: '/k.pem' } } })],
+  ['admin.token', () => ({ admin: { ...admin(), token: file('token', []) } })],
   ['metrics.prefix', () => ({ metrics: { prefix: 'coredns_' } })],
   ['balance.engine', () => ({})],
   ['balance.prefer', () => ({ balance: { prefer: 'local' } })],
@@ -651,7 +673,7 @@ t.test(
       settings = {
         ...settings,
         cache,
-        admin: { listen: d.admin.slice('http://'.length), socket: d.socket },
+        admin: admin(),
       }
     }
     t.strictSame(
