@@ -4,6 +4,7 @@
 # closed afterwards, because otherwise the next query would start the forwarder again.
 # The one call of a restart, in which nobody answers meanwhile.
 case " $(systemctl --no-legend list-jobs spartan.service) " in *" stop "*) ;; *) exit 0 ;; esac
-# --no-block, because the socket unit waits until the service has stopped.
-systemctl --no-block stop spartan.socket
+# Its job must not wait until the service has stopped, as the order of the two units says: it would wait for this
+# script, and systemctl would warn that the socket can start the service again. The daemon has its own descriptors.
+systemctl --job-mode=ignore-dependencies stop spartan.socket
 systemctl stop spartan-resolvconf.service
