@@ -1,5 +1,5 @@
 /** What only the server for the masters counts, in numbers for Prometheus. */
-import type { Family, MetricDef } from '../ops/families.ts'
+import { definitions, single, type Family, type MetricDef } from '../ops/families.ts'
 
 export type ServerReadings = {
   /** Names in the zone. */
@@ -10,37 +10,22 @@ export type ServerReadings = {
   readonly zooKeeper: boolean | undefined
 }
 
-type From = () => ServerReadings
-
-const gauge = (
-  name: string,
-  help: string,
-  read: (readings: ServerReadings) => number | undefined,
-): Family<From> => ({
-  name,
-  type: 'gauge',
-  labels: [],
-  help,
-  read: (from, put) => {
-    const value = read(from())
-    if (value !== undefined) put(value)
-  },
-})
+type From = () => ServerReadings | undefined
 
 export const SERVER_FAMILIES: readonly Family<From>[] = [
-  gauge('mesos_dns_names', 'Of `spartan mesos-dns`: names in its zone', r => r.names),
-  gauge(
+  single('gauge', 'mesos_dns_names', 'Of `spartan mesos-dns`: names in its zone', r => r.names),
+  single(
+    'gauge',
     'mesos_dns_unpublished',
     'Of `spartan mesos-dns`: names of the cluster that cannot be published, at most 100; the log says which',
     r => r.unpublished,
   ),
-  gauge(
+  single(
+    'gauge',
     'mesos_dns_zookeeper_current',
     'Of `spartan mesos-dns`: whether ZooKeeper names a leader now',
     r => (r.zooKeeper === undefined ? undefined : r.zooKeeper ? 1 : 0),
   ),
 ]
 
-export const SERVER_METRICS: readonly MetricDef[] = SERVER_FAMILIES.map(
-  ({ name, type, labels, help }) => ({ name, type, labels, help }),
-)
+export const SERVER_METRICS: readonly MetricDef[] = definitions(SERVER_FAMILIES)

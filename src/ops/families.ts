@@ -34,6 +34,28 @@ export type Family<S> =
       readonly read: (from: S, put: PutHistogram) => void
     })
 
+/** A family of one number without labels, of a reading that may be missing now: then it has no series. */
+export const single = <R>(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  number: (reading: R) => number | undefined,
+): Family<() => R | undefined> => ({
+  name,
+  type,
+  labels: [],
+  help,
+  read: (from, put) => {
+    const reading = from()
+    const value = reading === undefined ? undefined : number(reading)
+    if (value !== undefined) put(value)
+  },
+})
+
+/** The families as a table, for the documentation. */
+export const definitions = (families: readonly MetricDef[]): readonly MetricDef[] =>
+  families.map(({ name, type, labels, help }) => ({ name, type, labels, help }))
+
 /**
  * Limit of series in one family; further ones are summed under the label value 'other'. Our largest family has at
  * most 12,288, so only labels that other parties can invent reach this.

@@ -37,6 +37,7 @@ import {
 } from '../boundary/counters.ts'
 import { fail } from '../base/error.ts'
 import {
+  definitions,
   exposed,
   type Bounds,
   type Family,
@@ -343,12 +344,7 @@ export const serverLabel = (address: string, port: number): string =>
   `dns://${hostPort(address, port)}`
 
 /** All our metrics without prefix. The process's own (process_*, nodejs_*) are added by prom-client. */
-export const METRICS: readonly MetricDef[] = TABLE.map(({ name, type, labels, help }) => ({
-  name,
-  type,
-  labels,
-  help,
-}))
+export const METRICS: readonly MetricDef[] = definitions(TABLE)
 
 /** The registry of one daemon. */
 export type Metrics = {

@@ -1,6 +1,6 @@
 /** What the Mesos masters say, in numbers for Prometheus. */
 import type { SubscriptionCounts } from '../../mesos/api/master-counts.ts'
-import type { Family, MetricDef } from '../../ops/families.ts'
+import { definitions, single, type Family, type MetricDef } from '../../ops/families.ts'
 
 export type MesosReadings = {
   /** By base URL. */
@@ -34,24 +34,12 @@ const perMaster = (
   },
 })
 
-const gauge = (
-  name: string,
-  help: string,
-  read: (readings: MesosReadings) => number,
-): Family<From> => ({
-  name,
-  type: 'gauge',
-  labels: [],
-  help,
-  read: (from, put) => {
-    const readings = from()
-    if (readings) put(read(readings))
-  },
-})
-
 export const MESOS_FAMILIES: readonly Family<From>[] = [
-  gauge('mesos_following', 'Whether the leading Mesos master is streamed or polled now', r =>
-    r.hearing ? 1 : 0,
+  single(
+    'gauge',
+    'mesos_following',
+    'Whether the leading Mesos master is streamed or polled now',
+    r => (r.hearing ? 1 : 0),
   ),
   perMaster('mesos_events_total', 'Events of the master, whole states included', c => c.events),
   perMaster('mesos_streams_total', 'Streams that delivered the state', c => c.subscribed),
@@ -83,21 +71,20 @@ export const MESOS_FAMILIES: readonly Family<From>[] = [
         if (heardAt !== undefined) put((readings!.now - heardAt) / 1000, hostOf(base))
     },
   },
-  {
-    name: 'mesos_failover_holds_total',
-    type: 'counter',
-    labels: [],
-    help: 'Times that a new leader knew agents that had not come back, so that their names stayed meanwhile',
-    read: (from, put) => {
-      const readings = from()
-      if (readings) put(readings.holds)
-    },
-  },
-  gauge('mesos_agents_awaited', 'Agents that the leader still waits for', r => r.missingAgents),
-  gauge('mesos_agents', 'Agents in the state of the leader', r => r.agents),
-  gauge('mesos_tasks', 'Tasks in the state of the leader', r => r.tasks),
+  single(
+    'counter',
+    'mesos_failover_holds_total',
+    'Times that a new leader knew agents that had not come back, so that their names stayed meanwhile',
+    r => r.holds,
+  ),
+  single(
+    'gauge',
+    'mesos_agents_awaited',
+    'Agents that the leader still waits for',
+    r => r.missingAgents,
+  ),
+  single('gauge', 'mesos_agents', 'Agents in the state of the leader', r => r.agents),
+  single('gauge', 'mesos_tasks', 'Tasks in the state of the leader', r => r.tasks),
 ]
 
-export const MESOS_METRICS: readonly MetricDef[] = MESOS_FAMILIES.map(
-  ({ name, type, labels, help }) => ({ name, type, labels, help }),
-)
+export const MESOS_METRICS: readonly MetricDef[] = definitions(MESOS_FAMILIES)

@@ -1,5 +1,5 @@
 /** The gossip's metrics for Prometheus. */
-import type { Family, MetricDef } from '../../ops/families.ts'
+import { definitions, single, type Family, type MetricDef } from '../../ops/families.ts'
 import type { Gossip } from '../../gossip/service.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
 
@@ -34,27 +34,36 @@ export const GOSSIP_FAMILIES: readonly Family<From>[] = [
     const { members } = g.status()
     for (const state of STATES) put(members[state], state)
   }),
-  gauge('gossip_health', [], 'How much this node distrusts itself: 0 is well, 7 is ill', (g, put) =>
-    put(g.status().health),
+  single(
+    'gauge',
+    'gossip_health',
+    'How much this node distrusts itself: 0 is well, 7 is ill',
+    g => g.status().health,
   ),
-  gauge(
+  single(
+    'gauge',
     'gossip_synced',
-    [],
     'Whether the first exchange with a peer is done, or there is nobody to wait for',
-    (g, put) => put(g.records.synced ? 1 : 0),
+    g => (g.records.synced ? 1 : 0),
   ),
-  gauge(
+  single(
+    'gauge',
     'gossip_holding',
-    [],
     'Whether many owners vanished at once, so that all are shown as before',
-    (g, put) => put(g.records.stats().holding ? 1 : 0),
+    g => (g.records.stats().holding ? 1 : 0),
   ),
-  gauge('gossip_entries', [], 'Entries in the records, hidden ones included', (g, put) =>
-    put(g.records.stats().entries),
+  single(
+    'gauge',
+    'gossip_entries',
+    'Entries in the records, hidden ones included',
+    g => g.records.stats().entries,
   ),
-  gauge('gossip_owners', [], 'Nodes that have entries', (g, put) => put(g.records.stats().owners)),
-  gauge('gossip_record_bytes', [], 'Octets of keys and values in the records', (g, put) =>
-    put(g.records.stats().bytes),
+  single('gauge', 'gossip_owners', 'Nodes that have entries', g => g.records.stats().owners),
+  single(
+    'gauge',
+    'gossip_record_bytes',
+    'Octets of keys and values in the records',
+    g => g.records.stats().bytes,
   ),
   counter('gossip_packets_total', ['direction'], 'Gossip packets', (g, put) => {
     const { packetsIn, packetsOut } = g.status().counters
@@ -71,61 +80,66 @@ export const GOSSIP_FAMILIES: readonly Family<From>[] = [
     put(streamBytesIn, 'in')
     put(streamBytesOut, 'out')
   }),
-  counter('gossip_probes_failed_total', [], 'Members that did not answer a probe', (g, put) =>
-    put(g.status().counters.probesFailed),
+  single(
+    'counter',
+    'gossip_probes_failed_total',
+    'Members that did not answer a probe',
+    g => g.status().counters.probesFailed,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_probes_by_tcp_total',
-    [],
     'Probes that only TCP answered: UDP between this node and that member is broken',
-    (g, put) => put(g.status().counters.probesByTcp),
+    g => g.status().counters.probesByTcp,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_name_conflicts_total',
-    [],
     'Times another member was seen under a name that a live member has already',
-    (g, put) => put(g.status().counters.conflicts),
+    g => g.status().counters.conflicts,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_undecryptable_total',
-    [],
     'Packets and streams that no key of ours opened, or that were plain',
-    (g, put) => put(g.status().counters.refused),
+    g => g.status().counters.refused,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_malformed_total',
-    [],
     'Packets, streams and messages that could not be read',
-    (g, put) => put(g.status().counters.malformed),
+    g => g.status().counters.malformed,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_digest_mismatches_total',
-    [],
     'Times a peer turned out to hold other records',
-    (g, put) => put(g.records.stats().digestMismatches),
+    g => g.records.stats().digestMismatches,
   ),
   counter('gossip_records_refused_total', ['reason'], 'Records not taken', (g, put) => {
     for (const [reason, n] of Object.entries(g.records.stats().refused)) put(n, reason)
   }),
-  gauge(
+  single(
+    'gauge',
     'gossip_own_records_waiting',
-    [],
     'Records of this node that the caps keep out, so that no other node sees them',
-    (g, put) => put(g.records.stats().waiting),
+    g => g.records.stats().waiting,
   ),
-  counter(
+  single(
+    'counter',
     'gossip_lag_seconds_total',
-    [],
     'Summed age of updates when they came by push; divide by gossip_lag_updates_total',
-    (g, put) => put(g.records.stats().lagSumMs / 1000),
+    g => g.records.stats().lagSumMs / 1000,
   ),
-  counter('gossip_lag_updates_total', [], 'Updates that came by push', (g, put) =>
-    put(g.records.stats().lagCount),
+  single(
+    'counter',
+    'gossip_lag_updates_total',
+    'Updates that came by push',
+    g => g.records.stats().lagCount,
   ),
 ]
 
-/** The same as a table for the documents. */
-export const GOSSIP_METRICS: readonly MetricDef[] = [
+export const GOSSIP_METRICS: readonly MetricDef[] = definitions([
   ...GOSSIP_FAMILIES,
   ...SHARED_ZONE_FAMILIES,
-].map(({ name, type, labels, help }) => ({ name, type, labels, help }))
+])

@@ -1,5 +1,5 @@
 /** The zones in the gossip in numbers, for Prometheus. */
-import type { Family } from '../../ops/families.ts'
+import { single, type Family } from '../../ops/families.ts'
 import type { SharedZoneStatus } from './shared-zone.ts'
 import type { Shared } from './shared.ts'
 
@@ -25,16 +25,12 @@ export const SHARED_ZONE_FAMILIES: readonly Family<From>[] = [
     'Octets of the zone as its publisher has it in the records, or would need',
     zone => zone.octets,
   ),
-  {
-    name: 'gossip_zone_budget_bytes',
-    type: 'gauge',
-    labels: [],
-    help: 'Octets that all zones of one publisher may take together',
-    read: (from, put) => {
-      const shared = from()
-      if (shared) put(shared.zoneBytes)
-    },
-  },
+  single(
+    'gauge',
+    'gossip_zone_budget_bytes',
+    'Octets that all zones of one publisher may take together',
+    shared => shared.zoneBytes,
+  ),
   perZone(
     'gossip_zone_over_budget',
     'Whether this node publishes the zone and it does not fit, so that the others keep the last one that did',

@@ -1,44 +1,34 @@
 /** The balancer's metrics for Prometheus, as it reports them. */
-import type { Family, MetricDef } from '../../ops/families.ts'
+import { definitions, single, type Family, type MetricDef } from '../../ops/families.ts'
 import { SYNC_BOUNDS, type BalanceReport } from '../../vip/feed.ts'
 import type { Balancing } from './balancing.ts'
 
 type From = () => Balancing
 
-const family = (
+const reported = (
   type: 'gauge' | 'counter',
   name: string,
   help: string,
-  read: (report: BalanceReport) => number,
-): Family<From> => ({
-  name,
-  type,
-  labels: [],
-  help,
-  read: (from, put) => {
-    const report = from().connected?.report
-    if (report) put(read(report))
-  },
-})
+  number: (report: BalanceReport) => number,
+): Family<From> =>
+  single(type, name, help, balancing => {
+    const report = balancing.connected?.report
+    return report && number(report)
+  })
 
 export const BALANCE_FAMILIES: readonly Family<From>[] = [
-  {
-    name: 'balance_connected',
-    type: 'gauge',
-    labels: [],
-    help: 'Whether spartan balance is connected and has programmed the VIPs',
-    read: (from, put) => put(from().connected ? 1 : 0),
-  },
-  {
-    name: 'balance_behind_changes',
-    type: 'gauge',
-    labels: [],
-    help: 'Changes of the VIP table that the balancer has not programmed yet',
-    read: (from, put) => {
-      const { balancer } = from().status
-      if (balancer) put(balancer.behind)
-    },
-  },
+  single(
+    'gauge',
+    'balance_connected',
+    'Whether spartan balance is connected and has programmed the VIPs',
+    b => (b.connected ? 1 : 0),
+  ),
+  single(
+    'gauge',
+    'balance_behind_changes',
+    'Changes of the VIP table that the balancer has not programmed yet',
+    b => b.status.balancer?.behind,
+  ),
   {
     name: 'balance_sync_duration_seconds',
     type: 'histogram',
@@ -50,41 +40,41 @@ export const BALANCE_FAMILIES: readonly Family<From>[] = [
       if (report) put(report.durations, 0)
     },
   },
-  family('counter', 'balance_syncs_total', 'Transactions that succeeded', r => r.syncs),
-  family(
+  reported('counter', 'balance_syncs_total', 'Transactions that succeeded', r => r.syncs),
+  reported(
     'counter',
     'balance_replacements_total',
     'Transactions that replaced all rules at once',
     r => r.replaced,
   ),
-  family('counter', 'balance_failures_total', 'Transactions that failed', r => r.failures),
-  family(
+  reported('counter', 'balance_failures_total', 'Transactions that failed', r => r.failures),
+  reported(
     'counter',
     'balance_mended_total',
     'Times that somebody else had changed the rules',
     r => r.mended,
   ),
-  family(
+  reported(
     'counter',
     'balance_udp_flows_forgotten_total',
     'UDP flows to backends that were removed',
     r => r.forgotten,
   ),
-  family('gauge', 'balance_vips', 'VIPs in the kernel', r => r.vips),
-  family('gauge', 'balance_backends', 'Backends in the kernel', r => r.backends),
-  family(
+  reported('gauge', 'balance_vips', 'VIPs in the kernel', r => r.vips),
+  reported('gauge', 'balance_backends', 'Backends in the kernel', r => r.backends),
+  reported(
     'gauge',
     'balance_slots',
     'Slots in the kernel over which weights are spread',
     r => r.slots,
   ),
-  family(
+  reported(
     'gauge',
     'balance_vips_rejected',
     'VIPs without a backend, whose connections are refused',
     r => r.rejecting,
   ),
-  family(
+  reported(
     'gauge',
     'balance_vips_capped',
     'VIPs whose weights or backends were reduced to fit into the slots',
@@ -92,7 +82,4 @@ export const BALANCE_FAMILIES: readonly Family<From>[] = [
   ),
 ]
 
-/** The same as a table, for the documentation. */
-export const BALANCE_METRICS: readonly MetricDef[] = BALANCE_FAMILIES.map(
-  ({ name, type, labels, help }) => ({ name, type, labels, help }),
-)
+export const BALANCE_METRICS: readonly MetricDef[] = definitions(BALANCE_FAMILIES)

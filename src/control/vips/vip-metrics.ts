@@ -1,36 +1,19 @@
 /** The VIPs and their source on this host, in numbers for Prometheus. */
-import type { Family, MetricDef } from '../../ops/families.ts'
+import { definitions, single, type Family, type MetricDef } from '../../ops/families.ts'
 import type { VipStatus } from './service.ts'
 
 type From = () => VipStatus | undefined
 
-const family = (
-  type: 'gauge' | 'counter',
-  name: string,
-  help: string,
-  read: (status: VipStatus) => number | undefined,
-): Family<From> => ({
-  name,
-  type,
-  labels: [],
-  help,
-  read: (from, put) => {
-    const status = from()
-    const value = status && read(status)
-    if (value !== undefined) put(value)
-  },
-})
-
 export const VIP_FAMILIES: readonly Family<From>[] = [
-  family('gauge', 'vips', 'VIPs of all nodes, as this one knows them', s => s.vips),
-  family('gauge', 'vip_backends', 'Backends of these VIPs', s => s.backends),
-  family(
+  single('gauge', 'vips', 'VIPs of all nodes, as this one knows them', s => s.vips),
+  single('gauge', 'vip_backends', 'Backends of these VIPs', s => s.backends),
+  single(
     'gauge',
     'vips_leaving',
     'Named VIPs without a backend that keep their name for a while',
     s => s.leaving,
   ),
-  family(
+  single(
     'counter',
     'agent_polls_total',
     "Polls of this host's Mesos agent that succeeded",
@@ -45,14 +28,14 @@ export const VIP_FAMILIES: readonly Family<From>[] = [
       for (const [reason, n] of Object.entries(from()?.agent?.failures ?? {})) put(n, reason)
     },
   },
-  family(
+  single(
     'gauge',
     'agent_silence_seconds',
-    'Time since the last poll of the Mesos agent that succeeded; it is polled every 2 s',
+    'Time since the last poll of the Mesos agent that succeeded; it is polled every 2 to 5 s',
     s => (s.agent?.silenceMs !== undefined ? s.agent.silenceMs / 1000 : undefined),
   ),
-  family('gauge', 'agent_tasks', "Tasks of this host's Mesos agent", s => s.agent?.tasks),
-  family(
+  single('gauge', 'agent_tasks', "Tasks of this host's Mesos agent", s => s.agent?.tasks),
+  single(
     'gauge',
     'agent_bad_labels',
     'VIP labels of its tasks that cannot be used; the status says which',
@@ -60,6 +43,4 @@ export const VIP_FAMILIES: readonly Family<From>[] = [
   ),
 ]
 
-export const VIP_METRICS: readonly MetricDef[] = VIP_FAMILIES.map(
-  ({ name, type, labels, help }) => ({ name, type, labels, help }),
-)
+export const VIP_METRICS: readonly MetricDef[] = definitions(VIP_FAMILIES)
