@@ -1,24 +1,20 @@
 /** The daemon's view of itself: health, status, values for metrics, and the list of recent events. */
-import type { DataStatus } from '../boundary/messages.ts'
-import { SLOT } from '../boundary/counters.ts'
 import { judge, type Health, type Reason } from '../boundary/health.ts'
 import { messageOf } from '../base/error.ts'
 import type { Level, Log } from '../base/log.ts'
 import { version } from '../base/version.ts'
 import type { ControlPlane } from '../control/control-plane.ts'
 import type { Parts } from '../control/parts.ts'
-import { LoopLag } from '../ops/loop-lag.ts'
+import type { LoopLag } from '../ops/loop-lag.ts'
 import type { MainReadings } from '../ops/metrics.ts'
-import { Events, Recent, SAMPLE_MS } from '../ops/recent.ts'
+import { Events, Recent } from '../ops/recent.ts'
 import { gatherStatus, type Status } from '../ops/status.ts'
+import { DataWatch } from './data-watch.ts'
 import type { Drills } from './drill.ts'
 import type { DataThread } from './data-thread-host.ts'
 import type { Readiness } from './readiness.ts'
 import type { Reloader } from './reloader.ts'
 
-/** Interval of the checks of the data thread while it is asked anything, and while it is not. */
-const BUSY_MS = 1_000
-const IDLE_MS = SAMPLE_MS
 /** How long a bug is shown as a problem. */
 const BUG_MS = 15 * 60_000
 
@@ -38,18 +34,11 @@ export type SelfViewOptions = {
 export class SelfView {
   /** True after SIGTERM. */
   stopping = false
-  /** How late the timers of this thread fire. */
-  readonly loopLag = new LoopLag()
   readonly #options: SelfViewOptions
   readonly #startedAt = Date.now()
   readonly #events = new Events()
   readonly #recent: Recent
-  #timer: NodeJS.Timeout | undefined
-  /** Receive calls of the data thread at the last check. */
-  #received = 0
-  #sampledAt = -Infinity
-  #data: DataStatus | undefined
-  #dataAt = performance.now()
+  readonly #data: DataWatch
   #bug: { readonly at: number; readonly why: string } | undefined
 
   constructor(options: SelfViewOptions) {
@@ -58,32 +47,24 @@ export class SelfView {
       // Only our own self-queries are in this zone.
       own: () => options.control.routing.snapshot?.labels.indexOf('spartan') ?? -1,
     })
+    this.#data = new DataWatch({
+      counters: options.counters,
+      recent: this.#recent,
+      ask: () => options.thread.status(),
+    })
+  }
+
+  /** How late the timers of this thread fire. */
+  get loopLag(): LoopLag {
+    return this.#data.loopLag
   }
 
   start(): void {
-    this.#tick()
+    this.#data.start()
   }
 
   close(): void {
-    clearTimeout(this.#timer)
-  }
-
-  /** The only timer of this view: each one wakes an idle thread. */
-  #tick(): void {
-    const now = performance.now()
-    if (now - this.#sampledAt >= SAMPLE_MS - BUSY_MS / 2) {
-      this.#sampledAt = now
-      this.#recent.sample(now)
-    }
-    void this.look()
-    const received = this.#options.counters[SLOT.receiveCalls]!
-    const next = received === this.#received ? IDLE_MS : BUSY_MS
-    this.#received = received
-    this.loopLag.begin(performance.now() + next)
-    this.#timer = setTimeout(() => {
-      this.loopLag.fired(performance.now())
-      this.#tick()
-    }, next).unref()
+    this.#data.close()
   }
 
   /** Reports a change of state in the log and in the list on the status page. */
@@ -101,14 +82,9 @@ export class SelfView {
     this.#bug = { at: Date.now(), why: messageOf(er) }
   }
 
-  /** Asks the data thread for its status. */
+  /** Asks the data thread for its status; never rejects. */
   async look(): Promise<void> {
-    try {
-      this.#data = await this.#options.thread.status()
-      this.#dataAt = performance.now()
-    } catch {
-      // If it does not answer, the age of its last status shows in the health.
-    }
+    await this.#data.look()
   }
 
   health(): Health {
@@ -119,8 +95,8 @@ export class SelfView {
       notes.push({ name: 'internal error', detail: this.#bug.why })
     return judge({
       listen: readiness.listen,
-      data: this.#data,
-      dataAge: performance.now() - this.#dataAt,
+      data: this.#data.status,
+      dataAge: this.#data.age,
       selfQueries: readiness.latest,
       stopping: this.stopping,
       reloadError: reloader.status.error,
@@ -140,10 +116,7 @@ export class SelfView {
         node,
         version: version(),
         startedAt: this.#startedAt,
-        data: async () => {
-          await this.look()
-          return this.#data
-        },
+        data: () => this.#data.look(),
         health: () => this.health(),
         config: () => reloader.status,
         parts: () => parts.status(),
@@ -199,7 +172,7 @@ export class SelfView {
       reloads: reloader.reloads,
       reloadsFailed: reloader.refused,
       selfQueriesFailed: readiness.failed,
-      data: this.#data,
+      data: this.#data.status,
     }
   }
 }

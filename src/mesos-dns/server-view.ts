@@ -9,13 +9,13 @@ import type { DataStatus, Endpoint, Snapshot } from '../boundary/messages.ts'
 import { showUpstream } from '../config/address.ts'
 import { MESOS_FAMILIES, type MesosReadings } from '../control/mesos/mesos-metrics.ts'
 import type { DataThread } from '../daemon/data-thread-host.ts'
+import { DataWatch } from '../daemon/data-watch.ts'
 import { Readiness } from '../daemon/readiness.ts'
 import type { Route } from '../http/route.ts'
 import { pidEndpoint, type MesosState } from '../mesos/api/model.ts'
-import { LoopLag } from '../ops/loop-lag.ts'
 import { createMetrics, serverLabel, type MainReadings } from '../ops/metrics.ts'
 import { opsRoutes } from '../ops/ops-routes.ts'
-import { Recent, SAMPLE_MS } from '../ops/recent.ts'
+import { Recent } from '../ops/recent.ts'
 import { gatherStatus, type Status } from '../ops/status.ts'
 import type { Follower } from './follower.ts'
 import { SERVER_FAMILIES } from './server-metrics.ts'
@@ -39,7 +39,6 @@ export type ServerViewOptions = {
   readonly masters: () => { readonly list: readonly string[]; readonly leader: string }
 }
 
-const LOOK_MS = 1_000
 /** A master that is streamed has a heartbeat every 15 s; a state of this age is one to look at. */
 const OLD_MS = 120_000
 
@@ -69,11 +68,8 @@ export class ServerView {
   readonly routes: readonly Route[]
   readonly #options: ServerViewOptions
   readonly #startedAt = Date.now()
-  readonly #lag = new LoopLag()
   readonly #recent: Recent
-  readonly #timers: NodeJS.Timeout[] = []
-  #data: DataStatus | undefined
-  #dataAt = performance.now()
+  readonly #data: DataWatch
 
   constructor(options: ServerViewOptions) {
     this.#options = options
@@ -85,6 +81,11 @@ export class ServerView {
       question: `leader.${options.settings.domain}`,
     })
     this.#recent = new Recent(counters, performance.now(), { own: () => -1 })
+    this.#data = new DataWatch({
+      counters,
+      recent: this.#recent,
+      ask: async () => options.thread?.status() ?? NO_DNS,
+    })
     const metrics = createMetrics({
       prefix: 'spartan_',
       counters,
@@ -92,7 +93,7 @@ export class ServerView {
       zones: () => options.snapshot.labels,
       upstreams: () => upstreamsOf(options.snapshot),
       version: options.version,
-      loopLag: () => this.#lag.take(),
+      loopLag: () => this.#data.loopLag.take(),
       extra: () => this.#readings(),
     })
     metrics.register(MESOS_FAMILIES, () => this.#mesos())
@@ -112,29 +113,20 @@ export class ServerView {
 
   /** Begins to look, when the server listens. */
   start(): void {
-    const every = (ms: number, work: () => void): void =>
-      void this.#timers.push(setInterval(work, ms).unref())
-    every(SAMPLE_MS, () => this.#recent.sample(performance.now()))
-    this.#lag.begin(performance.now() + LOOK_MS)
-    void this.#look()
-    every(LOOK_MS, () => {
-      this.#lag.fired(performance.now())
-      this.#lag.begin(performance.now() + LOOK_MS)
-      void this.#look()
-    })
+    this.#data.start()
     if (this.#options.settings.dnsOn) this.readiness.start()
   }
 
   close(): void {
-    for (const timer of this.#timers) clearInterval(timer)
+    this.#data.close()
     this.readiness.close()
   }
 
   health(): Health {
     return judge({
       listen: this.readiness.listen,
-      data: this.#data,
-      dataAge: performance.now() - this.#dataAt,
+      data: this.#data.status,
+      dataAge: this.#data.age,
       selfQueries: this.readiness.latest,
       stopping: false,
       reloadError: this.#options.reloads().error,
@@ -151,10 +143,7 @@ export class ServerView {
         node: hostname(),
         version,
         startedAt: this.#startedAt,
-        data: async () => {
-          await this.#look()
-          return this.#data
-        },
+        data: () => this.#data.look(),
         health: () => this.health(),
         config: () => ({
           file: settings.file,
@@ -233,16 +222,7 @@ export class ServerView {
       reloads: reloads().reloads,
       reloadsFailed: reloads().refused,
       selfQueriesFailed: this.readiness.failed,
-      data: this.#data,
-    }
-  }
-
-  async #look(): Promise<void> {
-    try {
-      this.#data = (await this.#options.thread?.status()) ?? NO_DNS
-      this.#dataAt = performance.now()
-    } catch {
-      // the age of the last status shows in the health
+      data: this.#data.status,
     }
   }
 }
