@@ -1,9 +1,9 @@
 /** The life of the Debian package on a machine, from install to purge. */
-import { copyFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'
-import { debIn, noDpkg } from '../fixture/package.ts'
+import { noDpkg, putPackages } from '../fixture/package.ts'
 
 t.setTimeout(390_000)
 
@@ -27,13 +27,8 @@ const ORIGINAL = '# as it was\nnameserver 127.9.9.9\nsearch corp.example\noption
 const prepare =
   (t: Test) =>
   (root: string): void => {
-    const out = t.testdir()
-    for (const version of ['0.1.0', '0.2.0'])
-      copyFileSync(debIn(out, version), join(root, `root/${version}.deb`))
+    putPackages(t, root)
     writeFileSync(join(root, 'root/upstream.cjs'), UPSTREAM)
-    // The command looks for Node where Debian and its makers put it.
-    if (!/^\/usr\/(local\/)?bin\/node$/.test(process.execPath))
-      symlinkSync(process.execPath, join(root, 'usr/local/bin/node'))
     rmSync(join(root, 'etc/resolv.conf'), { force: true })
     writeFileSync(join(root, 'etc/resolv.conf'), ORIGINAL)
   }

@@ -3,11 +3,11 @@
  * does, and dnsperf, which asks only once. With `SPARTAN_RESTARTS=100 SPARTAN_RATE=2000 SPARTAN_NAMES=100000` it
  * measures; the figures are in the diagnostics.
  */
-import { copyFileSync, cpSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'
-import { debIn, noDpkg, outside } from '../fixture/package.ts'
+import { noDpkg, outside, putPackages } from '../fixture/package.ts'
 
 const TIMES = Number(process.env['SPARTAN_RESTARTS'] ?? 2)
 const RATE = Number(process.env['SPARTAN_RATE'] ?? 250)
@@ -28,9 +28,7 @@ const CONFIG = JSON.stringify({
 const prepare =
   (t: Test) =>
   (root: string): void => {
-    const out = t.testdir()
-    for (const version of ['0.1.0', '0.2.0'])
-      copyFileSync(debIn(out, version), join(root, `root/${version}.deb`))
+    putPackages(t, root)
     cpSync(join(import.meta.dirname, '../fixture/numbered.mjs'), join(root, 'root/numbered.mjs'))
     const queries = Array.from({ length: NAMES }, (_, n) => `n${n}.load.example A`)
     writeFileSync(join(root, 'root/queries'), `${queries.join('\n')}\n`)
@@ -38,9 +36,6 @@ const prepare =
       join(root, 'root/dnsperf.sh'),
       `while [ ! -e /root/enough ]; do shuf -n ${RATE} /root/queries; done | dnsperf -s ${SERVERS[1]} -Q ${RATE} -q 60000 -t 180 -b ${BUFFER_KB}`,
     )
-    // The command looks for Node where Debian and its makers put it.
-    if (!/^\/usr\/(local\/)?bin\/node$/.test(process.execPath))
-      symlinkSync(process.execPath, join(root, 'usr/local/bin/node'))
   }
 
 /** What `numbered.mjs ask` prints. */

@@ -1,26 +1,15 @@
 /** `spartan drill` over the real daemon: what clients, operators and other nodes see, and that all is well after it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { runCli } from '../../src/cli/program.ts'
 import { freePort, ownAddress } from '../fixture/address.ts'
+import { spartan } from '../fixture/cli.ts'
 import { ask, type Reply } from '../fixture/client.ts'
 import { daemon, type Daemon } from '../fixture/daemon.ts'
 import { masters } from '../fixture/masters.ts'
 import { A, SOA } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 
-const drill = async (one: Daemon, ...args: string[]) => {
-  let out = ''
-  let err = ''
-  const exit = await runCli(['drill', ...args, '--admin', one.socket], {
-    out: text => void (out += text),
-    err: text => void (err += text),
-    input: async () => '',
-    tty: false,
-    interrupted: new AbortController().signal,
-  })
-  return { exit, out, err }
-}
+const drill = (one: Daemon, ...args: string[]) => spartan('drill', ...args, '--admin', one.socket)
 
 /** Asks until the answer is as wanted; a test that waits for ever fails by its own limit. */
 const until = async <T>(get: () => Promise<T>, fits: (got: T) => boolean): Promise<T> => {

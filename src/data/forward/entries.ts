@@ -31,8 +31,8 @@ export const apart = (fill: Fill, now: number): Entry => {
 }
 
 /** Gives an entry with TTL 0, which is made from a stale one, the age of that one. */
-export const keepAge = (made: Entry, from: Entry): void => {
-  if (made.apart && made.ttl === 0) made.expiresAt = from.storedAt
+export const keepAge = (entry: Entry, original: Entry): void => {
+  if (entry.apart && entry.ttl === 0) entry.expiresAt = original.storedAt
 }
 
 /**

@@ -17,27 +17,18 @@ export type Question = {
   readonly checkingDisabled: boolean
   /** The name as lower-case text. */
   readonly name: string
-  /** Of all that makes it another question (cache/hash.ts): name, type, DO and CD. */
+  /** Hash of everything that tells questions apart: name, type, DO and CD. */
   readonly hash: number
   /** Its answer is kept only if it is asked for again soon, because its client asks for too much (cache/trial.ts). */
   onTrial: boolean
 }
 
-/** The hash of a question. */
-export const hashOf = ({
-  wire,
-  qnameEnd,
-  qtype,
-  dnssecOk,
-  checkingDisabled,
-}: Omit<Question, 'hash'>): number =>
-  hashQuestion(wire, HEADER, qnameEnd, qtype, keyBits(dnssecOk, checkingDisabled))
-
 /** The question with its hash. */
-export const hashed = (question: Omit<Question, 'hash'>): Question => ({
-  ...question,
-  hash: hashOf(question),
-})
+export const hashed = (question: Omit<Question, 'hash'>): Question => {
+  const { wire, qnameEnd, qtype, dnssecOk, checkingDisabled } = question
+  const bits = keyBits(dnssecOk, checkingDisabled)
+  return { ...question, hash: hashQuestion(wire, HEADER, qnameEnd, qtype, bits) }
+}
 
 /**
  * A client's query. `respond` must be called once, with a response of `length` octets at the start of `bytes`, which
@@ -56,7 +47,7 @@ export type Query = {
   readonly proto: 0 | 1
   readonly family: 0 | 1
   readonly client: Client
-  /** Of its question. */
+  /** The hash of its question. */
   readonly hash: number
   /** See Question. */
   onTrial: boolean

@@ -1,9 +1,10 @@
 /** The bench measures and checks answers; no speed is asserted here. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bench } from '../../../scripts/bench/bench.ts'
+import { CASES } from '../../../scripts/bench/cases.ts'
 import { fault } from '../../../scripts/bench/counts.ts'
 import { Histogram } from '../../../scripts/bench/histogram.ts'
 import { PEERS } from '../../../scripts/bench/peers.ts'
@@ -24,23 +25,32 @@ const onLinux = linux ? {} : { skip: 'SKIPPED: the bench reads /proc and needs b
 // Two more Node processes start here, which takes long on a busy machine.
 const slow = { timeout: 180_000 }
 
+/** The rows of one short run. */
+const quickly = async (
+  t: Test,
+  cases: readonly string[],
+  servers: readonly string[],
+): Promise<Row[]> => {
+  let out = ''
+  const status = await bench({
+    cases: [...cases],
+    servers: [...servers],
+    seconds: 0.2,
+    runs: 1,
+    settleMs: 50,
+    json: true,
+    out: text => (out += text),
+    progress: () => {},
+  })
+  t.equal(status, 0)
+  return (JSON.parse(out) as { rows: Row[] }).rows
+}
+
 t.test(
   'a quick bench of the floor answers everything rightly',
   { ...onLinux, ...slow },
   async t => {
-    let out = ''
-    const status = await bench({
-      cases: ['hit', 'tcp'],
-      servers: ['floor'],
-      seconds: 0.2,
-      runs: 1,
-      settleMs: 50,
-      json: true,
-      out: text => (out += text),
-      progress: () => {},
-    })
-    t.equal(status, 0)
-    const { rows } = JSON.parse(out) as { rows: Row[] }
+    const rows = await quickly(t, ['hit', 'tcp'], ['floor'])
     t.strictSame(
       rows.map(row => `${row.case} ${row.server}`),
       ['hit floor', 'tcp floor'],
@@ -61,29 +71,15 @@ t.test(
   'a bench of little asked says what a server costs meanwhile',
   { ...onLinux, ...slow },
   async t => {
-    let out = ''
-    const status = await bench({
-      cases: ['rates'],
-      servers: ['spartan'],
-      seconds: 0.5,
-      runs: 1,
-      settleMs: 50,
-      json: true,
-      out: text => (out += text),
-      progress: () => {},
-    })
-    t.equal(status, 0)
-    const { rows } = JSON.parse(out) as { rows: Row[] }
-    const [idle, ...asked] = rows as [Row, ...Row[]]
-    t.equal(idle.case, 'rates-idle')
-    t.equal(idle.runs[0]!.answered, 0)
-    t.ok(idle.runs[0]!.core >= 0)
-    t.equal(asked.length, 8, 'four rates, with and without misses')
-    for (const { runs } of asked) {
-      t.ok(runs[0]!.answered > 0)
-      t.ok(runs[0]!.wakeups > 0)
-      t.ok(runs[0]!.core > 0)
-    }
+    const group = CASES.filter(one => one.group === 'rates')
+    t.equal(group.length, 9, 'idle, and four rates, with and without misses')
+    const [idle, asked] = await quickly(t, ['rates-idle', 'rates-1000-miss'], ['spartan'])
+    t.equal(idle!.case, 'rates-idle')
+    t.equal(idle!.runs[0]!.answered, 0)
+    t.ok(idle!.runs[0]!.core >= 0)
+    t.ok(asked!.runs[0]!.answered > 0)
+    t.ok(asked!.runs[0]!.wakeups > 0)
+    t.ok(asked!.runs[0]!.core > 0)
   },
 )
 
