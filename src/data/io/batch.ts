@@ -14,7 +14,7 @@ import { Loop, type LoopOptions } from './loop.ts'
 import { BATCH, CONTROL_BYTES, Outbox, Sender, cannotJoin, isFull } from './outbox.ts'
 import { TX_SLOT } from './packet-io.ts'
 import type { IoStats, OnTurn, PacketIO, Peer, SocketSpec, UdpSocket } from './packet-io.ts'
-import { releaseProgram } from './resident.ts'
+import { Program } from './resident.ts'
 import { SendList } from './send-list.ts'
 import { dropCounter, openUdp } from './socket.ts'
 import type { Opened } from './socket.ts'
@@ -115,11 +115,13 @@ export class BatchIO implements PacketIO {
   #trimmed = false
   #nextTrim: number
   #nextRelease: number
+  readonly #program: Program
   #onTurn: OnTurn | undefined
   #closed = false
 
   private constructor(libc: Libc, loop: Loop, join: boolean) {
     this.#libc = libc
+    this.#program = new Program(libc)
     this.#loop = loop
     this.#join = join
     this.#nextTrim = this.#nextRelease = loop.now + TRIM_FIRST_MS
@@ -210,7 +212,7 @@ export class BatchIO implements PacketIO {
     }
     if (now >= this.#nextRelease) {
       this.#nextRelease = now + RELEASE_EVERY_MS
-      releaseProgram(this.#libc)
+      this.#program.release()
     }
     if (this.outbox.blocked) return Math.min(next, RETRY_MS)
     return this.#trimmed ? next : Math.min(next, this.#nextTrim - now)

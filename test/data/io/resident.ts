@@ -2,7 +2,7 @@
 import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { loadLibc } from '../../../src/data/io/libc.ts'
-import { cleanMappings, releaseProgram } from '../../../src/data/io/resident.ts'
+import { cleanMappings, Program } from '../../../src/data/io/resident.ts'
 
 const mapping = (range: string, permissions: string, file: string, dirty: number): string =>
   `${range} ${permissions} 00000000 fe:00 12345                      ${file}
@@ -43,11 +43,13 @@ t.test(
   async t => {
     const resident = (): number =>
       Number(/^RssFile:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1])
-    const libc = await loadLibc()
+    const program = new Program(await loadLibc())
     const before = resident()
-    releaseProgram(libc)
+    program.release()
     const after = resident()
     t.ok(after < before - 1_000, `${before} kB before, ${after} kB after`)
+    program.release()
+    t.ok(resident() < before - 1_000, 'and again')
     t.equal(JSON.parse('{"a":[1]}').a[0], 1)
   },
 )
