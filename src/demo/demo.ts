@@ -21,6 +21,8 @@ export type DemoOptions = {
 }
 
 const PATIENCE_MS = 60_000
+/** Interval of the changes in the cluster. */
+const STEP_MS = 5_000
 
 /** Runs until ^C or for some seconds; returns the exit status. */
 export const runDemo = async ({
@@ -41,7 +43,7 @@ export const runDemo = async ({
       agents: layout.mesosAgents,
       now: Date.now,
       random: seeded(7),
-      onStep: what => (running.length > 2 ? out(`  mesos: ${what}\n`) : undefined),
+      onStep: what => out(`  mesos: ${what}\n`),
     })
     running.push({ close: () => cluster.close() })
     const resolver = await startResolver(layout.resolver)
@@ -54,6 +56,7 @@ export const runDemo = async ({
     await Promise.all(agents.map(a => a.start()))
     await show(layout, masters, out)
     out(invitation(layout))
+    cluster.play(STEP_MS)
     await stopped
     out('Stopping.\n')
     return 0

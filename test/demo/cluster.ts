@@ -28,7 +28,6 @@ const start = async (t: Test, more: Partial<ClusterOptions> = {}): Promise<Clust
     agents: AGENTS,
     now: () => 1_700_000_000_000,
     random: seeded(7),
-    stepMs: 0,
     reregisterMs: 0,
     ...more,
   })
@@ -212,15 +211,17 @@ t.test('a place that is taken is an error and leaves nothing running', async t =
   })
 })
 
-t.test('a clock drives the timetable unless told otherwise', async t => {
+t.test('nothing changes until the timetable is played', async t => {
   const heard: string[] = []
-  await new Promise<void>(resolve => {
-    void start(t, {
-      stepMs: 1,
-      onStep: what => {
-        if (heard.push(what) === 3) resolve()
-      },
-    })
+  let enough = (): void => {}
+  const third = new Promise<void>(resolve => (enough = resolve))
+  const cluster = await start(t, {
+    onStep: what => {
+      if (heard.push(what) === 3) enough()
+    },
   })
+  t.same(heard, [])
+  cluster.play(1)
+  await third
   t.equal(heard.length, 3)
 })

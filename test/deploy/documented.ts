@@ -25,7 +25,7 @@ import { Cluster } from './src/demo/cluster/cluster.ts'
 import { startResolver } from './src/demo/resolver.ts'
 await startResolver({ address: '127.9.9.9', port: 53 })
 const agents = [1, 2, 3].map(n => ({ address: '127.53.1.' + n, port: 5051 }))
-await Cluster.start({ masters: [{ address: '127.53.0.1', port: 5050 }], agents, now: Date.now, random: () => 0.5, stepMs: 0 })
+await Cluster.start({ masters: [{ address: '127.53.0.1', port: 5050 }], agents, now: Date.now, random: () => 0.5 })
 `
 
 const CONFIG = `

@@ -48,7 +48,7 @@ import { startResolver } from '${dist}/demo/resolver.js'
 await startResolver({ address: '10.77.0.53', port: 53 })
 const agents = [111, 112, 113].map(n => ({ address: '10.77.0.' + n, port: 5051 }))
 const masters = [101, 102].map(n => ({ address: '10.77.0.' + n, port: 5050 }))
-const cluster = await Cluster.start({ masters, agents, now: Date.now, random: () => 0.5, stepMs: 0 })
+const cluster = await Cluster.start({ masters, agents, now: Date.now, random: () => 0.5 })
 process.on('SIGUSR2', () => cluster.failover())
 process.on('SIGHUP', () => cluster.step())
 console.log('up')

@@ -64,7 +64,6 @@ const cluster = async (t: Test, n: number, reregisterMs = 0): Promise<Cluster> =
     agents: [4, 5].map(i => ({ address: `127.15.5.${n + i}`, port: 0 })),
     now: Date.now,
     random: () => 0.5,
-    stepMs: 0,
     reregisterMs,
   })
   t.teardown(() => made.close())

@@ -227,7 +227,6 @@ const cluster = async (t: Test): Promise<Cluster> => {
     agents: [14, 15].map(i => ({ address: `127.15.6.${i}`, port: 0 })),
     now: Date.now,
     random: Math.random,
-    stepMs: 0,
     reregisterMs: 100,
   })
   t.teardown(() => made.close())

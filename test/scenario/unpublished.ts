@@ -55,7 +55,6 @@ t.test(
       agents: [{ address: ownAddress(), port: 0 }],
       now: Date.now,
       random: () => 0.5,
-      stepMs: 0,
     })
     t.teardown(() => cluster.close())
     for (const d of nodes) {

@@ -20,8 +20,6 @@ export type ClusterOptions = {
   readonly now: () => number
   /** 0 ≤ random() < 1; the same numbers give the same sequence of events. */
   readonly random: () => number
-  /** Interval between steps of the timetable; 0: only when `step` is called. Default 5 s. */
-  readonly stepMs?: Milliseconds
   /** How long agents take to register with a new leader. Default 2 s; 0: at once. */
   readonly reregisterMs?: Milliseconds
   /** Default 15 s, as in Mesos. */
@@ -30,7 +28,6 @@ export type ClusterOptions = {
   readonly onStep?: (what: string) => void
 }
 
-const STEP_MS = 5_000
 const REREGISTER_MS = 2_000
 const HEARTBEAT_MS = 15_000
 
@@ -101,7 +98,6 @@ export class Cluster {
       )
       throw er
     }
-    cluster.#tick()
     return cluster
   }
 
@@ -122,6 +118,14 @@ export class Cluster {
   /** Tasks that have not ended, oldest first. */
   get tasks(): readonly WorldTask[] {
     return this.#world.tasks
+  }
+
+  /** From now on the timetable goes on by itself, one step after each interval. */
+  play(stepMs: Milliseconds): void {
+    this.#ticking = setTimeout(() => {
+      this.step()
+      this.play(stepMs)
+    }, stepMs)
   }
 
   /** Does the timetable's next step; returns its description. */
@@ -192,15 +196,6 @@ export class Cluster {
       }
       this.#timers.push(setTimeout(back, ((i + 1) * reregisterMs) / agents.length))
     })
-  }
-
-  #tick(): void {
-    const { stepMs = STEP_MS } = this.#options
-    if (stepMs === 0) return
-    this.#ticking = setTimeout(() => {
-      this.step()
-      this.#tick()
-    }, stepMs)
   }
 }
 
