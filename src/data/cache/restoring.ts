@@ -14,6 +14,7 @@ export class Restoring implements Timed {
   place = -1
   readonly #timers: Timers
   #waiting: (() => void)[] = []
+  #next = 0
   #ended = false
 
   constructor(timers: Timers, now: Milliseconds) {
@@ -31,12 +32,14 @@ export class Restoring implements Timed {
     return !this.#ended
   }
 
+  /** Calls all who wait. If one throws, this throws, too, and the timer goes on with those after it. */
   end(): void {
-    this.#timers.cancel(this)
     this.#ended = true
-    const waiting = this.#waiting
+    this.#timers.schedule(this, 0)
+    while (this.#next < this.#waiting.length) this.#waiting[this.#next++]!()
+    this.#timers.cancel(this)
     this.#waiting = []
-    for (const then of waiting) then()
+    this.#next = 0
   }
 
   fire(): void {
