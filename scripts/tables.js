@@ -1,4 +1,4 @@
-// Writes the tables of keys and metrics, and the schema of the file, from the code into deploy/.
+// Writes the tables of keys and metrics, what the manuals say of keys, and the schema of the file, from the code into deploy/.
 // Usage: npm run tables            (with --check: exit 1 if they are not up to date)
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { APPLIES } from '../dist/config/applies.js'
@@ -7,6 +7,7 @@ import { KEYS } from '../dist/config/schema.js'
 import { GOSSIP_METRICS } from '../dist/control/sharing/gossip-metrics.js'
 import { MESOS_METRICS } from '../dist/control/mesos/mesos-metrics.js'
 import { VIP_METRICS } from '../dist/control/vips/vip-metrics.js'
+import { KEY_DOCS } from '../dist/mesos-dns/key-docs.js'
 import { SERVER_METRICS } from '../dist/mesos-dns/server-metrics.js'
 import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
@@ -95,11 +96,19 @@ A JSON Schema of it, for editors.
 .Xr spartan 8
 `
 
+/** The keys in spartan-mesos-dns(8), between `.\" <keys>` and `.\" </keys>`. */
+export const mesosDnsKeys = KEY_DOCS.map(
+  ({ key, type, default: byDefault, description }) => `.It Va ${key}
+${roff(`${type}; default ${JSON.stringify(byDefault)}.`)}
+.br
+${roff(description)}`,
+).join('\n')
+
 /** What editors check spartan.yaml by. */
 export const schema = `${JSON.stringify(jsonSchema(), null, 2)}\n`
 
-const between = (page, name, text) => {
-  const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
+/** The page with `text` between two marks. */
+const between = (page, [open, close], text) => {
   const from = page.indexOf(open)
   const to = page.indexOf(close)
   if (from < 0 || to < from) throw new Error(`no block ${open}`)
@@ -108,7 +117,14 @@ const between = (page, name, text) => {
 
 /** The path and the complete new text of each page. */
 const pages = () => [
-  ...tables.map(({ page, name, text }) => [page, before => between(before, name, text)]),
+  ...tables.map(({ page, name, text }) => [
+    page,
+    before => between(before, [`<!-- ${name} -->`, `<!-- /${name} -->`], text),
+  ]),
+  [
+    'deploy/spartan-mesos-dns.8',
+    before => between(before, ['.\\" <keys>', '.\\" </keys>'], mesosDnsKeys),
+  ],
   ['deploy/spartan.schema.json', () => schema],
   ['deploy/spartan.yaml.5', () => manual],
 ]

@@ -5,7 +5,8 @@
 import { nearest } from '../config/nearest.ts'
 import { fail, type Coded } from '../base/error.ts'
 
-type Kind = 'text' | 'flag' | 'list' | 'lists' | 'object' | readonly [least: number, most: number]
+export type Kind =
+  'text' | 'flag' | 'list' | 'lists' | 'object' | readonly [least: number, most: number]
 
 const SECONDS: Kind = [0, 2 ** 31 - 1]
 const PORT: Kind = [1, 65_535]
@@ -55,6 +56,9 @@ const KEYS = {
 } as const satisfies Readonly<Record<string, Kind>>
 
 export type Key = keyof typeof KEYS
+
+/** What values a key takes. */
+export const kindOf = (key: Key): Kind => KEYS[key]
 
 /** Keys in many sample files that Mesos-DNS ignores. */
 const IGNORED = new Set(['email', 'ns', 'file', 'soaserial'])

@@ -132,14 +132,16 @@ t.test('the annotated configuration is good with all its settings on, too', asyn
 
 const tool = ['mandoc', 'groff'].find(name => spawnSync(name, ['--version']).error === undefined)
 t.test(
-  'the manual is good mdoc',
+  'the manuals are good mdoc',
   { skip: !tool && 'SKIPPED: neither mandoc nor groff is installed' },
   async t => {
-    const file = new URL('../../deploy/spartan.8', import.meta.url).pathname
-    const ran =
-      tool === 'mandoc'
-        ? spawnSync('mandoc', ['-Tlint', '-Wwarning', file], { encoding: 'utf8' })
-        : spawnSync('groff', ['-mdoc', '-Tutf8', '-ww', '-z', file], { encoding: 'utf8' })
-    t.equal(ran.stdout + ran.stderr, '')
+    for (const name of ['spartan.8', 'spartan-mesos-dns.8', 'spartan.yaml.5']) {
+      const file = new URL(`../../deploy/${name}`, import.meta.url).pathname
+      const ran =
+        tool === 'mandoc'
+          ? spawnSync('mandoc', ['-Tlint', '-Wwarning', file], { encoding: 'utf8' })
+          : spawnSync('groff', ['-mdoc', '-Tutf8', '-ww', '-z', file], { encoding: 'utf8' })
+      t.equal(ran.stdout + ran.stderr, '', name)
+    }
   },
 )

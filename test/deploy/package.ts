@@ -37,6 +37,12 @@ t.test(
       'spartan-stop.sh',
     ])
       t.ok(existsSync(join(home, file)), file)
+    for (const page of [
+      'man8/spartan.8.gz',
+      'man8/spartan-mesos-dns.8.gz',
+      'man5/spartan.yaml.5.gz',
+    ])
+      t.ok(existsSync(join(tree, 'usr/share/man', page)), page)
     const units = join(tree, 'usr/lib/systemd/system')
     const stray = outside('grep', '-rlE', '/usr/local|/opt/', units)
     t.equal(stray.stdout, '', 'no unit names a place outside the package')

@@ -100,6 +100,21 @@ for (const compat of [false, true]) {
   })
 }
 
+t.test('every path of the manual is served', async t => {
+  const manual = readFileSync(new URL('../../deploy/spartan-mesos-dns.8', import.meta.url), 'utf8')
+  const names: Record<string, string> = { host: 'leader.mesos', service: '_leader._tcp.mesos' }
+  const paths = [...manual.matchAll(/^\.It Pa (\/\S*)(?: Ns Ar (\w+))?$/gm)]
+    .map(([, path, name]) => `${path}${name ? names[name] : ''}`)
+    .filter(path => !/^\/(etc|run)\//.test(path))
+  t.equal(paths.length, 12)
+  const { http } = await serve(t, {})
+  await until(`${http}/readyz`, /^ok\n$/)
+  for (const path of paths) t.equal((await get(`${http}${path}`)).status, 200, path)
+  const { http: closed } = await serve(t, { enumerationOn: false })
+  for (const path of ['/v1/enumerate', '/v1/axfr'])
+    t.equal((await get(`${closed}${path}`)).status, 404, `${path} without enumerationOn`)
+})
+
 t.test('ready, then degraded when the master is gone, and live throughout', async t => {
   const { http, stopMaster } = await serve(t, {})
   await until(`${http}/readyz`, /^ok\n$/)
