@@ -29,12 +29,15 @@ type Generate = ConfigOption & {
   readonly out?: string
   readonly add?: boolean
   readonly print?: boolean
+  readonly json?: boolean
 }
 
 const generate = async (io: Io, options: Generate): Promise<void> => {
   const { generatedKey, loadKeyring, writeKeyringFile } = await import('../gossip/keyring.ts')
   const key = generatedKey()
-  if (options.print) return io.out(`${key}\n`)
+  const say = (facts: object, text: string): void =>
+    io.out(options.json ? `${JSON.stringify(facts, null, 2)}\n` : text)
+  if (options.print) return say({ key }, `${key}\n`)
   const file = options.out ?? ((await configOf(options))?.gossip?.keyring || KEYRING)
   const old = existsSync(file)
   if (old && !options.add) {
@@ -47,11 +50,15 @@ const generate = async (io: Io, options: Generate): Promise<void> => {
   const keys = old ? [...loadKeyring(file).list(), key] : [key]
   const owner = ownerForDaemon()
   writeKeyringFile(file, keys, owner)
-  io.out(`${file}: ${keys.length} key${keys.length === 1 ? '' : 's'}, the first encrypts\n`)
-  if (!owner && process.getuid?.() === 0)
-    io.err(
-      `spartan: there is no user '${DAEMON_USER}' on this host: only root can read ${file}, and a daemon under another account cannot\n`,
-    )
+  const warning =
+    !owner && process.getuid?.() === 0
+      ? `there is no user '${DAEMON_USER}' on this host: only root can read ${file}, and a daemon under another account cannot`
+      : ''
+  say(
+    { file, keys: keys.length, warnings: warning === '' ? [] : [warning] },
+    `${file}: ${counted(keys.length, 'key', 'keys')}, the first encrypts\n`,
+  )
+  if (warning !== '' && !options.json) io.err(`spartan: ${warning}\n`)
 }
 
 /** The key from the command line; '-' reads it from standard input, where other users of the host cannot see it. */
@@ -110,6 +117,7 @@ export const addKeys = (program: Command, io: Io, ended: (status: number) => voi
     .option('-o, --out <file>', `keyring to write (default: gossip.keyring, or ${KEYRING})`)
     .option('--add', 'add a key to the keyring that is there')
     .option('--print', 'print a new key instead of writing a file')
+    .option('--json', 'print it as JSON')
     .action((options: Generate) => generate(io, options))
   for (const [name, description, done] of [
     ['install', 'give a new key to every node; it decrypts from then on', 'installed'],

@@ -2,29 +2,32 @@
  * Defines the command line and turns errors into exit statuses: 0 done, 1 failed, 2 wrong usage or configuration.
  */
 import { Command, CommanderError } from 'commander'
-import { problemsOf, showProblem } from '../config/config.ts'
-import { codeOf, messageOf } from '../base/error.ts'
 import { printable } from '../base/printable.ts'
+import { asksJson, complain, complainOfUsage } from './complain.ts'
 import { addDaemons } from './daemons.ts'
-import { DONE, FAILED, WRONG, type Io } from './io.ts'
+import { DONE, type Io } from './io.ts'
 import { examples } from './options.ts'
 import type { Threads } from '../daemon/threads.ts'
 import { version } from '../base/version.ts'
 
-/**
- * The command line; `ended` gets the exit status of commands that set one. If `called` is `run`, only that command
- * is added, so that a starting daemon does not load code of other commands.
- */
+export type ProgramOptions = {
+  readonly threads?: Threads | undefined
+  /** The first word of the command line. After `run`, a starting daemon does not load code of other commands. */
+  readonly called?: string | undefined
+  /** Print nothing about wrong usage, because it is told as JSON. */
+  readonly json?: boolean
+}
+
+/** The command line; `ended` gets the exit status of commands that set one. */
 export const createProgram = async (
   io: Io,
   ended: (status: number) => void,
-  threads?: Threads,
-  called?: string,
+  { threads, called, json = false }: ProgramOptions = {},
 ): Promise<Command> => {
   const program = new Command('spartan')
     .description('A caching DNS forwarder for every agent of a DC/OS or Mesos cluster.')
     .version(version(), '-V, --version')
-    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .configureOutput({ writeOut: io.out, writeErr: json ? () => {} : io.err })
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .showHelpAfterError('(--help shows what can be said)')
@@ -97,28 +100,14 @@ export const runCli = async (
   const err = (text: string): void => io.err(printable(text, values))
   // Not copied, because reading `interrupted` has an effect.
   const safe = Object.create(io, { err: { value: err } }) as Io
+  const json = asksJson(args)
   try {
-    const program = await createProgram(safe, code => (status = code), threads, args[0])
+    const options = { threads, called: args[0], json }
+    const program = await createProgram(safe, code => (status = code), options)
     await program.parseAsync(args, { from: 'user' })
     return status
   } catch (er) {
-    // Commander has already printed its message or help.
-    if (er instanceof CommanderError) return er.exitCode === 0 ? DONE : WRONG
-    return complain(safe, er)
+    if (er instanceof CommanderError) return complainOfUsage(safe, er, json)
+    return complain(safe, er, json)
   }
-}
-
-const complain = (io: Io, er: unknown): number => {
-  const code = codeOf(er)
-  const problems = problemsOf(er)
-  if (problems.length) {
-    const file = (er as { file?: string }).file ?? ''
-    for (const problem of problems) io.err(`${showProblem(file, problem)}\n`)
-    return WRONG
-  }
-  io.err(`spartan: ${messageOf(er)}\n`)
-  // Errors with our codes or the system's are expected failures and print one line. Any other error is a bug and
-  // prints its stack.
-  if (!/^E[A-Z0-9]+$/.test(code) && er instanceof Error) io.err(`${er.stack ?? ''}\n`)
-  return code === 'EUSAGE' || code === 'ECONFIG' ? WRONG : FAILED
 }

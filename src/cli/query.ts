@@ -115,10 +115,7 @@ const query = async (
     tcp: options.tcp ?? false,
     signal: io.interrupted,
   })
-  if ('silence' in reply) {
-    io.err(`spartan: ${showEndpoint(to)}: ${reply.silence}\n`)
-    return FAILED
-  }
+  if ('silence' in reply) throw fail(`${showEndpoint(to)}: ${reply.silence}`, 'ESTATE')
   const message = readMessage(reply.wire)
   const ms = Math.round(reply.ms * 100) / 100
   const footer = `;; ${showEndpoint(to)} over ${reply.transport.toUpperCase()}, ${ms} ms, ${message.bytes} bytes${reply.attempts > 1 ? `, attempt ${reply.attempts}` : ''}\n`

@@ -108,7 +108,8 @@ const top = async (io: Io, options: TopOptions): Promise<void> => {
       const before = status
       if (i > 0 || !sample.over) status = await look()
       const view = viewOf(before, status, sample, await namesOf(options, status, sample))
-      if (options.json) io.out(`${JSON.stringify(view, null, 2)}\n`)
+      // Several looks are a stream, with one line each.
+      if (options.json) io.out(`${JSON.stringify(view, null, times > 1 ? 0 : 2)}\n`)
       else io.out((io.tty && times > 1 ? CLEAR : '') + topText(status, view))
       sample.fade()
     }
