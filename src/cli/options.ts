@@ -48,12 +48,18 @@ const admin = (text: string): AdminTarget => {
   const target = parseAdmin(text)
   if (target) return target
   throw new InvalidArgumentError(
-    'A URL such as http://127.0.0.1:62080, or the path of a Unix socket.',
+    'A URL such as http://127.0.0.1:62080 or https://agent-1:62080, or the path of a Unix socket.',
   )
 }
 
 export type ConfigOption = { readonly config?: string }
-export type DaemonOptions = ConfigOption & { readonly admin?: AdminTarget; readonly json?: boolean }
+export type DaemonOptions = ConfigOption & {
+  readonly admin?: AdminTarget
+  /** Paths, for a daemon over TCP. */
+  readonly token?: string
+  readonly ca?: string
+  readonly json?: boolean
+}
 
 /** Adds the option --config; by default the usual file is read if it exists. */
 export const withConfig = (command: Command): Command =>
@@ -67,9 +73,11 @@ export const withDaemon = (command: Command): Command =>
   withConfig(command)
     .option(
       '--admin <where>',
-      'the daemon: http://address:port, or the path of its Unix socket',
+      'the daemon: http://address:port, https://host:port, or the path of its Unix socket',
       admin,
     )
+    .option('--token <file>', "the daemon's token, for http and https (default: admin.token)")
+    .option('--ca <file>', "certificate authorities for https, PEM (default: Node's own)")
     .option('--json', 'print what the daemon says, as JSON')
 
 /**
@@ -94,8 +102,13 @@ const DEFAULT_ADMIN: AdminTarget = {
   listen: { address: '127.0.0.1', port: 62080 },
 }
 
-const targetOf = async (options: DaemonOptions): Promise<AdminTarget> =>
-  options.admin ?? (await configOf(options))?.admin ?? DEFAULT_ADMIN
+const targetOf = async (options: DaemonOptions): Promise<AdminTarget> => {
+  const configured = options.admin ? undefined : (await configOf(options))?.admin
+  const { socket, listen } = options.admin ?? configured ?? DEFAULT_ADMIN
+  const { ca = '', token = configured?.token ?? '' } = options
+  const https = options.admin?.listen?.https ?? (configured?.tls.cert ?? '') !== ''
+  return { socket, listen: listen && { ...listen, https, ca, token } }
+}
 
 /** Sends a request to the selected daemon. Throws EHTTP, or ECONFIG for a bad --config. */
 export const daemon = async (options: DaemonOptions, call: AdminCall): Promise<AdminAnswer> =>

@@ -3,16 +3,16 @@
  * TCP, with a deadline and a size limit. Changes are only possible over the socket, whose file permissions
  * control access.
  */
-import { hostPort } from '../base/ip.ts'
 import { request, type IncomingMessage } from 'node:http'
-import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
 import { codeOf, fail, messageOf } from '../base/error.ts'
+import { ABSENT, exchangeOverTcp, showPlace, type AdminPlace } from './admin-tcp.ts'
 
 /**
  * Where the daemon listens. If both are set, the socket is tried first, and TCP if the socket cannot be used
  * and the call only reads.
  */
-export type AdminTarget = { readonly socket: string; readonly listen: Endpoint | undefined }
+export type AdminTarget = { readonly socket: string; readonly listen: AdminPlace | undefined }
 
 export type AdminCall = {
   readonly method?: 'GET' | 'POST'
@@ -31,28 +31,23 @@ const DEADLINE_MS = 10_000
 /** Limit of the body; a cache listing of 100,000 names has about 15 MB. */
 const MAX_BYTES = 64 * 2 ** 20
 
-type Where = { readonly socketPath: string } | { readonly host: string; readonly port: number }
+type Where = { readonly socketPath: string } | AdminPlace
 
-/** Parses the place of a daemon: a path, http://host:port, or host:port. Undefined if it is none of these. */
+/** Parses the place of a daemon: a path, http(s)://host:port, or host:port. Undefined if it is none of these. */
 export const parseAdmin = (text: string): AdminTarget | undefined => {
   if (text.startsWith('/')) return { socket: text, listen: undefined }
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const plain =
-    url?.protocol === 'http:'
-      ? url
-      : URL.canParse(`http://${text}`)
-        ? new URL(`http://${text}`)
-        : undefined
-  if (!plain || plain.pathname !== '/' || plain.username || plain.search) return undefined
-  return {
-    socket: '',
-    listen: { address: plain.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(plain.port || 80) },
-  }
+  const written = /^https?:\/\//i.test(text) ? text : `http://${text}`
+  const url = URL.canParse(written) ? new URL(written) : undefined
+  if (!url || url.pathname !== '/' || url.username || url.search) return undefined
+  const https = url.protocol === 'https:'
+  const address = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const port = Number(url.port || (https ? 443 : 80))
+  return { socket: '', listen: { address, port, ...(https ? { https } : {}) } }
 }
 
 /** A target as text, for messages. */
 export const showAdmin = ({ socket, listen }: AdminTarget): string =>
-  [socket, listen && `http://${hostPort(listen.address, listen.port)}`].filter(Boolean).join(' or ')
+  [socket, listen && showPlace(listen)].filter(Boolean).join(' or ')
 
 /**
  * Queries the daemon. Throws EHTTP with one sentence: no daemon answers, permission is missing, or the daemon
@@ -63,13 +58,13 @@ export const askDaemon = async (target: AdminTarget, call: AdminCall): Promise<A
   if (target.socket) places.push({ socketPath: target.socket })
   const changes = (call.method ?? 'GET') !== 'GET'
   if (target.listen && !(changes && target.socket)) {
-    places.push({ host: target.listen.address, port: target.listen.port })
+    places.push(target.listen)
   }
   if (!places.length) throw fail('neither admin.socket nor admin.listen is configured', 'EHTTP')
   let denied = false
   for (const place of places) {
     try {
-      const answer = await exchange(place, call)
+      const answer = await ('socketPath' in place ? overSocket(place, call) : overTcp(place, call))
       if (answer.status < 300) return answer
       throw refused(answer, call)
     } catch (er) {
@@ -89,16 +84,6 @@ export const askDaemon = async (target: AdminTarget, call: AdminCall): Promise<A
   )
 }
 
-/** Error codes that show that no daemon listens. */
-const ABSENT = new Set([
-  'ENOENT',
-  'ECONNREFUSED',
-  'ENOTSOCK',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-])
-
 const refused = ({ status, json, text }: AdminAnswer, { path }: AdminCall): Error => {
   const said = (json as { error?: unknown } | undefined)?.error
   const [line = ''] = text.split('\n')
@@ -111,17 +96,28 @@ const refused = ({ status, json, text }: AdminAnswer, { path }: AdminCall): Erro
       { status },
     )
   }
-  return fail(`the daemon refused ${where}: ${why || `HTTP ${status}`}`, 'EHTTP', { status })
+  const hint = status === 401 ? '; --token names the file with it' : ''
+  return fail(`the daemon refused ${where}: ${why || `HTTP ${status}`}${hint}`, 'EHTTP', { status })
 }
 
-const exchange = (
-  place: Where,
+const overTcp = async (
+  place: AdminPlace,
+  { method = 'GET', path, body, deadlineMs = DEADLINE_MS }: AdminCall,
+): Promise<AdminAnswer> => {
+  const text = body === undefined ? undefined : JSON.stringify(body)
+  const request = { method, path, body: text, deadlineMs, maxBytes: MAX_BYTES }
+  const answer = await exchangeOverTcp(place, request)
+  return answerOf(answer.status, answer.body)
+}
+
+const overSocket = (
+  { socketPath }: { readonly socketPath: string },
   { method = 'GET', path, body, deadlineMs = DEADLINE_MS }: AdminCall,
 ): Promise<AdminAnswer> =>
   new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const req = request({
-      ...place,
+      socketPath,
       method,
       path,
       agent: false,
@@ -163,12 +159,14 @@ const collect = async (res: IncomingMessage): Promise<AdminAnswer> => {
       throw fail(`the daemon's answer is longer than ${MAX_BYTES} bytes`, 'EHTTP')
     parts.push(part)
   }
-  const text = Buffer.concat(parts).toString('utf8')
-  let json: unknown
+  return answerOf(res.statusCode ?? 0, Buffer.concat(parts))
+}
+
+const answerOf = (status: number, body: Buffer): AdminAnswer => {
+  const text = body.toString('utf8')
   try {
-    json = JSON.parse(text)
+    return { status, text, json: JSON.parse(text) as unknown }
   } catch {
-    json = undefined
+    return { status, text, json: undefined }
   }
-  return { status: res.statusCode ?? 0, text, json }
 }

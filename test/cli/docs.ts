@@ -56,7 +56,7 @@ t.test('the manual describes no key that there is not', async t => {
 })
 
 /** Options that the manual describes once for all commands. */
-const SHARED = ['--config', '--admin', '--json', '--help']
+const SHARED = ['--config', '--admin', '--token', '--ca', '--json', '--help']
 
 t.test('the manual describes every command and option', async t => {
   const text = section('COMMANDS')
