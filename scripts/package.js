@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 /**
  * Usage: npm run package -- [--arch amd64,arm64] [--node VERSION|FILE] [--version VERSION] [--out FOLDER]
+ *        npm run package -- --oci [--root FOLDER] [--arch ARCH] [--node VERSION|FILE] [--version VERSION] [--out FOLDER]
  *        node scripts/package.js --tree FOLDER
  *
  * Makes, for each processor, a Debian package, and an archive of the same tree
  * with install.sh, out of a built checkout; with --node also the package spartan-node, of a Node
- * from the registry or from this host. --tree writes only the tree.
+ * from the registry or from this host. --oci makes only a container image (an archive of an OCI image layout), with
+ * the C library and the shell of this host, or, for another processor, of a root such as debootstrap's. --tree writes
+ * only the tree.
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -14,18 +17,22 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { makeDeb } from './package/deb.js'
+import { makeSpartanImage } from './package/image.js'
 import { ARCHITECTURES, CONFIGURATION, manifest, putNode, putTree } from './package/tree.js'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..')
 const { values: options } = parseArgs({
   options: {
-    arch: { type: 'string', default: Object.keys(ARCHITECTURES).join(',') },
+    arch: { type: 'string' },
     node: { type: 'string' },
     version: { type: 'string', default: manifest.version },
     out: { type: 'string', default: join(ROOT, '.build/dist') },
     tree: { type: 'string' },
+    oci: { type: 'boolean', default: false },
+    root: { type: 'string' },
   },
 })
+const HERE = process.arch === 'arm64' ? 'arm64' : 'amd64'
 
 const FIELDS = {
   Depends: 'spartan-node (>= 20.18.1) | nodejs (>= 20.18.1), iproute2, libc6 (>= 2.31)',
@@ -102,15 +109,26 @@ const makeAll = async (arch, out) => {
   })
 }
 
-if (options.tree) {
-  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
-  await putTree(resolve(options.tree), arch)
-} else {
-  const out = resolve(options.out)
-  mkdirSync(out, { recursive: true })
-  for (const arch of options.arch.split(',')) {
+const architectures = given => {
+  for (const arch of given)
     if (!(arch in ARCHITECTURES))
       throw new Error(`--arch is one of ${Object.keys(ARCHITECTURES).join(', ')}`)
-    await makeAll(arch, out)
-  }
+  return given
+}
+
+const makeOneImage = async (arch, out) => {
+  if (arch !== HERE && !(options.root && options.node))
+    throw new Error(`an image for ${arch} needs --root, a system for it, and --node, its Node`)
+  const { version, node = process.execPath, root = '/' } = options
+  const from = { arch, version, node, root: resolve(root) }
+  await withFolder(async folder => console.log(await makeSpartanImage(out, from, folder)))
+}
+
+if (options.tree) await putTree(resolve(options.tree), HERE)
+else {
+  const out = resolve(options.out)
+  mkdirSync(out, { recursive: true })
+  const all = options.oci ? [HERE] : Object.keys(ARCHITECTURES)
+  for (const arch of architectures(options.arch?.split(',') ?? all))
+    await (options.oci ? makeOneImage : makeAll)(arch, out)
 }

@@ -88,6 +88,7 @@ t.test('relative links lead somewhere', async t => {
     'README.md',
     'CHANGELOG.md',
     'deploy/configuration.md',
+    'deploy/container.md',
     'deploy/metrics.md',
     'deploy/migrate.md',
     'scripts/bench/README.md',

@@ -112,14 +112,17 @@ const licenses = () => {
     .join('\n\n')
 }
 
-/** The commit that is packaged, short; '' outside a checkout. */
-const commit = () => {
-  const { status, stdout } = spawnSync('git', ['rev-parse', '--short', 'HEAD'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  })
+const git = (...args) => {
+  const { status, stdout } = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' })
   return status === 0 ? stdout.trim() : ''
 }
+
+/** The commit that is packaged, short; '' outside a checkout. */
+export const commit = () => git('rev-parse', '--short', 'HEAD')
+
+/** When that was, ISO 8601; outside a checkout the beginning of Unix time. */
+export const commitTime = () =>
+  new Date(Number(git('log', '-1', '--format=%ct')) * 1000).toISOString()
 
 /**
  * Writes the whole tree.
