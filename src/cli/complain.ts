@@ -15,7 +15,13 @@ export const asksJson = (args: readonly string[]): boolean => {
  * follow lines that were printed before.
  */
 const sayError = (io: Io, error: string, code: string, more: object = {}): void =>
-  io.out(`${JSON.stringify({ error, code, ...more })}\n`)
+  io.out(`${JSON.stringify({ error, code, ...more }).replace(CONTROLS, escaped)}\n`)
+
+/** What terminals may obey, and JSON leaves as it is. */
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\u007f-\u009f]/g
+const escaped = (control: string): string =>
+  `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 /** After an error that a command threw. */
 export const complain = (io: Io, er: unknown, json: boolean): number => {

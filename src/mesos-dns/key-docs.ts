@@ -67,7 +67,7 @@ const DOCS = {
   ttl: [60, 'TTL of the records, in seconds.'],
   IPSources: [
     ['netinfo', 'mesos', 'host'],
-    "Where a task's address comes from, the first that has one: host (its agent), netinfo, mesos and docker (its labels).",
+    "Where a task's address comes from, the first that has one: host (its agent), netinfo (its network), mesos and docker (labels of its status).",
   ],
   enforceRFC952: [false, 'Make labels of task names as RFC 952 has host names, at most 24 octets.'],
   SRVRecordDefaultWeight: [1, 'Weight of SRV records.'],
@@ -81,7 +81,7 @@ const DOCS = {
   SOAExpire: [86_400, 'EXPIRE of the SOA, in seconds.'],
   SOAMinttl: [
     60,
-    'MINIMUM of the SOA, in seconds: how long a negative answer is kept. With compat, ttl is used instead.',
+    'MINIMUM of the SOA, in seconds: how long a negative answer is kept, at most for ttl. With compat, ttl is used instead.',
   ],
   externalOn: [
     true,

@@ -79,6 +79,9 @@ t.test('a wrong command line is told as JSON', async t => {
     t.strictSame(JSON.parse(out), { error: "unknown option '--nonsense'", code: 'EUSAGE' }, name)
   }
   t.match(await spartan('keys', '--json'), { exit: 2, out: /"code":"EUSAGE"/, err: '' })
+  const { out } = await spartan('status', '--json', '--admin', 'x\u009b/y')
+  t.notMatch(out, '\u009b', 'a terminal gets no control character')
+  t.match(JSON.parse(out), { error: /argument 'x\u009b\/y' is invalid/, code: 'EUSAGE' })
   t.match(await spartan('status', '--', '--json'), { exit: 2, out: '' }, 'this is no option')
 })
 
