@@ -1,10 +1,10 @@
-/** What a command that failed prints, for people or as JSON, and its exit status. */
+/** What a command that failed prints, for people and as JSON, and its exit status. */
 import type { CommanderError } from 'commander'
 import { problemsOf, showProblem } from '../config/config.ts'
 import { codeOf, messageOf } from '../base/error.ts'
 import { DONE, FAILED, WRONG, type Io } from './io.ts'
 
-/** Whether the command line asks for JSON; then errors are JSON, too. */
+/** Whether the command line asks for JSON; then there is a JSON object for an error, too. */
 export const asksJson = (args: readonly string[]): boolean => {
   const end = args.indexOf('--')
   return args.slice(0, end < 0 ? undefined : end).includes('--json')
@@ -32,7 +32,8 @@ export const complain = (io: Io, er: unknown, json: boolean): number => {
   if (json) {
     const about = problems.length > 0 ? { file, problems } : {}
     sayError(io, messageOf(er), code, { ...about, ...(status === undefined ? {} : { status }) })
-  } else if (problems.length > 0)
+  }
+  if (problems.length > 0)
     for (const problem of problems) io.err(`${showProblem(file ?? '', problem)}\n`)
   else io.err(`spartan: ${messageOf(er)}\n`)
   // Errors with our codes or the system's are expected failures and print one line. Any other error is a bug and

@@ -14,20 +14,18 @@ export type ProgramOptions = {
   readonly threads?: Threads | undefined
   /** The first word of the command line. After `run`, a starting daemon does not load code of other commands. */
   readonly called?: string | undefined
-  /** Print nothing about wrong usage, because it is told as JSON. */
-  readonly json?: boolean
 }
 
 /** The command line; `ended` gets the exit status of commands that set one. */
 export const createProgram = async (
   io: Io,
   ended: (status: number) => void,
-  { threads, called, json = false }: ProgramOptions = {},
+  { threads, called }: ProgramOptions = {},
 ): Promise<Command> => {
   const program = new Command('spartan')
     .description('A caching DNS forwarder for every agent of a DC/OS or Mesos cluster.')
     .version(version(), '-V, --version')
-    .configureOutput({ writeOut: io.out, writeErr: json ? () => {} : io.err })
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
     .configureHelp({ showGlobalOptions: false })
     .exitOverride()
     .showHelpAfterError('(--help shows what can be said)')
@@ -102,7 +100,7 @@ export const runCli = async (
   const safe = Object.create(io, { err: { value: err } }) as Io
   const json = asksJson(args)
   try {
-    const options = { threads, called: args[0], json }
+    const options = { threads, called: args[0] }
     const program = await createProgram(safe, code => (status = code), options)
     await program.parseAsync(args, { from: 'user' })
     return status

@@ -75,10 +75,10 @@ t.test('every command has --json and is in the manual, or has a reason not to', 
 t.test('a wrong command line is told as JSON', async t => {
   for (const [name] of withJson) {
     const { exit, out, err } = await spartan(...name.split(' '), '--json', '--nonsense')
-    t.match({ exit, err }, { exit: 2, err: '' }, name)
+    t.match({ exit, err }, { exit: 2, err: /./ }, name)
     t.strictSame(JSON.parse(out), { error: "unknown option '--nonsense'", code: 'EUSAGE' }, name)
   }
-  t.match(await spartan('keys', '--json'), { exit: 2, out: /"code":"EUSAGE"/, err: '' })
+  t.match(await spartan('keys', '--json'), { exit: 2, out: /"code":"EUSAGE"/ })
   const { out } = await spartan('status', '--json', '--admin', 'x\u009b/y')
   t.notMatch(out, '\u009b', 'a terminal gets no control character')
   t.match(JSON.parse(out), { error: /argument 'x\u009b\/y' is invalid/, code: 'EUSAGE' })
@@ -94,12 +94,12 @@ t.test('a daemon that is not there, and a bad file, are told as JSON', async t =
     if (name === 'query') words.push('--trace')
     if (options.some(o => o.long === '--admin')) {
       const { exit, out, err } = await spartan(...words, '--json', '--admin', `${dir}/nobody`)
-      t.match({ exit, err }, { exit: 1, err: '' }, name)
+      t.match({ exit, err }, { exit: 1, err: /^spartan: / }, name)
       t.match(JSON.parse(out), { error: /nothing answers|cannot follow/, code: 'EHTTP' }, name)
     }
     if (!options.some(o => o.long === '--config')) continue
-    const { exit, out, err } = await spartan(...words, '--json', '-c', `${dir}/bad.yaml`)
-    t.match({ exit, err }, { exit: 2, err: '' }, name)
+    const { exit, out } = await spartan(...words, '--json', '-c', `${dir}/bad.yaml`)
+    t.equal(exit, 2, name)
     const file = `${dir}/bad.yaml`
     t.match(JSON.parse(out), { file, problems: [{ path: 'listen.addresses' }] }, name)
   }
