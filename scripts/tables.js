@@ -10,6 +10,7 @@ import { VIP_METRICS } from '../dist/control/vips/vip-metrics.js'
 import { KEY_DOCS } from '../dist/mesos-dns/key-docs.js'
 import { SERVER_METRICS } from '../dist/mesos-dns/server-metrics.js'
 import { BALANCE_METRICS } from '../dist/control/vips/balance-metrics.js'
+import { DNSTAP_METRICS } from '../dist/ops/dnstap/dnstap-metrics.js'
 import { METRICS } from '../dist/ops/metrics.js'
 
 const cell = text => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')
@@ -44,6 +45,7 @@ export const tables = [
         ...MESOS_METRICS,
         ...VIP_METRICS,
         ...BALANCE_METRICS,
+        ...DNSTAP_METRICS,
         ...SERVER_METRICS,
       ].map(m => [`\`${m.name}\``, m.type, m.labels.map(l => `\`${l}\``).join(' '), m.help]),
     ),

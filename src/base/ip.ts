@@ -82,6 +82,14 @@ export const ipToNumber = (ip: string): bigint =>
     ? groupsOf(ip).reduce((sum, group) => (sum << 16n) | BigInt(group), 0n)
     : ip.split('.').reduce((sum, octet) => (sum << 8n) | BigInt(octet), 0n)
 
+/** The 4 or 16 octets of an address, whose scope is left out; none if it is no address. */
+export const ipToOctets = (ip: string): Buffer => {
+  const [bare = ''] = ip.split('%')
+  if (isIPv4(bare)) return Buffer.from(bare.split('.').map(Number))
+  if (!isIPv6(bare)) return Buffer.alloc(0)
+  return Buffer.from(groupsOf(bare).flatMap(group => [group >> 8, group & 0xff]))
+}
+
 /** The canonical spelling of the address with this integer value. */
 export const numberToIp = (value: bigint, family: 4 | 6): string => {
   const width = family === 4 ? 8n : 16n

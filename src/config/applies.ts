@@ -16,6 +16,7 @@ export type Owner =
   | 'gossip'
   | 'admin'
   | 'cache snapshot'
+  | 'dnstap'
   | 'balance'
 
 export type Applies = 'at once' | 'restart'
@@ -67,6 +68,8 @@ export const APPLIES: ReadonlyMap<string, Use> = new Map([
   ...rows('gossip', 'restart', 'gossip.clusterName', 'gossip.stateDir'),
   ...rows('gossip', 'at once', 'gossip.seeds', 'gossip.seedMasters', 'gossip.keyring'),
   ...rows('cache snapshot', 'at once', 'cache.snapshot'),
+  ...rows('dnstap', 'at once', 'dnstap.socket', 'dnstap.messages', 'dnstap.sample'),
+  ...rows('dnstap', 'at once', 'dnstap.identity'),
   ...rows('admin', 'restart', 'admin.listen', 'admin.socket', 'admin.hostNames'),
   ...rows('admin', 'restart', 'admin.tls.cert', 'admin.tls.key', 'admin.token'),
 ])

@@ -68,6 +68,7 @@ export type Config = {
     readonly token: string
   }
   readonly metrics: { readonly prefix: string }
+  readonly dnstap?: Dnstap | undefined
   readonly log: { readonly level: Level }
   readonly identity: boolean
   readonly stateDir: string
@@ -113,6 +114,14 @@ export type Vips = {
   readonly range6: { readonly min: string; readonly max: string }
   readonly enableIpv6: boolean
   readonly grace: Milliseconds
+}
+
+export type Dnstap = {
+  readonly socket: string
+  readonly messages: 'both' | 'query' | 'response'
+  /** One query out of so many. */
+  readonly sample: number
+  readonly identity: string
 }
 
 export type Mesos = {

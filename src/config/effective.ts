@@ -46,7 +46,7 @@ export const showEffective = (loaded: Loaded, file: string): string => {
     lines.push([`${'  '.repeat(sections.length)}${steps.at(-1)}: ${value}`, from])
   }
   const width = Math.min(60, Math.max(...lines.map(([text]) => text.length)))
-  const unused = ['masters', 'gossip', 'vips', 'mesos'].filter(
+  const unused = ['masters', 'gossip', 'vips', 'mesos', 'dnstap'].filter(
     name => !loaded.origins.has(KEYS.find(key => key.path.startsWith(`${name}.`))?.path ?? ''),
   )
   return [

@@ -427,6 +427,23 @@ export const schema = z.strictObject({
       'What the names of metrics begin with; coredns_ lights up existing boards.',
     ),
   }).prefault({}),
+  dnstap: section({
+    socket: required(
+      of('socket', raw => (raw === '' ? bad("'' is not a path") : parseSocket(raw))),
+      'Unix socket at which a reader of dnstap listens. While there is none, queries are not shown, and it is tried again.',
+    ),
+    messages: key(
+      word(['both', 'query', 'response']),
+      'both',
+      'What is sent about each answered query: a CLIENT_QUERY, a CLIENT_RESPONSE, or both.',
+    ),
+    sample: key(count(1, 1_000_000), 1, 'Only one query out of so many is shown, at random.'),
+    identity: key(
+      text('text', /^[\x20-\x7e]{0,255}$/, 'is not at most 255 printable characters of ASCII'),
+      '',
+      'Who we are in these messages; none: the name of this node.',
+    ),
+  }).optional(),
   log: section({
     level: key(
       word(['debug', 'info', 'warn', 'error']),

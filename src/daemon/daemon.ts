@@ -25,6 +25,7 @@ import type { Notifier } from '../ops/systemd.ts'
 import { AdminPart } from './admin-part.ts'
 import { CacheSnapshot } from './cache-snapshot.ts'
 import { DataThread } from './data-thread-host.ts'
+import { DnstapPart } from './dnstap-part.ts'
 import { Drills } from './drill.ts'
 import { hear } from './hear.ts'
 import { Readiness } from './readiness.ts'
@@ -54,7 +55,6 @@ const SHUTDOWN_MS = 2_600
 export class Daemon {
   readonly #options: DaemonOptions
   readonly #log: Journal
-  readonly #notifier: Notifier
   readonly #readiness: Readiness
   readonly #thread: DataThread
   readonly #control: ControlPlane
@@ -66,7 +66,6 @@ export class Daemon {
   constructor(options: DaemonOptions) {
     const { config, log, notifier, listen, inherited } = (this.#options = options)
     this.#log = log
-    this.#notifier = notifier
     const memory = countersMemory()
     const counters = countersOver(memory)
     this.#readiness = new Readiness(listen, {
@@ -135,6 +134,7 @@ export class Daemon {
       cacheSnapshot,
       drills,
       levelPart(level => log.setLevel(level)),
+      new DnstapPart(watch, listen, log),
       new AdminPart({
         log: log.child({ part: 'admin' }),
         node: config.node,
@@ -182,14 +182,14 @@ export class Daemon {
     this.#view.stopping = true
     this.#reloader.close()
     this.#readiness.close()
-    void this.#notifier.stopping('answering the last queries')
+    void this.#options.notifier.stopping('answering the last queries')
     // DNS ends last and the process ends with it, because the next process begins to answer only after that.
     const hanging = await this.#parts.close(CLOSE_MS)
     this.#view.close()
     if (died === '')
       await this.#thread.close(Math.max(0, SHUTDOWN_MS - (performance.now() - since)))
     this.#log.info('stopped', hanging.length > 0 ? { hanging } : {})
-    this.#notifier.close()
+    this.#options.notifier.close()
     return died === '' ? 0 : 1
   }
 
@@ -199,7 +199,7 @@ export class Daemon {
     await this.#view.look()
     const took = Math.round(process.uptime() * 1000)
     this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
-    await this.#notifier.ready(this.#answering())
+    await this.#options.notifier.ready(this.#answering())
     // If prom-client cannot be loaded, each scrape reports it.
     await this.#metrics.prepare().catch(() => {})
     relax()
@@ -218,7 +218,7 @@ export class Daemon {
         applied,
         ...(needsRestart.length > 0 ? { needsRestart } : {}),
       })
-    void this.#notifier.ready(this.#answering())
+    void this.#options.notifier.ready(this.#answering())
   }
 
   /** Signals, and errors that nobody caught. */

@@ -11,14 +11,11 @@ import { HEADER } from '../wire/header.ts'
 import { rcodeName, typeName } from '../wire/codes.ts'
 import { FOLD, nameText, nameWire, skipPlainName } from '../wire/name.ts'
 import { u16 } from '../wire/octets.ts'
-import type { QueryWatch, Watching } from './query-watch.ts'
+import { ALL, OWN, ROOT, type QueryWatch, type Watching } from './query-watch.ts'
 
 /** Room for about 2,000 queries, which come within one look at 40,000 queries per second. */
 const RING = 1 << 18
 const ALIVE_MS = 10_000
-/** Names below this one are only asked by the daemon itself, to see whether it answers. */
-const OWN = nameWire('spartan')!
-const ROOT = nameWire('.')!
 /** Limit of the values in one filter. */
 const MOST_VALUES = 64
 
@@ -106,13 +103,13 @@ export const readFilter = (query: URLSearchParams): ReadFilter => {
   const all = outcomes === 0 && rcodes === 0
   return {
     watching: {
+      ...ALL,
       every: Number(sample),
       below,
       except: below.length > 1 ? ROOT : OWN,
       clients,
       outcomes: all ? -1 : outcomes,
       rcodes,
-      whole: false,
     },
   }
 }

@@ -2,9 +2,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Milliseconds, WatchSpec } from '../boundary/messages.ts'
 import { queryRing, QueryRingReader, type SeenQuery } from '../boundary/query-ring.ts'
+import { nameWire } from '../wire/name.ts'
 
 /** What to watch: the fields are those of WatchSpec. */
 export type Watching = Omit<WatchSpec, 'id' | 'memory'>
+
+export const ROOT = nameWire('.')!
+/** Names below this one are only asked by the daemon itself, to see whether it answers. */
+export const OWN = nameWire('spartan')!
+
+/** All queries, except those of the daemon itself. */
+export const ALL: Watching = {
+  every: 1,
+  below: ROOT,
+  except: OWN,
+  clients: [],
+  outcomes: -1,
+  rcodes: 0,
+  whole: false,
+}
 
 /** What was seen since the last look, and how many queries found no room in the ring meanwhile. */
 export type Seen = { readonly queries: number; readonly dropped: number }
@@ -38,15 +54,18 @@ export class QueryWatch {
 
   /**
    * Passes each query to `each` from now on, and yields after every look, until `gone` is aborted or the caller
-   * leaves the loop. `octets`: size of the ring, a power of two.
+   * leaves the loop. `octets`: size of the ring, a power of two. `idleMs`: the pause between two looks grows to this
+   * while there is nothing to see.
    */
   async *watch(
     what: Watching,
     octets: number,
     each: (seen: SeenQuery) => void,
     gone: AbortSignal,
+    idleMs: Milliseconds = 0,
   ): AsyncGenerator<Seen> {
     const { send, lookMs = LOOK_MS } = this.#options
+    let pause = lookMs
     const id = ++this.#lastId
     const memory = queryRing(octets)
     const ring = new QueryRingReader(memory)
@@ -54,8 +73,11 @@ export class QueryWatch {
     send({ type: 'watch', id, memory, ...what })
     try {
       while (!gone.aborted) {
-        await sleep(lookMs, undefined, { signal: gone }).catch(() => {})
+        await sleep(pause, undefined, { signal: gone }).catch(() => {})
         const queries = ring.read(each, AT_ONCE)
+        // More are waiting: this thread only takes its other work in between.
+        if (queries === AT_ONCE) pause = 0
+        else pause = queries > 0 ? lookMs : Math.max(lookMs, Math.min(2 * pause, idleMs))
         yield { queries, dropped: ring.dropped() }
       }
     } finally {
