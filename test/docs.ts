@@ -8,6 +8,7 @@ import { MESOS_METRICS } from '../src/control/mesos/mesos-metrics.ts'
 import { VIP_METRICS } from '../src/control/vips/vip-metrics.ts'
 import { SERVER_METRICS } from '../src/mesos-dns/server-metrics.ts'
 import { BALANCE_METRICS } from '../src/control/vips/balance-metrics.ts'
+import { DNSTAP_METRICS } from '../src/ops/dnstap/dnstap-metrics.ts'
 import { METRICS as OWN_METRICS } from '../src/ops/metrics.ts'
 
 const METRICS = [
@@ -16,6 +17,7 @@ const METRICS = [
   ...MESOS_METRICS,
   ...VIP_METRICS,
   ...BALANCE_METRICS,
+  ...DNSTAP_METRICS,
   ...SERVER_METRICS,
 ]
 

@@ -117,10 +117,12 @@ const askUpstream = (upstream: Upstream): Promise<void> => {
   return overStream(ROOT(), connectTls({ ...at, ...(name ? { servername: name } : {}) }))
 }
 
-/** Resolves if a TCP connection to this address succeeds. */
-const connects = ({ address, port }: Endpoint): Promise<void> =>
+/** Resolves if a connection to this place succeeds. */
+const connects = (
+  to: { readonly host: string; readonly port: number } | { readonly path: string },
+): Promise<void> =>
   new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port })
+    const socket = connect(to)
     const end = (er?: Error): void => {
       socket.destroy()
       if (er) reject(er)
@@ -177,7 +179,7 @@ const zooKeeper = async (
 
 /** Sends all requests at once; never rejects. */
 export const askEverybody = (config: Config): Promise<Asked[]> => {
-  const { masters, mesos, vips, upstreams, forwardZones, gossip } = config
+  const { masters, mesos, vips, upstreams, forwardZones, gossip, dnstap } = config
   const tls = speaksTls(mesos)
   const wanted: [key: string, who: string, work: () => Promise<void>][] = [
     ...(masters?.addresses ?? []).map((at): [string, string, () => Promise<void>] => [
@@ -235,7 +237,12 @@ export const askEverybody = (config: Config): Promise<Asked[]> => {
     ...(gossip?.seeds ?? []).map((at): (typeof wanted)[number] => [
       'gossip.seeds',
       showEndpoint(at),
-      () => connects(at),
+      () => connects({ host: at.address, port: at.port }),
+    ]),
+    ...(dnstap ? [dnstap.socket] : []).map((path): (typeof wanted)[number] => [
+      'dnstap.socket',
+      path,
+      () => connects({ path }),
     ]),
   ]
   return Promise.all(wanted.map(async ([key, who, work]) => ({ key, who, ...(await timed(work)) })))

@@ -1,11 +1,13 @@
 /** `spartan check --deep` asks real sockets and reports which answered. */
 import { createServer } from 'node:net'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { spartan } from '../fixture/cli.ts'
 import { ownAddress } from '../fixture/address.ts'
+import { dnstapReader } from '../fixture/dnstap-reader.ts'
 import { A, NS } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 
@@ -17,6 +19,10 @@ t.test('who answers, who is silent, who refuses', async t => {
   const seed = createServer().listen(0, ownAddress())
   t.teardown(() => seed.close())
   await once(seed, 'listening')
+  const dir = mkdtempSync(join(tmpdir(), 'spartan-test-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const tap = join(dir, 'tap.sock')
+  await dnstapReader(t, tap)
   const seedAt = seed.address() as { address: string; port: number }
   const written = (at: { address: string; port: number }): string => `'${at.address}:${at.port}'`
   const file = join(t.testdir(), 'spartan.yaml')
@@ -27,6 +33,7 @@ t.test('who answers, who is silent, who refuses', async t => {
       `masters: { addresses: [${written(master)}] }`,
       `upstreams: [${written(resolver)}, 'tcp://${resolver.name}'${silent}]`,
       `gossip: { insecure: true, seeds: [${written(seedAt)}] }`,
+      `dnstap: { socket: ${tap} }`,
     ].join('\n')
   writeFileSync(file, config(''))
   const good = await check(file, '--deep', '--json')
@@ -41,6 +48,7 @@ t.test('who answers, who is silent, who refuses', async t => {
       ['upstreams', true],
       ['upstreams', true],
       ['gossip.seeds', true],
+      ['dnstap.socket', true],
     ],
   )
   for (const { detail } of asked) t.match(detail, /^answered in \d+ ms$/)

@@ -373,6 +373,24 @@ t.test('gossip needs a keyring or the words that it does not', async t => {
   t.equal(gossip?.stateDir, '/var/lib/spartan')
 })
 
+t.test('dnstap needs a socket that can exist', async t => {
+  const { dnstap } = load(withLines('dnstap: { socket: /run/tap.sock }')).config
+  t.strictSame(dnstap, { socket: '/run/tap.sock', messages: 'both', sample: 1, identity: '' })
+  t.equal(load(withLines()).config.dnstap, undefined)
+  for (const [line, ...expected] of [
+    ['dnstap:', /is required/],
+    ['dnstap: { socket: "" }', /'' is not a path/],
+    ['dnstap: { socket: tap.sock }', /not an absolute path/],
+    [`dnstap: { socket: /${'x'.repeat(107)} }`, /at most 107 bytes/],
+    ['dnstap: { socket: /s, sample: 0 }', /whole number from 1/],
+    ['dnstap: { socket: /s, messages: [query] }', /both, query, response/],
+    ['dnstap: { socket: /s, identity: "a\\n" }', /printable/],
+  ] as [string, ...RegExp[]][]) {
+    t.match(problems(withLines(line)), expected, line)
+    t.equal(problems(withLines(line)).length, expected.length, line)
+  }
+})
+
 t.test('the ranges of VIPs are ranges of their family', async t => {
   t.match(problems(withLines('vips: { range: { min: 12.0.0.0 } }')), [/min must be below max/])
   t.match(problems(withLines('vips: { range: { min: "fd01::" } }')), [/not a plain IPv4/])
@@ -407,7 +425,7 @@ t.test('the table of keys is complete and its defaults are real', async t => {
     t.match(description, /\.$/, `${path} is described in sentences`)
   }
   // Writing every default into the file, as printed in the table, changes nothing.
-  const full = load(CONTRACT + 'mesos: {}\nclusterId: ""\n')
+  const full = load(CONTRACT + 'mesos: {}\nclusterId: ""\ndnstap: { socket: /run/tap.sock }\n')
   const again = load(showEffective(full, 'spartan.yaml'))
   t.strictSame(again.config, full.config)
   t.strictSame([...full.origins.keys()].sort(), [...paths].sort())

@@ -8,6 +8,7 @@ import { GOSSIP_METRICS } from '../../src/control/sharing/gossip-metrics.ts'
 import { MESOS_METRICS } from '../../src/control/mesos/mesos-metrics.ts'
 import { BALANCE_METRICS } from '../../src/control/vips/balance-metrics.ts'
 import { VIP_METRICS } from '../../src/control/vips/vip-metrics.ts'
+import { DNSTAP_METRICS } from '../../src/ops/dnstap/dnstap-metrics.ts'
 import { METRICS } from '../../src/ops/metrics.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -178,7 +179,14 @@ t.test(
 /** Every metric that an expression names, without labels and functions. */
 const metricsIn = (expr: string): string[] =>
   expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
-const ALL = [...METRICS, ...GOSSIP_METRICS, ...MESOS_METRICS, ...VIP_METRICS, ...BALANCE_METRICS]
+const ALL = [
+  ...METRICS,
+  ...GOSSIP_METRICS,
+  ...MESOS_METRICS,
+  ...VIP_METRICS,
+  ...BALANCE_METRICS,
+  ...DNSTAP_METRICS,
+]
 const known = new Set(
   ALL.flatMap(({ name, type }) =>
     type === 'histogram'

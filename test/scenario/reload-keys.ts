@@ -20,6 +20,7 @@ import { askDaemon } from '../../src/http/admin-client.ts'
 import { ownAddress } from '../fixture/address.ts'
 import { ask, openTcp, type Reply } from '../fixture/client.ts'
 import { Authority, hasOpenssl, pems } from '../fixture/certificates.ts'
+import { decode, dnstapReader, messageIn, type Decoded } from '../fixture/dnstap-reader.ts'
 import { daemon, type Settings } from '../fixture/daemon.ts'
 import { agentState, masterState } from '../fixture/mesos.ts'
 import { queryStream } from '../fixture/query-stream.ts'
@@ -234,6 +235,16 @@ const replied = async (name: string, is: (reply: Reply) => boolean): Promise<boo
   is(await ask(at, name, 'A', { timeout: 30_000 }))
 
 stream.start(at)
+
+/** A reader of dnstap; the section that names it. */
+const tap: Record<string, unknown> = { socket: join(dir, 'tap.sock') }
+const tapReader = await dnstapReader(t, join(dir, 'tap.sock'))
+/** Whether the next frame after this moment is like that. */
+const shown = async (so: (fields: Decoded) => boolean): Promise<boolean> => {
+  tapReader.frames.length = 0
+  await tapReader.until(() => tapReader.frames.length > 0)
+  return so(decode(tapReader.frames[0]!))
+}
 
 /** A key that applies at once: what the file says, and whether it acts. Later rows build on earlier ones. */
 type Row = readonly [
@@ -568,6 +579,39 @@ const ROWS: readonly Row[] = [
         { method: 'POST', path: '/v1/keys/list', body: {}, deadlineMs: 30_000 },
       )
       return text.includes(key(2)) && !text.includes(key(1))
+    },
+  ],
+  [
+    'dnstap.socket',
+    () => ({ dnstap: { ...tap } }),
+    async () => {
+      await tapReader.until(() => tapReader.controls.includes(2))
+      return true
+    },
+  ],
+  [
+    'dnstap.identity',
+    add(tap, 'identity', 'dnstap', 'elsewhere'),
+    () => shown(f => String(f.get(1)) === 'elsewhere'),
+  ],
+  [
+    'dnstap.messages',
+    add(tap, 'messages', 'dnstap', 'response'),
+    // The stream is asked all the time, and is not shown until the reload is over.
+    async () => {
+      await shown(() => true)
+      return tapReader.frames.splice(0).every(frame => messageIn(frame).get(1) === 6)
+    },
+  ],
+  [
+    'dnstap.sample',
+    add(tap, 'sample', 'dnstap', 1_000_000),
+    async () => {
+      tapReader.frames.length = 0
+      for (let n = 0; n < 20; n++) await first('hit.steady.example')
+      // Long enough for all of them to be shown.
+      await sleep(1_000)
+      return tapReader.frames.length < 20
     },
   ],
   [
