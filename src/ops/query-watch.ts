@@ -33,11 +33,13 @@ export type QueryWatchOptions = {
   readonly lookMs?: Milliseconds
 }
 
-/** Watchers at the same time; further ones are refused. */
+/** Watchers at the same time; further ones are refused. dnstap is one of them, and never refused. */
 export const MOST_WATCHERS = 8
 const LOOK_MS = 50
 /** Queries that are read in one look, so that this thread is not held up; the others wait in the ring. */
 const AT_ONCE = 500
+/** Looks after the end, for what is still in the ring; queries may come as fast as they are read. */
+const LAST_LOOKS = 20
 
 export class QueryWatch {
   readonly #options: QueryWatchOptions
@@ -53,8 +55,8 @@ export class QueryWatch {
   }
 
   /**
-   * Passes each query to `each` from now on, and yields after every look, until `gone` is aborted or the caller
-   * leaves the loop. `octets`: size of the ring, a power of two. `idleMs`: the pause between two looks grows to this
+   * Passes each query to `each` from now on, and yields after every look, until `gone` is aborted and all is read, or
+   * the caller leaves the loop. `octets`: size of the ring, a power of two. `idleMs`: the pause between two looks grows to this
    * while there is nothing to see.
    */
   async *watch(
@@ -72,13 +74,14 @@ export class QueryWatch {
     this.#watching.add(id)
     send({ type: 'watch', id, memory, ...what })
     try {
-      while (!gone.aborted) {
+      for (let last = LAST_LOOKS; ;) {
         await sleep(pause, undefined, { signal: gone }).catch(() => {})
         const queries = ring.read(each, AT_ONCE)
         // More are waiting: this thread only takes its other work in between.
         if (queries === AT_ONCE) pause = 0
         else pause = queries > 0 ? lookMs : Math.max(lookMs, Math.min(2 * pause, idleMs))
         yield { queries, dropped: ring.dropped() }
+        if (gone.aborted && (queries < AT_ONCE || --last <= 0)) break
       }
     } finally {
       this.#watching.delete(id)

@@ -8,7 +8,7 @@
  *     data frame      u32 length (not 0), octets
  *     control frame   u32 0, u32 length, u32 type, fields: u32 1, u32 length, a content type
  *
- * Control frames of other types are ignored, as the protocol asks for.
+ * Control frames of other types are ignored, as the protocol asks for, unless there are very many.
  */
 
 export const CONTENT_TYPE = Buffer.from('protobuf:dnstap.Dnstap')
@@ -19,6 +19,8 @@ type Control = Exclude<(typeof TYPES)[number], ''>
 const CONTENT_TYPE_FIELD = 1
 /** The protocol's limit for the length of a control frame, from its type on. */
 const LONGEST_CONTROL = 512
+/** Control frames of other types in one stream; there are none yet. */
+const MOST_IGNORED = 1000
 
 export type StreamEvent =
   | { readonly type: 'connected' }
@@ -54,6 +56,7 @@ export class FrameStream {
   #state: 'new' | 'ready' | 'open' | 'stopping' | 'closed' = 'new'
   /** The begin of a control frame whose rest has not come yet: less than 8 + LONGEST_CONTROL octets. */
   #held = Buffer.alloc(0)
+  #ignored = 0
 
   step(event: StreamEvent): StreamEffect[] {
     switch (event.type) {
@@ -103,7 +106,10 @@ export class FrameStream {
   /** A whole control frame, from its type on. */
   #control(payload: Buffer): StreamEffect[] {
     const type = TYPES[payload.readUInt32BE(0)] ?? ''
-    if (type === '') return []
+    if (type === '')
+      return ++this.#ignored > MOST_IGNORED
+        ? this.#close('the reader sends too many control frames')
+        : []
     if (this.#state === 'ready' && type === 'ACCEPT') {
       const accepted = contentTypes(payload)
       if (!accepted) return this.#close('the reader sent an ACCEPT that cannot be read')

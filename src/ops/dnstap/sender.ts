@@ -48,8 +48,6 @@ export class DnstapSender {
   #trouble = ''
   /** The last trouble that was logged. */
   #logged = ''
-  /** Whether the reader was too slow for the last query. */
-  #slow = false
   #retry: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
   /** Frames for the next write: their octets, their length and the number of queries they are about. */
@@ -76,7 +74,7 @@ export class DnstapSender {
   /** Why there is no reader, or that it is too slow; '' if all is well. */
   get trouble(): string {
     if (this.#trouble !== '') return this.#trouble
-    return this.#slow ? `the reader at ${this.#options.path} is too slow: queries are dropped` : ''
+    return this.#full ? `the reader at ${this.#options.path} is too slow: queries are dropped` : ''
   }
 
   /** Whether the next query can be sent; otherwise it is counted as dropped. */
@@ -86,9 +84,9 @@ export class DnstapSender {
       counts.noReader++
       return false
     }
-    this.#slow = this.#socket!.writableLength > MOST_WAITING
-    if (this.#slow) counts.slowReader++
-    return !this.#slow
+    if (!this.#full) return true
+    counts.slowReader++
+    return false
   }
 
   /** Adds what there is to say about one query; `flush` sends it. Only after `takes`. */
@@ -127,6 +125,11 @@ export class DnstapSender {
       this.#limit(this.#options.finishMs ?? FINISH_MS, '')
       this.#step(this.#socket!, { type: 'stop' })
     })
+  }
+
+  /** Whether as much waits for the reader as may. */
+  get #full(): boolean {
+    return (this.#socket?.writableLength ?? 0) > MOST_WAITING
   }
 
   #forget(): void {
@@ -179,7 +182,7 @@ export class DnstapSender {
     const { log, path } = this.#options
     clearTimeout(this.#deadline)
     this.#socket = undefined
-    this.#open = this.#slow = false
+    this.#open = false
     if (this.#closing) return this.#ended()
     if (this.#trouble === '') this.#trouble = `the reader at ${path} has closed the connection`
     if (this.#trouble !== this.#logged)

@@ -51,6 +51,7 @@ const ROWS: readonly (readonly [what: string, events: readonly string[], effects
   ['a whole stream', ['connected', ACCEPT, 'stop', FINISH], [...OPENED, `>${STOP}`, '!']],
   ['ACCEPT in pieces', ['connected', ACCEPT.slice(0, 6), ACCEPT.slice(6, 20), ACCEPT.slice(20)], OPENED],
   ['ACCEPT among frames of later versions', ['connected', `${LATER}${ACCEPT}${LATER}`, LATER], OPENED],
+  ['more frames of later versions than there are', ['connected', LATER.repeat(999), LATER + LATER + ACCEPT], [`>${READY}`, '!the reader sends too many control frames']],
   ['ACCEPT of any type', ['connected', frame(1)], OPENED],
   ['ACCEPT of several types', ['connected', frame(1, [1, 'x'], TYPE)], OPENED],
   ['ACCEPT of another type', ['connected', frame(1, [1, 'x'])], [`>${READY}`, '!the reader does not accept protobuf:dnstap.Dnstap']],
