@@ -49,12 +49,20 @@ class Capture {
   readonly file = newPath('tap')
   readonly #process: ChildProcess
   readonly #exited: Promise<unknown>
+  #said = ''
 
   constructor(t: Test, path: string) {
-    const args = ['-t', 'protobuf:dnstap.Dnstap', '-u', path, '-w', this.file]
-    this.#process = spawn('fstrm_capture', args, { stdio: 'ignore' })
+    // As verbose as it can be: then it says each frame.
+    const args = ['-ddddd', '-t', 'protobuf:dnstap.Dnstap', '-u', path, '-w', this.file]
+    this.#process = spawn('fstrm_capture', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#said += text))
     this.#exited = once(this.#process, 'exit')
     t.teardown(() => this.stop())
+  }
+
+  /** Resolves when it has so many frames. */
+  async has(frames: number): Promise<void> {
+    await until(() => this.#said.split('processing data frame').length > frames)
   }
 
   /** What dnstap-read prints of it. */
@@ -81,6 +89,7 @@ t.test('real readers show what was asked and answered', async t => {
   await dig(one.at, ['-b', stranger, 'www.example.org', 'A'])
   await dig(one.at, ['-b', client, '+tcp', 'big.example.org', 'TXT'])
   await sent(one, 6)
+  await first.has(12)
   t.equal(await one.metric('dnstap_up'), 1)
   const brief = await first.stop()
   await one.until('dnstap has no reader, queries are not shown to it; it is tried again')
@@ -105,7 +114,7 @@ t.test('real readers show what was asked and answered', async t => {
   await one.until('dnstap has a reader', 2)
   await dig(one.at, ['-b', client, 'www.example.org', 'A'])
   await dig(one.at, ['-b', stranger, 'www.example.org', 'A'])
-  await sent(one, 8)
+  await second.has(4)
   const text = await second.stop('-y')
   t.match(text, /identity: agent-under-test\nversion: spartan \d/)
   t.match(text, /type: CLIENT_RESPONSE[^]*?status: NOERROR[^]*?203\.0\.113\.1[^]*?status: REFUSED/)
@@ -181,6 +190,7 @@ t.test('a daemon that ends says what it has still answered, and STOP', async t =
   await one.until('dnstap has a reader')
   await ask(one.at, 'www.example.org')
   t.equal(await one.stop(), 0)
+  await reader.until(() => reader.controls.includes(3))
   t.equal(reader.frames.length, 1)
   t.strictSame(reader.controls, [4, 2, 3], 'READY, START, STOP')
 })
