@@ -5,6 +5,7 @@
  */
 import type { Config } from '../config/config.ts'
 import { isWildcard } from '../config/address.ts'
+import { hostAddresses } from './host/host-addresses.ts'
 import type { Endpoint } from '../boundary/messages.ts'
 import type { RouteStatus } from '../ops/status.ts'
 import type { ControlOptions, Environment } from './environment.ts'
@@ -37,8 +38,10 @@ export class ControlPlane {
   readonly routing: RoutesPart
 
   /** @param config returns the configuration in use */
-  constructor(config: () => Config, listen: readonly Endpoint[], options: ControlOptions) {
+  constructor(config: () => Config, bound: readonly Endpoint[], options: ControlOptions) {
     const { send, caughtUp } = options
+    // Records hold real addresses.
+    const listen = bound.flatMap(at => hostAddresses(at))
     const zones = new ZoneBoard(new ZonePublisher({ send, now: Date.now, breathe: caughtUp }))
     const ownIp = (): string => {
       const { bind, advertise } = config().gossip ?? {}

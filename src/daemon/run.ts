@@ -4,7 +4,6 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLog } from '../base/journal.ts'
-import { hostAddresses } from '../control/host/host-addresses.ts'
 import { readConfigAside } from '../config/aside.ts'
 import type { Config } from '../config/config.ts'
 import { loadExit } from '../ops/socket-calls.ts'
@@ -47,9 +46,8 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
   if (config === 'stopped') return exitNow(0)
   const log = createLog(config.log.level, { node: config.node })
   const notifier = await Notifier.open(process.env)
-  const listen = config.listen.addresses.flatMap(at => hostAddresses(at))
-  const inherited = await inherit(listen, log)
-  const daemon = new Daemon({ config, configPath, thread, log, notifier, listen, inherited })
+  const listening = await inherit(config, log)
+  const daemon = new Daemon({ config, configPath, thread, log, notifier, ...listening })
   // Node would spend some more time on its own end, while nobody answers.
   return exitNow(await daemon.run(stop))
 }

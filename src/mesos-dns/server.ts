@@ -13,7 +13,7 @@ import type {
   Up,
   ZoneMessage,
 } from '../boundary/messages.ts'
-import { hostAddresses } from '../control/host/host-addresses.ts'
+import { listenersFor } from '../control/host/host-addresses.ts'
 import type { Http } from '../http/client.ts'
 import type { MesosState } from '../mesos/api/model.ts'
 import { ZonePublisher } from '../control/zones/zone-publisher.ts'
@@ -95,7 +95,7 @@ export class MesosDnsServer {
   constructor(settings: Settings, means: ServerMeans) {
     this.#settings = settings
     this.#means = means
-    this.#listen = settings.dnsOn ? listenAt(settings.listen, means.io ?? 'auto') : []
+    this.#listen = settings.dnsOn ? listenersFor(settings.listen, means.io ?? 'auto') : []
     this.ready = new Promise(resolve => (this.#becomeReady = resolve))
     this.#records = new ZoneRecords({
       ...settings,
@@ -318,14 +318,6 @@ export class MesosDnsServer {
     }
   }
 }
-
-/**
- * The sockets of the listener. A wildcard is one socket, which serves addresses
- * that come later, too. Only batched I/O can answer from the address that was
- * asked; elsewhere each address of now has a socket of its own.
- */
-const listenAt = (at: Endpoint, io: DataThreadStart['io']): readonly Endpoint[] =>
-  process.platform === 'linux' && io !== 'dgram' && at.port !== 0 ? [at] : hostAddresses(at)
 
 /** Addresses that the server's own name has: the one it listens on, or all of the host but loopback. */
 const ownAddresses = (listener: string): readonly string[] => {

@@ -3,13 +3,19 @@
  * every batch.
  */
 import { client6, type Client } from '../../base/ip.ts'
-import { FLAGS, HEADER_WORDS, LENGTH, Messages } from './arena.ts'
+import { CONTROL_LENGTH, FLAGS, HEADER_WORDS, LENGTH, Messages, NAME_LENGTH } from './arena.ts'
 import { AF_INET, InetPeer, NAME_WORDS, address4Of, asInet, portOf, swap32 } from './inet.ts'
 import { MSG_TRUNC } from './libc.ts'
 import type { Libc } from './libc.ts'
 import { BATCH, CONTROL_BYTES } from './outbox.ts'
 import { RX_SLOT, TX_SLOT } from './packet-io.ts'
 import type { Batch, Peer, UdpSocket } from './packet-io.ts'
+
+/** Offset of the data in a control message, and of the interface index in each pktinfo. */
+const PKTINFO4_INTERFACE = 16
+const PKTINFO6_INTERFACE = 32
+/** First octets of a link-local IPv6 address, whose interface is part of the address. */
+const LINK_LOCAL = 0xfe80
 
 export class BatchView implements Batch {
   socket!: UdpSocket
@@ -97,6 +103,30 @@ export class BatchView implements Batch {
   }
 
   peer(i: number): Peer {
-    return new InetPeer(this.#names, i * NAME_WORDS)
+    const peer = new InetPeer(this.#names, i * NAME_WORDS)
+    const length = this.replyControl(i)
+    const at = this.received.controlAt[i]!
+    if (length > 0) peer.control = Buffer.from(this.rx.subarray(at, at + length))
+    return peer
+  }
+
+  /**
+   * Makes the control data that was received fit for a reply. Returns its octets: 0 unless the socket is bound to the
+   * wildcard address.
+   */
+  replyControl(i: number): number {
+    const length = this.#words[i * HEADER_WORDS + CONTROL_LENGTH]!
+    if (length > 0) clearInterface(this.received, i)
+    return length
+  }
+}
+
+/** Clears the interface that a query came in by, so that the route chooses the interface of the reply. */
+const clearInterface = ({ bytes, controlAt, words }: Messages, i: number): void => {
+  const at = controlAt[i]!
+  const v6 = words[i * HEADER_WORDS + NAME_LENGTH]! > 16
+  if (!v6) bytes.writeInt32LE(0, at + PKTINFO4_INTERFACE)
+  else if ((bytes.readUInt16BE(at + 16) & 0xffc0) !== LINK_LOCAL) {
+    bytes.writeInt32LE(0, at + PKTINFO6_INTERFACE)
   }
 }

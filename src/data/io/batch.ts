@@ -4,7 +4,6 @@
  */
 import { fail } from '../../base/error.ts'
 import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'
-import type { Messages } from './arena.ts'
 import { BatchView } from './batch-view.ts'
 import { ErrorQueue } from './error-queue.ts'
 import { InetPeer, NAME_BYTES, NAME_WORDS, asInet, inetPeer } from './inet.ts'
@@ -39,11 +38,6 @@ const RELEASE_EVERY_MS = 10 * 60_000
 const RETRY_MS = 1
 /** Limit of errors reported per turn; further ones are only counted. */
 const ERRORS_PER_TURN = 256
-/** Offset of the data in a control message, and of the interface index in each pktinfo. */
-const PKTINFO4_INTERFACE = 16
-const PKTINFO6_INTERFACE = 32
-/** First octets of a link-local IPv6 address, whose interface is part of the address. */
-const LINK_LOCAL = 0xfe80
 
 class BatchSocket extends Sender implements UdpSocket {
   readonly address: string
@@ -275,7 +269,7 @@ export class BatchIO implements PacketIO {
       const length = txLen[i]!
       if (length <= 0) continue
       if (length > TX_SLOT) this.stats.sendDropped++
-      else list.add(i, length, socket.wildcard ? this.#replyControl(i) : 0, socket.joins)
+      else list.add(i, length, socket.wildcard ? this.#batch.replyControl(i) : 0, socket.joins)
     }
     if (list.count === 0) return
     list.seal()
@@ -312,25 +306,9 @@ export class BatchIO implements PacketIO {
     }
   }
 
-  /**
-   * Makes a reply leave from the address that was asked, if the socket is bound to the wildcard address. Returns the
-   * octets of its control data.
-   */
-  #replyControl(i: number): number {
-    const { received } = this.#batch
-    const length = received.words[i * HEADER_WORDS + CONTROL_LENGTH]!
-    if (length > 0) clearInterface(received, i)
-    return length
-  }
-
   #postpone(socket: BatchSocket, i: number): void {
-    const { tx, txAt, txLen, received } = this.#batch
-    const peer = new InetPeer(received.names, i * NAME_WORDS)
-    const queued = this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, peer)
-    const length = socket.wildcard ? received.words[i * HEADER_WORDS + CONTROL_LENGTH]! : 0
-    if (queued && length > 0) {
-      this.outbox.control(socket, received.bytes, received.controlAt[i]!, length)
-    }
+    const { tx, txAt, txLen } = this.#batch
+    this.outbox.put(socket, tx, txAt[i]!, txLen[i]!, asInet(this.#batch.peer(i)))
   }
 
   #drainErrors(socket: BatchSocket): void {
@@ -358,15 +336,5 @@ export class BatchIO implements PacketIO {
     if (drops < 0) return
     this.stats.receiveDropped += (drops - socket.drops) >>> 0
     socket.drops = drops
-  }
-}
-
-/** Clears the interface that a query came in by, so that the route chooses the interface of the reply. */
-const clearInterface = ({ bytes, controlAt, words }: Messages, i: number): void => {
-  const at = controlAt[i]!
-  const v6 = words[i * HEADER_WORDS + NAME_LENGTH]! > 16
-  if (!v6) bytes.writeInt32LE(0, at + PKTINFO4_INTERFACE)
-  else if ((bytes.readUInt16BE(at + 16) & 0xffc0) !== LINK_LOCAL) {
-    bytes.writeInt32LE(0, at + PKTINFO6_INTERFACE)
   }
 }

@@ -41,6 +41,8 @@ export class InetPeer implements Peer {
   readonly word5: number
   /** IPv6: the scope. */
   readonly word6: number
+  /** Of a sender to a wildcard socket: with this control data a reply leaves from the address that was asked. */
+  control: Buffer | undefined = undefined
   #address = ''
 
   /** Copies the sockaddr at word `at`. */

@@ -117,16 +117,9 @@ export class Outbox {
     for (let i = 0; i < length; i++) m.bytes[to + i] = bytes[at + i]!
     peer.put(m.names, slot * NAME_WORDS)
     this.#length[slot] = length
-    this.#controlLength[slot] = 0
+    this.#controlLength[slot] = peer.control?.copy(m.bytes, m.controlAt[slot]!) ?? 0
     this.#append(sender, slot)
     return true
-  }
-
-  /** Sets control data for the datagram queued last on this socket: the source address to use. */
-  control(sender: Sender, bytes: Buffer, at: number, length: number): void {
-    const slot = sender.tail
-    bytes.copy(this.#messages.bytes, this.#messages.controlAt[slot]!, at, at + length)
-    this.#controlLength[slot] = length
   }
 
   #append(sender: Sender, slot: number): void {
