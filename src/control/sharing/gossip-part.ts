@@ -20,18 +20,11 @@ import { ZoneGathering } from '../zones/zone-gathering.ts'
 import { GOSSIP_FAMILIES } from './gossip-metrics.ts'
 import { gossipReasons } from './gossip-reasons.ts'
 import { gossipRoutes } from './gossip-routes.ts'
+import { isPublisher, KnownZones, publishesZones, tagsOf } from './known-zones.ts'
 import { joinThrough, keyOf, seedsOf } from './seeds.ts'
 import type { NodeFacts } from './shared-codec.ts'
-import { mayShare, Shared } from './shared.ts'
+import { mayShare, recordsOf, Shared } from './shared.ts'
 import { SHARED_ZONE_FAMILIES } from './zone-metrics.ts'
-
-/**
- * The tag of nodes that follow a Mesos master, and so may publish the zones. While the ring has such a member, a zone
- * that nobody has published yet is not empty but late.
- */
-const ZONES_TAG = 'zones'
-const tagsOf = ({ mesos }: Config): Record<string, string> =>
-  mesos?.master ? { [ZONES_TAG]: '1' } : {}
 
 export type GossipPartOptions = Environment & {
   /** Whether the master of this host leads now, so that this node defends the zones it publishes. */
@@ -53,10 +46,7 @@ export class GossipPart implements Part {
   #shared: Shared | undefined
   #vips: readonly VipRecord[] | undefined
   #keyringTrouble = ''
-  /** Whether this node follows a Mesos master. */
-  #publishes = false
-  /** Zones of which it is not known whether a missing name does not exist. */
-  #undecided = new Set<string>()
+  #known = new KnownZones([])
   #config: Config | undefined
   #masters: readonly Endpoint[] = []
   #severed = false
@@ -97,22 +87,15 @@ export class GossipPart implements Part {
     })
     gossip.severed = this.#severed
     this.#gossip = gossip
-    this.#publishes = ZONES_TAG in tagsOf(config)
-    this.#undecided = new Set(SHARED_APEXES)
+    this.#known = new KnownZones(SHARED_APEXES)
     this.#shared = new Shared({
-      records: {
-        publish: (key, value) => gossip.publish(key, value),
-        withdraw: key => gossip.withdraw(key),
-        entries: kind => gossip.records.entries(kind),
-        lookup: key => gossip.records.lookup(key),
-        onChange: listener => gossip.records.onChange(listener),
-      },
+      records: recordsOf(gossip),
       node: config.node,
       apexes: SHARED_APEXES,
       log,
       onVips,
       onZone: (apex, change) => {
-        if (gossip.records.synced) this.#undecided.delete(apex)
+        if (gossip.records.synced) this.#known.came(apex)
         onZone(apex, change, gossip.records.synced)
       },
       zoneBytes: gossip.zoneBytes,
@@ -137,24 +120,12 @@ export class GossipPart implements Part {
     return gossip
   }
 
-  /**
-   * Says of which zones everything is known, so that a missing name does not exist: those that are complete, and those
-   * that nobody publishes and no member will. Others are waited for.
-   */
   #decide(): void {
-    const gossip = this.#gossip
-    if (!gossip?.records.synced || this.#undecided.size === 0) return
-    const publisher =
-      this.#publishes ||
-      gossip.members().some(({ state, tags }) => state !== 'left' && ZONES_TAG in tags)
-    const decided = (this.#shared?.zones() ?? [])
-      .filter(
-        ({ apex, from, whole }) =>
-          this.#undecided.has(apex) && (whole || (from === '' && !publisher)),
-      )
-      .map(({ apex }) => apex)
-    for (const apex of decided) this.#undecided.delete(apex)
-    if (decided.length > 0) this.#options.onSynced(decided)
+    const [gossip, config] = [this.#gossip, this.#config]
+    if (!config || !gossip?.records.synced || this.#known.all) return
+    const awaited = publishesZones(config) || gossip.members().some(isPublisher)
+    const known = this.#known.decide(this.#shared?.zones() ?? [], awaited)
+    if (known.length > 0) this.#options.onSynced(known)
   }
 
   needsRestart(before: Config, after: Config, keys: readonly string[]): readonly string[] {
@@ -169,8 +140,7 @@ export class GossipPart implements Part {
     const gossip = this.#gossip
     if (!gossip || !after.gossip) return
     this.#config = after
-    this.#publishes = ZONES_TAG in tagsOf(after)
-    if (this.#publishes !== ZONES_TAG in tagsOf(before)) gossip.tags = tagsOf(after)
+    if (publishesZones(before) !== publishesZones(after)) gossip.tags = tagsOf(after)
     this.#followSeeds(gossip)
     if (after.gossip.keyring === '') return
     try {

@@ -7,6 +7,7 @@ import type { Log } from '../../base/log.ts'
 import { Pace } from '../../base/pace.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
 import type { Entry, Key } from '../../gossip/records/types.ts'
+import type { Gossip } from '../../gossip/service.ts'
 import { vipKey, type VipRecord } from '../../vip/record.ts'
 import type { OwnerVips } from '../../vip/table.ts'
 import { decodeNode, encodeNode, encodeVip, type NodeFacts } from './shared-codec.ts'
@@ -46,6 +47,14 @@ const byTimeout = (ms: number, work: () => void): (() => void) => {
   const timer = setTimeout(work, ms)
   return () => clearTimeout(timer)
 }
+
+export const recordsOf = (gossip: Gossip): SharedRecords => ({
+  publish: (key, value) => gossip.publish(key, value),
+  withdraw: key => gossip.withdraw(key),
+  entries: kind => gossip.records.entries(kind),
+  lookup: key => gossip.records.lookup(key),
+  onChange: listener => gossip.records.onChange(listener),
+})
 
 /** VIPs are merged at once after a pause, and at most this often while changes arrive. */
 const PACE_MS = 50
