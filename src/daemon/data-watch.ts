@@ -1,18 +1,13 @@
 /**
  * Watches the data thread from the main one: its last status and the age of it, samples of its counters for the plots,
  * and how late the timers of this thread fire. All of it hangs on one timer, because each timer wakes an idle thread.
+ * Whoever shows the status asks for it again.
  */
 import type { DataStatus, Milliseconds } from '../boundary/messages.ts'
-import { SLOT } from '../boundary/counters.ts'
 import { LoopLag } from '../ops/loop-lag.ts'
 import { SAMPLE_MS, type Recent } from '../ops/recent.ts'
 
-/** Interval of the checks while the data thread is asked anything, and while it is not. */
-const BUSY_MS = 1_000
-const IDLE_MS = SAMPLE_MS
-
 export type DataWatchOptions = {
-  readonly counters: Float64Array
   readonly recent: Pick<Recent, 'sample'>
   /** Asks the data thread for its status; rejects if it does not answer. */
   readonly ask: () => Promise<DataStatus>
@@ -22,9 +17,6 @@ export class DataWatch {
   readonly loopLag = new LoopLag()
   readonly #options: DataWatchOptions
   #timer: NodeJS.Timeout | undefined
-  /** Receive calls of the data thread at the last check. */
-  #received = 0
-  #sampledAt: Milliseconds = -Infinity
   #status: DataStatus | undefined
   #statusAt: Milliseconds = performance.now()
 
@@ -62,19 +54,12 @@ export class DataWatch {
   }
 
   #check(): void {
-    const now = performance.now()
-    if (now - this.#sampledAt >= SAMPLE_MS - BUSY_MS / 2) {
-      this.#sampledAt = now
-      this.#options.recent.sample(now)
-    }
+    this.#options.recent.sample(performance.now())
     void this.look()
-    const received = this.#options.counters[SLOT.receiveCalls]!
-    const next = received === this.#received ? IDLE_MS : BUSY_MS
-    this.#received = received
-    this.loopLag.begin(performance.now() + next)
+    this.loopLag.begin(performance.now() + SAMPLE_MS)
     this.#timer = setTimeout(() => {
       this.loopLag.fired(performance.now())
       this.#check()
-    }, next).unref()
+    }, SAMPLE_MS).unref()
   }
 }

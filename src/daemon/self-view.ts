@@ -48,7 +48,6 @@ export class SelfView {
       own: () => options.control.routing.snapshot?.labels.indexOf('spartan') ?? -1,
     })
     this.#data = new DataWatch({
-      counters: options.counters,
       recent: this.#recent,
       ask: () => options.thread.status(),
     })

@@ -82,7 +82,6 @@ export class ServerView {
     })
     this.#recent = new Recent(counters, performance.now(), { own: () => -1 })
     this.#data = new DataWatch({
-      counters,
       recent: this.#recent,
       ask: async () => options.thread?.status() ?? NO_DNS,
     })
