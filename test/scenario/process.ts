@@ -162,6 +162,8 @@ t.test(
       'expired: stale',
     )
     t.same(data((await ask(second.at, 'long.example.org')).answers), ['203.0.113.2'], 'not expired')
+    const aged = { source: 'snapshot' }
+    t.equal(await second.metric('stale_answer_age_seconds_count', aged), 2, 'and it is counted')
     t.equal(await second.stop(), 0)
     const whole = readFileSync(snapshot)
     const damage: readonly (readonly [string, () => void])[] = [

@@ -5,7 +5,7 @@ import { clientOf } from '../../../src/base/ip.ts'
 import { Allow } from '../../../src/data/serve/allow.ts'
 import { Front, type FrontContext } from '../../../src/data/serve/front.ts'
 import { Misses } from '../../../src/data/serve/misses.ts'
-import { SLOT } from '../../../src/boundary/counters.ts'
+import { AGE_CELLS, BLOCK, SLOT, STALE_SOURCES } from '../../../src/boundary/counters.ts'
 import { POSITIVE } from '../../../src/data/cache/entry.ts'
 import { failureEntry, servfail } from '../../../src/data/forward/entries.ts'
 import { plainQuery } from '../../../src/wire/question.ts'
@@ -20,6 +20,7 @@ import {
   udp,
 } from '../../fixture/bench-plane.ts'
 import { fillOf } from '../../fixture/fill.ts'
+import { loadZone } from '../../fixture/local-zone.ts'
 import { decode, encode } from '../../fixture/wire.ts'
 
 const MASTER = '192.0.2.1'
@@ -167,6 +168,47 @@ t.test('who must give way gets a stale answer, if there is one', async t => {
   t.same(said.slice(1), [{ name: 'first.mesos', rcode: 0, ede: 3 }], 'one that gives way')
   t.equal(p.counters[SLOT.staleServed], 2)
   t.equal(p.counters[SLOT.shed], 0)
+})
+
+t.test('how old a stale answer is counts for where it came from', async t => {
+  for (const source of STALE_SOURCES) {
+    const p = await Plane.create(
+      snapshotOf({
+        own: [
+          raceRoute('mesos', [udp(MASTER, 0)], { copy: 'mesos.thisdcos.directory' }),
+          { kind: 'local', zone: 'mesos.thisdcos.directory', label: 0 },
+        ],
+      }),
+    )
+    const name = `${source}.mesos`
+    if (source === 'gossiped')
+      loadZone(p, 'mesos.thisdcos.directory', {
+        [`${name}.thisdcos.directory`]: [['A', '203.0.113.8']],
+      })
+    else {
+      const { spec } = p.resolver.router.match(name)
+      const route = spec.kind === 'forward' ? spec.number : 0
+      const fill = fillOf(name, { ttl: 1, stale: 3_600, source: route })
+      p.cache.fill(fill, p.io.time, 0)!.restored = source === 'snapshot'
+    }
+    p.io.advance(120_000)
+    const ages = STALE_SOURCES.map(() => 0)
+    frontOf(p).single(plainQuery(nameWire(name)!, typeNumber('A')!), undefined, 0, reply => {
+      t.equal(decode(Buffer.from(reply)).rcode, 0, `${source} is answered`)
+    })
+    const { socket, to } = p.io.sent.at(-1)!
+    p.io.refuse(socket, to)
+    for (let zone = 0; zone < snapshotOf().labels.length; zone++)
+      STALE_SOURCES.forEach((_, i) => {
+        const at = BLOCK.staleAge + (zone * STALE_SOURCES.length + i) * AGE_CELLS
+        ages[i]! += p.counters.subarray(at, at + AGE_CELLS - 1).reduce((sum, n) => sum + n, 0)
+      })
+    t.strictSame(
+      ages,
+      STALE_SOURCES.map(one => (one === source ? 1 : 0)),
+      source,
+    )
+  }
 })
 
 t.test('a question for which nothing in flight can be given up gets a stale answer', async t => {
