@@ -6,6 +6,7 @@ import type { Down, Milliseconds, Up, ZoneMessage } from '../boundary/messages.t
 import { dumpCache, restoreCache, type RestoreContext } from './cache/cache-file.ts'
 import { Entry } from './cache/entry.ts'
 import { entryInfo } from './cache/inspect.ts'
+import type { Restoring } from './cache/restoring.ts'
 import { below, flush, recentFirst } from './cache/scan.ts'
 import type { Validity } from './cache/validity.ts'
 import type { Zones } from './zones/zones.ts'
@@ -22,8 +23,8 @@ export type OrdersContext = Omit<RestoreContext, 'unixMs' | 'epoch'> & {
   readonly labels: () => readonly string[]
   readonly post: (message: Up, transfer?: readonly ArrayBuffer[]) => void
   readonly atOnce: (message: AtOnce) => void
-  /** Called when a restore has ended, well or not. */
-  readonly restored: () => void
+  /** Told when a restore begins and when it has ended, well or not; undefined if none is expected. */
+  readonly restoring: Pick<Restoring, 'begin' | 'end'> | undefined
 }
 
 /** Time limit per turn. It is measured, because code that V8 has not optimised yet takes ten times as long. */
@@ -126,13 +127,15 @@ export class Orders {
         return post({ type: 'dumped', id, bytes }, [bytes.buffer as ArrayBuffer])
       }
       case 'restore': {
+        const { restoring } = this.#context
+        restoring?.begin()
         const epoch = (): number => validity.epoch
         const context = { ...this.#context, epoch, unixMs: Date.now() }
         try {
           const count = yield* restoreCache(message.bytes, context)
           return post({ type: 'restored', id, count })
         } finally {
-          this.#context.restored()
+          restoring?.end()
         }
       }
     }

@@ -163,7 +163,7 @@ export class DataPlane {
       labels: () => resolver.router.snapshot.labels,
       post,
       atOnce: message => this.#atOnce(message),
-      restored: () => restoring?.end(),
+      restoring,
     })
     const realTime = libc && new RealTime(schedulingOf(libc))
     const parts = (this.#parts = { io, front, listeners, resolver, resolving })

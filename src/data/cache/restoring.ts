@@ -6,8 +6,11 @@
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Timed, Timers } from '../timers.ts'
 
-/** The restore counts as ended after this time; a file system may hang. Clients wait longer for an answer. */
-const MOST_MS: Milliseconds = 3_000
+/**
+ * If the restore has not begun after this time, it counts as ended: a file system may hang. Clients wait 5 s before they
+ * ask again.
+ */
+const MOST_MS: Milliseconds = 4_500
 
 export class Restoring implements Timed {
   due = 0
@@ -30,6 +33,11 @@ export class Restoring implements Timed {
   wait(then: () => void): boolean {
     if (!this.#ended) this.#waiting.push(then)
     return !this.#ended
+  }
+
+  /** The file has been read: from now on the end is certain, however long other work delays it. */
+  begin(): void {
+    this.#timers.cancel(this)
   }
 
   /** Calls all who wait. If one throws, this throws, too, and the timer goes on with those after it. */

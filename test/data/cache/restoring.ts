@@ -33,14 +33,27 @@ t.test('one that throws costs none of the others', t => {
   t.end()
 })
 
-t.test('a restore that does not end is given up after 3 s', t => {
+t.test('a restore that does not begin is given up after 4.5 s', t => {
   const timers = new Timers()
   const restoring = new Restoring(timers, 1_000)
   let called = 0
   restoring.wait(() => called++)
-  timers.run(3_999)
+  timers.run(5_499)
   t.equal(called, 0)
-  timers.run(4_000)
+  timers.run(5_500)
+  t.equal(called, 1)
+  t.end()
+})
+
+t.test('one that has begun is waited for, however long it takes', t => {
+  const timers = new Timers()
+  const restoring = new Restoring(timers, 0)
+  let called = 0
+  restoring.wait(() => called++)
+  restoring.begin()
+  timers.run(60_000)
+  t.equal(called, 0)
+  restoring.end()
   t.equal(called, 1)
   t.end()
 })

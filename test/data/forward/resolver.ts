@@ -310,7 +310,7 @@ t.test("what fails while the last run's cache is restored waits for the end of t
   t.match(absent.given, [{ entry: { kind: FAILURE } }], 'it was not')
   t.match(absent.p.ask('mail.example.org'), [], 'it asks again')
   const hanging = await restored('www.example.org', 'www.example.org')
-  hanging.p.io.advance(2_000)
+  hanging.p.io.advance(3_000)
   t.match(hanging.given, [{ entry: { kind: FAILURE } }], 'a restore without an end is given up')
 })
 
