@@ -3,7 +3,8 @@
  * operator's choice, and with the daemon's token if it asks for one.
  */
 import { silent } from '../base/log.ts'
-import { hostPort } from '../base/ip.ts'
+import { canonicalIp, hostPort } from '../base/ip.ts'
+import { isLoopback } from '../config/address.ts'
 import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
 import { codeOf, fail, messageOf } from '../base/error.ts'
 import type { HttpResponse } from './call.ts'
@@ -37,7 +38,9 @@ export const ABSENT = new Set([
   'EADDRNOTAVAIL',
 ])
 
-const LOOPBACK = /^(127\.|localhost$|::1$)/
+/** A name may begin like an address: 127.example.org leads anywhere. */
+const staysHere = (host: string): boolean =>
+  host === 'localhost' || (canonicalIp(host) !== '' && isLoopback(host))
 
 export const showPlace = ({ address, port, https }: AdminPlace): string =>
   `${https ? 'https' : 'http'}://${hostPort(address, port)}`
@@ -48,7 +51,7 @@ export const exchangeOverTcp = async (
   { method, path, body, deadlineMs, maxBytes }: AdminRequest,
 ): Promise<HttpResponse> => {
   const { address, https = false, ca = '', token = '' } = place
-  if (token !== '' && !https && !LOOPBACK.test(address))
+  if (token !== '' && !https && !staysHere(address))
     throw fail(
       `the token would travel to ${showPlace(place)} unencrypted: give the daemon a certificate (admin.tls), and use https`,
       'EUSAGE',

@@ -81,11 +81,12 @@ t.test('commands over HTTPS, with a token and an authority', { skip }, async t =
     exit: 1,
     err: /only on the Unix socket/,
   })
-  t.match(
-    await spartan('status', '--admin', 'http://192.0.2.1:62080', '--token', token),
-    { exit: 2, err: /the token would travel to http:\/\/192\.0\.2\.1:62080 unencrypted/ },
-    'nothing is sent',
-  )
+  for (const host of ['192.0.2.1', 'agent.invalid', '127.agent.invalid', 'localhost.invalid'])
+    t.match(
+      await spartan('status', '--admin', `http://${host}:62080`, '--token', token),
+      { exit: 2, err: `spartan: the token would travel to http://${host}:62080 unencrypted` },
+      `nothing is sent to ${host}`,
+    )
   t.match(await spartan('status', '--json', ...https), {
     exit: 1,
     out: /"status":401\}\n$/,
