@@ -4,7 +4,8 @@
 # closed afterwards, because otherwise the next query would start the forwarder again.
 # The one call of a restart, in which nobody answers meanwhile.
 case " $(systemctl --no-legend list-jobs spartan.service) " in *" stop "*) ;; *) exit 0 ;; esac
-# Its job must not wait until the service has stopped, as the order of the two units says: it would wait for this
-# script, and systemctl would warn that the socket can start the service again. The daemon has its own descriptors.
+# The order of the two units says that the socket stops after the service, which waits for this script: without
+# ignore-dependencies this call would never return, and with --no-block systemctl would warn that the socket can still
+# start the service. The daemon goes on answering with its own descriptors of the sockets.
 systemctl --job-mode=ignore-dependencies stop spartan.socket
 systemctl stop spartan-resolvconf.service

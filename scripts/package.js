@@ -6,9 +6,9 @@
  *
  * Makes, for each processor, a Debian package, and an archive of the same tree
  * with install.sh, out of a built checkout; with --node also the package spartan-node, of a Node
- * from the registry or from this host. --oci makes only a container image (an archive of an OCI image layout), with
- * the C library and the shell of this host, or, for another processor, of a root such as debootstrap's. --tree writes
- * only the tree.
+ * from the registry or from this host. --oci makes only a container image (an archive of an OCI image layout). Its C
+ * library and shell are this host's; for another processor --root names a folder that holds a system for it, as
+ * debootstrap makes one. --tree writes only the tree.
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'

@@ -3,23 +3,10 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { APPLIES } from '../src/config/applies.ts'
 import { KEYS } from '../src/config/schema.ts'
-import { GOSSIP_METRICS } from '../src/control/sharing/gossip-metrics.ts'
-import { MESOS_METRICS } from '../src/control/mesos/mesos-metrics.ts'
-import { VIP_METRICS } from '../src/control/vips/vip-metrics.ts'
 import { SERVER_METRICS } from '../src/mesos-dns/server-metrics.ts'
-import { BALANCE_METRICS } from '../src/control/vips/balance-metrics.ts'
-import { DNSTAP_METRICS } from '../src/ops/dnstap/dnstap-metrics.ts'
-import { METRICS as OWN_METRICS } from '../src/ops/metrics.ts'
+import { AGENT_METRICS } from './fixture/metrics.ts'
 
-const METRICS = [
-  ...OWN_METRICS,
-  ...GOSSIP_METRICS,
-  ...MESOS_METRICS,
-  ...VIP_METRICS,
-  ...BALANCE_METRICS,
-  ...DNSTAP_METRICS,
-  ...SERVER_METRICS,
-]
+const METRICS = [...AGENT_METRICS, ...SERVER_METRICS]
 
 const root = new URL('..', import.meta.url).pathname
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')

@@ -45,7 +45,7 @@ const take = (root, path, to, mode = 0o755) => {
 /**
  * @param {string} to becomes the root of the image
  * @param {object} from
- * @param {string} from.root a system for the same processor, such as / or what debootstrap makes
+ * @param {string} from.root the root folder of a system for the same processor: /, or one that debootstrap has made
  * @param {'amd64' | 'arm64'} from.arch
  * @param {string[]} from.programs paths of what will run in the image
  */

@@ -108,7 +108,7 @@ const top = async (io: Io, options: TopOptions): Promise<void> => {
       const before = status
       if (i > 0 || !sample.over) status = await look()
       const view = viewOf(before, status, sample, await namesOf(options, status, sample))
-      // Several looks are a stream, with one line each.
+      // With several looks each is one line, so that a program can read them as they come.
       if (options.json) io.out(`${JSON.stringify(view, null, times > 1 ? 0 : 2)}\n`)
       else io.out((io.tty && times > 1 ? CLEAR : '') + topText(status, view))
       sample.fade()

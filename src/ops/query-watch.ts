@@ -56,8 +56,8 @@ export class QueryWatch {
 
   /**
    * Passes each query to `each` from now on, and yields after every look, until `gone` is aborted and all is read, or
-   * the caller leaves the loop. `octets`: size of the ring, a power of two. `idleMs`: the pause between two looks grows to this
-   * while there is nothing to see.
+   * the caller leaves the loop. `octets`: size of the ring, a power of two. `idleMs`: the pause between two looks grows
+   * to this while there is nothing to see.
    */
   async *watch(
     what: Watching,

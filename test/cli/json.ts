@@ -8,7 +8,7 @@ import type { Command } from 'commander'
 import t from 'tap'
 import { createProgram } from '../../src/cli/program.ts'
 import { freePort, ownAddress } from '../fixture/address.ts'
-import { spartan } from '../fixture/cli.ts'
+import { QUIET, spartan } from '../fixture/cli.ts'
 import { ask } from '../fixture/client.ts'
 import { daemon } from '../fixture/daemon.ts'
 import { dnsServer } from '../fixture/dns-server.ts'
@@ -33,14 +33,7 @@ const leaves = (command: Command, words: readonly string[] = []): [string, Comma
     ? command.commands.flatMap(inner => leaves(inner, [...words, inner.name()]))
     : [[words.join(' '), command]]
 
-const io = {
-  out: () => {},
-  err: () => {},
-  input: async () => '',
-  tty: false,
-  interrupted: new AbortController().signal,
-}
-const commands = leaves(await createProgram(io, () => {}))
+const commands = leaves(await createProgram(QUIET, () => {}))
 const withJson = commands.filter(([, { options }]) => options.some(o => o.long === '--json'))
 
 /** The fields of each command in the manual. */

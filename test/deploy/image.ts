@@ -166,7 +166,7 @@ t.test('the daemon answers out of its layers alone', { skip: cannotRun }, async 
     t.match(statSync(join(root, folder)), { uid: USER, gid: USER }, folder)
   t.equal(statSync(join(root, 'usr/bin/spartan')).uid, 0)
 
-  // As an engine does it: proc, dev and the configuration are put there, everything else is the image.
+  // A container engine, too, adds /proc, /dev and the configuration; all other files come from the image.
   const program = (...args: readonly string[]): readonly [string, ...string[]] => [
     'unshare',
     '-m',

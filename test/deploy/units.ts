@@ -4,12 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { createProgram } from '../../src/cli/program.ts'
-import { GOSSIP_METRICS } from '../../src/control/sharing/gossip-metrics.ts'
-import { MESOS_METRICS } from '../../src/control/mesos/mesos-metrics.ts'
-import { BALANCE_METRICS } from '../../src/control/vips/balance-metrics.ts'
-import { VIP_METRICS } from '../../src/control/vips/vip-metrics.ts'
-import { DNSTAP_METRICS } from '../../src/ops/dnstap/dnstap-metrics.ts'
-import { METRICS } from '../../src/ops/metrics.ts'
+import { AGENT_METRICS } from '../fixture/metrics.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const DEPLOY = join(ROOT, 'deploy')
@@ -179,22 +174,14 @@ t.test(
 /** Every metric that an expression names, without labels and functions. */
 const metricsIn = (expr: string): string[] =>
   expr.replace(/"[^"]*"/g, '').match(/\b(?:spartan|process|nodejs)_\w+/g) ?? []
-const ALL = [
-  ...METRICS,
-  ...GOSSIP_METRICS,
-  ...MESOS_METRICS,
-  ...VIP_METRICS,
-  ...BALANCE_METRICS,
-  ...DNSTAP_METRICS,
-]
 const known = new Set(
-  ALL.flatMap(({ name, type }) =>
+  AGENT_METRICS.flatMap(({ name, type }) =>
     type === 'histogram'
       ? ['_bucket', '_sum', '_count'].map(s => `spartan_${name}${s}`)
       : [`spartan_${name}`],
   ),
 )
-const labelsOf = new Map(ALL.map(({ name, labels }) => [name, labels]))
+const labelsOf = new Map(AGENT_METRICS.map(({ name, labels }) => [name, labels]))
 
 /** Labels that an expression selects or groups by, which its metrics must have. */
 const labelsIn = (expr: string): string[] => [

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createProgram } from '../../src/cli/program.ts'
+import { QUIET } from '../fixture/cli.ts'
 import { settingsFromJson } from '../../src/mesos-dns/config.ts'
 import { KEY_DOCS } from '../../src/mesos-dns/key-docs.ts'
 import { opsRoutes } from '../../src/ops/ops-routes.ts'
@@ -36,14 +37,7 @@ t.test('a key that is left out has the default of the manual', async t => {
 })
 
 t.test('the manual has the options of the command, and no other', async t => {
-  const io = {
-    out: () => {},
-    err: () => {},
-    input: async () => '',
-    tty: false,
-    interrupted: new AbortController().signal,
-  }
-  const program = await createProgram(io, () => {})
+  const program = await createProgram(QUIET, () => {})
   const command = program.commands.find(one => one.name() === 'mesos-dns')
   const told = [...section('OPTIONS').matchAll(/^\.It Fl (\w) , Fl (-[\w-]+)/gm)]
   t.strictSame(

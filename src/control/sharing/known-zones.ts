@@ -32,7 +32,7 @@ export class KnownZones {
     return this.#undecided.size === 0
   }
 
-  /** A zone was passed on after everything had come: what it says is all there is. */
+  /** The zone has been passed on to DNS after the first exchange with the ring, so nothing of it is missing. */
   came(apex: string): void {
     this.#undecided.delete(apex)
   }

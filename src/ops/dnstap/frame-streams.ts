@@ -54,7 +54,7 @@ export const control = (type: Control, ...contentTypes: readonly Buffer[]): Buff
 
 export class FrameStream {
   #state: 'new' | 'ready' | 'open' | 'stopping' | 'closed' = 'new'
-  /** The begin of a control frame whose rest has not come yet: less than 8 + LONGEST_CONTROL octets. */
+  /** The beginning of a control frame whose rest has not come yet: less than 8 + LONGEST_CONTROL octets. */
   #held = Buffer.alloc(0)
   #ignored = 0
 

@@ -17,7 +17,8 @@ const frame = (
   return hex32(0) + hex32(whole.length / 2) + whole
 }
 const TYPE = [1, 'protobuf:dnstap.Dnstap'] as const
-// In full once, as fstrm_capture shows it: escape, length, type, field, its length, its content.
+// Once written out, to check `frame` itself: 0 for a control frame, its length, the type READY (4), then one field: its
+// number, its length and the content type as text.
 const READY = `00000000${'00000022'}${'00000004'}${'00000001'}${'00000016'}${'70726f746f6275663a646e737461702e446e73746170'}`
 const ACCEPT = frame(1, TYPE)
 const START = frame(2, TYPE)

@@ -1,4 +1,4 @@
-/** The sender of dnstap over real Unix sockets: readers that come, go, are slow, or are no readers. */
+/** The sender of dnstap over real Unix sockets: readers that come, go, are slow, or do not speak the protocol. */
 import t, { type Test } from 'tap'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'

@@ -33,8 +33,8 @@ const quickly = async (
 ): Promise<Row[]> => {
   let out = ''
   const status = await bench({
-    cases: [...cases],
-    servers: [...servers],
+    cases,
+    servers,
     seconds: 0.2,
     runs: 1,
     settleMs: 50,
