@@ -49,10 +49,14 @@ export class Orders {
 
   add(message: Down): void {
     switch (message.type) {
+      case 'restore':
+        // It may have to wait for zones and for other scans, but it will come to its end.
+        this.#context.restoring?.begin()
+        this.#scans.push(this.#scan(message))
+        break
       case 'flush':
       case 'entries':
       case 'dump':
-      case 'restore':
         this.#scans.push(this.#scan(message))
         break
       default:
@@ -127,15 +131,13 @@ export class Orders {
         return post({ type: 'dumped', id, bytes }, [bytes.buffer as ArrayBuffer])
       }
       case 'restore': {
-        const { restoring } = this.#context
-        restoring?.begin()
         const epoch = (): number => validity.epoch
         const context = { ...this.#context, epoch, unixMs: Date.now() }
         try {
           const count = yield* restoreCache(message.bytes, context)
           return post({ type: 'restored', id, count })
         } finally {
-          restoring?.end()
+          this.#context.restoring?.end()
         }
       }
     }
