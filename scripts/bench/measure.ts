@@ -46,6 +46,8 @@ export type MeasureOptions = {
 const WARM_LIMIT_MS = 30_000
 /** Wait for the last answers, slightly longer than the time after which a query counts as lost. */
 const LAST_MS = 2_500
+/** How much longer a phase may last in which the server has done nothing for the answers that were counted. */
+const IDLE_LIMIT_MS = 5_000
 /** Interval at which a phase checks whether it is over. */
 const LOOK_MS = 10
 /** Half of what a slow upstream takes; a hit takes far less. */
@@ -129,6 +131,8 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
       } else if (phase === 'count') {
         if (now < until) return
         const ns = used() - before
+        // If this thread slept through its time, all answers so far are to questions from before it.
+        if (ns === 0 && load.counts.answered > 0 && now < until + IDLE_LIMIT_MS) return
         const waited = pid > 0 ? waits(pid) - waitsBefore : NaN
         const { answered, unsent } = load.counts
         const [p50, p99, p999] = [0.5, 0.99, 0.999].map(p => load.latency.percentile(p)) as [

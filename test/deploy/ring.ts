@@ -347,13 +347,18 @@ t.test(
       t.comment(
         `${name}\n${nodes.map(({ n, answers }) => `  node-${n}  ${counted(answers.filter(one => one.name === index))}`).join('\n')}`,
       )
+    /** In which phase it was, and how long after its begin. */
+    const when = (at: number): string => {
+      const phase = phases.find(({ from, to }) => at >= from && at < to)
+      return phase ? `${phase.name}, ${((at - phase.from) / 1000).toFixed(1)} s` : 'between'
+    }
     for (const { n, answers } of nodes)
       for (const [index, [name]] of NAMES.entries()) {
         const bad = answers.filter(
           one => one.name === index && !/^(right|none|servfail \d.*)$/.test(one.what),
         )
         t.same(
-          bad.map(({ what }) => what),
+          bad.map(({ at, what }) => `node-${n}, ${name}: ${what} (${when(at)})`),
           [],
           `node-${n}, ${name}`,
         )

@@ -71,8 +71,12 @@ const helper = async (host: Host, file: string, ...args: string[]): Promise<Chil
 }
 const said = <T>(child: ChildProcess): Promise<T> =>
   new Promise((resolve, reject) => {
-    child.once('message', message => resolve(message as T))
-    child.once('exit', code => reject(new Error(`a helper ended with ${code}`)))
+    const ended = (code: number | null): void => reject(new Error(`a helper ended with ${code}`))
+    child.once('exit', ended)
+    child.once('message', message => {
+      child.off('exit', ended)
+      resolve(message as T)
+    })
   })
 const asked = <T>(child: ChildProcess, what: object): Promise<T> => {
   const answer = said<T>(child)
@@ -293,6 +297,7 @@ export const benchBalance = async (): Promise<number> => {
     })
     await sleep(3_000) // the gossip comes to rest
     const balancer = await firstSyncs(many)
+    await sleep(5_000) // nft monitor reads the events of the first sync
     await changeTimes(nodes)
     await connections(few, many)
     await kills(many, balancer)

@@ -124,8 +124,9 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#giveUp(Infinity, CLOSING)
   }
 
-  /** Gives up forgotten flights. Each race has a deadline, so that only a bug can leave one. */
+  /** Gives up forgotten flights. Each race has a deadline, so that only a bug can leave one, or an unfinished restore. */
   sweep(now: Milliseconds): void {
+    if (this.#context.restoring?.ended === false) return
     const longest = Math.max(LONGEST_MS, 2 * this.#context.rules.deadline)
     this.#giveUp(now - longest, LEFT_BEHIND)
   }

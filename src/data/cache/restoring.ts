@@ -7,10 +7,10 @@ import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Timed, Timers } from '../timers.ts'
 
 /**
- * If the restore has not begun after this time, it counts as ended: a file system may hang. Clients wait 5 s before they
- * ask again.
+ * If the restore has not begun after this time, it counts as ended: a file system may hang. A busy host needs several
+ * seconds to load the program and the file, in which every client waits rather than hear SERVFAIL.
  */
-const MOST_MS: Milliseconds = 4_500
+const MOST_MS: Milliseconds = 15_000
 
 export class Restoring implements Timed {
   due = 0

@@ -109,7 +109,7 @@ export class Repair {
   constructor(options: Options) {
     this.#o = options
     this.#selfHash = ownerHash(options.self)
-    this.sync = new SyncState(options.seeds, options.now)
+    this.sync = new SyncState(options.seeds, options.now, () => options.peers.count)
     this.responder = new Responder({ ...options, synced: () => this.sync.done })
   }
 

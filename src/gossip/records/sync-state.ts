@@ -3,27 +3,35 @@
  * that is synced itself. A node that finds no peer (wrong key, other cluster name, all seeds dead) stays unsynced,
  * because a name that it does not know may exist. A node without seeds is synced at once: its configuration says that
  * there are no peers.
+ *
+ * If no peer is synced, the whole ring has just started. Then nobody can say what exists until every node has published
+ * what it has; so it must have had some time for that, and several peers must have been asked, not one repeatedly.
  */
 import type { Road } from './answers.ts'
 
 /** If no exchange completes within this time, records that peers have pushed are enough. A firewall may block TCP. */
 const HOPELESS_MS = 60_000
 const RETRY_MS = 500
-/** After this many exchanges with peers that are not synced either, the whole ring is taken to have just started. */
-const NEWBORN_PEERS = 3
+/** A ring has just started if this many of its nodes, or all, are not synced either, this long after our own start. */
+const NEWBORN_PEERS = 8
+const NEWBORN_MS = 5_000
 
 export class SyncState {
   #done: boolean
   readonly #startedAt: number
-  #newborn = 0
+  /** Number of peers that could be asked now. */
+  readonly #peers: () => number
+  /** Peers that were not synced when they were asked. */
+  readonly #newborn = new Set<string>()
   #failures = 0
   #nextAt: number
   /** Set after an exchange with a second peer. The first one may have lacked records. */
   #confirmed = false
   lastPeer = ''
 
-  constructor(seeds: boolean, now: number) {
+  constructor(seeds: boolean, now: number, peers: () => number) {
     this.#done = !seeds
+    this.#peers = peers
     this.#startedAt = now
     this.#nextAt = now
   }
@@ -54,7 +62,14 @@ export class SyncState {
       return
     }
     this.#nextAt = now + (peerSynced ? 1_000 : RETRY_MS)
-    if (peerSynced || ++this.#newborn >= NEWBORN_PEERS) this.#done = true
+    if (!peerSynced) this.#newborn.add(peer)
+    this.#done = peerSynced || this.#hasJustStarted(now)
+    if (this.#done) this.#newborn.clear()
+  }
+
+  #hasJustStarted(now: number): boolean {
+    const enough = Math.min(NEWBORN_PEERS, this.#peers())
+    return now - this.#startedAt >= NEWBORN_MS && this.#newborn.size >= enough
   }
 
   /** @param learnt whether live peers have told us records, outside of an exchange that came to its end */
