@@ -250,7 +250,7 @@ class Session {
   }
 
   #load(one: Case, target: Target, pid: number, first: boolean): Promise<Measured> {
-    const { seconds = one.seconds ?? 2, settleMs = 1_000 } = this.#options
+    const { seconds = one.seconds ?? 2, settleMs = one.settleMs ?? 1_000 } = this.#options
     return measure(io => one.open(io, target, new Questions(one.mix)), {
       pid,
       warm: first && one.mix.fresh < 1,
