@@ -27,7 +27,7 @@ export type Classified = {
    * without SOA.
    */
   ttl: number | undefined
-  /** Record numbers that belong to the question, by section ascending, never OPT; undefined for all records. */
+  /** Numbers of the records that answer the question, ascending, without OPT; undefined if all do. */
   keep: readonly number[] | undefined
   /** Everything except OPT was kept. */
   whole: boolean

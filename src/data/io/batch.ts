@@ -105,7 +105,7 @@ export class BatchIO implements PacketIO {
   /** Whether every datagram that was read since a socket became ready was answered in place (see OnBatch). */
   #inPlace = true
   #nextDrops = 0
-  /** Whether the memory of the start was returned: only for that is an idle thread woken. */
+  /** Whether the memory that only the start needed was given back. Until then an idle thread is woken once, for that. */
   #trimmed = false
   #nextTrim: number
   #nextRelease: number
