@@ -7,6 +7,9 @@ import { nearest } from './nearest.ts'
 import { showPath, type Path } from './source.ts'
 import { bad, shown, showSize, showTime, parseSize, parseTime, type Parsed } from './units.ts'
 
+// A process reads its configuration once, so parsers compiled for it would cost more than they save: 10 ms of a start.
+z.config({ jitless: true })
+
 export type Kind<T> = { readonly type: string; readonly schema: z.ZodType<T, unknown> }
 
 /** Data of a problem that passes through zod, beside its message and path. */
