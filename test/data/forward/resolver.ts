@@ -33,6 +33,7 @@ const one = (more: Partial<Snapshot> = {}) =>
     own: [raceRoute('mesos', [udp(M1, 0)]), ...(more.own ?? [])],
     ...(more.forward ? { forward: more.forward } : {}),
     ...(more.special ? { special: more.special } : {}),
+    ...(more.rest ? { rest: more.rest } : {}),
   })
 
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
@@ -130,6 +131,33 @@ t.test('a failure is kept a second, then two, and never over a good answer', asy
   p.reply(M1, servfail)
   t.equal(stale[0]!.entry.ref, good[0]!.entry.ref)
   t.equal(stale[0]!.ede, 3)
+})
+
+t.test('what failed over another route is no failure before over this one', async t => {
+  const p = await Plane.create(one())
+  const fails = (): number => {
+    const [given] = p.ask('www.example.org')
+    p.reply('192.0.2.53', servfail)
+    p.io.advance(given?.entry.ttl ?? 0)
+    return [...p.cache.all()][0]!.ttl
+  }
+  t.equal(fails(), 1)
+  p.io.advance(1000)
+  t.equal(fails(), 2)
+  p.resolver.take(one({ rest: { ...one().rest, number: -10 } as never }))
+  t.equal(fails(), 1)
+})
+
+t.test('what was forgotten is given up, and nothing that is younger', async t => {
+  const p = await Plane.create(one())
+  const old = p.ask('old.example.org')
+  // Its timer does not fire, as after a bug.
+  p.io.time += 6_000
+  const young = p.ask('young.example.org')
+  p.resolver.sweep(p.io.time)
+  t.match(old, [{ entry: { kind: FAILURE } }])
+  t.same(young, [])
+  t.equal(p.resolver.inFlight, 1)
 })
 
 t.test('a stale answer comes after half a second, and the refresh still counts', async t => {
@@ -360,6 +388,17 @@ t.test('a stale answer serves other DO and CD bits where it may', async t => {
       const types = shown(entry, name, p.io.time).answers?.map(r => r.type)
       t.same(types, stored & 1 && asked & 1 ? ['A', 'RRSIG'] : ['A'], 'no signatures unasked')
     }
+})
+
+t.test('an answer for other bits that is still fresh is no stale one', async t => {
+  const p = await Plane.create(one())
+  const name = 'www.example.org'
+  p.ask(name)
+  await p.answer('192.0.2.53', response({ answers: [a(name, '203.0.113.1')], additionals: [OPT] }))
+  const given = p.ask(name, 'A', { dnssecOk: true })
+  for (let i = 0; i < 10; i++) p.io.advance(250)
+  t.match(given, [{ entry: { kind: POSITIVE }, ede: 0 }])
+  t.equal(p.counters[SLOT.staleServed], 0)
 })
 
 t.test('a local zone answers as RFC 1034 says', async t => {
