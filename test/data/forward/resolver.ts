@@ -5,6 +5,7 @@ import type { Snapshot } from '../../../src/boundary/messages.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { Head } from '../../../src/data/serve/admit.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../../src/data/cache/entry.ts'
+import { FRESH } from '../../../src/data/cache/validity.ts'
 import { Restoring } from '../../../src/data/cache/restoring.ts'
 import { putHit, shownTtl } from '../../../src/data/cache/hit.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
@@ -541,6 +542,39 @@ t.test('an alias is answered under the name that was asked', async t => {
     { name: 'dclb.thisdcos.directory' },
   ])
   t.equal(p.sources.ofName(name), 7, 'and depends on the zone it leads to')
+  for (const one of [entry, srv, no]) {
+    t.equal(one.bytes[one.at + 2]! & 4, 4, 'it is authoritative')
+    t.equal(p.validity.of(one, p.io.time), FRESH)
+    t.equal(p.sources.ofEntry(one), one.source)
+  }
+})
+
+t.test('a failure under another suffix is no answer, and not kept', async t => {
+  const [apex, empty, long] = ['short', 'empty', `${'long.'.repeat(20)}example`]
+  const rename = (zone: string, to: string) => ({ kind: 'rename', zone, to, label: 0 }) as const
+  const p = await Plane.create(
+    one({
+      own: [
+        ...[local(apex), local(empty), rename(long, apex), rename('other', empty)],
+        ...[rename('a', 'b'), rename('b', 'a'), rename('tiny', long)],
+      ],
+    }),
+  )
+  const target = `${'t'.repeat(60)}.${'u'.repeat(60)}.${'v'.repeat(60)}.${apex}`
+  load(p, apex, { [`_s.${apex}`]: [['SRV', `0 1 80 ${target}`]], [target]: [['A', '11.0.0.1']] })
+  const before = p.cache.entries
+  for (const [name, type, rcode] of [
+    ['www.other', 'A', 2],
+    ['www.a', 'A', 2],
+    [`_s.${long}`, 'SRV', 2],
+    [`${'w.'.repeat(100)}tiny`, 'A', 3],
+  ] as const) {
+    const [given] = p.ask(name, type)
+    t.equal(rcodeOf(given!.entry), rcode, name)
+    t.equal(given!.ede, 0, 'nothing stale')
+    t.equal(given!.entry.bytes[given!.entry.at + 2]! & 4, 0, 'nor authoritative')
+  }
+  t.equal(p.cache.entries - before, 1, 'only the SRV record under its own name is kept')
 })
 
 t.test('forward zones and special names are found by their longest suffix', async t => {
@@ -685,6 +719,15 @@ t.test('an alias that the upstream did not follow is followed', async t => {
       response({ answers: [cname(`c${i}.example.org`, `c${i + 1}.example.org`)] }),
     )
   t.equal(rcodeOf(far[0]!.entry), 2, 'more than 16 are no answer')
+
+  const near = p.ask('d0.example.org')
+  for (let i = 0; i < 16; i++)
+    await p.answer(
+      upstream,
+      response({ answers: [cname(`d${i}.example.org`, `d${i + 1}.example.org`)] }),
+    )
+  await p.answer(upstream, positive('d16.example.org', '203.0.113.4'))
+  t.equal(shown(near[0]!.entry, 'd0.example.org', p.io.time).answers?.length, 17, '16 are')
 })
 
 t.test('a CNAME chain that loops is a failure', async t => {
