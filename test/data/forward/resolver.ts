@@ -39,6 +39,8 @@ const one = (more: Partial<Snapshot> = {}) =>
 
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
 
+const isAuthoritative = ({ bytes, at }: Entry): boolean => (bytes[at + 2]! & 4) !== 0
+
 /** The response for an entry, decoded by dns-packet. */
 const shown = (entry: Entry, name: string, now: number) => {
   const query = plainQuery(nameWire(name)!, entry.qtype)
@@ -221,6 +223,8 @@ t.test('ANY gets the minimal answer outside if the name exists, and everything i
   t.match(lines(shown(outside[0]!.entry, 'www.example.org', p.io.time).answers), [
     /^www\.example\.org 3789 HINFO/,
   ])
+  t.notOk(isAuthoritative(outside[0]!.entry))
+  t.equal(outside[0]!.ede, 0)
   const sent = p.io.sent.length
   t.equal(p.ask('www.example.org', 'ANY').length, 1, 'by the address that is cached now')
   const nowhere = p.ask('nope.example.org', 'ANY')
@@ -230,6 +234,7 @@ t.test('ANY gets the minimal answer outside if the name exists, and everything i
   t.match(message, { questions: [{ type: 'ANY' }], authorities: [{ type: 'SOA' }] })
   const failing = p.ask('bad.example.org', 'ANY')
   await p.answer('192.0.2.53', servfail)
+  t.match(failing, [{ entry: { kind: FAILURE, ede: 22 }, ede: 0 }])
   t.equal(rcodeOf(failing[0]!.entry), 2)
   t.equal(p.io.sent.length, sent + 2)
   t.equal(p.cache.entries, 3, 'nothing is stored but what the addresses said')
@@ -416,6 +421,8 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     const { answers, authorities, additionals } = shown(entry, name, p.io.time)
     return {
       rcode: rcodeOf(entry),
+      kind: entry.kind,
+      authoritative: isAuthoritative(entry),
       answers: lines(answers),
       soa: authorities?.map(r => r.name),
       more: lines(additionals),
@@ -427,11 +434,13 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     rcode: 0,
     answers: [`web.marathon.${apex} 5 A 11.0.0.1`],
     ttl: 5,
+    kind: POSITIVE,
+    authoritative: true,
   })
   t.match(ask(`WEB.Marathon.${apex}`), { rcode: 0, ttl: 5 }, 'whatever the case')
   t.match(
     ask(`web.marathon.${apex}`, 'AAAA'),
-    { rcode: 0, answers: [], soa: [apex], ttl: 1 },
+    { rcode: 0, answers: [], soa: [apex], ttl: 1, kind: NEGATIVE, authoritative: true },
     'NODATA',
   )
   t.match(
@@ -439,7 +448,7 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     { rcode: 0, answers: [], soa: [apex] },
     'an empty non-terminal is NODATA',
   )
-  t.match(ask(`nope.${apex}`), { rcode: 3, soa: [apex], ttl: 1 })
+  t.match(ask(`nope.${apex}`), { rcode: 3, soa: [apex], ttl: 1, kind: NEGATIVE })
   t.match(ask(apex, 'SOA'), { rcode: 0, answers: [/SOA/] })
   t.match(ask(apex, 'NS'), { rcode: 0, answers: [/3600 NS ns\.spartan/] }, 'TTL of the NS set')
   t.match(ask(`_80._tcp.web.marathon.${apex}`, 'SRV'), {
@@ -543,7 +552,7 @@ t.test('an alias is answered under the name that was asked', async t => {
   ])
   t.equal(p.sources.ofName(name), 7, 'and depends on the zone it leads to')
   for (const one of [entry, srv, no]) {
-    t.equal(one.bytes[one.at + 2]! & 4, 4, 'it is authoritative')
+    t.ok(isAuthoritative(one))
     t.equal(p.validity.of(one, p.io.time), FRESH)
     t.equal(p.sources.ofEntry(one), one.source)
   }
@@ -572,7 +581,7 @@ t.test('a failure under another suffix is no answer, and not kept', async t => {
     const [given] = p.ask(name, type)
     t.equal(rcodeOf(given!.entry), rcode, name)
     t.equal(given!.ede, 0, 'nothing stale')
-    t.equal(given!.entry.bytes[given!.entry.at + 2]! & 4, 0, 'nor authoritative')
+    t.notOk(isAuthoritative(given!.entry))
   }
   t.equal(p.cache.entries - before, 1, 'only the SRV record under its own name is kept')
 })
