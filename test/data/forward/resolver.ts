@@ -300,7 +300,12 @@ t.test('names that must not leak are answered and never stored', async t => {
     ['a.test', 'test'].map(name => rcodeOf(p.ask(name)[0]!.entry)),
     [3, 0],
   )
-  t.match(shown(p.ask('a.test')[0]!.entry, 'a.test', p.io.time).authorities, [{ name: 'test' }])
+  const { entry, ede } = p.ask('a.test')[0]!
+  t.match(shown(entry, 'a.test', p.io.time).authorities, [
+    { name: 'test', ttl: 3600, data: { minimum: 3600 } },
+  ])
+  t.ok(isAuthoritative(entry))
+  t.equal(ede, 0)
   t.equal(p.cache.entries, 0)
 })
 
@@ -583,6 +588,7 @@ t.test('a failure under another suffix is no answer, and not kept', async t => {
     t.equal(given!.ede, 0, 'nothing stale')
     t.notOk(isAuthoritative(given!.entry))
   }
+  t.equal(p.sources.ofName('www.a'), 0, 'a circle depends on nothing')
   t.equal(p.cache.entries - before, 1, 'only the SRV record under its own name is kept')
 })
 
@@ -789,21 +795,35 @@ t.test('beyond the bound the oldest question is given up', async t => {
 })
 
 t.test('the copy of the Mesos zone answers when every master is dead', async t => {
-  const p = await Plane.create(
-    snapshotOf({
-      own: [
-        raceRoute('mesos', [udp(M1, 0)], { copy: 'mesos.thisdcos.directory' }),
-        local('mesos.thisdcos.directory'),
-      ],
-    }),
-  )
-  load(p, 'mesos.thisdcos.directory', { 'web.mesos.thisdcos.directory': [['A', '203.0.113.8']] })
-  const given = p.ask('web.mesos')
-  const { socket, to } = p.io.sent.at(-1)!
-  p.io.refuse(socket, to)
-  t.same(lines(shown(given[0]!.entry, 'web.mesos', p.io.time).answers), [
-    'web.mesos 5 A 203.0.113.8',
-  ])
+  const apex = 'mesos.thisdcos.directory'
+  const asked = async (records: ZoneRecords | undefined, name: string, loaded = true) => {
+    const p = await Plane.create(
+      snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0)], { copy: apex }), local(apex)] }),
+    )
+    if (records) load(p, apex, records, { loaded })
+    const given = [p.ask(name), p.ask(name)]
+    const { socket, to } = p.io.sent.at(-1)!
+    p.io.refuse(socket, to)
+    t.same(
+      given.map(all => all.length),
+      [1, 1],
+      'each asker gets one answer',
+    )
+    return { p, given: given.map(([one]) => one!) }
+  }
+  const zone: ZoneRecords = { [`web.${apex}`]: [['A', '203.0.113.8']] }
+  const there = await asked(zone, 'web.mesos')
+  for (const { entry, ede } of there.given) {
+    t.equal(ede, 3)
+    t.same(lines(shown(entry, 'web.mesos', there.p.io.time).answers), ['web.mesos 5 A 203.0.113.8'])
+  }
+  t.equal(rcodeOf((await asked(zone, 'no.mesos')).given[0]!.entry), 3)
+  for (const [says, records, loaded] of [
+    ['there is no copy', undefined, true],
+    ['the copy is empty', {}, true],
+    ['the copy has not all come', zone, false],
+  ] as const)
+    t.equal(rcodeOf((await asked(records, 'no.mesos', loaded)).given[0]!.entry), 2, says)
 })
 
 t.test('DO and CD make questions of their own', async t => {
