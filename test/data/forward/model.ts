@@ -71,6 +71,7 @@ const command = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('restart' as const),
       ms: fc.constantFrom(0, 700, 20_000),
+      change: fc.boolean(),
     }),
   },
 )
@@ -171,6 +172,10 @@ t.test(`${RUNS} histories are told as the model tells them`, async t => {
         } else if (step.do === 'restart') {
           const { cache, validity } = p
           const bytes = run(dumpCache({ cache, validity, now, unixMs: UNIX_MS + now }))
+          if (step.change) {
+            number--
+            model.clear()
+          }
           p = await Plane.create(snapshot(), { clamps })
           const later = (p.io.time = now + step.ms)
           ask = askOf(p)
