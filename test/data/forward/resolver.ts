@@ -783,6 +783,29 @@ t.test('a liked name is refreshed near its end, within the budget', async t => {
   t.equal([...p.cache.all()][0]!.ref, entry.ref, 'a failed refresh extends and replaces nothing')
 })
 
+t.test('a refresh asks what was asked', async t => {
+  for (const flags of [0, 1, 2, 3]) {
+    const p = await Plane.create(one())
+    const name = 'Www.example.org'
+    const answer = (address: string) =>
+      response({ answers: [a(name, address)], additionals: [OPT] })
+    p.ask(name, 'A', { dnssecOk: (flags & 1) !== 0, checkingDisabled: (flags & 2) !== 0 })
+    await p.answer('192.0.2.53', answer('203.0.113.1'))
+    const [entry] = [...p.cache.all()]
+    const asked = p.sentTo('192.0.2.53').at(-1)!.bytes.subarray(2)
+    p.io.advance(59_000)
+    p.resolver.prefetch(entry!)
+    const refresh = p.sentTo('192.0.2.53')
+    t.equal(refresh.length, 2)
+    t.same(refresh[1]!.bytes.subarray(2), asked, `flags ${flags}: all but the ID`)
+    await p.answer('192.0.2.53', answer('203.0.113.2'))
+    const stored = [...p.cache.all()]
+    t.equal(stored.length, 1, 'in its place')
+    t.equal(stored[0]!.bits, flags)
+    t.equal(p.validity.of(stored[0]!, p.io.time + 2_000), FRESH)
+  }
+})
+
 t.test('beyond the bound the oldest question is given up', async t => {
   const p = await Plane.create(one(), { maxInFlight: 3 })
   const all = Array.from({ length: 5 }, (_, i) => p.ask(`n${i}.mesos`))
