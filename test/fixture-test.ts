@@ -1,6 +1,8 @@
 /** Tests of the fixtures: an error in a fixture would invalidate every test that uses it. */
 import t from 'tap'
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import dnsPacket from 'dns-packet'
 import { TapReader } from '../scripts/tap-reader.js'
@@ -11,12 +13,30 @@ import { dig, have } from './fixture/dig.ts'
 import { masters } from './fixture/masters.ts'
 import { goodQueries, goodReplies, mutations, pointerReplies } from './fixture/mutate.ts'
 import { packets } from './fixture/packets.ts'
+import { fc } from './fixture/property.ts'
 import { seeded } from './fixture/random.ts'
 import { A, AAAA, CNAME, SOA, SRV, TXT, line, lines, rr } from './fixture/rr.ts'
 import { Stub } from './fixture/stub.ts'
 import { upstream } from './fixture/upstream.ts'
 import { decode, encode, framed } from './fixture/wire.ts'
 import { WRONGS, type Wrong } from './fixture/wrong.ts'
+
+t.test(
+  'what is generated gets as long as a test says, and all tests take it from here',
+  async t => {
+    const longest = (all: readonly { length: number }[]): number =>
+      Math.max(...all.map(one => one.length))
+    t.ok(longest(fc.sample(fc.array(fc.nat(), { maxLength: 600 }), 100)) > 300)
+    t.ok(longest(fc.sample(fc.string({ maxLength: 200 }), 100)) > 100)
+    const others = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' }).filter(
+      file =>
+        file.endsWith('.ts') &&
+        file !== 'fixture/property.ts' &&
+        readFileSync(join(import.meta.dirname, file), 'utf8').includes("from 'fast" + "-check'"),
+    )
+    t.same(others, [])
+  },
+)
 
 const web = A('web.mesos. 60 192.0.2.1')
 

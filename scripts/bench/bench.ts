@@ -255,6 +255,7 @@ class Session {
       pid,
       warm: first && one.mix.fresh < 1,
       usual: one.spins ?? false,
+      around: one.around ?? false,
       settleMs: first ? settleMs : Math.min(settleMs, RESETTLE_MS),
       seconds,
     })

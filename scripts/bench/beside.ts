@@ -13,10 +13,10 @@ export interface Beside {
   close(): void
 }
 
-/** The load, measured while the other goes on; names are asked for the first time without it. */
+/** The load, beside which the other goes on while it is `disturbed`. */
 export const withBeside = (load: Load, other: Beside): Load => {
-  let begun = false
-  return {
+  const both: Load = {
+    disturbed: false,
     get counts() {
       return load.counts
     },
@@ -25,10 +25,7 @@ export const withBeside = (load: Load, other: Beside): Load => {
     get warmed() {
       return load.warmed
     },
-    clear: () => {
-      begun = true
-      load.clear()
-    },
+    clear: () => load.clear(),
     stop: () => load.stop(),
     get open() {
       return load.open
@@ -36,12 +33,13 @@ export const withBeside = (load: Load, other: Beside): Load => {
     get note() {
       return other.note
     },
-    turn: now => Math.min(load.turn(now), begun ? other.turn(now) : Infinity),
+    turn: now => Math.min(load.turn(now), both.disturbed ? other.turn(now) : Infinity),
     close: () => {
       load.close()
       other.close()
     },
   }
+  return both
 }
 
 export type FloodPlan = {
@@ -50,7 +48,7 @@ export type FloodPlan = {
   /** The one address that it comes from. */
   readonly from: string
   readonly questions: Questions
-  /** Queries a second; undefined: three times what the server answers. */
+  /** Queries a second, for one name after the other; undefined: three times what the server answers, for new names. */
   readonly rate?: number
 }
 
@@ -62,6 +60,9 @@ const LOOK_MS = 200
 /** Longest stretch that is made up for after a turn that took long. */
 const MOST_MS = 20
 const SLOT = 512
+
+/** NOERROR or NXDOMAIN. */
+const isAnswer = (rcode: number): boolean => rcode === 0 || rcode === 3
 
 /** Asks and does not wait for answers. */
 export class Flood implements Beside {
@@ -97,7 +98,7 @@ export class Flood implements Beside {
           receiveBuffer: 4 << 20,
           onBatch: ({ rx, rxAt, count }) => {
             for (let n = 0; n < count; n++)
-              if ((rx[rxAt[n]! + 3]! & 15) === 0) flood.#good++
+              if (isAnswer(rx[rxAt[n]! + 3]! & 15)) flood.#good++
               else flood.#bad++
           },
         }),
@@ -110,7 +111,10 @@ export class Flood implements Beside {
     this.#owed += (Math.min(now - this.#lastTurn, MOST_MS) * this.#rate) / 1000
     this.#lastTurn = now
     for (; this.#owed >= 1; this.#owed--) {
-      const length = this.#plan.questions.write(this.#query, 0)
+      const { questions, rate } = this.#plan
+      const length = rate
+        ? questions.writeName(this.#sent % questions.names, this.#query, 0)
+        : questions.write(this.#query, 0)
       this.#query.writeUInt16BE(this.#sent & 0xffff)
       this.#sockets[this.#sent++ % SOCKETS]!.send(this.#query, 0, length, this.#to)
     }

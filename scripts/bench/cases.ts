@@ -38,6 +38,8 @@ export type Case = {
   readonly allParts?: boolean
   /** The load never sleeps. */
   readonly spins?: boolean
+  /** It is also measured without the client beside it, before and after. */
+  readonly around?: boolean
   /** Note resident memory at its end, and by how much it has grown. */
   readonly memory?: boolean
   /** The share of answers that waited for an upstream is what it is about. */
@@ -94,7 +96,12 @@ const honestBeside =
     )
 
 /** Names that a hash might put into one place, and as many ordinary ones to compare with. */
-const CRAFTS: readonly { name: string; says: string; craft?: readonly [number, number] }[] = [
+const CRAFTS: readonly {
+  name: string
+  says: string
+  craft?: readonly [number, number]
+  zone?: string
+}[] = [
   { name: 'hashplain', says: 'ordinary names' },
   {
     name: 'hashflood',
@@ -105,6 +112,12 @@ const CRAFTS: readonly { name: string; says: string; craft?: readonly [number, n
     name: 'hashflood2',
     says: 'names of 0xE1 and 0xC1, which Latin-1 takes for letters',
     craft: [0xe1, 0xc1],
+  },
+  {
+    name: 'hashflood3',
+    says: 'names of 0x31 and 0x11 below test, for which no upstream is needed',
+    craft: [0x31, 0x11],
+    zone: 'test',
   },
 ]
 
@@ -237,12 +250,13 @@ export const CASES: readonly Case[] = [
     open: honestBeside({ ...mix(1, 1), freshZone: 'bench.example.org' }),
     memory: true,
   },
-  ...CRAFTS.map(({ name, says, craft }): Case => ({
+  ...CRAFTS.map(({ name, says, ...names }): Case => ({
     name,
     title: `cached, 1,000 names, while another client asks for 200,000 ${says}`,
     mix: mix(1_000, 0),
     takes: resolving,
-    open: honestBeside({ ...mix(200_000, 0), ...(craft && { craft }) }, CRAFTED_RATE),
+    open: honestBeside({ ...mix(200_000, 0), ...names }, CRAFTED_RATE),
+    around: true,
   })),
   {
     name: 'prefetch',

@@ -36,6 +36,8 @@ export interface Load {
   stop(): void
   /** Queries under way. */
   readonly open: number
+  /** Whether another client goes on beside it; undefined if there is none. */
+  disturbed?: boolean
   /** What else there is to say of it, '' for nothing. */
   readonly note: string
   /** Sends what is due; returns milliseconds until more is. */

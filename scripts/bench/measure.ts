@@ -25,6 +25,9 @@ export type Measured = {
   readonly p999: number
   /** Share of the answers that took longer than an upstream's time: they waited for one. */
   readonly late: number
+  /** The p99 without the client beside it, before and after; NaN if that is not measured. */
+  readonly p99Before: number
+  readonly p99After: number
   /** What else the load has to say. */
   readonly note: string
   readonly example: string
@@ -38,6 +41,8 @@ export type MeasureOptions = {
   /** Time under load before counting begins, for compilers and caches. */
   readonly settleMs: number
   readonly seconds: number
+  /** Whether it is measured for as long without the client beside it, before and after. */
+  readonly around?: boolean
   /** Whether the load has the priority of others, because it never sleeps and must not starve the upstreams. */
   readonly usual?: boolean
 }
@@ -98,34 +103,48 @@ const renice = (nice: number): void => {
 
 const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measured> =>
   new Promise((resolve, reject) => {
-    const { pid, settleMs, seconds } = options
+    const { pid, settleMs, seconds, around } = options
     const used = (): number => (pid > 0 ? processorTime(pid) : NaN)
-    let phase: 'warm' | 'settle' | 'count' | 'last' = options.warm ? 'warm' : 'settle'
-    let until = performance.now() + (options.warm ? WARM_LIMIT_MS : settleMs)
+    let phase: 'warm' | 'before' | 'settle' | 'count' | 'after' | 'last' = 'warm'
+    let until = performance.now() + WARM_LIMIT_MS
+    let p99Before = NaN
     let since = 0
     let before = 0
     let waitsBefore = 0
     let measured: Omit<Measured, 'lost' | 'wrong' | 'example'> | undefined
+    const begin = (next: typeof phase, ms: number, now: number, disturbed = true): void => {
+      phase = next
+      until = now + ms
+      if (load.disturbed !== undefined) load.disturbed = disturbed
+      load.clear()
+    }
+    const warmed = (now: number): void =>
+      around ? begin('before', seconds * 1000, now, false) : begin('settle', settleMs, now)
     if (options.warm) load.warm()
-    else load.clear()
+    else warmed(performance.now())
+    const end = (now: number): void => {
+      phase = 'last'
+      until = now + LAST_MS
+      load.stop()
+    }
     const step = (now: number): void => {
       if (phase === 'warm') {
         const { lost, wrong, answered, example } = load.counts
         if (load.warmed && lost + wrong > answered / 100) {
           reject(fail(`it does not answer: ${lost} lost, ${wrong} wrong ${example}`, 'ESTATE'))
         } else if (load.warmed) {
-          phase = 'settle'
-          until = now + settleMs
-          load.clear()
+          warmed(now)
         } else if (now > until) {
           reject(fail(`only ${load.counts.answered} names were answered in time`, 'ESTATE'))
         }
+      } else if (phase === 'before') {
+        if (now < until) return
+        p99Before = load.latency.percentile(0.99)
+        begin('settle', settleMs, now)
       } else if (phase === 'settle') {
         if (now < until) return
-        phase = 'count'
-        until = now + seconds * 1000
+        begin('count', seconds * 1000, now)
         since = now
-        load.clear()
         waitsBefore = pid > 0 ? waits(pid) : NaN
         before = used()
       } else if (phase === 'count') {
@@ -159,11 +178,19 @@ const run = (io: PacketIO, load: Load, options: MeasureOptions): Promise<Measure
           p99,
           p999,
           late,
+          p99Before,
+          p99After: NaN,
           note,
         }
-        phase = 'last'
-        until = now + LAST_MS
-        load.stop()
+        if (!around) return end(now)
+        phase = 'after'
+        until = now + seconds * 1000
+        load.disturbed = false
+        load.latency.clear()
+      } else if (phase === 'after') {
+        if (now < until) return
+        measured = { ...measured!, p99After: load.latency.percentile(0.99) }
+        end(now)
       } else if (load.open === 0 || now > until) {
         const { lost, wrong, example } = load.counts
         resolve({ ...measured!, lost, wrong, example })

@@ -121,6 +121,15 @@ const facts = (rows: readonly Row[], starts: readonly Start[], machine: Pauses):
     if (note) lines.push(`${name}, ${server}: ${note}`)
     if (!Number.isNaN(grownBytes))
       lines.push(`${name}, ${server}: RSS grew by ${show(grownBytes / 1e6, 1)} MB`)
+    // Before the first run the other client had never asked.
+    const { p99Before } = runs[0]!
+    if (!Number.isNaN(p99Before)) {
+      const times = (key: 'p99' | 'p99After'): string =>
+        `${show(median(runs.map(run => run[key])) / p99Before, 2)} x`
+      lines.push(
+        `${name}, ${server}: p99 ${show(p99Before)} µs before the other client, ${times('p99')} beside it, ${times('p99After')} after it`,
+      )
+    }
     if (late) {
       const share = median(runs.map(run => run.late))
       lines.push(

@@ -12,6 +12,13 @@ export type BackoffOptions = {
   readonly random: () => number
 }
 
+/**
+ * The wait before a retry when a server has asked for `askedMs` (0: it has not): no shorter than that, if that is no more
+ * than the longest wait `mostMs` of whoever waits. Lengthened by up to a half, because it tells all agents the same.
+ */
+export const atLeast = (ownMs: number, askedMs: number, mostMs: number, random: number): number =>
+  Math.round(Math.max(ownMs, Math.min(mostMs, askedMs * (1 + random / 2))))
+
 export class Backoff {
   readonly #options: BackoffOptions
   #step = 0
@@ -20,12 +27,16 @@ export class Backoff {
     this.#options = options
   }
 
-  /** The next wait in milliseconds: between half and all of min × 2ⁿ, at most max. */
-  next(): number {
+  /**
+   * The next wait in milliseconds: between half and all of min × 2ⁿ, at most max. `askedMs` as in `atLeast`, of the
+   * server that just failed.
+   */
+  next(askedMs = 0): number {
     const { minMs, maxMs, random } = this.#options
     const full = Math.min(maxMs, minMs * 2 ** this.#step)
     if (full < maxMs) this.#step++
-    return Math.round(full * (0.5 + random() / 2))
+    const r = random()
+    return atLeast(full * (0.5 + r / 2), askedMs, maxMs, r)
   }
 
   /** After a success the next wait is a short one again. */

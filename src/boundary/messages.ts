@@ -101,7 +101,8 @@ export type ZoneMessage =
 
 /**
  * What to do with names at or below `zone`. `label` is the index of the zone's name in the list of zone
- * labels for metrics. `number` changes whenever the answers of this route may change.
+ * labels for metrics. `number` changes whenever the answers of this route may change, and is the same in the next run if
+ * they may not.
  */
 export type RouteSpec = { readonly zone: string; readonly label: number } & (
   | { readonly kind: 'local' }
@@ -304,6 +305,15 @@ export type CacheEntryInfo = {
   readonly hits: number
 }
 
+/** What came back of the last run's cache. */
+export type Restored = {
+  readonly count: number
+  /** Answers that were left out, because another route answers their names now. */
+  readonly otherRoute: number
+  /** Why nothing of it can be used; '' if it can. */
+  readonly trouble: string
+}
+
 /** Messages from the data thread to the main thread. */
 export type Up =
   | {
@@ -331,7 +341,7 @@ export type Up =
   | { readonly type: 'flushed'; readonly id: number; readonly count: number }
   | { readonly type: 'entries'; readonly id: number; readonly entries: readonly CacheEntryInfo[] }
   | { readonly type: 'dumped'; readonly id: number; readonly bytes: Uint8Array }
-  | { readonly type: 'restored'; readonly id: number; readonly count: number }
+  | { readonly type: 'restored'; readonly id: number; readonly restored: Restored }
   | { readonly type: 'drained' }
   /** A change of state for the log. */
   | {

@@ -1,6 +1,6 @@
 /**
- * The packet cache on disk: read at start, written periodically and at the end. A damaged or unknown file is ignored
- * with a line in the log. Queries do not wait for the file: it is read after the sockets, and READY does not depend on
+ * The packet cache on disk: read at start, written periodically and at the end. A damaged file, or one of another
+ * version, is ignored with a line in the log. Queries do not wait for the file: it is read after the sockets, and READY does not depend on
  * it.
  */
 import { mkdir, open, rename, writeFile } from 'node:fs/promises'
@@ -9,6 +9,7 @@ import { constants } from 'node:fs'
 import { codeOf, fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 import type { Reason } from '../boundary/health.ts'
+import type { Restored } from '../boundary/messages.ts'
 import type { Config } from '../config/config.ts'
 import type { Part } from '../control/part.ts'
 
@@ -17,7 +18,7 @@ export interface CacheOwner {
   caughtUp(): Promise<void>
   dump(): Promise<Uint8Array>
   /** The memory of `bytes` is handed over. */
-  restore(bytes: Uint8Array<ArrayBuffer>): Promise<number>
+  restore(bytes: Uint8Array<ArrayBuffer>): Promise<Restored>
 }
 
 const EVERY_MS = 5 * 60_000
@@ -87,9 +88,12 @@ export class CacheSnapshot implements Part {
       await this.#owner.caughtUp()
       const bytes = await this.#read(path)
       // Without a file, too: the data thread waits for the end of the restore.
-      const count = await this.#owner.restore(bytes ?? new Uint8Array())
-      if (bytes)
-        this.#log[count > 0 ? 'info' : 'warn']('cache snapshot read', { path, entries: count })
+      const restored = await this.#owner.restore(bytes ?? new Uint8Array())
+      const { count, otherRoute, trouble } = restored
+      if (!bytes) return
+      if (trouble === '')
+        this.#log.info('cache snapshot read', { path, entries: count, otherRoute })
+      else this.#log.warn('the cache snapshot is not restored', { path, err: trouble })
     } catch (er) {
       this.#log.warn('the cache snapshot is not restored', { path, err: messageOf(er) })
     } finally {

@@ -9,6 +9,7 @@ import type {
   DataStatus,
   DataThreadStart,
   Down,
+  Restored,
   TraceStep,
   Up,
 } from '../boundary/messages.ts'
@@ -106,12 +107,12 @@ export class DataThread {
     return up.type === 'dumped' ? up.bytes : lost()
   }
 
-  /** Adds the entries of a snapshot; returns their number. The memory of `bytes` goes to the data thread. */
-  async restore(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  /** Adds the entries of a snapshot. The memory of `bytes` goes to the data thread. */
+  async restore(bytes: Uint8Array<ArrayBuffer>): Promise<Restored> {
     const up = await this.#request(id => ({ type: 'restore', id, bytes }), RESTORE_MS, [
       bytes.buffer,
     ])
-    return up.type === 'restored' ? up.count : lost()
+    return up.type === 'restored' ? up.restored : lost()
   }
 
   /** Waits up to `deadline` ms for queries under way, then ends the thread. */

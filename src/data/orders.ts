@@ -134,8 +134,8 @@ export class Orders {
         const epoch = (): number => validity.epoch
         const context = { ...this.#context, epoch, unixMs: Date.now() }
         try {
-          const count = yield* restoreCache(message.bytes, context)
-          return post({ type: 'restored', id, count })
+          const restored = yield* restoreCache(message.bytes, context)
+          return post({ type: 'restored', id, restored })
         } finally {
           this.#context.restoring?.end()
         }

@@ -18,7 +18,7 @@ import {
 } from './fault.ts'
 
 export type { HttpCall, HttpResponse, TlsOptions } from './call.ts'
-export { httpReason, httpStatus, shownUrl, type HttpReason } from './fault.ts'
+export { httpReason, httpStatus, retryAfterOf, shownUrl, type HttpReason } from './fault.ts'
 
 export type HttpOptions = {
   /** A function returns the same object until a file changes; it may throw EHTTP. */
@@ -249,7 +249,8 @@ export class Http {
   #refusal(url: string, status: number, headers: Readonly<Record<string, string>>): Error {
     const { authorization, credentials, headers: own } = this.#options
     const sent = authorization !== undefined || own?.authorization !== undefined
-    return statusFault(url, status, headers, sent ? (credentials ?? 'of this request') : '')
+    const which = sent ? (credentials ?? 'of this request') : ''
+    return statusFault(url, status, headers, which, Date.now())
   }
 }
 

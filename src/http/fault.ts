@@ -3,6 +3,8 @@
  * a body or a password.
  */
 import { codeOf, fail, messageOf, type Coded } from '../base/error.ts'
+import type { Milliseconds } from '../boundary/messages.ts'
+import { retryAfterMs } from './retry-after.ts'
 
 /** Why an exchange failed: the label values of the metric that counts failures. */
 export type HttpReason =
@@ -38,6 +40,10 @@ export const httpReason = (er: unknown): HttpReason | '' =>
 export const httpStatus = (er: unknown): number =>
   er instanceof Error ? ((er as { status?: number }).status ?? 0) : 0
 
+/** How long the server that failed wants to be left alone (retry-after.ts); 0 if it did not say. */
+export const retryAfterOf = (er: unknown): Milliseconds =>
+  er instanceof Error ? ((er as { retryAfterMs?: Milliseconds }).retryAfterMs ?? 0) : 0
+
 /** An error about `url`. */
 export const httpFault = (
   url: string,
@@ -47,8 +53,11 @@ export const httpFault = (
 ): Coded => fail(`${shownUrl(url)} ${what}`, 'EHTTP', { reason, ...fields })
 
 /** A secret, a certificate or a login is missing, so no request was sent. `what` is a complete sentence. */
-export const credentialsFault = (what: string, reason: 'credentials' | 'login'): Coded =>
-  fail(what, 'EHTTP', { reason })
+export const credentialsFault = (
+  what: string,
+  reason: 'credentials' | 'login',
+  fields: object = {},
+): Coded => fail(what, 'EHTTP', { reason, ...fields })
 
 /**
  * The absolute URL that a redirect leads to; '' if it must not be followed: a request over TLS is never repeated
@@ -66,12 +75,16 @@ export const redirectTarget = (from: string, headers: Readonly<Record<string, st
   }
 }
 
-/** The server answered with a status other than 200. `credentials` says which ones it got, '' for none. */
+/**
+ * The server answered with a status other than 200. `credentials` says which ones it got, '' for none; `now` is Unix
+ * time.
+ */
 export const statusFault = (
   url: string,
   status: number,
   headers: Readonly<Record<string, string>>,
   credentials: string,
+  now: Milliseconds,
 ): Coded => {
   const refused =
     credentials === ''
@@ -80,6 +93,7 @@ export const statusFault = (
   return httpFault(url, `answered ${status}${status === 401 ? refused : ''}`, 'status', {
     status,
     location: redirectTarget(url, headers),
+    retryAfterMs: retryAfterMs(status, headers, now),
   })
 }
 

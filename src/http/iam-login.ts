@@ -6,6 +6,7 @@ import { createPrivateKey, createSign, type KeyObject } from 'node:crypto'
 import { fail, messageOf } from '../base/error.ts'
 import type { Ask, Authorization } from './authorization.ts'
 import { credentialsFault, shownUrl } from './fault.ts'
+import { retryAfterMs } from './retry-after.ts'
 
 export type ServiceAccount = {
   readonly uid: string
@@ -110,6 +111,7 @@ export class IamLogin implements Authorization {
     const at = shownUrl(loginEndpoint)
     let status = 0
     let body: Buffer
+    let askedMs: number
     try {
       const response = await ask(loginEndpoint, {
         method: 'POST',
@@ -119,12 +121,15 @@ export class IamLogin implements Authorization {
         maxBytes: 64 * 1024,
       })
       ;({ status, body } = response)
+      askedMs = retryAfterMs(status, response.headers, this.#now())
     } catch (er) {
       throw credentialsFault(`the login failed: ${messageOf(er)}`, 'login')
     }
     const token = status === 200 ? tokenIn(body) : ''
     if (token === '')
-      throw credentialsFault(`the login at ${at} answered ${status} and no token`, 'login')
+      throw credentialsFault(`the login at ${at} answered ${status} and no token`, 'login', {
+        retryAfterMs: askedMs,
+      })
     const now = this.#now()
     const life = expiryOf(token) - now
     // a token that has already expired by our clock: one of the clocks is wrong, and the server decides

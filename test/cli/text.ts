@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import t from 'tap'
 import { encode, type Packet } from 'dns-packet'
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import { unifiedDiff } from '../../src/cli/diff.ts'
 import { rdataText, readMessage, showMessage } from '../../src/cli/dns-text.ts'
 import { reverseName } from '../../src/base/ip.ts'

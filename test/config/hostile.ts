@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { CONTRACT } from '../fixture/contract.ts'
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import { stringify } from 'yaml'
 import { problemsOf, type Host } from '../../src/config/config.ts'
 import { loadConfig } from '../../src/config/load.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import {
   parseAddress,
   parseName,

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Endpoint } from '../../src/boundary/messages.ts'
 import { silent } from '../../src/base/log.ts'

@@ -8,8 +8,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { ownAddress } from '../fixture/address.ts'
 import { ask, openTcp, query } from '../fixture/client.ts'
 import { daemon, PROGRAM, type Daemon } from '../fixture/daemon.ts'
+import { certificate, noOpenssl, overHttps, overTls } from '../fixture/encrypted.ts'
 import { A, SOA } from '../fixture/rr.ts'
 import { upstream, type Upstream } from '../fixture/upstream.ts'
 import { framed } from '../fixture/wire.ts'
@@ -31,6 +33,15 @@ const gets =
     const got = await ask(d.at, name, 'A', { ...options, timeout: 30_000 })
     t.equal(got.status, status, `${name}: ${status}`)
   }
+
+/** Encrypted upstreams, if there is a program for their certificate; each has a zone of its own. */
+const ENCRYPTED: readonly Row[] = noOpenssl
+  ? []
+  : ['tls', 'https'].map(protocol => ({
+      says: `a reply of an upstream over ${protocol}`,
+      at: ['data/upstream/upstream.js', 'Upstream', 'replied'],
+      then: gets(`www.${protocol}.example`, 'SERVFAIL'),
+    }))
 
 const ROWS: readonly Row[] = [
   {
@@ -67,6 +78,7 @@ const ROWS: readonly Row[] = [
     // Its race is over and tells nobody: what has been in flight for too long is given up.
     then: gets('large.example.org', 'SERVFAIL'),
   },
+  ...ENCRYPTED,
   {
     says: 'an answer on its way to a client',
     at: ['data/serve/datagram.js', 'Datagram', 'respond'],
@@ -91,30 +103,50 @@ const ROWS: readonly Row[] = [
     says: 'a message of the main thread',
     at: ['data/forward/resolver.js', 'Resolver', 'take'],
     then: async (_t, d) => {
-      d.configure({ forwardZones: { 'corp.example': ['127.13.0.1:9'] } })
+      d.configure({ allow: ['127.0.0.0/8', '192.0.2.0/24'] })
       await d.reload()
     },
   },
 ]
 
+const address = ownAddress()
+const pem = noOpenssl ? undefined : certificate(t, address)
+if (!pem) t.comment('SKIPPED: openssl is not installed, so nothing throws over TLS and HTTPS')
+
+/** The zones of ENCRYPTED, and the environment in which their certificate is trusted. */
+const encrypted = async (t: Test, up: Upstream) => {
+  const zones: Record<string, string[]> = {}
+  if (!pem) return { zones, env: {} }
+  const at = async (front: Promise<{ port: number }>) => `${address}:${(await front).port}`
+  zones['tls.example'] = [`tls://${await at(overTls(t, up, pem))}`]
+  zones['https.example'] = [`https://${await at(overHttps(t, up, pem))}/dns-query`]
+  return { zones, env: { NODE_EXTRA_CA_CERTS: pem.path } }
+}
+
 for (const io of ['batch', 'dgram']) {
   t.test(`${io}: whatever throws, DNS goes on`, async t => {
-    const up = await upstream(t, [
+    const records = [
       SOA('example.org. 300 ns.example.org. root.example.org. 1 60 600 86400 120'),
       ...['known', 'new1', 'new2', 'new3', 'large', 'after'].map(n =>
         A(`${n}.example.org. 300 203.0.113.1`),
       ),
+      ...['www', 'after'].flatMap(n => [
+        A(`${n}.tls.example. 300 203.0.113.1`),
+        A(`${n}.https.example. 300 203.0.113.1`),
+      ]),
       { name: 'silent.example.org', drop: true },
       { name: 'large.example.org', truncate: true },
-    ])
+    ]
+    const up = await upstream(t, records, { address })
+    const { zones, env } = await encrypted(t, up)
     const file = join(t.testdir({ fault: '' }), 'fault')
     const points = ROWS.map(({ says, at }) => [says, ...at])
     const faults = { file, dist: pathToFileURL(PROGRAM).href, points }
     const loader = new URL('../fixture/faults.mjs', import.meta.url).href
     const d = await daemon(
       t,
-      { upstreams: [up.name], io },
-      { nodeArgs: ['--import', loader], env: { FAULTS: JSON.stringify(faults) } },
+      { upstreams: [up.name], forwardZones: zones, io },
+      { nodeArgs: ['--import', loader], env: { ...env, FAULTS: JSON.stringify(faults) } },
     )
     const seen = async (n: number): Promise<number> => {
       for (const late = performance.now() + 60_000; performance.now() < late; await pause(50)) {
@@ -133,7 +165,8 @@ for (const io of ['batch', 'dgram']) {
       for (const tcp of [false, true])
         t.equal((await ask(d.at, 'known.example.org', 'A', { tcp })).status, 'NOERROR', says)
     }
-    t.equal((await ask(d.at, 'after.example.org')).status, 'NOERROR', 'new names are asked for')
+    for (const zone of ['example.org', ...Object.keys(zones)])
+      t.equal((await ask(d.at, `after.${zone}`)).status, 'NOERROR', `${zone}: new names are asked`)
     const lines = d.log.filter(line => line.msg === 'internal error')
     t.match(lines, [{ level: 'error', err: /^thrown on purpose/, stack: /at / }])
     t.equal(d.stray, '', 'nothing on stderr')

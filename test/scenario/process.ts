@@ -166,6 +166,13 @@ t.test(
     t.equal(await second.metric('stale_answer_age_seconds_count', aged), 2, 'and it is counted')
     t.equal(await second.stop(), 0)
     const whole = readFileSync(snapshot)
+    const other = await upstream(t, [])
+    other.silence()
+    const third = await daemon(t, { ...settings, upstreams: [other.name] })
+    const read = await third.until('cache snapshot read')
+    t.match(read, { entries: 0, otherRoute: 2 }, 'another upstream gave them')
+    t.equal((await ask(third.at, 'long.example.org')).status, 'SERVFAIL')
+    t.equal(await third.stop(), 0)
     const damage: readonly (readonly [string, () => void])[] = [
       ['truncated', () => truncateSync(snapshot, whole.length >> 1)],
       ['empty', () => writeFileSync(snapshot, '')],
@@ -180,12 +187,14 @@ t.test(
       ],
       [
         'of another version',
-        () => writeFileSync(snapshot, Buffer.from(whole.map((c, i) => (i < 16 ? c ^ 0x20 : c)))),
+        () => writeFileSync(snapshot, Buffer.from(whole.map((c, i) => (i === 3 ? 0x31 : c)))),
       ],
     ]
     for (const [says, harm] of damage) {
       harm()
       const d = await daemon(t, settings)
+      const { err } = await d.until('the cache snapshot is not restored')
+      t.match(err, says === 'of another version' ? /another version/ : /damaged/, says)
       t.equal((await ask(d.at, 'ready.spartan')).status, 'NOERROR', says)
       t.equal(await d.stop(), 0)
       t.equal(d.stray, '', says)

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import t from 'tap'
 import { allocateAddresses } from '../../src/vip/hash/vip-address.ts'
 import { agentStateFromJson } from '../../src/mesos/api/operator-api.ts'

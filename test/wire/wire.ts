@@ -1,6 +1,6 @@
 /** The parts of `wire` one by one: tables for few cases, properties for many. */
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../fixture/property.ts'
 import dnsPacket from 'dns-packet'
 import { rcodeName, RCODE, TYPE, typeName, typeNumber } from '../../src/wire/codes.ts'
 import { compose } from '../../src/wire/compose.ts'

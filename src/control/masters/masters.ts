@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Endpoint } from '../../boundary/messages.ts'
 import { codeOf, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
+import { retryAfterOf } from '../../http/client.ts'
 import { hostPort } from '../../base/ip.ts'
 import { Combined } from '../feeds/combined.ts'
 import { readText, Watch } from '../feeds/watch.ts'
@@ -108,7 +109,7 @@ export class Masters {
         masters: await readMasters(from, needs, this.#closing.signal),
       }
     } catch (er) {
-      return { type: 'failed', why: messageOf(er) }
+      return { type: 'failed', why: messageOf(er), askedMs: retryAfterOf(er) }
     }
   }
 

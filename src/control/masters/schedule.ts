@@ -4,6 +4,7 @@
  * empty never becomes empty again.
  */
 import type { Endpoint, Milliseconds } from '../../boundary/messages.ts'
+import { atLeast } from '../../base/backoff.ts'
 import { sameMasters } from './list.ts'
 
 export type Origin = 'source' | 'disk' | 'none'
@@ -20,7 +21,8 @@ export type MastersState = {
 
 export type Look =
   | { readonly type: 'good'; readonly masters: readonly Endpoint[] }
-  | { readonly type: 'failed'; readonly why: string }
+  /** `askedMs`: how long the server wants to be left alone. */
+  | { readonly type: 'failed'; readonly why: string; readonly askedMs?: Milliseconds }
   /** The list stored by the last run; [] if there is none. */
   | { readonly type: 'stored'; readonly masters: readonly Endpoint[] }
 
@@ -36,7 +38,10 @@ export type Step = {
 export type ScheduleOptions = {
   /** Wait after a good read; default 120 s. */
   readonly refreshMs: Milliseconds
-  /** Wait after a failed read; 5 s, with jitter of a fifth in either direction. */
+  /**
+   * Wait after a failed read; 5 s, with jitter of a fifth in either direction. A server may ask for a longer one, up to
+   * `refreshMs`.
+   */
   readonly retryMs: Milliseconds
   readonly random: () => number
 }
@@ -62,12 +67,14 @@ export const afterLook = (state: MastersState, look: Look, options: ScheduleOpti
         nextMs: refreshMs,
       }
     }
-    case 'failed':
+    case 'failed': {
+      const r = random()
       return {
         state: { ...state, failures: state.failures + 1, trouble: look.why },
         changed: false,
         store: false,
-        nextMs: Math.round(retryMs * (0.8 + 0.4 * random())),
+        nextMs: atLeast(retryMs * (0.8 + 0.4 * r), look.askedMs ?? 0, refreshMs, r),
       }
+    }
   }
 }

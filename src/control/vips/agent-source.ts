@@ -8,7 +8,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
 import { Backoff } from '../../base/backoff.ts'
-import { httpReason, httpStatus, isRefusal, jsonOf, type Http } from '../../http/client.ts'
+import {
+  httpReason,
+  httpStatus,
+  isRefusal,
+  jsonOf,
+  retryAfterOf,
+  type Http,
+} from '../../http/client.ts'
 import type { MesosState } from '../../mesos/api/model.ts'
 import { agentStateFromJson, agentTasksFromJson } from '../../mesos/api/operator-api.ts'
 import { sameVips, type VipRecord } from '../../vip/record.ts'
@@ -68,6 +75,9 @@ export type AgentVipsStatus = {
   readonly bad: number
   readonly badLabels: readonly BadLabel[]
 }
+
+/** A poll that was ended by ourselves. */
+const ENDED = { outcome: 'failed', askedMs: 0 } as const
 
 const badKey = ({ taskId, label, why }: BadLabel): string => `${taskId}\n${label}\n${why}`
 
@@ -138,10 +148,10 @@ export class AgentVips {
     const backoff = new Backoff({ minMs: pollMs, maxMs: maxBackoffMs, random })
     const { signal } = this.#closing
     while (!signal.aborted) {
-      const outcome = await this.#look()
+      const { outcome, askedMs } = await this.#look()
       if (signal.aborted) return
       if (outcome === 'good') backoff.reset()
-      const failedMs = outcome === 'good' ? 0 : backoff.next()
+      const failedMs = outcome === 'good' ? 0 : backoff.next(askedMs)
       const waitMs = outcome === 'refused' ? Math.min(failedMs, MAX_REFUSED_MS) : failedMs
       await delay(outcome === 'good' ? pollMs * this.#calm : waitMs, undefined, { signal }).catch(
         () => {},
@@ -149,17 +159,18 @@ export class AgentVips {
     }
   }
 
-  async #look(): Promise<'good' | 'failed' | 'refused'> {
+  /** `askedMs`: how long the agent wants to be left alone, 0 if it did not say. */
+  async #look(): Promise<{ outcome: 'good' | 'failed' | 'refused'; askedMs: number }> {
     const { log } = this.#options
     try {
       await this.#ask()
-      if (this.#closing.signal.aborted) return 'failed'
+      if (this.#closing.signal.aborted) return ENDED
       if (this.#trouble !== '') log.info('the Mesos agent answers again', { agent: this.#base })
       this.#trouble = ''
       this.#heardAt = this.#options.now()
-      return 'good'
+      return { outcome: 'good', askedMs: 0 }
     } catch (er) {
-      if (this.#closing.signal.aborted) return 'failed'
+      if (this.#closing.signal.aborted) return ENDED
       const reason = httpReason(er) || 'data'
       this.#failures[reason] = (this.#failures[reason] ?? 0) + 1
       if (this.#trouble === '') {
@@ -170,7 +181,7 @@ export class AgentVips {
       this.#trouble = messageOf(er)
       // the agent may return with another address and other permissions
       this.#untilAsked = 0
-      return isRefusal(er) ? 'refused' : 'failed'
+      return { outcome: isRefusal(er) ? 'refused' : 'failed', askedMs: retryAfterOf(er) }
     }
   }
 

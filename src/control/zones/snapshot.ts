@@ -1,8 +1,8 @@
 /**
  * Builds the Snapshot with the data thread's routes. It remembers what must stay the same in successive Snapshots:
- * the counter slot of an upstream (upstream-slots.ts), the label of a zone, and the number of a route while its
- * answers stay valid. A route's cached answers are valid as long as its number stays the same.
+ * the counter slot of an upstream (upstream-slots.ts) and the label of a zone.
  */
+import { createHash } from 'node:crypto'
 import type { RouteSpec, Snapshot } from '../../boundary/messages.ts'
 import { ZONES } from '../../boundary/counters.ts'
 import { showUpstream } from '../../config/address.ts'
@@ -27,9 +27,7 @@ export class SnapshotBuilder {
    * for another zone while the process lives, so that counters never decrease.
    */
   readonly #labels: string[] = []
-  readonly #numbers = new Map<string, { readonly signature: string; readonly number: number }>()
   #number = 0
-  #routeNumber = 0
 
   constructor(options: UpstreamSlotsOptions) {
     this.#slots = new UpstreamSlots(options)
@@ -55,8 +53,8 @@ export class SnapshotBuilder {
         kind: 'forward',
         zone,
         label: label(zone === '' ? '.' : zone),
-        // All masters have the same zone, so a changed list of masters does not invalidate its answers.
-        number: this.#routeNumberOf(zone, ttl === 'cluster' ? '' : signatureOf(upstreams)),
+        // All masters of a cluster have the same zone, so a changed list of them does not invalidate its answers.
+        number: routeNumber(zone, ttl === 'cluster' ? facts.clusterId : signatureOf(upstreams)),
         policy,
         ttl,
         upstreams: specs,
@@ -125,15 +123,18 @@ export class SnapshotBuilder {
     if (known >= 0) return known
     return this.#labels.length >= ZONES - 1 ? ZONES - 1 : this.#labels.push(zone) - 1
   }
+}
 
-  /** Negative, to differ from the numbers of local zones. */
-  #routeNumberOf(zone: string, signature: string): number {
-    const had = this.#numbers.get(zone)
-    if (had?.signature === signature) return had.number
-    const number = --this.#routeNumber
-    this.#numbers.set(zone, { signature, number })
-    return number
-  }
+/**
+ * A hash of what decides the answers of a route, so that it is the same in the next run, too: answers that were cached
+ * under a number are valid while the route of their name has that number. Negative, to differ from the numbers of local
+ * zones; one of 2^31, so that a change practically never goes unnoticed.
+ */
+const routeNumber = (zone: string, answerers: string): number => {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([zone, answerers]))
+    .digest()
+  return -1 - (digest.readUInt32BE(0) >>> 1)
 }
 
 /** The upstreams independent of order, because the order does not affect the answers. */

@@ -16,7 +16,7 @@ import { SLOT } from '../../boundary/counters.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import { Entry, FAILURE, keyBits, POSITIVE } from '../cache/entry.ts'
 import type { Restoring } from '../cache/restoring.ts'
-import { FRESH, STALE } from '../cache/validity.ts'
+import { CHANGED, FRESH, STALE } from '../cache/validity.ts'
 import { failureEntry, metaOf, servfail, type Reason } from '../forward/entries.ts'
 import { Flight, type FlightOwner } from '../forward/flight.ts'
 import { InFlight, type InFlightContext } from '../forward/in-flight.ts'
@@ -102,7 +102,8 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
       asker.watch?.('stale', 'the last refresh failed a moment ago')
       if (giveStandIn(standIn, question, [asker], this.#context)) return
     }
-    const failures = stored?.kind === FAILURE ? stored.failures + 1 : 0
+    // What failed over another route says nothing about this one.
+    const failures = stored?.kind === FAILURE && verdict !== CHANGED ? stored.failures + 1 : 0
     const launched = new Flight(question, route, standIn, failures, t, validity.epoch, this)
     if (!this.inFlight.add(launched, asker)) return this.#settle(launched, [asker], SHED)
     this.#launch(launched, asker)

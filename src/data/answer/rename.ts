@@ -76,6 +76,7 @@ export const renamedEntry = (
       entry.kind,
       keepable ? secondsLeft(entry, now) : 0,
       label,
+      // The moved names have the same sources: those of the names that they are moved from.
       entry.source,
       (u8(b, 2) & AA) !== 0,
     ),
@@ -90,8 +91,7 @@ export const renamedEntry = (
     : undefined
   const tooLong = 'a name of the answer is too long under the asked suffix'
   if (!fill) return failureEntry(question, label, servfail(EDE.OTHER, tooLong), now)
-  const source = entry.several ? context.sources.ofMessage(fill.wire, fill.length) : entry.source
-  const kept = keep({ ...fill, meta: { ...meta, source } }, context)
+  const kept = keep(fill, context)
   if (kept.apart) keepAge(kept, entry)
   else kept.expiresAt = expiresAt
   return kept

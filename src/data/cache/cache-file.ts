@@ -2,15 +2,16 @@
  * The packet cache as bytes, so that a restart finds answers where it left
  * them. What is read back counts as stale: it carries agents through a
  * reboot during an outage of the masters, and the first question refreshes
- * it.
+ * it. What another route gave than the one that answers its name now is left
+ * out: the configuration may have changed meanwhile.
  *
- *     magic 'SPC1'
+ *     magic 'SPC2'
  *     per entry: u32 length of the response, u32 Unix time it was stored,
- *     u16 TTL, u8 kind, u8 DO/CD, then the response
+ *     i32 number of its route, u16 TTL, u8 kind, u8 DO/CD, then the response
  *     32 octets SHA-256 of all before
  */
 import { createHash } from 'node:crypto'
-import type { Seconds } from '../../boundary/messages.ts'
+import type { Restored, Seconds } from '../../boundary/messages.ts'
 import { Entry, FAILURE, NEGATIVE, POSITIVE } from './entry.ts'
 import type { PacketCache } from './packet-cache.ts'
 import { recentFirst } from './scan.ts'
@@ -20,8 +21,9 @@ import { HEADER } from '../../wire/header.ts'
 import { foldedText } from '../../wire/name.ts'
 import { Records, scan } from '../../wire/scan.ts'
 
-const MAGIC = 'SPC1'
-const ENTRY = 12
+const FORMAT = 'SPC'
+const MAGIC = `${FORMAT}2`
+const ENTRY = 16
 const DIGEST = 32
 /** Limit of the snapshot in octets; the most recently used entries are kept. */
 const MOST_BYTES = 64 * 1024 * 1024
@@ -50,8 +52,10 @@ export function* dumpCache({
   unixMs,
 }: DumpContext): Generator<void, Uint8Array> {
   // What a route or zone gave that has changed since would come back as the answer of the new one.
+  // The number of what has several sources means nothing in the next run.
   const lasting = (entry: Entry): boolean =>
     entry.kind !== FAILURE &&
+    !entry.several &&
     entry.staleUntil > entry.expiresAt &&
     isGivable(validity.of(entry, now))
   const refs = yield* recentFirst(cache, now, lasting)
@@ -69,9 +73,10 @@ export function* dumpCache({
       if (end + ENTRY + length > room) break
       out.writeUInt32BE(length, end)
       out.writeUInt32BE(Math.max(0, Math.trunc((unixMs - (now - entry.storedAt)) / 1000)), end + 4)
-      out.writeUInt16BE(Math.min(entry.ttl, 65_535), end + 8)
-      out[end + 10] = entry.kind
-      out[end + 11] = entry.bits
+      out.writeInt32BE(entry.source, end + 8)
+      out.writeUInt16BE(Math.min(entry.ttl, 65_535), end + 12)
+      out[end + 14] = entry.kind
+      out[end + 15] = entry.bits
       bytes.copy(out, end + ENTRY, at, at + length)
       end += ENTRY + length
     }
@@ -87,27 +92,32 @@ export function* dumpCache({
 
 const isGivable = (verdict: Verdict): boolean => verdict === FRESH || verdict === STALE
 
+const DAMAGED = 'it is damaged'
+const OTHER_VERSION = 'another version has written it'
+
 /** What of a snapshot is one entry. */
 type Stored = {
   readonly at: number
   readonly length: number
   readonly storedAt: number
+  readonly source: number
   readonly ttl: number
   readonly kind: number
   readonly bits: number
 }
 
-/** The entries of a snapshot; none if its version is unknown or it is damaged. */
-export function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[]> {
-  if (bytes.length < MAGIC.length + DIGEST) return []
+/** The entries of a snapshot, or why there are none to be had. */
+function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[] | string> {
+  if (bytes.length < MAGIC.length + DIGEST) return DAMAGED
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length - DIGEST)
-  if (b.toString('latin1', 0, MAGIC.length) !== MAGIC) return []
+  const magic = b.toString('latin1', 0, MAGIC.length)
+  if (magic !== MAGIC) return magic.startsWith(FORMAT) ? OTHER_VERSION : DAMAGED
   const hash = createHash('sha256')
   for (let at = 0; at < b.length; at += HASH_STEP) {
     hash.update(b.subarray(at, at + HASH_STEP))
     yield
   }
-  if (!hash.digest().equals(bytes.subarray(b.length))) return []
+  if (!hash.digest().equals(bytes.subarray(b.length))) return DAMAGED
   const found: Stored[] = []
   for (let at = MAGIC.length; at + ENTRY <= b.length;) {
     const length = b.readUInt32BE(at)
@@ -116,9 +126,10 @@ export function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[]> {
       at: at + ENTRY,
       length,
       storedAt: b.readUInt32BE(at + 4),
-      ttl: b.readUInt16BE(at + 8),
-      kind: b[at + 10]!,
-      bits: b[at + 11]!,
+      source: b.readInt32BE(at + 8),
+      ttl: b.readUInt16BE(at + 12),
+      kind: b[at + 14]!,
+      bits: b[at + 15]!,
     })
     at += ENTRY + length
     if (found.length % 1024 === 0) yield
@@ -141,37 +152,42 @@ export type RestoreContext = {
 }
 
 /**
- * Adds a snapshot's answers to the cache as stale ones; returns their number. A damaged file adds nothing. Answers
- * that exist already are newer and stay.
+ * Adds a snapshot's answers to the cache as stale ones. A damaged file adds nothing. Answers that exist already are
+ * newer and stay.
  */
-export function* restoreCache(bytes: Uint8Array, context: RestoreContext): Generator<void, number> {
+export function* restoreCache(
+  bytes: Uint8Array,
+  context: RestoreContext,
+): Generator<void, Restored> {
   const found = yield* readCacheFile(bytes)
-  let count = 0
+  if (typeof found === 'string') return { count: 0, otherRoute: 0, trouble: found }
+  const counts = { restored: 0, over: 0, otherRoute: 0 }
   // The least recently used is added first, to keep the order.
   for (const [n, stored] of found.reverse().entries()) {
-    if (restoreOne(bytes, stored, context)) count++
+    counts[restoreOne(bytes, stored, context)]++
     if (n % STEP === 0) yield
   }
-  return count
+  return { count: counts.restored, otherRoute: counts.otherRoute, trouble: '' }
 }
 
 const records = new Records()
 const there = new Entry()
 
+/** `over`: too old, or not needed. */
 const restoreOne = (
   bytes: Uint8Array,
-  { at, length, storedAt, ttl, kind, bits }: Stored,
+  { at, length, storedAt, source, ttl, kind, bits }: Stored,
   { cache, clamps, now, unixMs, epoch, originOf }: RestoreContext,
-): boolean => {
+): 'restored' | 'over' | 'otherRoute' => {
   const wire = Buffer.from(bytes.subarray(at, at + length))
   // A clock that was set back must not make an entry immortal, so its age is never negative.
   const age = Math.max(0, Math.trunc(unixMs / 1000) - storedAt)
   const left = clamps.serveStale - Math.max(0, age - ttl)
-  if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) return false
+  if (left <= 0 || !scan(wire, wire.length, records) || records.qnameEnd <= HEADER) return 'over'
   const had = cache.find(wire, HEADER, records.qnameEnd, records.qtype, bits & 3, there)
-  if (had && had.kind !== FAILURE) return false
+  if (had && had.kind !== FAILURE) return 'over'
   const origin = originOf(foldedText(wire, HEADER))
-  if (!origin) return false
+  if (origin?.source !== source) return 'otherRoute'
   // It is stale from the first moment, however long its TTL was, and keeps its age.
   const seconds = Math.max(1, age)
   const all = Array.from({ length: records.count }, (_, i) => i)
@@ -192,7 +208,7 @@ const restoreOne = (
     authoritative: false,
   })
   const entry = fill && cache.fill(fill, now() - seconds * 1000, epoch())
-  if (!entry) return false
+  if (!entry) return 'over'
   entry.restored = true
-  return true
+  return 'restored'
 }

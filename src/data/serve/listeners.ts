@@ -8,6 +8,7 @@ import { SLOT } from '../../boundary/counters.ts'
 import type { Front } from './front.ts'
 import type { PacketIO, UdpSocket } from '../io/packet-io.ts'
 import type { After } from '../timers.ts'
+import { Places } from './tcp/places.ts'
 import { listenTcp, type TcpEvent, type TcpListener } from './tcp/tcp.ts'
 
 /**
@@ -55,6 +56,8 @@ export class Listeners {
   readonly #start: DataThreadStart
   readonly #means: ListenersMeans
   readonly #all: readonly Listener[]
+  /** Of all listeners together: a client is the same one at each. */
+  readonly #places = new Places()
   #begun = false
   #closed = false
 
@@ -168,6 +171,7 @@ export class Listeners {
       get idleMs() {
         return tcp.idle
       },
+      places: this.#places,
       halfFrameMs: HALF_FRAME_MS,
       maxWriteBuffer: MAX_WRITE_BUFFER,
       maxInFlightPerConnection: MAX_PER_CONNECTION,

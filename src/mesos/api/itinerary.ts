@@ -19,11 +19,11 @@ export type Outcome =
   /** The operator API is missing or not permitted. */
   | { readonly kind: 'unsupported' }
   /** Our credentials were refused, or there are none to be had now. */
-  | { readonly kind: 'refused' }
+  | { readonly kind: 'refused'; readonly askedMs?: number }
   /** The stream delivered the state and ended later. */
   | { readonly kind: 'ended' }
-  /** The step failed. `reached`: some server did answer. */
-  | { readonly kind: 'failed'; readonly reached: boolean }
+  /** The step failed. `reached`: some server did answer. `askedMs`: how long it wants to be left alone. */
+  | { readonly kind: 'failed'; readonly reached: boolean; readonly askedMs?: number }
   /** `/state` was loaded. */
   | { readonly kind: 'polled' }
 
@@ -69,6 +69,8 @@ export class Itinerary {
   #hops = 0
   /** Masters tried since the last wait. */
   #tried = new Set<string>()
+  /** The longest time that one of them wants to be left alone. */
+  #askedMs = 0
   #useless = 0
   #polls = 0
 
@@ -82,7 +84,7 @@ export class Itinerary {
   start(): Step {
     this.#how = 'stream'
     this.#hops = this.#useless = this.#polls = 0
-    this.#tried.clear()
+    this.#endRound()
     this.#backoff.reset()
     return this.#go(this.#first, 0)
   }
@@ -90,6 +92,8 @@ export class Itinerary {
   /** The next step after this end of the last. */
   next(outcome: Outcome): Step {
     if (outcome.kind !== 'redirect') this.#hops = 0
+    if (outcome.kind === 'failed' || outcome.kind === 'refused')
+      this.#askedMs = Math.max(this.#askedMs, outcome.askedMs ?? 0)
     switch (outcome.kind) {
       case 'redirect': {
         const { base } = outcome
@@ -120,7 +124,7 @@ export class Itinerary {
         } else if (outcome.reached && ++this.#useless >= STREAM_TRIES) this.#startPolling()
         return this.#another()
       case 'polled':
-        this.#tried.clear()
+        this.#endRound()
         this.#backoff.reset()
         this.#polled()
         return this.#go(this.#base, this.#options.pollMs ?? 5_000)
@@ -146,10 +150,16 @@ export class Itinerary {
   }
 
   #wait(mostMs = Infinity): Step {
-    this.#tried.clear()
     this.#hops = 0
     const most = this.#leader === '' ? mostMs : Math.min(mostMs, LEADER_MS)
-    return this.#go(this.#first, Math.min(most, this.#backoff.next()))
+    const waitMs = Math.min(most, this.#backoff.next(this.#askedMs))
+    this.#endRound()
+    return this.#go(this.#first, waitMs)
+  }
+
+  #endRound(): void {
+    this.#tried.clear()
+    this.#askedMs = 0
   }
 
   get #leader(): string {

@@ -5,7 +5,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { codeOf, fail, messageOf, type Coded } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
-import { httpReason, isRefusal, type Http, type HttpStream } from '../../http/client.ts'
+import {
+  httpReason,
+  isRefusal,
+  retryAfterOf,
+  type Http,
+  type HttpStream,
+} from '../../http/client.ts'
 import { Itinerary, type ItineraryOptions, type Outcome, type Step } from './itinerary.ts'
 import { MasterCounts, type SubscriptionCounts } from './master-counts.ts'
 import { HEARTBEAT_MS, masterFromJson, messageFromJson, type MesosEvent } from './operator-api.ts'
@@ -119,7 +125,7 @@ export class Subscription {
     this.#base = base
     if (base === '') {
       this.#trouble = 'no master is known'
-      return { kind: 'failed', reached: false }
+      return STOPPED
     }
     try {
       return how === 'stream' ? await this.#stream(base) : await this.#poll(base)
@@ -145,9 +151,11 @@ export class Subscription {
       err: messageOf(er),
     })
     // without credentials, a master may still show its state to everybody
-    if (isRefusal(er) && this.#options.http.authorized) return { kind: 'refused' }
+    const askedMs = retryAfterOf(er)
+    if (isRefusal(er) && this.#options.http.authorized) return { kind: 'refused', askedMs }
     const unsupported = [401, 403, 404, 405, 501].includes(status ?? 0) && this.#state !== 'polling'
-    return unsupported ? { kind: 'unsupported' } : { kind: 'failed', reached: reason !== 'connect' }
+    if (unsupported) return { kind: 'unsupported' }
+    return { kind: 'failed', reached: reason !== 'connect', askedMs }
   }
 
   async #stream(base: string): Promise<Outcome> {

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import t from 'tap'
 import type { Entry, Key } from '../../../src/gossip/records/types.ts'
 import { mayShare, Shared, type SharedRecords } from '../../../src/control/sharing/shared.ts'

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import t from 'tap'
 import type { Owner, RRset, ZoneMessage } from '../../../src/boundary/messages.ts'
 import {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { decode } from 'dns-packet'
 import { readFileSync } from 'node:fs'
 import type { RRset } from '../../../src/boundary/messages.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { decode } from 'dns-packet'
 import { admit, Head } from '../../../src/data/serve/admit.ts'
 import {

@@ -11,7 +11,7 @@ import { fillOf } from '../../fixture/fill.ts'
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `n${i}.mesos`)
 const cacheOf = (count: number): PacketCache => {
   const cache = new PacketCache({ maxBytes: 1 << 24, maxEntries: 10_000 })
-  for (const name of names(count)) cache.fill(fillOf(name, { stale: 1000 }), 0, 1)
+  for (const name of names(count)) cache.fill(fillOf(name, { stale: 1000, source: -3 }), 0, 1)
   return cache
 }
 const find = (cache: PacketCache, name: string): Entry | undefined => {
@@ -33,7 +33,9 @@ const context = (cache: PacketCache) => ({
   unixMs: 2_000_000,
   epoch: () => 7,
   originOf: (name: string) =>
-    name === 'n3.mesos' ? undefined : { source: -3, zone: 2, staleTtl: 30 },
+    name === 'n3.mesos'
+      ? undefined
+      : { source: name === 'n600.mesos' ? -4 : -3, zone: 2, staleTtl: 30 },
 })
 
 t.test('a flush takes what lies below a name, a little at a time', async t => {
@@ -79,8 +81,9 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
   const other = new PacketCache({ maxBytes: 1 << 24, maxEntries: 10_000 })
   other.fill(fillOf('n9.mesos', { ttl: 33 }), 4_000, 7)
   other.fill(fillOf('n11.mesos', { kind: FAILURE }), 4_000, 7)
-  const [count, restoreSteps] = run(restoreCache(bytes, context(other)))
+  const [{ count, otherRoute, trouble }, restoreSteps] = run(restoreCache(bytes, context(other)))
   t.ok(count >= 990 && count < 1000, `${count}`)
+  t.equal(trouble, '')
   t.ok(restoreSteps > 60)
   const back = find(other, 'n500.mesos')!
   t.equal(find(other, 'n700.mesos'), undefined, 'nor does what a changed route gave come back')
@@ -95,15 +98,25 @@ t.test('a dump holds what was there all along, and comes back as stale', async t
     restored: true,
     epoch: 7,
   })
+  t.equal(find(other, 'n600.mesos'), undefined, 'nor does what another route answers now')
+  // Of the two, one may have been deleted before it was dumped.
+  t.ok(otherRoute === 1 || otherRoute === 2, `${otherRoute}`)
   t.equal(find(other, 'n3.mesos'), undefined, 'what is not forwarded stays out')
   t.equal(find(other, 'n9.mesos')!.ttl, 33, 'and what is there already stays')
   t.match(find(other, 'n11.mesos'), { kind: POSITIVE }, 'unless it is a failure')
 
-  for (const at of [0, 5, 300, bytes.length - 1]) {
-    const damaged = Buffer.from(bytes)
-    damaged[at]! ^= 1
-    t.equal(run(restoreCache(damaged, context(cacheOf(0))))[0], 0, `damaged at ${at}`)
+  const troubleOf = (octets: Uint8Array): string => {
+    const empty = cacheOf(0)
+    const [back] = run(restoreCache(octets, context(empty)))
+    t.match(back, { count: 0, otherRoute: 0 })
+    t.equal(empty.entries, 0)
+    return back.trouble
   }
+  const changed = (at: number): Uint8Array =>
+    Buffer.from(bytes.map((octet, i) => (i === at ? octet ^ 1 : octet)))
+  for (const at of [0, 5, 300, bytes.length - 1])
+    t.equal(troubleOf(changed(at)), 'it is damaged', `at ${at}`)
   for (const length of [0, 3, 20, bytes.length - 1])
-    t.equal(run(restoreCache(bytes.subarray(0, length), context(cacheOf(0))))[0], 0)
+    t.equal(troubleOf(bytes.subarray(0, length)), 'it is damaged', `after ${length} octets`)
+  t.equal(troubleOf(changed(3)), 'another version has written it')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import type { Ticket } from '../../../src/data/upstream/exchange.ts'
 import { Flight, type FlightOwner } from '../../../src/data/forward/flight.ts'
 import { Flights } from '../../../src/data/forward/flights.ts'
@@ -60,6 +60,15 @@ t.test('type, DO and CD make another flight of the same name', async t => {
   }
   for (const flight of all) t.equal(flights.find({ ...flight.question }, route), flight)
   t.equal(flights.find(ask(1), {} as Route), undefined, 'and another route')
+})
+
+t.test('as many flights as are expected spread over as many chains', async t => {
+  const flights = new Flights(4096)
+  const all = Array.from({ length: 4096 }, (_, n) => fly(ask(n)))
+  for (const flight of all) flights.add(flight)
+  const chains = new Set(all.map(({ chain }) => chain)).size
+  // By chance 1 - 1/e of them are used.
+  t.ok(chains > 2000, `${chains}`)
 })
 
 t.test('a flight that has ended leads to no other, or all would grow old with it', async t => {

@@ -5,7 +5,7 @@
  * says how many histories (default 150).
  */
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { dumpCache, restoreCache } from '../../../src/data/cache/cache-file.ts'
 import { flush } from '../../../src/data/cache/scan.ts'
 import { staleTtlOf } from '../../../src/data/forward/ttl-policy.ts'
@@ -71,6 +71,7 @@ const command = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('restart' as const),
       ms: fc.constantFrom(0, 700, 20_000),
+      change: fc.boolean(),
     }),
   },
 )
@@ -171,6 +172,10 @@ t.test(`${RUNS} histories are told as the model tells them`, async t => {
         } else if (step.do === 'restart') {
           const { cache, validity } = p
           const bytes = run(dumpCache({ cache, validity, now, unixMs: UNIX_MS + now }))
+          if (step.change) {
+            number--
+            model.clear()
+          }
           p = await Plane.create(snapshot(), { clamps })
           const later = (p.io.time = now + step.ms)
           ask = askOf(p)
@@ -193,8 +198,9 @@ t.test(`${RUNS} histories are told as the model tells them`, async t => {
             else
               model.set(n, {
                 ...had,
-                ttl: 1,
-                expiresAt: later,
+                // Its life is over, at the latest now, and its age goes on.
+                ttl: Math.max(1, Math.min(had.ttl, age)),
+                expiresAt: later - (STALE_S - staleFor) * 1000,
                 staleUntil: later + staleFor * 1000,
                 failures: 0,
                 retryAt: 0,

@@ -259,6 +259,24 @@ t.test('a truncated reply whose TCP fails leaves the race to the others', async 
   t.equal(given.length, 1)
 })
 
+t.test('the reply over TCP counts no more once a whole datagram has come', async t => {
+  const p = await plane()
+  p.tcp.set(M1, web)
+  const given = p.ask('web.mesos')
+  p.reply(M1, response({ tc: true }))
+  p.reply(M1, web)
+  t.equal(given.length, 1)
+  await new Promise(setImmediate)
+  p.io.advance(5)
+  for (const master of [M2, M3]) p.reply(master, web)
+  const known = p.resolver.router
+    .upstreams()
+    .slice(0, 3)
+    .map(u => u.latency.known)
+  t.same(known, [true, true, true], 'the others were waited for')
+  t.equal(given.length, 1)
+})
+
 t.test('losers teach latency, and late answers correct a negative', async t => {
   const p = await plane()
   const given = p.ask('web.mesos')

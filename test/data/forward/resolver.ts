@@ -5,6 +5,7 @@ import type { Snapshot } from '../../../src/boundary/messages.ts'
 import { SLOT } from '../../../src/boundary/counters.ts'
 import { Head } from '../../../src/data/serve/admit.ts'
 import { FAILURE, NEGATIVE, POSITIVE, type Entry } from '../../../src/data/cache/entry.ts'
+import { FRESH } from '../../../src/data/cache/validity.ts'
 import { Restoring } from '../../../src/data/cache/restoring.ts'
 import { putHit, shownTtl } from '../../../src/data/cache/hit.ts'
 import { rcodeOf } from '../../../src/data/cache/packet-cache.ts'
@@ -33,9 +34,12 @@ const one = (more: Partial<Snapshot> = {}) =>
     own: [raceRoute('mesos', [udp(M1, 0)]), ...(more.own ?? [])],
     ...(more.forward ? { forward: more.forward } : {}),
     ...(more.special ? { special: more.special } : {}),
+    ...(more.rest ? { rest: more.rest } : {}),
   })
 
 const local = (zone: string, label = 0) => ({ kind: 'local', zone, label }) as const
+
+const isAuthoritative = ({ bytes, at }: Entry): boolean => (bytes[at + 2]! & 4) !== 0
 
 /** The response for an entry, decoded by dns-packet. */
 const shown = (entry: Entry, name: string, now: number) => {
@@ -132,6 +136,33 @@ t.test('a failure is kept a second, then two, and never over a good answer', asy
   t.equal(stale[0]!.ede, 3)
 })
 
+t.test('what failed over another route is no failure before over this one', async t => {
+  const p = await Plane.create(one())
+  const fails = (): number => {
+    const [given] = p.ask('www.example.org')
+    p.reply('192.0.2.53', servfail)
+    p.io.advance(given?.entry.ttl ?? 0)
+    return [...p.cache.all()][0]!.ttl
+  }
+  t.equal(fails(), 1)
+  p.io.advance(1000)
+  t.equal(fails(), 2)
+  p.resolver.take(one({ rest: { ...one().rest, number: -10 } as never }))
+  t.equal(fails(), 1)
+})
+
+t.test('what was forgotten is given up, and nothing that is younger', async t => {
+  const p = await Plane.create(one())
+  const old = p.ask('old.example.org')
+  // Its timer does not fire, as after a bug.
+  p.io.time += 6_000
+  const young = p.ask('young.example.org')
+  p.resolver.sweep(p.io.time)
+  t.match(old, [{ entry: { kind: FAILURE } }])
+  t.same(young, [])
+  t.equal(p.resolver.inFlight, 1)
+})
+
 t.test('a stale answer comes after half a second, and the refresh still counts', async t => {
   const p = await Plane.create(one())
   p.ask('web.mesos')
@@ -192,6 +223,8 @@ t.test('ANY gets the minimal answer outside if the name exists, and everything i
   t.match(lines(shown(outside[0]!.entry, 'www.example.org', p.io.time).answers), [
     /^www\.example\.org 3789 HINFO/,
   ])
+  t.notOk(isAuthoritative(outside[0]!.entry))
+  t.equal(outside[0]!.ede, 0)
   const sent = p.io.sent.length
   t.equal(p.ask('www.example.org', 'ANY').length, 1, 'by the address that is cached now')
   const nowhere = p.ask('nope.example.org', 'ANY')
@@ -201,6 +234,7 @@ t.test('ANY gets the minimal answer outside if the name exists, and everything i
   t.match(message, { questions: [{ type: 'ANY' }], authorities: [{ type: 'SOA' }] })
   const failing = p.ask('bad.example.org', 'ANY')
   await p.answer('192.0.2.53', servfail)
+  t.match(failing, [{ entry: { kind: FAILURE, ede: 22 }, ede: 0 }])
   t.equal(rcodeOf(failing[0]!.entry), 2)
   t.equal(p.io.sent.length, sent + 2)
   t.equal(p.cache.entries, 3, 'nothing is stored but what the addresses said')
@@ -266,7 +300,12 @@ t.test('names that must not leak are answered and never stored', async t => {
     ['a.test', 'test'].map(name => rcodeOf(p.ask(name)[0]!.entry)),
     [3, 0],
   )
-  t.match(shown(p.ask('a.test')[0]!.entry, 'a.test', p.io.time).authorities, [{ name: 'test' }])
+  const { entry, ede } = p.ask('a.test')[0]!
+  t.match(shown(entry, 'a.test', p.io.time).authorities, [
+    { name: 'test', ttl: 3600, data: { minimum: 3600 } },
+  ])
+  t.ok(isAuthoritative(entry))
+  t.equal(ede, 0)
   t.equal(p.cache.entries, 0)
 })
 
@@ -362,6 +401,17 @@ t.test('a stale answer serves other DO and CD bits where it may', async t => {
     }
 })
 
+t.test('an answer for other bits that is still fresh is no stale one', async t => {
+  const p = await Plane.create(one())
+  const name = 'www.example.org'
+  p.ask(name)
+  await p.answer('192.0.2.53', response({ answers: [a(name, '203.0.113.1')], additionals: [OPT] }))
+  const given = p.ask(name, 'A', { dnssecOk: true })
+  for (let i = 0; i < 10; i++) p.io.advance(250)
+  t.match(given, [{ entry: { kind: POSITIVE }, ede: 0 }])
+  t.equal(p.counters[SLOT.staleServed], 0)
+})
+
 t.test('a local zone answers as RFC 1034 says', async t => {
   const p = await Plane.create(one({ own: [local('l4lb.thisdcos.directory'), local('localhost')] }))
   load(p, 'l4lb.thisdcos.directory', {
@@ -376,6 +426,8 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     const { answers, authorities, additionals } = shown(entry, name, p.io.time)
     return {
       rcode: rcodeOf(entry),
+      kind: entry.kind,
+      authoritative: isAuthoritative(entry),
       answers: lines(answers),
       soa: authorities?.map(r => r.name),
       more: lines(additionals),
@@ -387,11 +439,13 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     rcode: 0,
     answers: [`web.marathon.${apex} 5 A 11.0.0.1`],
     ttl: 5,
+    kind: POSITIVE,
+    authoritative: true,
   })
   t.match(ask(`WEB.Marathon.${apex}`), { rcode: 0, ttl: 5 }, 'whatever the case')
   t.match(
     ask(`web.marathon.${apex}`, 'AAAA'),
-    { rcode: 0, answers: [], soa: [apex], ttl: 1 },
+    { rcode: 0, answers: [], soa: [apex], ttl: 1, kind: NEGATIVE, authoritative: true },
     'NODATA',
   )
   t.match(
@@ -399,7 +453,7 @@ t.test('a local zone answers as RFC 1034 says', async t => {
     { rcode: 0, answers: [], soa: [apex] },
     'an empty non-terminal is NODATA',
   )
-  t.match(ask(`nope.${apex}`), { rcode: 3, soa: [apex], ttl: 1 })
+  t.match(ask(`nope.${apex}`), { rcode: 3, soa: [apex], ttl: 1, kind: NEGATIVE })
   t.match(ask(apex, 'SOA'), { rcode: 0, answers: [/SOA/] })
   t.match(ask(apex, 'NS'), { rcode: 0, answers: [/3600 NS ns\.spartan/] }, 'TTL of the NS set')
   t.match(ask(`_80._tcp.web.marathon.${apex}`, 'SRV'), {
@@ -502,6 +556,40 @@ t.test('an alias is answered under the name that was asked', async t => {
     { name: 'dclb.thisdcos.directory' },
   ])
   t.equal(p.sources.ofName(name), 7, 'and depends on the zone it leads to')
+  for (const one of [entry, srv, no]) {
+    t.ok(isAuthoritative(one))
+    t.equal(p.validity.of(one, p.io.time), FRESH)
+    t.equal(p.sources.ofEntry(one), one.source)
+  }
+})
+
+t.test('a failure under another suffix is no answer, and not kept', async t => {
+  const [apex, empty, long] = ['short', 'empty', `${'long.'.repeat(20)}example`]
+  const rename = (zone: string, to: string) => ({ kind: 'rename', zone, to, label: 0 }) as const
+  const p = await Plane.create(
+    one({
+      own: [
+        ...[local(apex), local(empty), rename(long, apex), rename('other', empty)],
+        ...[rename('a', 'b'), rename('b', 'a'), rename('tiny', long)],
+      ],
+    }),
+  )
+  const target = `${'t'.repeat(60)}.${'u'.repeat(60)}.${'v'.repeat(60)}.${apex}`
+  load(p, apex, { [`_s.${apex}`]: [['SRV', `0 1 80 ${target}`]], [target]: [['A', '11.0.0.1']] })
+  const before = p.cache.entries
+  for (const [name, type, rcode] of [
+    ['www.other', 'A', 2],
+    ['www.a', 'A', 2],
+    [`_s.${long}`, 'SRV', 2],
+    [`${'w.'.repeat(100)}tiny`, 'A', 3],
+  ] as const) {
+    const [given] = p.ask(name, type)
+    t.equal(rcodeOf(given!.entry), rcode, name)
+    t.equal(given!.ede, 0, 'nothing stale')
+    t.notOk(isAuthoritative(given!.entry))
+  }
+  t.equal(p.sources.ofName('www.a'), 0, 'a circle depends on nothing')
+  t.equal(p.cache.entries - before, 1, 'only the SRV record under its own name is kept')
 })
 
 t.test('forward zones and special names are found by their longest suffix', async t => {
@@ -646,6 +734,15 @@ t.test('an alias that the upstream did not follow is followed', async t => {
       response({ answers: [cname(`c${i}.example.org`, `c${i + 1}.example.org`)] }),
     )
   t.equal(rcodeOf(far[0]!.entry), 2, 'more than 16 are no answer')
+
+  const near = p.ask('d0.example.org')
+  for (let i = 0; i < 16; i++)
+    await p.answer(
+      upstream,
+      response({ answers: [cname(`d${i}.example.org`, `d${i + 1}.example.org`)] }),
+    )
+  await p.answer(upstream, positive('d16.example.org', '203.0.113.4'))
+  t.equal(shown(near[0]!.entry, 'd0.example.org', p.io.time).answers?.length, 17, '16 are')
 })
 
 t.test('a CNAME chain that loops is a failure', async t => {
@@ -686,6 +783,29 @@ t.test('a liked name is refreshed near its end, within the budget', async t => {
   t.equal([...p.cache.all()][0]!.ref, entry.ref, 'a failed refresh extends and replaces nothing')
 })
 
+t.test('a refresh asks what was asked', async t => {
+  for (const flags of [0, 1, 2, 3]) {
+    const p = await Plane.create(one())
+    const name = 'Www.example.org'
+    const answer = (address: string) =>
+      response({ answers: [a(name, address)], additionals: [OPT] })
+    p.ask(name, 'A', { dnssecOk: (flags & 1) !== 0, checkingDisabled: (flags & 2) !== 0 })
+    await p.answer('192.0.2.53', answer('203.0.113.1'))
+    const [entry] = [...p.cache.all()]
+    const asked = p.sentTo('192.0.2.53').at(-1)!.bytes.subarray(2)
+    p.io.advance(59_000)
+    p.resolver.prefetch(entry!)
+    const refresh = p.sentTo('192.0.2.53')
+    t.equal(refresh.length, 2)
+    t.same(refresh[1]!.bytes.subarray(2), asked, `flags ${flags}: all but the ID`)
+    await p.answer('192.0.2.53', answer('203.0.113.2'))
+    const stored = [...p.cache.all()]
+    t.equal(stored.length, 1, 'in its place')
+    t.equal(stored[0]!.bits, flags)
+    t.equal(p.validity.of(stored[0]!, p.io.time + 2_000), FRESH)
+  }
+})
+
 t.test('beyond the bound the oldest question is given up', async t => {
   const p = await Plane.create(one(), { maxInFlight: 3 })
   const all = Array.from({ length: 5 }, (_, i) => p.ask(`n${i}.mesos`))
@@ -698,21 +818,35 @@ t.test('beyond the bound the oldest question is given up', async t => {
 })
 
 t.test('the copy of the Mesos zone answers when every master is dead', async t => {
-  const p = await Plane.create(
-    snapshotOf({
-      own: [
-        raceRoute('mesos', [udp(M1, 0)], { copy: 'mesos.thisdcos.directory' }),
-        local('mesos.thisdcos.directory'),
-      ],
-    }),
-  )
-  load(p, 'mesos.thisdcos.directory', { 'web.mesos.thisdcos.directory': [['A', '203.0.113.8']] })
-  const given = p.ask('web.mesos')
-  const { socket, to } = p.io.sent.at(-1)!
-  p.io.refuse(socket, to)
-  t.same(lines(shown(given[0]!.entry, 'web.mesos', p.io.time).answers), [
-    'web.mesos 5 A 203.0.113.8',
-  ])
+  const apex = 'mesos.thisdcos.directory'
+  const asked = async (records: ZoneRecords | undefined, name: string, loaded = true) => {
+    const p = await Plane.create(
+      snapshotOf({ own: [raceRoute('mesos', [udp(M1, 0)], { copy: apex }), local(apex)] }),
+    )
+    if (records) load(p, apex, records, { loaded })
+    const given = [p.ask(name), p.ask(name)]
+    const { socket, to } = p.io.sent.at(-1)!
+    p.io.refuse(socket, to)
+    t.same(
+      given.map(all => all.length),
+      [1, 1],
+      'each asker gets one answer',
+    )
+    return { p, given: given.map(([one]) => one!) }
+  }
+  const zone: ZoneRecords = { [`web.${apex}`]: [['A', '203.0.113.8']] }
+  const there = await asked(zone, 'web.mesos')
+  for (const { entry, ede } of there.given) {
+    t.equal(ede, 3)
+    t.same(lines(shown(entry, 'web.mesos', there.p.io.time).answers), ['web.mesos 5 A 203.0.113.8'])
+  }
+  t.equal(rcodeOf((await asked(zone, 'no.mesos')).given[0]!.entry), 3)
+  for (const [says, records, loaded] of [
+    ['there is no copy', undefined, true],
+    ['the copy is empty', {}, true],
+    ['the copy has not all come', zone, false],
+  ] as const)
+    t.equal(rcodeOf((await asked(records, 'no.mesos', loaded)).given[0]!.entry), 2, says)
 })
 
 t.test('DO and CD make questions of their own', async t => {

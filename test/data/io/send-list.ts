@@ -3,7 +3,7 @@
  * addresses are invented.
  */
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { Messages } from '../../../src/data/io/arena.ts'
 import { inetPeer, InetPeer, NAME_WORDS } from '../../../src/data/io/inet.ts'
 import type { Libc } from '../../../src/data/io/libc.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'

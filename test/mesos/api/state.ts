@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import fc from 'fast-check'
+import { fc } from '../../fixture/property.ts'
 import { domainFrag, label, label952, mesosDnsLabel } from '../../../src/mesos/dcos-names/label.ts'
 import { taskHash, zbase32 } from '../../../src/mesos/dcos-names/zbase32.ts'
 

@@ -184,6 +184,8 @@ t.test('reports are medians, with ratios to ours', async t => {
     p99: 30,
     p999: 40,
     late: 0.25,
+    p99Before: NaN,
+    p99After: NaN,
     note: '',
     example: '',
   }
@@ -201,6 +203,7 @@ t.test('reports are medians, with ratios to ours', async t => {
     row('hit', 'spartan', [2, 4, 3]),
     row('hit', 'unbound', [6, 6, 6], { wrong: 1, example: 'what came' }),
     row('prefetch', 'spartan', [9], { note: 'and a flood' }),
+    row('hashflood', 'spartan', [9], { p99Before: 24, p99After: 18 }),
     row('latency', 'direct', [NaN], { p50: 9 }),
     row('latency', 'spartan', [20], { p50: 49 }),
   ]
@@ -211,6 +214,11 @@ t.test('reports are medians, with ratios to ours', async t => {
   t.match(text, 'spartan adds 40 µs to a raced miss')
   t.match(text, 'prefetch, spartan: and a flood')
   t.match(text, 'prefetch, spartan: 25.00 % of the queries waited for an upstream')
+  t.match(
+    text,
+    'hashflood, spartan: p99 24 µs before the other client, 1.25 x beside it, 0.75 x after it',
+  )
+  t.notMatch(text, 'prefetch, spartan: p99')
   t.match(text, 'spartan is ready 300 ms after its start')
   t.match(text, '26 times for over 1 ms in 4.0 s, 62 ms in all and 9.3 ms at the longest')
   t.match(text, 'first wrong answer: unbound: what came')

@@ -9,6 +9,7 @@ import { codeOf, fail } from '../../../base/error.ts'
 import { nodeTimer, type After } from '../../timers.ts'
 import { Connection } from './connection.ts'
 import type { Limits, OnQuery, TcpEvent } from './connection.ts'
+import { Places } from './places.ts'
 
 export type { From, OnQuery, TcpEvent } from './connection.ts'
 
@@ -17,8 +18,10 @@ export type TcpOptions = Limits & {
   readonly port: number
   /** A listening descriptor from systemd, which belongs to us from then on. */
   readonly fd?: number
-  /** Limit of connections; further ones are closed at once. */
+  /** Limit of connections over all listeners with the same `places`; further ones are closed at once. */
   readonly maxConnections: number
+  /** Default: its own. */
+  readonly places?: Places
   /** Whether this client may ask; otherwise its connection is closed at once. Default: always. */
   readonly mayConnect?: (address: string) => boolean
   /** Monotonic milliseconds. */
@@ -39,9 +42,6 @@ export interface TcpListener {
   /** Accepts no new connections, lets queries under way be answered, and closes the rest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>
 }
-
-/** One client may hold a quarter of all connections, so that nobody takes them all, and at least so many. */
-const PER_CLIENT_LEAST = 8
 
 /** Interval of checks: a quarter of the shorter time limit, within these bounds. */
 const CHECK_MIN_MS = 20
@@ -80,8 +80,7 @@ class Listener implements TcpListener {
   readonly #server: Server
   readonly #options: TcpOptions
   readonly #open = new Set<Connection>()
-  /** Open connections by client. */
-  readonly #perClient = new Map<Client, number>()
+  readonly #places: Places
   readonly #after: After
   #checkMs: number
   readonly #closed: Promise<void>
@@ -94,6 +93,7 @@ class Listener implements TcpListener {
     this.port = port
     this.#server = server
     this.#options = options
+    this.#places = options.places ?? new Places()
     this.#after = options.after ?? nodeTimer
     const shorter = Math.min(options.idleMs, options.halfFrameMs) / 4
     this.#checkMs = Math.min(Math.max(shorter, CHECK_MIN_MS), CHECK_MAX_MS)
@@ -142,16 +142,19 @@ class Listener implements TcpListener {
 
   #accept(socket: Socket): void {
     const { remoteAddress, remotePort, remoteFamily } = socket
-    const { onEvent, onQuery, now } = this.#options
-    const why = this.#unwanted(remoteAddress)
-    if (why !== undefined || !remoteAddress || !remotePort) {
+    const { maxConnections, mayConnect, onEvent, onQuery, now } = this.#options
+    const reject = (why: TcpEvent): void => {
       socket.on('error', () => {})
       socket.destroy()
-      onEvent(why ?? 'rejected')
-      return
+      onEvent(why)
     }
+    // The client has already disconnected if it has no address.
+    if (!remoteAddress || !remotePort) return reject('rejected')
+    if (mayConnect?.(remoteAddress) === false) return reject('refused')
     const family = remoteFamily === 'IPv6' ? 6 : 4
     const client = clientOf(remoteAddress)
+    const why = this.#places.take(client, maxConnections)
+    if (why !== undefined) return reject(why)
     const connection = new Connection({
       socket,
       from: { family, address: remoteAddress, port: remotePort },
@@ -164,31 +167,13 @@ class Listener implements TcpListener {
       },
     })
     this.#open.add(connection)
-    this.#perClient.set(client, this.#countOf(client) + 1)
     if (!this.#cancelCheck) this.#watch()
     onEvent('accepted')
   }
 
-  /** Why a client's connection is closed at once; undefined if it is served. */
-  #unwanted(address: string | undefined): TcpEvent | undefined {
-    const { maxConnections, mayConnect } = this.#options
-    // The client has already disconnected if it has no address.
-    if (address === undefined) return 'rejected'
-    if (mayConnect?.(address) === false) return 'refused'
-    if (this.#open.size >= maxConnections) return 'rejected'
-    const most = Math.max(PER_CLIENT_LEAST, Math.floor(maxConnections / 4))
-    return this.#countOf(clientOf(address)) >= most ? 'clientRejected' : undefined
-  }
-
-  #countOf(client: Client): number {
-    return this.#perClient.get(client) ?? 0
-  }
-
   #forget(connection: Connection, client: Client): void {
     this.#open.delete(connection)
-    const left = this.#countOf(client) - 1
-    if (left > 0) this.#perClient.set(client, left)
-    else this.#perClient.delete(client)
+    this.#places.giveBack(client)
     if (this.#open.size > 0) return
     this.#cancelCheck?.()
     this.#cancelCheck = undefined
