@@ -245,13 +245,19 @@ export class ZoneCluster {
   }
 }
 
-/** A page of an admin server, over a connection of its own. */
-const page = async (url: string): Promise<string> => {
-  const request = get(url, { agent: false })
-  const [response] = (await once(request, 'response')) as [IncomingMessage]
-  const parts: Buffer[] = []
-  for await (const part of response) parts.push(part as Buffer)
-  return Buffer.concat(parts).toString('utf8')
+/** A page of an admin server, over a connection of its own; an exchange that breaks is tried again. */
+const page = async (url: string, tries = 3): Promise<string> => {
+  try {
+    const request = get(url, { agent: false })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    request.on('error', () => {})
+    const parts: Buffer[] = []
+    for await (const part of response) parts.push(part as Buffer)
+    return Buffer.concat(parts).toString('utf8')
+  } catch (er) {
+    if (tries === 1) throw er
+    return page(url, tries - 1)
+  }
 }
 
 const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
