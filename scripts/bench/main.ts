@@ -21,7 +21,10 @@ await new Command('npm run bench --')
   .addHelpText('after', examples('npm run bench', 'npm run bench -- --cases hit,miss --runs 5'))
   .action(async (options: BenchOptions) => {
     const { cases = [] } = options
-    if (!cases.includes('balance')) process.exitCode = await bench(options)
-    else process.exitCode = await (await import('./balance/run.ts')).benchBalance()
+    if (cases.includes('balance'))
+      process.exitCode = await (await import('./balance/run.ts')).benchBalance()
+    else if (cases.includes('zones'))
+      process.exitCode = await (await import('./zones/run.ts')).benchZones()
+    else process.exitCode = await bench(options)
   })
   .parseAsync()

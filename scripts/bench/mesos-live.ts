@@ -22,12 +22,12 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { Histogram } from './histogram.ts'
+import { MesosMaster } from './mesos-master.ts'
 import { goFirst } from '../../src/data/priority.ts'
 import { plainQuery } from '../../src/wire/question.ts'
 import { nameWire } from '../../src/wire/name.ts'
@@ -110,45 +110,6 @@ const clusterOf = (tasks: number, agents: number, framework: string): Cluster =>
   ),
 })
 
-/** A master that streams what it is told to. */
-class Master {
-  readonly #server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      if (!body.includes('SUBSCRIBE')) return void response.end('{}')
-      response.writeHead(200)
-      response.write(this.#first)
-      this.#stream = response
-    })
-  })
-  readonly #first: string
-  #stream: ServerResponse | undefined
-  #heartbeat: NodeJS.Timeout | undefined
-
-  constructor(first: string) {
-    this.#first = first
-  }
-
-  async listen(): Promise<number> {
-    this.#heartbeat = setInterval(() => this.send(records({ type: 'HEARTBEAT' })), 10_000)
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
-    return (this.#server.address() as { port: number }).port
-  }
-
-  send(text: string | Buffer): void {
-    this.#stream?.write(text)
-  }
-
-  close(): void {
-    clearInterval(this.#heartbeat)
-    this.#stream?.destroy()
-    this.#server.close()
-    this.#server.closeAllConnections()
-  }
-}
-
 /** A resolver whose every name is 192.0.2.1, for an hour. */
 const resolver = (): Socket => {
   const socket = createSocket('udp4')
@@ -214,7 +175,11 @@ const show = (what: string, times: number[]): void => {
 const DCOS = 'marathon.autoip.dcos.thisdcos.directory'
 const COPY = 'marathon.mesos.thisdcos.directory'
 
-const measureEvents = async (master: Master, agents: number, stormy: boolean): Promise<void> => {
+const measureEvents = async (
+  master: MesosMaster,
+  agents: number,
+  stormy: boolean,
+): Promise<void> => {
   const [dcosTimes, copyTimes]: [number[], number[]] = [[], []]
   const [one, two] = [new Asker(), new Asker()]
   await Promise.all([one.open(), two.open()])
@@ -269,7 +234,7 @@ const cpuOf = (pid: number): number => {
 }
 
 const measureLatency = async (
-  master: Master,
+  master: MesosMaster,
   daemon: ChildProcess,
   states: readonly Buffer[],
 ): Promise<void> => {
@@ -349,7 +314,7 @@ const main = async (): Promise<void> => {
   const states = ['marathon', 'other'].map(framework =>
     Buffer.from(records(subscribed(clusterOf(tasks, agents, framework)))),
   )
-  const master = new Master(states[0]!.toString())
+  const master = new MesosMaster(states[0]!)
   const port = await master.listen()
   const upstream = resolver()
   const dir = mkdtempSync(join(tmpdir(), 'spartan-live-'))

@@ -35,6 +35,7 @@ export class ControlPlane {
   readonly masters: MastersPart
   readonly gossip: GossipPart
   readonly vips: VipsPart
+  readonly mesos: MesosPart
   readonly routing: RoutesPart
 
   /** @param config returns the configuration in use */
@@ -48,7 +49,7 @@ export class ControlPlane {
       if (advertise) return advertise.address
       return bind && !isWildcard(bind.address) ? bind.address : options.ownAddress()
     }
-    const env: Environment = { ...options, ownIp }
+    const env: Environment = { ...options, ownIp, logins: new Map() }
     const own = new ZonesPart({ zones, listen, ownIp })
     const gossip = new GossipPart({
       ...env,
@@ -127,6 +128,7 @@ export class ControlPlane {
     this.masters = masters
     this.gossip = gossip
     this.vips = vips
+    this.mesos = mesos
     this.routing = routing
     this.parts = [own, gossip, masters, vips, mesos, routing, host, reading]
   }

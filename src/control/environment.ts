@@ -1,6 +1,7 @@
 /** What the control plane and its parts get from outside: the log, clocks, the data thread and this host. */
 import type { Log } from '../base/log.ts'
 import type { Snapshot, ZoneMessage } from '../boundary/messages.ts'
+import type { Logins } from '../http/iam-login.ts'
 
 /** What the daemon passes to the control plane. */
 export type ControlOptions = {
@@ -24,4 +25,6 @@ export type ControlOptions = {
 export type Environment = ControlOptions & {
   /** The address at which other nodes reach this one, configured or detected; '' if unknown. */
   readonly ownIp: () => string
+  /** Of DC/OS service accounts at Mesos, shared by all parts. */
+  readonly logins: Logins
 }

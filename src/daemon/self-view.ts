@@ -128,6 +128,7 @@ export class SelfView {
         routes: () => control.routeList(),
         zones: () => control.zones.sources(),
         gossip: () => control.gossip.view(),
+        mesos: () => control.mesos.view(),
         vips: () => control.vips.view(),
         recent: this.#recent,
         events: this.#events,

@@ -26,8 +26,10 @@ export type RingEvent =
     }
   /** Another node at `other` uses the name of `member`; both are alive. */
   | { readonly type: 'conflict'; readonly member: Member; readonly other: Endpoint }
-  /** The ring keeps the node at `other`, which has our name. */
+  /** The ring keeps the node at `other`, which has our name: we step aside until it is gone. */
   | { readonly type: 'outvoted'; readonly other: Endpoint }
+  /** That node is gone, and we take part again. */
+  | { readonly type: 'returned' }
 
 export type CoreOptions = {
   readonly name: string

@@ -8,6 +8,7 @@
 import type { CoreOptions, Effect } from './core-options.ts'
 import { assembled, type Parts } from './parts.ts'
 import type { Member } from './rider.ts'
+import { Aside } from './serf/aside.ts'
 import {
   KEY_QUERIES,
   type KeyOperation,
@@ -33,6 +34,8 @@ const SLICES = 1
 const LINGER_MS = 500
 /** Limit of the time for saying goodbye. */
 const LEAVE_MS = 3_000
+/** Through how many members we come back after we stepped aside. */
+const RETURN_THROUGH = 3
 
 export class RingCore {
   readonly name: string
@@ -40,17 +43,22 @@ export class RingCore {
   readonly #env: Env
   readonly #timers = new Timers()
   readonly #parts: Parts
+  readonly #onEvent: CoreOptions['onEvent']
+  /** Set while the ring keeps another node with our name; everything else stands still meanwhile. */
+  #aside: Aside | undefined
   #effects: Effect[] = []
   #jobs: Job[] = []
   #closed = false
 
   constructor(options: CoreOptions) {
     this.name = options.name
+    this.#onEvent = options.onEvent
     const { now, random, log } = options
     this.#env = { name: options.name, now, random, timers: this.#timers, stats: this.stats, log }
     this.#parts = assembled(options, this.#env, {
       effect: effect => this.#effects.push(effect),
       work: job => this.#jobs.push(job),
+      outvoted: other => this.#stepAside(other),
     })
   }
 
@@ -76,6 +84,7 @@ export class RingCore {
     const messages = this.#parts.post.unpack(bytes)
     if (messages === 'refused') this.stats.refused++
     else if (messages === 'malformed') this.stats.malformed++
+    else if (this.#aside) this.#aside.heard(messages)
     else this.#parts.inbox.packet(messages, from)
     this.#leaveOff()
   }
@@ -83,12 +92,13 @@ export class RingCore {
   /** A peer opened a stream to us. The driver chooses `id`, a negative number. */
   streamAccepted(id: number, from: Endpoint, now: number): void {
     this.#enter(now)
-    if (this.#closed) this.#effects.push({ do: 'close', id })
+    if (this.#closed || this.#aside) this.#effects.push({ do: 'close', id })
     else this.#parts.streams.accepted(id, from)
   }
 
   /** Bytes arrived on a stream. They are copied. */
   streamData(id: number, bytes: Uint8Array, now: number): void {
+    if (this.#aside) return
     this.#enter(now)
     this.#parts.streams.data(id, bytes)
     this.#leaveOff()
@@ -96,6 +106,7 @@ export class RingCore {
 
   /** The peer ended its side of the stream. */
   streamEnded(id: number, now: number): void {
+    if (this.#aside) return
     this.#enter(now)
     this.#parts.streams.ended(id)
     this.#leaveOff()
@@ -103,6 +114,7 @@ export class RingCore {
 
   /** The stream failed to open, or broke. */
   streamFailed(id: number, now: number): void {
+    if (this.#aside) return
     this.#enter(now)
     this.#parts.streams.failed(id)
     this.#leaveOff()
@@ -111,6 +123,8 @@ export class RingCore {
   /** Runs what is due at `now`, and continues work that is done in slices. */
   tick(now: number): void {
     if (this.#closed) return
+    if (this.#aside?.tick(now)) this.#return(now)
+    if (this.#aside) return
     this.#enter(now)
     this.#timers.run(now)
     for (let i = 0; i < SLICES && this.#jobs.length > 0; i++) {
@@ -128,6 +142,7 @@ export class RingCore {
   /** Milliseconds on the clock of `now` at which `tick` must be called; immediately while there is work. */
   nextMs(): number {
     if (this.#closed) return Infinity
+    if (this.#aside) return this.#aside.nextMs
     if (this.#jobs.length > 0) return this.#env.now
     return Math.min(this.#timers.next(), this.#parts.transport.nextMs)
   }
@@ -143,12 +158,17 @@ export class RingCore {
 
   /** Joins through these addresses; `done` gets how many of them answered with their table. */
   join(addresses: readonly Endpoint[], now: number, done: (joined: number) => void): void {
+    if (this.#aside) return done(0)
     this.#enter(now)
     this.#parts.rejoin.join(addresses, done)
   }
 
-  /** Says goodbye. Calls `done` when the message has spread and pings were answered for a little longer. */
+  /**
+   * Says goodbye. Calls `done` when the message has spread and pings were answered for a little longer. A node that has
+   * stepped aside says none, because it would be taken for that of the node that has its name.
+   */
   leave(now: number, done: () => void): void {
+    if (this.#aside) return done()
     this.#enter(now)
     let open = 2
     let over = false
@@ -173,6 +193,7 @@ export class RingCore {
 
   /** Marks a failed member as left, in the whole ring; with `prune` it is forgotten at once. */
   forceLeave(name: string, prune: boolean, now: number): void {
+    if (this.#aside) return
     this.#enter(now)
     this.#parts.serf.forceLeave(name, prune)
     this.#leaveOff()
@@ -182,33 +203,31 @@ export class RingCore {
   setTags(tags: Tags, now: number): boolean {
     this.#enter(now)
     const meta = writeTags(tags)
-    const { node } = this.#parts.swim.self
-    if (meta)
-      this.#parts.swim.update({
-        address: node.address,
-        port: node.port,
-        meta,
-        versions: node.versions,
-      })
+    if (meta) this.#parts.swim.update({ ...this.#parts.swim.self.node, meta })
     this.#leaveOff()
     return meta !== undefined
   }
 
-  /** Sends a user event; false if it takes more than 512 octets encoded. */
+  /** Sends a user event; false if it takes more than 512 octets encoded, or we have stepped aside. */
   userEvent(name: string, payload: Uint8Array, coalesce: boolean, now: number): boolean {
+    if (this.#aside) return false
     this.#enter(now)
     const sent = this.#parts.serf.userEvent(name, payload, coalesce)
     this.#leaveOff()
     return sent
   }
 
-  /** Runs a key operation on all members; false if the key is invalid or too many queries are under way. */
+  /**
+   * Runs a key operation on all members; false if the key is invalid, too many queries are under way, or we have
+   * stepped aside.
+   */
   keys(
     operation: KeyOperation,
     key: string,
     now: number,
     done: (result: KeyResult) => void,
   ): boolean {
+    if (this.#aside) return false
     this.#enter(now)
     const payload = keyRequest(operation, key)
     const members = this.#parts.swim.table.living
@@ -281,7 +300,37 @@ export class RingCore {
 
   // internals
 
+  /** The ring keeps the node at `other`, which has our name. */
+  #stepAside(other: Endpoint): void {
+    for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) while (!job.step());
+    const { post } = this.#parts
+    const { name, now, random } = this.#env
+    this.#aside = new Aside({
+      ...{ name, other, now, random, source: post.source() },
+      members: most => this.#livingMembers(most),
+      send: (to, message) => post.send(to, undefined, [message]),
+    })
+    this.#onEvent({ type: 'outvoted', other })
+  }
+
+  /** The other node with our name is gone: we announce ourselves as if our event loop had been blocked until now. */
+  #return(now: number): void {
+    this.#aside = undefined
+    this.#enter(now)
+    const { rejoin, swim } = this.#parts
+    swim.update(swim.self.node)
+    rejoin.join(this.#livingMembers(RETURN_THROUGH), () => {})
+    this.#onEvent({ type: 'returned' })
+  }
+
+  #livingMembers(most: number): readonly Endpoint[] {
+    return this.#parts.swim.table
+      .some(most, this.#env.random, ({ state, node }) => state === ALIVE && node.name !== this.name)
+      .map(({ node }) => node)
+  }
+
   #enter(now: number): void {
+    if (this.#aside) return
     const late = now - this.#timers.next()
     this.#env.now = Math.max(now, this.#env.now)
     if (late > STALL_MS && this.#jobs.length === 0) this.#stalled(late)
@@ -296,7 +345,7 @@ export class RingCore {
   }
 
   #leaveOff(): void {
-    if (this.#closed) return
+    if (this.#closed || this.#aside) return
     this.#parts.transport.poll()
     this.#parts.rounds.arm()
   }

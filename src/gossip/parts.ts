@@ -53,6 +53,8 @@ export type Parts = {
 export type Out = {
   readonly effect: (effect: Effect) => void
   readonly work: (job: Job) => void
+  /** The ring keeps the node at `other`, which has our name. */
+  readonly outvoted: (other: Endpoint) => void
 }
 
 /** All parts of a member, connected. */
@@ -155,7 +157,7 @@ export const assembled = (options: CoreOptions, env: Env, out: Out): Parts => {
     ask: done => serf.query(CONFLICT_QUERY, Buffer.from(options.name), done),
     verify: (other, done) => prober.verify(options.name, other, undefined, done),
     ours: () => swim.self.node,
-    onOutvoted: other => options.onEvent({ type: 'outvoted', other }),
+    onOutvoted: out.outvoted,
   })
 
   const pingByStream = (

@@ -2,10 +2,10 @@
  * One member of the ring on a real network. It binds the sockets, keeps the timer, does what the core asks for, and
  * stores the incarnation on disk. The protocol itself is in core.ts.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { fail, messageOf } from '../base/error.ts'
+import { fail } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
 import { type Effect, RingCore, type RingEvent } from './core.ts'
+import { KeptNumber } from './kept.ts'
 import type { Keyring } from './keyring.ts'
 import type { Body, BodyStats, Endpoint } from './net/body.ts'
 import type { Member, Rider } from './rider.ts'
@@ -102,20 +102,8 @@ const NAME_MOST = 128
 const LONGEST_TIMER_MS = 1_000
 /** A timer may fire this much before it is needed. */
 const EARLY_MS = 50
-
-const stateIn = (file: string, log: Log): number => {
-  try {
-    const state: unknown = JSON.parse(readFileSync(file, 'utf8'))
-    const incarnation = (state as { incarnation?: unknown } | null)?.incarnation
-    return typeof incarnation === 'number' && incarnation > 0 && incarnation < 0xffff_0000
-      ? Math.floor(incarnation)
-      : 0
-  } catch (er) {
-    if ((er as { code?: string }).code !== 'ENOENT')
-      log.warn('the gossip state cannot be read', { file, error: messageOf(er) })
-    return 0
-  }
-}
+/** A stored incarnation from here on is wrong, and would leave too few for refutations. */
+const INCARNATION_LIMIT = 0xffff_0000
 
 /** Creates a member of the ring; it does nothing before `start`. Throws ECONFIG if the options are invalid. */
 export const createRing = (options: RingOptions): Ring => new OneRing(options)
@@ -136,6 +124,7 @@ export const advertisedAddress = (
 
 class OneRing implements Ring {
   readonly #options: RingOptions
+  readonly #kept: KeptNumber
   readonly #listeners = new Set<(event: RingEvent) => void>()
   #core: RingCore | undefined
   #at: Endpoint
@@ -156,6 +145,7 @@ class OneRing implements Ring {
     if (!writeTags(tagsOf(options)))
       throw fail('the gossip tags take more than 512 octets', 'ECONFIG')
     this.#options = options
+    this.#kept = new KeptNumber(options.stateFile ?? '', 'incarnation', options.log)
     this.#at = options.advertise ?? options.bind
   }
 
@@ -170,7 +160,7 @@ class OneRing implements Ring {
       failed: id => this.#input(core => core.streamFailed(id, options.now())),
     })
     this.#at = { address, port: options.advertise?.port ?? bound.port }
-    const kept = options.stateFile ? stateIn(options.stateFile, options.log) : 0
+    const kept = this.#kept.read(INCARNATION_LIMIT)
     this.#incarnation = Math.max(Math.floor(options.wallClock() / 1000), kept + 1)
     this.#core = new RingCore({
       name: options.name,
@@ -279,14 +269,7 @@ class OneRing implements Ring {
   #save(): void {
     clearTimeout(this.#unsaved)
     this.#unsaved = undefined
-    const { stateFile, log } = this.#options
-    if (!stateFile) return
-    try {
-      writeFileSync(`${stateFile}.new`, `${JSON.stringify({ incarnation: this.#incarnation })}\n`)
-      renameSync(`${stateFile}.new`, stateFile)
-    } catch (er) {
-      log.warn('the gossip state cannot be written', { file: stateFile, error: messageOf(er) })
-    }
+    this.#kept.write(this.#incarnation)
   }
 
   // public operations

@@ -8,10 +8,12 @@ import { join } from 'node:path'
 import { codeOf, messageOf } from '../base/error.ts'
 import { hostPort } from '../base/ip.ts'
 import type { Log } from '../base/log.ts'
+import { KeptNumber } from './kept.ts'
 import { loadKeyring, type Keyring } from './keyring.ts'
 import type { Endpoint } from './net/body.ts'
 import { Severable } from './net/severable.ts'
 import { UdpTcpBody } from './net/udp-tcp.ts'
+import { MAX_EPOCH } from './records/delta.ts'
 import { createRecords, type Records } from './records/records.ts'
 import { type Cap, defaultLimits, type Key, type Limits } from './records/types.ts'
 import type { Member } from './rider.ts'
@@ -101,11 +103,13 @@ export class Gossip {
     this.#file = stateDir === '' ? '' : join(stateDir, 'records')
     this.#keyring = config.keyring === '' ? undefined : loadKeyring(config.keyring)
     if (stateDir !== '') mkdirSync(stateDir, { recursive: true })
+    const epochs = new KeptNumber(stateDir && join(stateDir, 'epoch.json'), 'epoch', log)
     this.records = createRecords({
       self: node,
       now,
       random,
-      epoch: Math.floor(wallClock() / 1000),
+      epoch: Math.max(Math.floor(wallClock() / 1000), epochs.read(MAX_EPOCH) + 1),
+      onEpoch: epoch => epochs.write(epoch),
       allow,
       seeds: config.seeds.length > 0 || config.moreSeeds === true,
       wake: () => this.#wake(),
@@ -134,6 +138,7 @@ export class Gossip {
     this.ring.onEvent(event => {
       if (event.type === 'conflict') this.#twin(event.member, event.other)
       if (event.type === 'outvoted') this.#outvoted(event.other)
+      if (event.type === 'returned') this.#returned()
     })
     this.synced = new Promise(resolve => (this.#synced = resolve))
   }
@@ -168,7 +173,7 @@ export class Gossip {
       this.#checkAlone()
       if (!this.records.synced) return this.#lookAgain(look)
       this.#synced?.()
-      // Stores our new epoch at once, so that it survives a crash.
+      // After a first start, so that a restart within the first minute has something to answer with.
       void this.#save()
       log.info('gossip is in step', {
         members: this.ring.stats().members.alive,
@@ -192,14 +197,20 @@ export class Gossip {
     })
   }
 
-  /** The ring keeps another node with our name: this one leaves it, without a goodbye in the other one's name. */
   #outvoted({ address, port }: Endpoint): void {
     this.#outvotedBy = hostPort(address, port)
     this.#options.log.error(
-      'another node has this name, and the ring keeps that one: this node is out of the gossip until it is restarted',
+      'another node has this name, and the ring keeps that one: this node stays out of the gossip while that one is there',
       { node: this.#options.node, other: this.#outvotedBy },
     )
-    setImmediate(() => void this.ring.close())
+  }
+
+  #returned(): void {
+    this.#options.log.warn('the other node with this name is gone: this one gossips again', {
+      node: this.#options.node,
+      other: this.#outvotedBy,
+    })
+    this.#outvotedBy = ''
   }
 
   /** Names that two nodes of the ring have used lately, as sentences. */
@@ -207,7 +218,7 @@ export class Gossip {
     const { node, now } = this.#options
     if (this.#outvotedBy !== '')
       return [
-        `another node is called ${node}, too, at ${this.#outvotedBy}, and the ring keeps that one: give one of them another name and restart this one`,
+        `another node is called ${node}, too, at ${this.#outvotedBy}, and the ring keeps that one: give one of them another name; this one stays out of the gossip while that one is there`,
       ]
     for (const [name, { at }] of this.#twins) if (now() - at > TWINS_MS) this.#twins.delete(name)
     return Array.from(
@@ -319,9 +330,7 @@ export class Gossip {
     clearImmediate(this.#waking)
     await this.#saving
     this.#saveNow()
-    // A goodbye would be taken for that of the node that has our name.
-    if (this.#outvotedBy === '') await this.ring.leave()
-    await this.ring.close()
+    await this.ring.leave()
   }
 
   #restore(): void {

@@ -73,6 +73,9 @@ type Held = {
   readonly expiresAt: number
 }
 
+/** By the path of the service account's file: clients that share this log in once, and use one token. */
+export type Logins = Map<string, IamLogin>
+
 export class IamLogin implements Authorization {
   readonly #account: () => ServiceAccount
   readonly #now: () => number
@@ -90,13 +93,15 @@ export class IamLogin implements Authorization {
     const held = this.#held
     const usable = held?.account === account && this.#now() < held.expiresAt
     if (usable && this.#now() < held.renewAt) return header(held)
-    this.#login ??= this.#logIn(account, ask).finally(() => (this.#login = undefined))
+    const another = this.#login
     try {
-      this.#held = await this.#login
+      this.#held = await (another ?? this.#begin(account, ask))
     } catch (er) {
       // the old token can still be used until it expires
-      if (!usable || this.#held !== held) throw er
-      return header(held)
+      if (usable && this.#held === held) return header(held)
+      if (!another) throw er
+      // the client whose login we waited for may have been closed
+      this.#held = await (this.#login ?? this.#begin(account, ask))
     }
     return header(this.#held)
   }
@@ -104,6 +109,11 @@ export class IamLogin implements Authorization {
   refused(refusedHeader: string): boolean {
     if (this.#held && header(this.#held) === refusedHeader) this.#held = undefined
     return true
+  }
+
+  #begin(account: ServiceAccount, ask: Ask): Promise<Held> {
+    const login = this.#logIn(account, ask).finally(() => (this.#login = undefined))
+    return (this.#login = login)
   }
 
   async #logIn(account: ServiceAccount, ask: Ask): Promise<Held> {

@@ -17,7 +17,7 @@ import {
 import type { TlsOptions } from './call.ts'
 import { Http } from './client.ts'
 import { credentialsFault } from './fault.ts'
-import { IamLogin, parseServiceAccount } from './iam-login.ts'
+import { IamLogin, parseServiceAccount, type Logins } from './iam-login.ts'
 import { SecretFile } from './secret-file.ts'
 
 /** Paths of files; '' for none. */
@@ -55,6 +55,8 @@ export type SecuredOptions = {
   readonly log: Log
   /** Wall clock, milliseconds. */
   readonly now: () => number
+  /** Shared with other clients of the same service account. Default: a login of its own. */
+  readonly logins?: Logins
 }
 
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
@@ -151,8 +153,11 @@ const authorizationOf = (
   const { basic = '', token = '', iam = '' } = auth ?? {}
   if (basic !== '') return new FileAuthorization(reader('auth.basic', basic, options))
   if (token !== '') return new FileAuthorization(reader('auth.token', token, options))
-  if (iam !== '') return new IamLogin(reader('auth.iam', iam, options), options.now)
-  return undefined
+  if (iam === '') return undefined
+  const { logins, now } = options
+  const login = logins?.get(iam) ?? new IamLogin(reader('auth.iam', iam, options), now)
+  logins?.set(iam, login)
+  return login
 }
 
 /** The key that the credentials come from; '' for none. */

@@ -167,6 +167,7 @@ export class ServerView {
         routes: () => [],
         zones: () => [{ apex: settings.domain, at: this.#heardAt(), source: 'masters' }],
         gossip: () => undefined,
+        mesos: () => undefined,
         vips: () => undefined,
         recent: this.#recent,
         events: { list: () => [] },

@@ -48,6 +48,31 @@ export type GossipStatus = {
   readonly synced: boolean
   readonly encrypted: boolean
   readonly detail: string
+  /** Pieces of zones of other nodes that have not come. */
+  readonly piecesMissing: number
+  /** Since the start: members under a name that a live one has already, and probes that only TCP answered. */
+  readonly nameConflicts: number
+  readonly probesByTcp: number
+}
+
+/** A Mesos master or agent: what it sent, and what was asked of it, since the start. */
+export type SourceCounts = {
+  readonly source: string
+  /** An agent sends none. */
+  readonly events: number
+  readonly polls: number
+  /** Streams and polls that failed. */
+  readonly failures: number
+  /** Since it last sent anything usable; undefined before. */
+  readonly silentSeconds: number | undefined
+}
+
+/** The masters whose tasks get names. */
+export type MesosStatus = {
+  readonly masters: readonly SourceCounts[]
+  /** Times that a new leader did not know all agents yet, and how many it still waits for. */
+  readonly failoverHolds: number
+  readonly agentsAwaited: number
 }
 
 /** One VIP as this host sees it. */
@@ -78,6 +103,10 @@ export type VipsStatus = {
   /** The balancer of this host; undefined if none of ours is connected. */
   readonly balancer: BalanceReport | undefined
   readonly total: number
+  /** Backends of all VIPs. */
+  readonly backends: number
+  /** This host's Mesos agent; undefined if none is asked. */
+  readonly agent: SourceCounts | undefined
   /** The first ones. */
   readonly list: readonly VipView[]
 }
@@ -142,6 +171,7 @@ export type Status = {
   readonly qps: readonly number[]
   readonly top: DataStatus['top']
   readonly gossip: GossipStatus | undefined
+  readonly mesos: MesosStatus | undefined
   readonly vips: VipsStatus | undefined
   /** Newest first. */
   readonly events: readonly Event[]
@@ -169,6 +199,7 @@ export type StatusSources = {
   /** Source and last change of each local zone; counts come from the data thread. */
   readonly zones: () => readonly Omit<ZoneStatus, 'names' | 'loaded'>[]
   readonly gossip: () => GossipStatus | undefined
+  readonly mesos: () => MesosStatus | undefined
   readonly vips: () => VipsStatus | undefined
   readonly recent: Recent
   readonly events: { list(): Event[] }
@@ -220,6 +251,7 @@ export const gatherStatus = async (
     qps: from.recent.qps(),
     top: data?.top ?? [],
     gossip: from.gossip(),
+    mesos: from.mesos(),
     vips: from.vips(),
     events: from.events.list(),
   }

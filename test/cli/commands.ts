@@ -344,6 +344,7 @@ t.test('status, upstreams, vips and members are renderings of what the daemon sa
       synced: true,
       encrypted: false,
       detail: '',
+      ...{ piecesMissing: 0, nameConflicts: 0, probesByTcp: 0 },
     },
   })
   const admin = await daemon(t, [

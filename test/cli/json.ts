@@ -118,6 +118,7 @@ t.test('the fields of every command are those of the manual', async t => {
   const d = await daemon(t, {
     upstreams: [`${address}:${upstream}`],
     masters: { addresses: [address] },
+    mesos: { master: `http://${address}:9` },
     gossip: { bind: `${address}:${await freePort([address])}`, keyring, seeds: [] },
     vips: { address, files: [`${dir}/vips.yaml`], answer: 'backends' },
   })

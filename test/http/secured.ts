@@ -3,8 +3,8 @@ import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parsePrincipal, parseToken } from '../../src/http/authorization.ts'
-import { httpReason, isRefusal } from '../../src/http/client.ts'
-import { parseServiceAccount } from '../../src/http/iam-login.ts'
+import { httpReason, isRefusal, type Http } from '../../src/http/client.ts'
+import { parseServiceAccount, type Logins } from '../../src/http/iam-login.ts'
 import { securedHttp, securityTroubles, type Security } from '../../src/http/secured.ts'
 import { codeOf, messageOf } from '../../src/base/error.ts'
 import type { Log } from '../../src/base/log.ts'
@@ -23,8 +23,13 @@ const PEM = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.expor
   format: 'pem',
 }) as string
 
-const client = (t: Test, security: Security, now: () => number = Date.now) => {
-  const http = securedHttp(security, { key: file => `mesos.${file}`, log, now })
+const client = (
+  t: Test,
+  security: Security,
+  now: () => number = Date.now,
+  logins: Logins = new Map(),
+) => {
+  const http = securedHttp(security, { key: file => `mesos.${file}`, log, now, logins })
   t.teardown(() => http.close())
   return http
 }
@@ -175,6 +180,34 @@ t.test(
     t.notMatch(messageOf(er) + lines.join('\n'), /token=|h\.ey/)
   },
 )
+
+t.test('clients of one service account log in once, also if the first one is closed', async t => {
+  const mesos = await securedMesos(t, { address: ownAddress() })
+  const file = join(
+    t.testdir({
+      iam: JSON.stringify({ uid: 'u', private_key: PEM, login_endpoint: `${mesos.url}/login` }),
+    }),
+    'iam',
+  )
+  let valid = 'one'
+  mesos.login = () => ({ status: 200, token: valid })
+  mesos.accepts = said => said === `token=${valid}`
+  const logins: Logins = new Map()
+  const [first, second, third] = [1, 2, 3].map(() =>
+    client(t, { auth: { ...NO_AUTH, iam: file } }, Date.now, logins),
+  ) as [Http, Http, Http]
+  const get = (http: Http): Promise<unknown> => http.getJson(`${mesos.url}/state`)
+  const stopped = failure(get(first))
+  const others = [get(second), get(third)]
+  await first.close()
+  await stopped
+  await Promise.all(others)
+  t.equal(mesos.logins.length, 1)
+  valid = 'two'
+  await Promise.all([get(second), get(third)])
+  await get(second)
+  t.equal(mesos.logins.length, 2, 'a token that is refused is renewed once for all')
+})
 
 t.test('another host that a list redirects to gets no credentials', async t => {
   const dir = t.testdir({ token: 'abc' })

@@ -119,6 +119,38 @@ for (const kind of ['basic', 'token', 'iam'] as const) {
   )
 }
 
+t.test('all parts of the daemon use one login of their service account', async t => {
+  const mesos = await securedMesos(t, { address: ownAddress(), cluster: CLUSTER })
+  const token = `h.${Buffer.from(JSON.stringify({ exp: 4e9 })).toString('base64url')}.s`
+  mesos.login = () => ({ status: 200, token })
+  mesos.accepts = said => said === `token=${token}`
+  const iam = join(
+    t.testdir({
+      iam: JSON.stringify({ uid: 'u', private_key: PEM, login_endpoint: `${mesos.url}/login` }),
+    }),
+    'iam',
+  )
+  const vips = { agent: mesos.url, answer: 'backends' }
+  const one = await daemon(t, {
+    mesos: { master: mesos.url, leaderOnly: false, auth: { iam } },
+    masters: { source: 'url', url: `${mesos.url}/state` },
+    vips,
+  })
+  const asks = async (what: string): Promise<void> => {
+    const name = `${what}.dcos.thisdcos.directory`
+    await patient(async () => JSON.stringify(await ask(one.at, name)).includes('9.0.0.1'))
+  }
+  await asks('web.marathon.containerip')
+  await patient(async () => mesos.seen.length > 5)
+  t.ok(mesos.seen.every(said => said === `token=${token}`))
+  t.equal(mesos.logins.length, 1)
+  one.configure({ vips: { ...vips, grace: '31s' } })
+  await one.reload()
+  const before = mesos.seen.length
+  await patient(async () => mesos.seen.length > before + 2)
+  t.equal(mesos.logins.length, 1, 'also after a reload')
+})
+
 /** `spartan mesos-dns` beside this Mesos, with these keys for its credentials. */
 const mesosDns = async (
   t: Test,

@@ -210,6 +210,7 @@ const sources = (over: Partial<StatusSources> = {}): StatusSources => ({
   routes: () => [{ zone: '', kind: 'forward', to: ['203.0.113.1:53'] }],
   zones: () => [{ apex: 'l4lb.thisdcos.directory', at: AT, source: 'gossip' }],
   gossip: () => undefined,
+  mesos: () => undefined,
   vips: () => undefined,
   recent: new Recent(c.countersOver(c.countersMemory()), 0),
   events: new Events(),

@@ -53,7 +53,7 @@ export class MastersPart implements Part {
     if (!masters) return
     const { random, resolve } = this.#options
     const log = this.#options.log.child({ part: 'masters' })
-    const http = mesosHttp(mesos, log)
+    const http = mesosHttp(mesos, log, this.#options.logins)
     const zk = this.#watchZooKeeper(config, log)
     this.#from = masters
     this.#http = http

@@ -3,6 +3,7 @@ import type { Log } from '../../base/log.ts'
 import type { Mesos } from '../../config/config.ts'
 import type { TlsOptions } from '../../http/call.ts'
 import type { Http } from '../../http/client.ts'
+import type { Logins } from '../../http/iam-login.ts'
 import { securedHttp, tlsReader, type SecuredOptions } from '../../http/secured.ts'
 
 type Section = Pick<Mesos, 'tls' | 'auth'> | undefined
@@ -17,9 +18,12 @@ const options = (log: Log): SecuredOptions => ({
 export const speaksTls = (mesos: Section): boolean =>
   mesos !== undefined && Object.values(mesos.tls).some(value => value !== '' && value !== false)
 
-/** A separate client for each part, which must close it. */
-export const mesosHttp = (mesos: Section, log: Log): Http =>
-  securedHttp({ tls: speaksTls(mesos) ? mesos?.tls : undefined, auth: mesos?.auth }, options(log))
+/** A separate client for each part, which must close it; parts with the same `logins` log in once. */
+export const mesosHttp = (mesos: Section, log: Log, logins: Logins = new Map()): Http =>
+  securedHttp(
+    { tls: speaksTls(mesos) ? mesos?.tls : undefined, auth: mesos?.auth },
+    { ...options(log), logins },
+  )
 
 /** Only the certificates, for ZooKeeper. */
 export const mesosTls = (mesos: Section, log: Log): (() => TlsOptions) =>

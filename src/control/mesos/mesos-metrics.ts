@@ -18,7 +18,8 @@ export type MesosReadings = {
 
 type From = () => MesosReadings | undefined
 
-const hostOf = (base: string): string => (URL.canParse(base) ? new URL(base).host : base)
+/** The host and port in a URL. */
+export const hostOf = (base: string): string => (URL.canParse(base) ? new URL(base).host : base)
 
 const perMaster = (
   name: string,

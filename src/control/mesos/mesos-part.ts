@@ -5,12 +5,14 @@ import type { ZoneChange } from '../../boundary/zone.ts'
 import type { Http } from '../../http/client.ts'
 import { masterUrl } from '../../mesos/api/master-url.ts'
 import type { Metrics } from '../../ops/metrics.ts'
+import type { MesosStatus } from '../../ops/status.ts'
 import { MesosSource } from '../../mesos/api/source.ts'
 import type { Environment } from '../environment.ts'
 import type { Part } from '../part.ts'
 import { masterBase, type ZkWatch } from '../masters/zk-watch.ts'
+import { mesosView } from '../zones/views.ts'
 import { mesosCopy } from './mesos-copy.ts'
-import { MESOS_FAMILIES } from './mesos-metrics.ts'
+import { MESOS_FAMILIES, type MesosReadings } from './mesos-metrics.ts'
 import { mesosHttp, speaksTls } from './mesos-http.ts'
 
 export type MesosPartOptions = Environment & {
@@ -41,7 +43,7 @@ export class MesosPart implements Part {
     const { random, masters, zooKeeper, ownIp, onZone } = this.#options
     const { master, ipSources } = mesos
     const log = this.#options.log.child({ part: 'mesos' })
-    const http = mesosHttp(mesos, log)
+    const http = mesosHttp(mesos, log, this.#options.logins)
     const scheme = speaksTls(mesos) || master.startsWith('https:') ? 'https' : 'http'
     const byZooKeeper = master === 'zk'
     this.#http = http
@@ -73,10 +75,16 @@ export class MesosPart implements Part {
   }
 
   metrics(to: Metrics): void {
-    to.register(MESOS_FAMILIES, () => {
-      const source = this.#source
-      return source && { ...source.status, now: performance.now() }
-    })
+    to.register(MESOS_FAMILIES, () => this.#readings)
+  }
+
+  get #readings(): MesosReadings | undefined {
+    return this.#source && { ...this.#source.status, now: performance.now() }
+  }
+
+  view(): MesosStatus | undefined {
+    const readings = this.#readings
+    return readings && mesosView(readings)
   }
 
   status(): readonly Reason[] {

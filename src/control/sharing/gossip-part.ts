@@ -231,7 +231,7 @@ export class GossipPart implements Part {
   }
 
   view(): GossipStatus | undefined {
-    return this.#gossip && gossipView(this.#gossip)
+    return this.#gossip && gossipView(this.#gossip, this.#shared?.zones() ?? [])
   }
 
   status(): readonly Reason[] {

@@ -173,14 +173,23 @@ export const lineOf = (text: string, rel: string): string | undefined => {
 export const ownerOf = (rel: string, line: string, apex: string): Owner | undefined => {
   const name = rel === '@' ? apex : `${rel}.${apex}`
   if (!isOwnerName(name)) return undefined
-  const rrsets = rrsetsOfText(line).flatMap(set => readSet(set, apex))
+  const rrsets: RRset[] = []
+  for (const set of rrsetsOfText(line)) {
+    const read = readSet(set, apex)
+    if (read) rrsets.push(read)
+  }
   return rrsets.length > 0 ? [name, rrsets] : undefined
 }
 
-const readSet = ({ type, ttl, data }: RRset, apex: string): RRset[] => {
-  if (!ZONE_TYPES.has(type) || data.length > DATA_MOST || !(ttl >= 0 && ttl < 2 ** 31)) return []
-  const good = data.map(datum => readData(type, datum, apex)).filter(datum => datum !== undefined)
-  return good.length > 0 ? [{ type, ttl: Math.trunc(ttl), data: good }] : []
+const readSet = ({ type, ttl, data }: RRset, apex: string): RRset | undefined => {
+  if (!ZONE_TYPES.has(type) || data.length > DATA_MOST || !(ttl >= 0 && ttl < 2 ** 31))
+    return undefined
+  const good: string[] = []
+  for (const datum of data) {
+    const read = readData(type, datum, apex)
+    if (read !== undefined) good.push(read)
+  }
+  return good.length > 0 ? { type, ttl: Math.trunc(ttl), data: good } : undefined
 }
 
 const readData = (type: string, datum: string, apex: string): string | undefined => {

@@ -13,6 +13,7 @@ import type { VipsStatus } from '../../ops/status.ts'
 import { DEFAULT_RANGE_V4, DEFAULT_RANGE_V6 } from '../../vip/hash/vip-address.ts'
 import { ownAddress6 } from '../host/own-address.ts'
 import { mesosHttp, speaksTls } from '../mesos/mesos-http.ts'
+import { agentView } from '../zones/views.ts'
 import { VIP_FAMILIES } from './vip-metrics.ts'
 import { BALANCE_FAMILIES } from './balance-metrics.ts'
 import { Balancing } from './balancing.ts'
@@ -70,7 +71,7 @@ export class VipsPart implements Part {
   async start({ vips, node, gossip, mesos }: Config): Promise<void> {
     const { ownIp, random, onOwn, onZone, onServing } = this.#options
     const log = this.#options.log.child({ part: 'vips' })
-    const http = mesosHttp(mesos, log)
+    const http = mesosHttp(mesos, log, this.#options.logins)
     this.#http = http
     this.#ranges = vips
     this.#balancing.configure(vips?.answer ?? 'auto')
@@ -116,9 +117,11 @@ export class VipsPart implements Part {
   view(): VipsStatus | undefined {
     if (!this.#service) return undefined
     const { answer, reason, balancer } = this.#balancing.status
+    const { backends, agent } = this.#service.status
     const names = this.#options.nodes()
     return {
-      ...{ answer, reason, balancer, total: this.vips.length },
+      ...{ answer, reason, balancer, total: this.vips.length, backends },
+      agent: agent && agentView(agent),
       list: this.vips.slice(0, MOST_SHOWN).map(vip => this.#balancing.view(vip, names)),
     }
   }

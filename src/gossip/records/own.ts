@@ -33,6 +33,8 @@ type Options = {
   limits: Limits
   counts: Counts
   now: number
+  /** Called with each epoch before anything of it is sent. */
+  onEpoch: (epoch: number) => void
   /** Called when the first change is put: `poll` must be called sooner than planned. */
   onPut: () => void
   /** Called when what we changed in (from, to] can be sent. */
@@ -51,6 +53,7 @@ export class Own {
   readonly #replica: Replica
   readonly #limits: Limits
   readonly #counts: Counts
+  readonly #onEpoch: (epoch: number) => void
   readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
   readonly #onRefused: Options['onRefused']
@@ -72,6 +75,7 @@ export class Own {
     this.#replica = replica
     this.#limits = limits
     this.#counts = counts
+    this.#onEpoch = options.onEpoch
     this.#onPut = options.onPut
     this.#onBatch = options.onBatch
     this.#onRefused = options.onRefused
@@ -167,10 +171,15 @@ export class Own {
   #open(owner: Owner): number {
     if (this.#opened && owner.version < VERSION_RESERVE) return owner.version
     this.#opened = true
-    this.#epoch = Math.min(MAX_EPOCH - 1, Math.max(this.#epoch, owner.epoch + 1))
+    this.#begin(Math.min(MAX_EPOCH - 1, Math.max(this.#epoch, owner.epoch + 1)))
     if (owner.version > 0) this.#replica.renumber(owner, this.#epoch, true)
     else this.#replica.advance(owner, this.#epoch, 0, 0)
     return 0
+  }
+
+  #begin(epoch: number): void {
+    this.#epoch = epoch
+    this.#onEpoch(epoch)
   }
 
   /** Writes what the caps allow; the rest waits. */
@@ -269,7 +278,7 @@ export class Own {
     this.#counts.refused.epoch++
     if (now - this.#outbidAt < OUTBID_MS) return
     this.#outbidAt = now
-    this.#epoch = epoch + 1
+    this.#begin(epoch + 1)
     this.#replica.renumber(owner, this.#epoch, false)
     this.#send(owner, 0)
   }

@@ -44,6 +44,11 @@ export type RecordsOptions = {
   readonly random: () => number
   /** Seconds since 1970 at start: our first epoch, unless a previous one of ours is higher. */
   readonly epoch: number
+  /**
+   * Called with each epoch before anything of it is sent. The next process needs a higher one: two states under one
+   * epoch would be taken for one.
+   */
+  readonly onEpoch?: (epoch: number) => void
   readonly limits?: Partial<Limits>
   /**
    * Whether an owner may fill this name. Refused entries are replicated and counted, but never shown. Default:
@@ -137,6 +142,7 @@ export class Records implements Rider {
       limits,
       counts,
       now: start,
+      onEpoch: options.onEpoch ?? (() => {}),
       onPut: options.wake ?? (() => {}),
       onBatch: (owner, from, to) => this.#hot.add(owner, from, to, 0, this.#now()),
       onRefused: cap => onRefused(self, cap),
@@ -204,7 +210,7 @@ export class Records implements Rider {
     this.#repair.sync.alone()
   }
 
-  /** Our epoch, which must be saved to disk at once: the next process needs a higher one. */
+  /** Our epoch. */
   get epoch(): number {
     return this.#own.epoch
   }

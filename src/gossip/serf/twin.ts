@@ -58,11 +58,16 @@ export class Twin {
     this.#vote(other, () =>
       this.#env.timers.at(this.#env.now + AGAIN_MS, () =>
         this.#hooks.verify(other, there => {
-          if (there) this.#vote(other, () => this.#hooks.onOutvoted(other))
+          if (there) this.#vote(other, () => this.#lost(other))
           else this.#busy = false
         }),
       ),
     )
+  }
+
+  #lost(other: Endpoint): void {
+    this.#busy = false
+    this.#hooks.onOutvoted(other)
   }
 
   #vote(other: Endpoint, lost: () => void): void {

@@ -30,7 +30,7 @@ import {
   type Tone,
 } from './parts.ts'
 import { STYLE } from './style.ts'
-import type { Status, VipView } from '../status.ts'
+import type { SourceCounts, Status, VipView } from '../status.ts'
 
 /** Content-Security-Policy of the page: only the daemon's own files may be loaded, and inline scripts do not run. */
 export const PAGE_POLICY =
@@ -219,7 +219,7 @@ const learned = (status: Status): Html =>
   html`<h2>From whom did it learn?</h2>
     <div class="grid" id="learned" data-live>
       <div class="stack w5">${mastersCard(status)}${knowledgeCard(status)}</div>
-      <div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}</div>
+      <div class="stack w7">${upstreamsCard(status)}${zonesCard(status)}${mesosCard(status)}</div>
     </div>`
 
 const upstreamsCard = ({ upstreams, at }: Status): Html => {
@@ -281,6 +281,41 @@ const zonesCard = ({ zones, at }: Status): Html =>
     )}
   </div>`
 
+const sourceRow = (
+  kind: string,
+  { source, events, polls, failures, silentSeconds }: SourceCounts,
+): Html =>
+  html`<tr>
+    <td>${whole(source)} ${kind}</td>
+    <td class="num">${count(events)}</td>
+    <td class="num">${count(polls)}</td>
+    <td class="num">${count(failures)}</td>
+    <td>${silentSeconds === undefined ? 'never' : html`${span(silentSeconds)} ago`}</td>
+  </tr>`
+
+const mesosCard = ({ mesos, vips }: Status): Html | false => {
+  const rows = [
+    ...(mesos?.masters ?? []).map(one => sourceRow('master', one)),
+    ...(vips?.agent ? [sourceRow('agent', vips.agent)] : []),
+  ]
+  if (!mesos && rows.length === 0) return false
+  return html`<div class="card">
+    <h3>Mesos</h3>
+    ${table(
+      [th('source'), thNum('events'), thNum('polls'), thNum('failures'), th('last heard')],
+      rows,
+      'Nothing was asked yet.',
+    )}
+    ${
+      mesos &&
+      html`<p>
+        ${plural(mesos.failoverHolds, 'failover hold')}, ${plural(mesos.agentsAwaited, 'agent')}
+        awaited now
+      </p>`
+    }
+  </div>`
+}
+
 const knowledgeCard = ({ snapshot, config, cache, gossip, at }: Status): Html =>
   html`<div class="card">
     <h3>What it holds</h3>
@@ -316,12 +351,18 @@ const gossipLines = ({
   synced,
   encrypted,
   detail,
+  piecesMissing,
+  nameConflicts,
+  probesByTcp,
 }: NonNullable<Status['gossip']>): Html =>
   html`${plural(members.alive, 'member')} alive, ${count(members.suspect)} suspect,
     ${count(members.dead)} dead<br />${plural(entries, 'record')},
     ${
       synced ? 'synced' : tag('warn', 'not synced yet')
-    }${!encrypted && html` ${tag('warn', 'not encrypted')}`}${detail !== '' && html`<br /><span class="soft">${detail}</span>`}`
+    }${!encrypted && html` ${tag('warn', 'not encrypted')}`}${detail !== '' && html`<br /><span class="soft">${detail}</span>`}
+    <br />${plural(piecesMissing, 'piece')} of zones missing,
+    ${plural(nameConflicts, 'name conflict')}, ${plural(probesByTcp, 'probe')} that only TCP
+    answered`
 
 const backendLine = ({ ip, port, weight, state, node }: VipView['backends'][number]): Html =>
   html`${whole(hostPort(ip, port))}
@@ -329,10 +370,10 @@ const backendLine = ({ ip, port, weight, state, node }: VipView['backends'][numb
 
 const balanced = ({ vips }: Status): Html | false => {
   if (!vips || vips.total === 0) return false
-  const { answer, reason, balancer, total, list } = vips
+  const { answer, reason, balancer, total, backends, list } = vips
   return html`<h2>Where do VIPs lead?</h2>
     <div class="card" id="vips" data-live>
-      <h3>${plural(total, 'VIP')} ${filter('vip-list')}</h3>
+      <h3>${plural(total, 'VIP')}, ${plural(backends, 'backend')} ${filter('vip-list')}</h3>
       <p>
         Names resolve to ${answer === 'vip' ? 'their VIP addresses' : 'their backends'}:
         ${reason}.${balancer && html` The kernel has ${plural(balancer.vips, 'VIP')} with ${plural(balancer.backends, 'backend')}, of which ${count(balancer.rejecting)} without a backend are refused.`}

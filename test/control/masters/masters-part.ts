@@ -22,6 +22,7 @@ t.test('another source of masters never passes through an empty list', async t =
     attached: () => [],
     onLeader: () => {},
     ownIp: () => '',
+    logins: new Map(),
     onChange: list => void lists.push(list),
   })
   const before = config({ addresses: ['192.0.2.1'] })

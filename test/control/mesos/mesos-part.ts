@@ -15,6 +15,7 @@ const part = (): MesosPart =>
     resolve: async () => [],
     ownAddress: () => '192.0.2.1',
     ownIp: () => '192.0.2.1',
+    logins: new Map(),
     attached: () => [],
     masters: () => [],
     zooKeeper: () => undefined,

@@ -46,6 +46,7 @@ const start = async (
     ownAddress: () => at,
     attached: () => [],
     ownIp: () => at,
+    logins: new Map(),
     leads: () => false,
     onOpen: () => {},
     onVips: () => {},

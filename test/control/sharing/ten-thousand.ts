@@ -12,25 +12,13 @@ import { messageFromJson, type MesosEvent } from '../../../src/mesos/api/operato
 import { reduce } from '../../../src/mesos/api/reducer.ts'
 import { inOneGo } from '../../../src/mesos/dcos-names/steps.ts'
 import { TaskZone } from '../../../src/mesos/dcos-names/task-zone.ts'
-import { subscribed, updated, type TaskSpec } from '../../fixture/mesos.ts'
+import { subscribed, updated } from '../../fixture/mesos.ts'
+import { bigCluster, bigTask } from '../../fixture/big-cluster.ts'
 import { Cluster, DCOS, MESOS, sumOf } from './fixture/nodes.ts'
 
 const TASKS = Number(process.env.TASKS ?? 10_000)
 t.setTimeout(1_800_000)
 
-const spec = (i: number): TaskSpec => ({
-  id: `service-${i}.${(Math.imul(i + 1, 0x9e37_79b1) >>> 0).toString(16)}-11ed-4b8b-a100-02420a000001`,
-  name: `service-${i}.group-${i % 40}`,
-  agent: `A-S${i % 1_000}`,
-  ips: [`9.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`],
-  healthy: true,
-  resourcePorts: [[20_000 + (i % 5_000) * 3, 20_002 + (i % 5_000) * 3]],
-  ports: ['http', 'admin', 'metrics'].map((name, k) => ({
-    number: 20_000 + (i % 5_000) * 3 + k,
-    name,
-    protocol: 'tcp',
-  })),
-})
 const event = (json: object): MesosEvent => {
   const message = messageFromJson(json, '10.0.0.5:5050')
   if (message.kind !== 'event') throw new Error('no event')
@@ -38,12 +26,8 @@ const event = (json: object): MesosEvent => {
 }
 
 t.test(`all of both zones of ${TASKS} tasks on five nodes`, async t => {
-  const tasks = Array.from({ length: TASKS }, (_, i) => spec(i))
-  const agents = Object.fromEntries(
-    Array.from({ length: 1_000 }, (_, i) => [`A-S${i}`, `10.${i >> 8}.${i & 255}.1`]),
-  )
   const load = reduce({ state: emptyState, recovered: new Set() }, [
-    event(subscribed({ tasks, agents })),
+    event(subscribed(bigCluster(TASKS))),
   ])
   const dcos = new TaskZone(DCOS, 5)
   dcos.update(load.state, load.changed, false)
@@ -91,7 +75,7 @@ t.test(`all of both zones of ${TASKS} tasks on five nodes`, async t => {
   await cluster.run(2_000)
   const idle = (sent() - quiet) / 2_000
   const before = sent()
-  const next = reduce(load, [event(updated({ ...spec(7), state: 'TASK_FAILED' }))])
+  const next = reduce(load, [event(updated({ ...bigTask(7), state: 'TASK_FAILED' }))])
   dcos.update(next.state, next.changed, false)
   const { set, drop } = dcos.take()
   t.ok(drop.length > 10)

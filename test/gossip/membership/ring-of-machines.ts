@@ -235,6 +235,101 @@ t.test('two nodes of one name and nobody else: exactly one stays', async t => {
   t.same([one, other].map(isOut), [false, true])
 })
 
+/** A ring of five with a twin of n1 that has stepped aside. */
+const withTwin = (): { world: World; twin: Node; first: Node } => {
+  const world = ring(5)
+  const first = world.nodes[1]!
+  const twin = world.add('n1', {
+    address: '203.0.113.9',
+    incarnation: 5_000,
+    seeds: [world.nodes[0]!.at],
+  })
+  world.until(() => isOut(twin))
+  return { world, twin, first }
+}
+const isBack = (node: Node): boolean => node.events.some(event => event.type === 'returned')
+/** What the others were told of n1 since then. */
+const told = (world: World, since: ReadonlyMap<Node, number>): string[] =>
+  world.nodes
+    .filter(({ name }) => name !== 'n1')
+    .map(node =>
+      node.events
+        .slice(since.get(node))
+        .flatMap(event => ('member' in event && event.member.name === 'n1' ? [event.type] : []))
+        .join(),
+    )
+
+for (const [how, end] of [
+  ['dies', (world, node) => world.kill(node)],
+  [
+    'says good-bye',
+    (world, node) => world.act(node, core => core.leave(world.now, () => world.kill(node))),
+  ],
+] satisfies [string, (world: World, node: Node) => void][])
+  t.test(`the twin that stepped aside comes back when the other one ${how}, once`, async t => {
+    const { world, twin, first } = withTwin()
+    const since = new Map(world.nodes.map(node => [node, node.events.length]))
+    end(world, first)
+    world.run(50_000)
+    t.notOk(isBack(twin), 'not at once: the other one may be restarted')
+    t.ok(world.until(() => isBack(twin)) < Infinity)
+    t.ok(world.until(() => world.agree(named(5))) < Infinity, 'all see it as a member')
+    const others = world.nodes.filter(node => node !== twin && !node.gone)
+    t.ok(others.every(node => node.core.memberNamed('n1')?.address === twin.at.address))
+    world.run(120_000)
+    const gone = how === 'dies' ? 'suspect,dead' : 'leave'
+    t.same([...new Set(told(world, since))], [`${gone},join`], 'gone once, and here once')
+  })
+
+t.test('the twin stays aside while the other one is there', async t => {
+  const { world, twin, first } = withTwin()
+  world.passes = (from, to) => !(from === twin && to === first) && !(from === first && to === twin)
+  const since = new Map(world.nodes.map(node => [node, node.events.length]))
+  const said = twin.core.stats.packetsOut
+  world.run(300_000)
+  t.notOk(isBack(twin), 'also if only others reach it')
+  t.same([...new Set(told(world, since))], [''], 'nobody notices')
+  t.ok(twin.core.stats.packetsOut - said < 300, 'and it says little')
+  world.passes = () => true
+  world.pause(first)
+  world.run(40_000)
+  world.resume(first)
+  world.run(30_000)
+  t.notOk(isBack(twin), 'also if that one stood still for a while')
+  world.loss = 0.25
+  world.run(600_000)
+  t.notOk(isBack(twin), 'also if a quarter of all datagrams is lost')
+  t.same(
+    [
+      twin.core.userEvent('x', Buffer.alloc(0), false, world.now),
+      twin.core.keys('list', '', world.now, () => {}),
+    ],
+    [false, false],
+  )
+  let ended = false
+  world.act(twin, core => core.leave(world.now, () => (ended = true)))
+  t.ok(ended, 'it ends without a good-bye')
+  world.loss = 0
+  world.run(5_000)
+  t.ok(
+    world.agree(
+      named(5),
+      world.nodes.filter(node => node !== twin),
+    ),
+  )
+})
+
+t.test('a twin that comes back while the other one does steps aside again', async t => {
+  const { world, twin, first } = withTwin()
+  world.kill(first)
+  t.ok(world.until(() => isBack(twin)) < Infinity)
+  world.run(10_000)
+  const again = world.restart(first, { incarnation: 9_000, seeds: [world.nodes[0]!.at] })
+  t.ok(world.until(() => isOut(again)) < Infinity, 'the ring keeps the one that it knows')
+  world.run(60_000)
+  t.notOk(isOut(again) && twin.events.filter(({ type }) => type === 'outvoted').length > 1)
+})
+
 t.test('our own name at another address of this host is no twin', async t => {
   const world = new World(SEED)
   const node = world.add('n0')
