@@ -223,12 +223,32 @@ t.test('a dead owner is dropped after its grace and not revived by one who lagge
   d.fromBytes(a.toBytes(0), 0)
   lab.run(5_000)
   t.same(all(b), [], 'what was dropped stays dropped')
-  t.ok(b.stats().refused.dropped >= 0)
+  t.ok(b.stats().refused.dropped > 0)
   lab.tell('join', 'a', 'alive')
   const again = lab.add('a', { limits })
   put(again, 'web', 'new')
   lab.run(3_000)
   t.same(all(b), ['web a new'], 'but its owner may come back')
+})
+
+t.test('an owner that has been gone for half its grace is offered to nobody', async t => {
+  const lab = new Lab()
+  const limits = { deadMs: 60_000 }
+  const [a, b] = [lab.add('a', { limits }), lab.add('b', { limits })]
+  put(a, 'web', 'a')
+  put(b, 'other', 'b')
+  lab.run(2_000)
+  lab.nodes.delete('a')
+  b.onMember(event('dead', 'a', 'dead'), lab.now)
+  lab.run(20_000)
+  const early = lab.add('early', { limits })
+  lab.run(3_000)
+  t.same(all(early), ['other b b', 'web a a stale'])
+  lab.run(15_000)
+  const late = lab.add('late', { limits })
+  lab.run(3_000)
+  t.same(all(late), ['other b b'])
+  t.same(all(b), ['other b b', 'web a a stale'], 'who has it still shows it')
 })
 
 t.test('an owner that says good-bye is dropped after a minute', async t => {
@@ -362,6 +382,59 @@ t.test('the cap over all is kept', async t => {
   t.equal(all(tight).length, 4)
   t.ok(tight.stats().refused['total-cap'] > 0)
   t.equal(all(b).length, 6)
+  put(tight, 'own', 'x')
+  lab.run(500)
+  t.equal(tight.stats().waiting, 1, 'there is no room for ours either')
+})
+
+t.test('the octets of all owners are capped, ours and those of others', async t => {
+  const lab = new Lab()
+  const tight = lab.add('tight', { limits: { bytes: 1_000 } })
+  const b = lab.add('b')
+  put(tight, 'one', 'x'.repeat(600))
+  put(tight, 'two', 'x'.repeat(600))
+  lab.run(500)
+  t.same([all(tight).length, tight.stats().waiting], [1, 1])
+  put(tight, 'one', 'x')
+  lab.run(500)
+  t.same([all(tight).length, tight.stats().waiting], [2, 0], 'a smaller value makes room')
+  put(b, 'three', 'x'.repeat(600))
+  lab.run(3_000)
+  t.same([all(tight).length, all(b).length], [2, 3])
+})
+
+t.test('owners beyond the limit are not taken, and counted', async t => {
+  const lab = new Lab()
+  const tight = lab.add('tight', { limits: { owners: 3 } })
+  for (const name of ['b', 'c', 'd', 'e']) put(lab.add(name), 'web', name)
+  put(tight, 'web', 'tight')
+  lab.run(3_000)
+  t.equal(all(tight).length, 3)
+  t.ok(tight.stats().refused['total-cap'] > 0)
+  t.equal(all(lab.nodes.get('e')!).length, 5)
+})
+
+t.test('a delta that makes room later is taken by one that is full', async t => {
+  const lab = new Lab()
+  const limits = { ownerEntries: 3 }
+  const [a, b] = [lab.add('a', { limits }), lab.add('b', { limits })]
+  for (const name of ['k0', 'k1', 'k2']) put(a, name, 'x')
+  lab.run(3_000)
+  t.equal(all(b).length, 3)
+  lab.passes = () => false
+  // In the order of versions: k3 comes, then k1 goes, then k0 is new again.
+  for (const [gone, come] of [
+    ['k0', 'k3'],
+    ['k1', 'k0'],
+  ] as const) {
+    a.withdraw(vip(gone))
+    put(a, come, 'y')
+    lab.run(500)
+  }
+  lab.passes = () => true
+  lab.run(5_000)
+  t.same(all(b), ['k0 a y', 'k2 a x', 'k3 a y'])
+  t.equal(b.stats().refused['owner-cap'], 0)
 })
 
 t.test('names that gossip may not fill are passed on, counted and never shown', async t => {
