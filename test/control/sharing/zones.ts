@@ -82,6 +82,9 @@ t.test('a zone that never fitted is missing everywhere, and no empty zone', asyn
   t.match(b!.zone(), { from: a!.sim.name, whole: false })
   t.ok(b!.zone().missing > 100, `${b!.zone().missing} pieces are missing`)
   t.equal(b!.changes.length, 0)
+  a!.sim.leave()
+  await cluster.until(() => b!.zone().from === '', 150_000, 100)
+  t.match(b!.zone(), { from: '', missing: 0, whole: false }, 'until its publisher is forgotten')
 })
 
 t.test('both zones share one budget', async t => {
