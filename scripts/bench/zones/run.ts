@@ -124,8 +124,7 @@ const events = async (cluster: ZoneCluster): Promise<void> => {
   const share = (performance.now() - began) / IDLE_MS
   const figure = (times: number[]): string => {
     const sorted = times.sort((a, b) => a - b)
-    const at = (q: number): string =>
-      sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!.toFixed(0)
+    const at = (q: number): string => sorted[Math.ceil(q * sorted.length) - 1]!.toFixed(0)
     return `${at(0.5)} / ${at(0.95)} / ${at(1)} ms`
   }
   row(
