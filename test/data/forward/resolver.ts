@@ -173,6 +173,9 @@ t.test('a stale answer comes after half a second, and the refresh still counts',
   t.same(given, [])
   p.io.advance(1)
   t.equal(given[0]!.ede, 3)
+  t.same(lines(shown(given[0]!.entry, 'web.mesos', p.io.time).answers), [
+    'web.mesos 1 A 203.0.113.1',
+  ])
   p.reply(M1, positive('web.mesos', '203.0.113.9'))
   t.same(lines(shown([...p.cache.all()][0]!, 'web.mesos', p.io.time).answers), [
     'web.mesos 5 A 203.0.113.9',
