@@ -180,6 +180,8 @@ t.test('a stale answer comes after half a second, and the refresh still counts',
   t.same(lines(shown([...p.cache.all()][0]!, 'web.mesos', p.io.time).answers), [
     'web.mesos 5 A 203.0.113.9',
   ])
+  t.equal(given.length, 1, 'and who has the stale one gets no second one')
+  t.equal(p.resolver.waiting, 0)
   t.equal(p.counters[SLOT.staleServed], 1)
 })
 
