@@ -307,6 +307,26 @@ const ROWS: readonly Row[] = [
     'positive 20 0 1 4 5',
   ],
   [
+    'a signature before its DNAME',
+    'A',
+    {
+      answers: [
+        rrsig('example.org', 'DNAME', 20),
+        dname('example.org', 'example.net', 50),
+        cname(NAME, NET),
+        a(NET, '203.0.113.1'),
+      ],
+    },
+    'positive 50 1 2 3',
+    'positive 20 0 1 2 3',
+  ],
+  [
+    'a DNAME whose target ends after its rdata',
+    'A',
+    { answers: [raw('example.org', 'DNAME', [1, 97]), cname(NAME, NET), a(NET, '203.0.113.1')] },
+    'soft',
+  ],
+  [
     'a DNAME signature without octets',
     'A',
     {
