@@ -138,7 +138,7 @@ class Silence implements Load {
 }
 
 const IDLE_SECONDS = 20
-/** A daemon that has just started is not quiet: V8 compiles what is used often, and returns memory after ten seconds. */
+/** A daemon that has just started is not quiet: V8 compiles what is used often, and returns memory after 10 s. */
 const REST_MS = 30_000
 const RATES = [100, 1_000, 5_000, 20_000]
 

@@ -1,7 +1,7 @@
 /**
  * The packet cache on disk: read at start, written periodically and at the end. A damaged file, or one of another
- * version, is ignored with a line in the log. Queries do not wait for the file: it is read after the sockets, and READY does not depend on
- * it.
+ * version, is ignored with a line in the log. Queries do not wait for the file: it is read after the sockets, and READY
+ * does not depend on it.
  */
 import { mkdir, open, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'

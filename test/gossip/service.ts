@@ -308,6 +308,10 @@ t.test('of two nodes with one name the ring keeps one, and all say so', async t 
     [second.address, second.address],
   )
   await b.ring.close()
+  const state = (node: Gossip): string | undefined =>
+    node.members().find(({ name }) => name === 'b')?.state
+  t.ok(await until(() => [a, c].every(node => state(node) === 'dead')))
+  // Only this node's clock is ahead, so the others must know before it comes back that the other one is gone.
   t.ok(
     await until(() => {
       later += 1_000

@@ -125,7 +125,7 @@ export class ForwardAnswerer implements Answerer, FlightOwner {
     this.#giveUp(Infinity, CLOSING)
   }
 
-  /** Gives up forgotten flights. Each race has a deadline, so that only a bug can leave one, or an unfinished restore. */
+  /** Gives up forgotten flights, but none during a restore. Each race has a deadline: only a bug can leave one. */
   sweep(now: Milliseconds): void {
     if (this.#context.restoring?.ended === false) return
     const longest = Math.max(LONGEST_MS, 2 * this.#context.rules.deadline)
