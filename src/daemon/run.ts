@@ -31,6 +31,8 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
   const stop = new Promise<void>(resolve => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
   })
+  // koffi takes 10 ms to load, which pass here while the configuration is read.
+  void loadExit()
   const stopped = stop.then(() => 'stopped' as const)
   void stop.then(endInTime)
   let config: Config | 'stopped'

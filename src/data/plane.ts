@@ -46,6 +46,8 @@ export type DataPlaneContext = {
   readonly overHttps: OverHttps
   /** Whether there are timers in this thread that are not the data plane's. */
   readonly othersHaveTimers: () => boolean
+  /** The system calls for batches. */
+  readonly libc: () => Promise<Libc>
 }
 
 export class DataPlane {
@@ -61,12 +63,12 @@ export class DataPlane {
   readonly bugs: Bugs
 
   static async create(start: DataThreadStart, context: DataPlaneContext): Promise<DataPlane> {
-    const { othersHaveTimers, post } = context
+    const { libc: calls, othersHaveTimers, post } = context
     const log = {
       ...silent,
       warn: (msg: string, fields = {}) => post({ type: 'log', level: 'warn', msg, fields }),
     }
-    const options = { io: start.io, spin: true, othersHaveTimers, log } as const
+    const options = { io: start.io, spin: true, othersHaveTimers, log, libc: calls } as const
     const { io, reason, libc } = await createPacketIO(options)
     post({ type: 'log', level: 'info', msg: 'packet i/o', fields: { body: io.body, reason } })
     const plane = new DataPlane(start, context, io, libc)

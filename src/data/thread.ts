@@ -3,11 +3,16 @@ import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
 import { DataPlane, type DataPlaneContext } from './plane.ts'
 import { codeOf, fail } from '../base/error.ts'
+import { loadLibc } from './io/libc.ts'
 import { goFirst } from './priority.ts'
 import { Https } from './upstream/https.ts'
 
 const port = parentPort
 if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
+
+/** Loaded while the main thread still reads the configuration. If that fails, whoever uses it says why. */
+const libc = loadLibc()
+libc.catch(() => {})
 
 const https = new Https()
 /** Exchanges over HTTPS under way: undici has timers of Node meanwhile. */
@@ -29,6 +34,7 @@ const context: DataPlaneContext = {
     }
   },
   othersHaveTimers: () => overHttps > 0,
+  libc: () => libc,
 }
 
 let plane: DataPlane | undefined
