@@ -71,6 +71,11 @@ export class Liveness {
   /** Records a reply of any kind. True if the upstream was dead before. */
   replied(now: Milliseconds): boolean {
     const back = this.#dead
+    // Its silence counts no longer, but with its next failure it is sick: it may answer only now and then.
+    if (back) {
+      this.#score = Math.min(this.score(now), SICK)
+      this.#scoreAt = now
+    }
     this.#repliedAt = now
     this.#inARow = 0
     this.#silentSince = Infinity

@@ -146,6 +146,26 @@ for (const transport of Object.keys(specs)) {
   }
 }
 
+void t.test('one that was silent for long is back as soon', async t => {
+  for (const transport of Object.keys(specs)) {
+    const network = await Network.create(transport, [SILENT, GOOD])
+    const { io } = network.plane
+    network.silent.add(SILENT)
+    for (const end = io.time + 120_000; io.time < end;) {
+      await network.miss()
+      await network.pass(1_000)
+    }
+    t.equal(network.state(SILENT), 'dead', transport)
+    network.silent.clear()
+    const backAt = io.time
+    await network.pass(5_000, () => network.state(SILENT) === 'up')
+    t.equal(network.state(SILENT), 'up', `${transport}: after ${io.time - backAt} ms`)
+    const upstream = network.plane.resolver.router.upstreams().find(u => u.name.includes(SILENT))!
+    upstream.failed(io.time, io.time - 1_000, 'timeout')
+    t.equal(network.state(SILENT), 'sick', 'and is asked last after its next failure')
+  }
+})
+
 void t.test(
   'all silent: after the first deadline new names fail at once while probes go on',
   async t => {
