@@ -35,9 +35,10 @@ const { values: options } = parseArgs({
 const HERE = process.arch === 'arm64' ? 'arm64' : 'amd64'
 
 const FIELDS = {
-  Depends: 'spartan-node (>= 20.18.1) | nodejs (>= 20.18.1), iproute2, libc6 (>= 2.31)',
-  // apt installs them, too: the last two are what spartan balance runs.
-  Recommends: 'systemd (>= 249), nftables, conntrack',
+  // nft and conntrack are what spartan balance runs.
+  Depends:
+    'spartan-node (>= 20.18.1) | nodejs (>= 20.18.1), iproute2, nftables, conntrack, libc6 (>= 2.31)',
+  Recommends: 'systemd (>= 249)',
   Section: 'net',
   Priority: 'optional',
 }

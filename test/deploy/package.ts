@@ -77,8 +77,8 @@ t.test(
     const deb = debIn(t.testdir(), '0.1.0')
     const ran = outside('lintian', '--allow-root', '--fail-on', 'error', deb)
     t.equal(ran.status, 0, 'no error')
-    const recommended = outside('dpkg-deb', '-f', deb, 'Recommends').stdout
-    t.match(recommended, /nftables, conntrack/, 'what the balancer runs comes with it')
+    const needed = outside('dpkg-deb', '-f', deb, 'Depends').stdout
+    t.match(needed, /nftables, conntrack/, 'what the balancer runs comes with it')
     t.comment(ran.stdout + ran.stderr)
   },
 )
