@@ -298,6 +298,30 @@ t.test('a name too long for its canonical form is cut so that it can be asked fo
   t.match(records.problems, [{ subject: 'test', reason: 'its name is too long for an SRV record' }])
 })
 
+t.test('a service whose target would be too long is left out, and that is said', async t => {
+  const ports = [{ labels: [], number: 80, name: '', protocol: 'tcp' }]
+  const ofLength = (length: number): string => {
+    const labels = 'a'.repeat(50).concat('.').repeat(4)
+    return labels + 'b'.repeat(length - labels.length)
+  }
+  // `_<name>._tcp.marathon.mesos` has 253 octets with 232 of them in the name, the target with 229.
+  for (const [length, there] of [
+    [229, true],
+    [230, false],
+    [232, false],
+  ] as const) {
+    const name = ofLength(length)
+    const { names, problems } = recordsFromState(
+      state([task({ discovery: { name, ports } })]),
+      [],
+      OPTIONS,
+    )
+    t.equal(names.has(`_${name}._tcp.marathon.mesos`), there, `${length} octets`)
+    t.ok(names.has(`${name}.marathon.mesos`), 'its addresses can be asked for')
+    if (!there) t.match(problems[0]?.reason, /is longer than a name can be/)
+  }
+})
+
 t.test('one bad task or framework costs only itself', async t => {
   const odd: Framework = { ...FRAMEWORK, id: 'F2', name: '%%%' }
   const s = state(

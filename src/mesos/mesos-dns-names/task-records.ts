@@ -91,8 +91,8 @@ class TaskRecordWriter {
     if (!of.fits) return this.problem('its name is too long for an SRV record')
     const { discovery } = this.#task
     const discovered = discovery !== undefined && discovery.name !== ''
-    this.#resources(of, slave, !discovered)
-    if (discovered) this.#discovered(of, own)
+    if (this.#fits(slave)) this.#resources(of, slave, !discovered)
+    if (discovered && this.#fits(own)) this.#discovered(of, own)
   }
 
   /** SRV records for port resources: one per port and protocol, with the agent as target. */
@@ -127,8 +127,14 @@ class TaskRecordWriter {
 
   /** The labels of a name are valid; only its total length must be checked. */
   #put(owner: Owner, type: RecordType, data: string): void {
-    if (octetsOf(owner.name) <= MAX_NAME) this.#sink(owner, type, data)
-    else this.problem(`${owner.name.slice(0, 40)}… is longer than a name can be`)
+    if (this.#fits(owner.name)) this.#sink(owner, type, data)
+  }
+
+  /** Whether a name is short enough as a whole, for an owner or for the target of an SRV record; if not, says so. */
+  #fits(name: string): boolean {
+    if (octetsOf(name) <= MAX_NAME) return true
+    this.problem(`${name.slice(0, 40)}… is longer than a name can be`)
+    return false
   }
 }
 
