@@ -300,7 +300,10 @@ export class RingCore {
 
   // internals
 
-  /** The ring keeps the node at `other`, which has our name. */
+  /**
+   * The ring keeps the node at `other`, which has our name: from now on we only watch that one. Work in slices is ended
+   * first, because nobody would go on with it.
+   */
   #stepAside(other: Endpoint): void {
     for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) while (!job.step());
     const { post } = this.#parts
@@ -313,7 +316,11 @@ export class RingCore {
     this.#onEvent({ type: 'outvoted', other })
   }
 
-  /** The other node with our name is gone: we announce ourselves as if our event loop had been blocked until now. */
+  /**
+   * The other node with our name is gone, and we take part again. Our timers are late by the whole time aside, which
+   * counts as a stall of our own: no member is accused of silence because of it. The update has a new incarnation, so
+   * that it wins against what is known under our name.
+   */
   #return(now: number): void {
     this.#aside = undefined
     this.#enter(now)

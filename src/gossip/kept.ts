@@ -18,7 +18,7 @@ export class KeptNumber {
     this.#log = log
   }
 
-  /** The number on disk; 0 if there is none, or one that is not below `limit`. */
+  /** The number on disk. 0 if there is none, or if it is not below `limit` and therefore must be wrong. */
   read(limit: number): number {
     if (this.#file === '') return 0
     try {

@@ -1,4 +1,4 @@
-/** The main thread's messages as the data thread works through them: who is told of a restore, and when. */
+/** The data thread works through the main thread's messages: when it says that a restore has begun and ended. */
 import t from 'tap'
 import type { Up } from '../../src/boundary/messages.ts'
 import { Orders, type OrdersContext } from '../../src/data/orders.ts'

@@ -245,7 +245,7 @@ export class ZoneCluster {
   }
 }
 
-/** A page of an admin server, over a connection of its own; an exchange that breaks is tried again. */
+/** The body of a page of an admin server, without keep-alive. Tried three times, if the connection breaks. */
 const page = async (url: string, tries = 3): Promise<string> => {
   try {
     const request = get(url, { agent: false })

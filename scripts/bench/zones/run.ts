@@ -20,7 +20,7 @@ import { type Node, type Octets, ZoneCluster } from './cluster.ts'
 const PROGRAM = fileURLToPath(new URL('../../../../dist/main.js', import.meta.url))
 const TASKS = 10_000
 const AGENTS = 5
-/** Cold joins of one agent, and events. */
+/** How often one agent joins with nothing on disk, and how many tasks are added one after the other. */
 const JOINS = 5
 const EVENTS = 20
 /** Time for the gossip to come to rest, and over which its idle traffic is counted. */

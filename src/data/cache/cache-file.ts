@@ -106,7 +106,7 @@ type Stored = {
   readonly bits: number
 }
 
-/** The entries of a snapshot, or why there are none to be had. */
+/** The entries of a snapshot; a sentence that says why if it cannot be read. */
 function* readCacheFile(bytes: Uint8Array): Generator<void, Stored[] | string> {
   if (bytes.length < MAGIC.length + DIGEST) return DAMAGED
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length - DIGEST)

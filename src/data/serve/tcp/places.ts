@@ -11,7 +11,7 @@ export class Places {
   #taken = 0
   readonly #perClient = new Map<Client, number>()
 
-  /** Takes one of `most` places; otherwise returns why this client gets none. */
+  /** Takes one of `most` places for this client: undefined if it has got one, otherwise the reason why not. */
   take(client: Client, most: number): 'rejected' | 'clientRejected' | undefined {
     if (this.#taken >= most) return 'rejected'
     const held = this.#perClient.get(client) ?? 0
@@ -21,6 +21,7 @@ export class Places {
     return undefined
   }
 
+  /** Returns a place that this client has taken. */
   giveBack(client: Client): void {
     this.#taken--
     const left = this.#perClient.get(client)! - 1
