@@ -1,7 +1,7 @@
 /**
- * Bundles the built program: one file for each thread, and chunks for what is
- * loaded later or shared. Only koffi stays a package of its own, because it
- * finds its binary beside itself.
+ * Bundles the built program: one file for each thread, and chunks for what it
+ * loads later. Only koffi stays a package of its own, because it finds its
+ * binary beside itself.
  */
 import { fileURLToPath } from 'node:url'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
@@ -24,25 +24,30 @@ const ENTRIES = {
 const REQUIRE =
   "import { createRequire as spartanRequire } from 'node:module';const require = spartanRequire(import.meta.url);"
 
-/** @param {string} folder where the bundle is written */
+/**
+ * Each thread is bundled by itself. Together, they would share about thirty
+ * chunks, and a thread that begins would load most of them, one by one.
+ * @param {string} folder where the bundle is written
+ */
 export const bundle = async folder => {
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ENTRIES,
-    outdir: folder,
-    chunkNames: 'chunks/[name]-[hash]',
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: ['koffi'],
-    banner: { js: REQUIRE },
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: 'none',
-    logLevel: 'warning',
-  })
+  for (const [out, from] of Object.entries(ENTRIES))
+    await build({
+      absWorkingDir: ROOT,
+      entryPoints: { [out]: from },
+      outdir: folder,
+      chunkNames: 'chunks/[name]-[hash]',
+      bundle: true,
+      splitting: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      external: ['koffi'],
+      banner: { js: REQUIRE },
+      minifySyntax: true,
+      minifyWhitespace: true,
+      legalComments: 'none',
+      logLevel: 'warning',
+    })
   // The command starts it with the Node of this host's choice, so it is no program by itself.
   const main = join(folder, 'program/main.js')
   writeFileSync(main, readFileSync(main, 'utf8').replace(/^#!.*\n/, ''))
