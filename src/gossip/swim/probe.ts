@@ -1,7 +1,8 @@
 /**
- * Failure detection. It pings one member after another. If a member stays silent, three others are asked to ping it,
- * and we try TCP; if all of this fails, it is suspected. This file also answers pings, pings on behalf of others,
- * and sends the single pings that verify claims (claims.ts).
+ * Failure detection. Each round pings a few members at once, because each wake-up of an idle process costs more than
+ * a ping. If a member stays silent, three others are asked to ping it, and we try TCP; if all of this fails, it is
+ * suspected. This file also answers pings, pings on behalf of others, and sends the single pings that verify claims
+ * (claims.ts).
  */
 import type { Endpoint } from '../wire/address.ts'
 import {
@@ -22,11 +23,8 @@ import type { Swim } from './swim.ts'
 import type { Timer } from './timers.ts'
 import { Turns } from './turns.ts'
 
-/**
- * Interval between probes. memberlist's LAN default is a second; half of it costs 0.2 kB/s more, and a dead member
- * is found in half the time.
- */
-const PROBE_EVERY_MS = 500
+/** Interval between rounds of probes: memberlist's LAN default. */
+const PROBE_EVERY_MS = 1000
 /** memberlist's LAN defaults in milliseconds: the time for a whole probe, and for its first ping. */
 export const PROBE_MS = 1000
 const PROBE_TIMEOUT_MS = 500
@@ -117,8 +115,8 @@ export class Prober {
   #probe(): void {
     if (this.#stopped) return
     const env = this.#env
-    const entry = this.#turns.next()
-    if (entry) this.#probeMember(entry, this.#health.stretched(PROBE_MS))
+    for (const entry of this.#turns.next())
+      this.#probeMember(entry, this.#health.stretched(PROBE_MS))
     env.timers.at(env.now + this.#health.stretched(PROBE_EVERY_MS), () => this.#probe())
   }
 

@@ -1,9 +1,9 @@
 /**
- * Decides which member is probed next. Capable members form a circle, ordered by a hash of their names, and each
- * watches the two after it. Every third probe goes to a random member.
+ * Decides which members are probed in each round. Capable members form a circle, ordered by a hash of their names, and
+ * each watches the two after it, in every round. In every second round a random member is probed, too.
  *
  * With random probes alone, as in memberlist, the time until a dead member is probed has no bound. A watched member
- * is probed within 1.5 s, by two members independently; random probes still find it if both watchers died, too. Serf
+ * is probed in each round, by two members independently; random probes still find it if both watchers died, too. Serf
  * sees ordinary pings, and serf members are probed at random.
  */
 import type { Env } from './env.ts'
@@ -11,13 +11,13 @@ import { type Entry, isGone, type MemberTable, type Node, stepFor } from './memb
 
 /** How many members each one watches. Two, because the other watcher may have died together with the member. */
 const WATCHED = 2
-/** One of this many probes goes to a random member. */
-const CYCLE = WATCHED + 1
+/** One of this many rounds also probes a random member; every one if nobody is watched. */
+const RANDOM_EVERY = 2
 
 export class Turns {
   readonly #env: Env
   readonly #table: MemberTable
-  #turn = 0
+  #rounds = 0
   /** Names of the members we watch, and the table digest for which they were determined. */
   #watched: readonly string[] = []
   #foundIn = -1
@@ -29,14 +29,19 @@ export class Turns {
     this.#table = table
   }
 
-  /** The next member to probe; undefined if there is no other. */
-  next(): Entry | undefined {
-    if (this.#table.living < 2) return undefined
-    const place = this.#turn++ % CYCLE
-    const watched = this.#watch()
-    const name = place < WATCHED ? watched[place % watched.length] : undefined
-    const entry = name === undefined ? undefined : this.#table.get(name)
-    return entry && !isGone(entry) ? entry : this.#anybody()
+  /** The members to probe now; none if there is no other. */
+  next(): Entry[] {
+    if (this.#table.living < 2) return []
+    const entries: Entry[] = []
+    for (const name of this.#watch()) {
+      const entry = this.#table.get(name)
+      if (entry && !isGone(entry)) entries.push(entry)
+    }
+    if (entries.length === 0 || ++this.#rounds % RANDOM_EVERY === 0) {
+      const entry = this.#another(entries)
+      if (entry) entries.push(entry)
+    }
+    return entries
   }
 
   /** The members after us in the circle; determined again when the table has changed. */
@@ -48,15 +53,17 @@ export class Turns {
     return this.#watched
   }
 
-  /** The next living member of the random round; each round has a new order. */
-  #anybody(): Entry | undefined {
-    for (let rounds = 0; rounds < 2; rounds++) {
+  /** The next living member in a random order that is not in `taken`; after all members there is a new order. */
+  #another(taken: readonly Entry[]): Entry | undefined {
+    const { name } = this.#env
+    for (let orders = 0; orders < 2; orders++) {
       const round = this.#round
       while (round.left > 0) {
         const entry = this.#table.at(round.at)
         round.at = (round.at + round.step) % round.span
         round.left--
-        if (entry && !isGone(entry) && entry.node.name !== this.#env.name) return entry
+        if (entry && !isGone(entry) && entry.node.name !== name && !taken.includes(entry))
+          return entry
       }
       const { span } = this.#table
       const at = Math.floor(this.#env.random() * span)
