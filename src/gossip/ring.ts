@@ -100,8 +100,8 @@ export interface Ring {
 const NAME_MOST = 128
 /** The timer never waits longer than this. An extra call of the core is cheap. */
 const LONGEST_TIMER_MS = 1_000
-/** A timer may fire this much before it is needed. */
-const EARLY_MS = 50
+/** A timer of Node may fire this much early. */
+const EARLY_MS = 2
 /** A stored incarnation from here on is wrong, and would leave too few for refutations. */
 const INCARNATION_LIMIT = 0xffff_0000
 
@@ -241,18 +241,20 @@ class OneRing implements Ring {
       })
       return
     }
-    // a timer that fires a little early is harmless, and resetting it for every packet would be expensive; one that
-    // is much too early (its probe was answered) would wake an idle thread for nothing
-    if (this.#timer && this.#timerAt <= at && at - this.#timerAt < EARLY_MS) return
+    // A timer that fires too early is kept and sets itself again: a cancelled one would wake Node's event loop, too, and
+    // most are early, because probes are answered long before their deadlines.
+    if (this.#timer && this.#timerAt <= at) return
     clearTimeout(this.#timer)
     this.#timerAt = at
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined
-        this.#input(core => core.tick(now()))
-      },
-      Math.min(Math.ceil(wait), LONGEST_TIMER_MS),
-    )
+    this.#timer = setTimeout(() => this.#fired(), Math.min(Math.ceil(wait), LONGEST_TIMER_MS))
+  }
+
+  #fired(): void {
+    this.#timer = undefined
+    const now = this.#options.now()
+    const at = this.#core?.nextMs() ?? Infinity
+    if (at - now > EARLY_MS) this.#arm(at)
+    else this.#input(core => core.tick(Math.max(now, at)))
   }
 
   #tell(event: RingEvent): void {

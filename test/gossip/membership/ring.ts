@@ -7,6 +7,7 @@ import type { RingEvent } from '../../../src/gossip/core.ts'
 import { Keyring } from '../../../src/gossip/keyring.ts'
 import { MemoryNetwork } from '../../../src/gossip/net/memory.ts'
 import { createRing, type Ring, type RingOptions } from '../../../src/gossip/ring.ts'
+import type { Rider } from '../../../src/gossip/rider.ts'
 import { silent } from '../../../src/base/log.ts'
 import { randomOf } from './fixture/world.ts'
 
@@ -155,17 +156,65 @@ t.test('the incarnation survives a clock that goes back', async t => {
   }
 })
 
-t.test("a rider's member says so in its tags", async t => {
-  const network = new MemoryNetwork()
-  const rider = {
-    digest: () => Buffer.alloc(0),
-    onDigest: () => {},
-    onPacket: () => {},
-    onStreamRequest: () => undefined,
-    onStreamResponse: () => {},
-    onMember: () => {},
-    poll: () => ({ sends: [], nextMs: 1_000 }),
+/** Counts how often it is polled. */
+class CountingRider implements Rider {
+  polls = 0
+  nextMs = 1_000
+  digest(): Uint8Array {
+    return Buffer.alloc(0)
   }
-  const ring = await started(t, network, 'a', 1, { rider })
+  onDigest(): void {}
+  onPacket(): void {}
+  onStreamRequest(): undefined {}
+  onStreamResponse(): void {}
+  onMember(): void {}
+  poll(): ReturnType<Rider['poll']> {
+    this.polls++
+    return { sends: [], nextMs: this.nextMs }
+  }
+}
+
+t.test("a rider's member says so in its tags", async t => {
+  const ring = await started(t, new MemoryNetwork(), 'a', 1, { rider: new CountingRider() })
   t.match(ring.members(), [{ name: 'a', capable: true, tags: { role: 'test', sp: '1' } }])
 })
+
+t.test(
+  'a timer that is no longer needed is kept, and does nothing but set itself again',
+  async t => {
+    let now = 10_000
+    const timers: { run: () => void; ms: number }[] = []
+    const rider = new CountingRider()
+    const ring = await started(t, new MemoryNetwork(), 'a', 1, {
+      rider,
+      now: () => now,
+      random: () => 0.9,
+    })
+    // the first look for members, which has none to ask
+    await new Promise(resolve => setImmediate(resolve))
+    const set = t.capture(globalThis, 'setTimeout', ((run: () => void, ms: number) => {
+      timers.push({ run, ms })
+      return { unref: () => {} }
+    }) as unknown as typeof setTimeout)
+    rider.nextMs = 100
+    ring.nudge()
+    rider.nextMs = 500
+    ring.nudge()
+    t.same(
+      timers.map(({ ms }) => ms),
+      [100],
+    )
+    const { polls } = rider
+    now += 100
+    timers[0]?.run()
+    t.equal(rider.polls, polls)
+    t.same(
+      timers.map(({ ms }) => ms),
+      [100, 400],
+    )
+    now += 399
+    timers[1]?.run()
+    t.equal(rider.polls, polls + 1, "a millisecond early, as Node's timers can be, is in time")
+    set.restore()
+  },
+)
