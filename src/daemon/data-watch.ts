@@ -1,8 +1,8 @@
 /**
  * Watches the data thread from the main one: its last status and the age of it, samples of its counters for the plots,
- * and how late the timers of this thread fire. All of it hangs on one timer, because each timer wakes an idle thread.
- * Whoever shows the status asks for it again.
+ * and how late the timers of this thread fire. Whoever shows the status asks for it again.
  */
+import { together } from '../base/together.ts'
 import type { DataStatus, Milliseconds } from '../boundary/messages.ts'
 import { LoopLag } from '../ops/loop-lag.ts'
 import { SAMPLE_MS, type Recent } from '../ops/recent.ts'
@@ -16,7 +16,7 @@ export type DataWatchOptions = {
 export class DataWatch {
   readonly loopLag = new LoopLag()
   readonly #options: DataWatchOptions
-  #timer: NodeJS.Timeout | undefined
+  #end: (() => void) | undefined
   #status: DataStatus | undefined
   #statusAt: Milliseconds = performance.now()
 
@@ -36,10 +36,15 @@ export class DataWatch {
 
   start(): void {
     this.#check()
+    this.#end = together(SAMPLE_MS, now => {
+      this.loopLag.fired(now)
+      this.#check()
+      this.loopLag.begin(now + SAMPLE_MS)
+    })
   }
 
   close(): void {
-    clearTimeout(this.#timer)
+    this.#end?.()
   }
 
   /** Asks for the status now. Never rejects: if the thread does not answer, the age of its last status shows it. */
@@ -56,10 +61,5 @@ export class DataWatch {
   #check(): void {
     this.#options.recent.sample(performance.now())
     void this.look()
-    this.loopLag.begin(performance.now() + SAMPLE_MS)
-    this.#timer = setTimeout(() => {
-      this.loopLag.fired(performance.now())
-      this.#check()
-    }, SAMPLE_MS).unref()
   }
 }

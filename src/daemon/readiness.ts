@@ -2,6 +2,7 @@
  * Checks whether every configured address answers a real query, which READY=1, the watchdog and `/readyz` depend on.
  * Queries begin when the last address is bound: frequent ones until all have answered once, then fewer.
  */
+import { together } from '../base/together.ts'
 import type { Endpoint, Milliseconds, Up } from '../boundary/messages.ts'
 import type { SelfQuery } from '../boundary/health.ts'
 import { askSelf } from '../ops/self-query.ts'
@@ -37,6 +38,9 @@ export class Readiness {
   #ready = false
   #asks = 0
   #timer: NodeJS.Timeout | undefined
+  #asking = false
+  /** Ends the queries that follow once all have answered. */
+  #end: (() => void) | undefined
   #closed = false
 
   constructor(listen: readonly Endpoint[], means: ReadinessMeans) {
@@ -51,6 +55,7 @@ export class Readiness {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+    this.#end?.()
   }
 
   /** The data thread has bound an address. */
@@ -81,10 +86,13 @@ export class Readiness {
   }
 
   async #ask(): Promise<void> {
+    if (this.#asking) return
     this.#timer = undefined
+    this.#asking = true
     const all = this.#allBound()
     const bound = this.listen.filter(at => this.#bound.get(key(at))?.udp)
     this.latest = await Promise.all(bound.map(at => askSelf(at, undefined, this.#means.question)))
+    this.#asking = false
     if (this.#closed) return
     this.failed += this.latest.filter(one => !one.ok).length
     if (all && !this.#ready && this.latest.every(one => one.ok)) {
@@ -94,10 +102,14 @@ export class Readiness {
     if (this.latest.some(one => one.ok)) this.#means.onAnswer()
     const { watchdogMs } = this.#means
     const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 2) : CALM_MS
+    if (this.#ready) {
+      this.#end ??= together(calm, () => void this.#ask())
+      return
+    }
     const eager = !all && this.#allBound() ? 0 : EAGER_MS
     this.#timer = setTimeout(
       () => void this.#ask(),
-      this.#ready || ++this.#asks > EAGER_ASKS ? calm : eager,
+      ++this.#asks > EAGER_ASKS ? calm : eager,
     ).unref()
   }
 }

@@ -7,6 +7,7 @@ import { watch as watchFs, type FSWatcher } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { codeOf, fail } from '../../base/error.ts'
+import { together } from '../../base/together.ts'
 
 export type WatchOptions = {
   /** Interval of the periodic checks; default 5 s. */
@@ -22,7 +23,7 @@ export class Watch {
   readonly #paths: readonly string[]
   readonly #onTouch: () => void
   readonly #quietMs: number
-  readonly #interval: NodeJS.Timeout
+  readonly #end: () => void
   #watchers: FSWatcher[] = []
   #soon: NodeJS.Timeout | undefined
   /** What the last check found; undefined before the first. */
@@ -36,14 +37,13 @@ export class Watch {
     this.#paths = paths
     this.#onTouch = onTouch
     this.#quietMs = options.quietMs ?? 50
-    this.#interval = setInterval(() => void this.#check(), options.everyMs ?? 5_000)
-    this.#interval.unref()
+    this.#end = together(options.everyMs ?? 5_000, () => void this.#check())
     this.#arm()
   }
 
   close(): void {
     this.#closed = true
-    clearInterval(this.#interval)
+    this.#end()
     clearTimeout(this.#soon)
     for (const watcher of this.#watchers) watcher.close()
     this.#watchers = []

@@ -2,6 +2,7 @@
  * Watches this host's address and networks: at boot there is no address yet, and networks of containers appear
  * later.
  */
+import { together } from '../../base/together.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
 
 /** Interval of the checks. */
@@ -20,14 +21,14 @@ export class HostWatch {
   readonly #options: HostWatchOptions
   #address: string
   #allow: string
-  readonly #timer: NodeJS.Timeout
+  readonly #end: () => void
 
   /** Calls back only for differences from the current values. */
   constructor(options: HostWatchOptions, allow: readonly string[]) {
     this.#options = options
     this.#address = options.address()
     this.#allow = allow.join()
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
+    this.#end = together(LOOK_MS, () => this.#look())
   }
 
   /** The configuration was read again with these allowed networks. */
@@ -48,6 +49,6 @@ export class HostWatch {
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    this.#end()
   }
 }

@@ -1,0 +1,40 @@
+/** Periodic work that hangs on one timer. */
+import t from 'tap'
+import { together } from '../../src/base/together.ts'
+
+t.test('work of one interval shares a timer, which ends with the last of it', t => {
+  const timers: { ms: number; run: () => void; ended: boolean }[] = []
+  const set = t.capture(globalThis, 'setInterval', ((run: () => void, ms: number) => {
+    const timer = { ms, run, ended: false, unref: () => timer }
+    timers.push(timer)
+    return timer
+  }) as unknown as typeof setInterval)
+  const cleared = t.capture(globalThis, 'clearInterval', ((timer: { ended: boolean }) => {
+    timer.ended = true
+  }) as unknown as typeof clearInterval)
+  t.teardown(() => [set, cleared].forEach(one => one.restore()))
+
+  const done: string[] = []
+  const work = (name: string) => () => void done.push(name)
+  const endA = together(7_001, work('a'))
+  const endB = together(7_001, work('b'))
+  const endC = together(7_002, work('c'))
+  t.same(
+    timers.map(({ ms }) => ms),
+    [7_001, 7_002],
+  )
+  timers[0]?.run()
+  t.same(done, ['a', 'b'])
+  endA()
+  endA()
+  timers[0]?.run()
+  t.same(done, ['a', 'b', 'b'])
+  t.notOk(timers[0]?.ended)
+  endB()
+  endC()
+  t.ok(timers.every(({ ended }) => ended))
+  const again = together(7_001, work('d'))
+  t.equal(timers.length, 3, 'a new timer after the end')
+  again()
+  t.end()
+})
