@@ -41,6 +41,11 @@ export type HttpStream = {
 }
 
 export const DEADLINE_MS = 30_000
+/**
+ * How long an idle connection is kept, unless the server announces a shorter time: longer than the 5 s between two
+ * polls of a Mesos agent, because a connection costs more than a poll.
+ */
+export const IDLE_MS = 15_000
 export const MAX_BYTES = 64 * 1024 * 1024
 
 /** undici's headers with one value each; names in lower case. */
@@ -224,6 +229,7 @@ export class Http {
     const { ca, cert, key, servername, insecure } = tls
     const agent = new undici.Agent({
       // our own deadlines cover the whole exchange
+      keepAliveTimeout: IDLE_MS,
       headersTimeout: 0,
       bodyTimeout: 0,
       connect: {

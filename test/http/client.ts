@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Backoff } from '../../src/base/backoff.ts'
-import { Http, httpReason, shownUrl } from '../../src/http/client.ts'
+import { Http, httpReason, IDLE_MS, shownUrl } from '../../src/http/client.ts'
 import { codeOf, messageOf } from '../../src/base/error.ts'
 import { huge, json, scriptedHttp, silence, status, truncated } from '../fixture/scripted-http.ts'
 
@@ -24,6 +24,20 @@ t.test('an exchange gives the JSON of a 200', async t => {
   t.same(await http.getJson(`${server.base}/list`), ['192.0.2.1'])
   t.same(await http.postJson(`${server.base}/api/v1`, { type: 'GET_AGENT' }), { type: 'GET_AGENT' })
   t.equal(server.bodies[1], '{"type":"GET_AGENT"}')
+})
+
+t.test('an idle connection is kept for longer than an agent is left alone', async t => {
+  const server = await scriptedHttp(t, '127.14.0.1')
+  const http = new Http()
+  t.teardown(() => http.close())
+  // an agent does not announce how long it keeps a connection
+  server.on('/list', status(200, { connection: 'keep-alive', 'content-length': '0' }))
+  const set = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
+  await http.exchange(`${server.base}/list`)
+  await new Promise(resolve => setImmediate(resolve))
+  const waits = set().map(({ args }) => args[1])
+  t.ok(IDLE_MS > 5_000)
+  t.ok(waits.includes(IDLE_MS), String(waits))
 })
 
 t.test('a bad answer is an EHTTP error with its reason', async t => {
