@@ -161,6 +161,7 @@ t.test('where every ping is answered none is sent again', async t => {
   const probes = lab.sent.filter(one => one.type === TYPE.ping)
   t.equal(new Set(probes.map(one => one.seq)).size, probes.length)
   t.equal(probes.length, lab.core.stats.probes)
+  t.equal(probes.length, 20, 'a round a second, of one member where nobody is watched')
 })
 
 t.test('an answer to any of them is an answer, and a second one is nothing', async t => {
