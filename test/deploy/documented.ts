@@ -165,6 +165,22 @@ t.test(
       await until('test "$(systemctl is-active spartan-resolvconf.timer)" = inactive')
     })
 
+    await t.test('a start during a late run of the timer is not undone by it', async t => {
+      const wrapper = '/usr/local/bin/systemctl'
+      ok(
+        t,
+        `printf '#!/bin/sh\\n[ "$1" != stop ] || until [ -e /run/go ]; do sleep 0.1; touch /run/waits; done\\nexec /bin/systemctl "$@"\\n' > ${wrapper}; chmod +x ${wrapper}`,
+      )
+      ok(t, '/bin/systemctl start --no-block spartan-resolvconf-again')
+      await until('test -e /run/waits')
+      ok(t, '/bin/systemctl start spartan')
+      await applied()
+      ok(t, `touch /run/go; /bin/systemctl start spartan-resolvconf-again; rm ${wrapper}`)
+      t.equal(state('spartan-resolvconf.service'), 'active')
+      await applied()
+      ok(t, 'systemctl stop spartan')
+    })
+
     await t.test('stopped while it waits for a configuration, too', async t => {
       ok(t, 'systemctl start spartan')
       await applied()
