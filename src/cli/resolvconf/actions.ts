@@ -7,7 +7,7 @@ import { unifiedDiff } from '../diff.ts'
 import { configOf, type ConfigOption } from '../options.ts'
 import { readText, replaceFile } from '../replace-file.ts'
 import { ResolvHost } from './host.ts'
-import { isApplied, managerOf, planApply, planRestore, type HostState, type Step } from './plan.ts'
+import { isApplied, managerOf, namesFirst, planApply, planRestore, type Step } from './plan.ts'
 import { answeredBefore, probe, upstreamTrouble } from './probe.ts'
 import { recognise, textOf } from './recognise.ts'
 import type { Report } from './report.ts'
@@ -147,15 +147,15 @@ export const apply = async (task: Task): Promise<number> => {
     else if (step.do === 'register') report.text(`resolvconf(8) has ${nameservers.join(' ')}\n`)
   }
   const after = host.state()
-  const asked = asks(after, nameservers)
-  if (!asked)
-    report.remark(`/etc/resolv.conf does not name the forwarder: ${managerOf(after)} wrote it anew`)
+  const asked = namesFirst(after.file, nameservers)
+  if (!asked) {
+    const [first = 'none'] = nameserversIn(textOf(after.file))
+    report.remark(
+      `/etc/resolv.conf does not name the forwarder first: ${managerOf(after)} wrote ${first} there`,
+    )
+  }
   return report.end(asked, { nameservers, changed: changedBy(steps) })
 }
-
-/** Whether the file lists our addresses first, as it must after all steps. */
-const asks = ({ file }: HostState, nameservers: readonly string[]): boolean =>
-  nameserversIn(textOf(file)).slice(0, nameservers.length).join() === nameservers.join()
 
 /** Puts back what was there before `apply`. */
 export const restore = async ({ report, options }: Task): Promise<number> => {

@@ -12,8 +12,10 @@ import {
   mkdirSync,
   openSync,
   closeSync,
+  existsSync,
   readlinkSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
 } from 'node:fs'
@@ -26,6 +28,8 @@ import type { ResolvFile } from './recognise.ts'
 const RESOLV_CONF = '/etc/resolv.conf'
 /** Only root may write here, because its content is later written to /etc. */
 const KEPT = '/var/lib/spartan-resolvconf/kept.json'
+/** NetworkManager writes here what it would write to /etc/resolv.conf. */
+const NETWORK_MANAGER_COPY = '/run/NetworkManager/resolv.conf'
 const MAX_LINKS = 40
 
 export class ResolvHost {
@@ -43,6 +47,8 @@ export class ResolvHost {
       kept: this.#kept(),
       nsswitch: this.#text('/etc/nsswitch.conf'),
       dropIns: Object.fromEntries(dropIns.filter(([, text]) => text !== '')),
+      missing: DROP_INS.map(dirname).filter(folder => !existsSync(this.#path(folder))),
+      networkManager: existsSync(this.#path(dirname(NETWORK_MANAGER_COPY))),
     }
   }
 
@@ -66,6 +72,8 @@ export class ResolvHost {
         return this.#write(step.path, step.text)
       case 'remove':
         return this.#remove(step.path)
+      case 'remove folder':
+        return this.#removeFolder(step.path)
       case 'reload':
         return this.#run(['systemctl', 'try-reload-or-restart', step.unit])
       case 'register':
@@ -124,20 +132,26 @@ export class ResolvHost {
   }
 
   #kept(): Kept | undefined {
-    const text = this.#text(KEPT)
-    if (text === '') return undefined
+    const json = this.#text(KEPT)
+    if (json === '') return undefined
     let kept: Kept
     try {
-      kept = JSON.parse(text) as Kept
+      kept = JSON.parse(json) as Kept
     } catch (er) {
       throw fail(`${KEPT} is damaged: ${messageOf(er)}`, 'EDATA', { cause: er })
     }
     if (typeof kept?.manager !== 'string' || typeof kept.was?.kind !== 'string')
       throw fail(`${KEPT} is damaged: it does not say what was there`, 'EDATA')
-    // The program that owns the link's target may have written it meanwhile, for example with a new search list.
+    // The program whose file it was may have changed it meanwhile, for example with a new search list.
     const { was } = kept
-    const now = was.kind === 'link' ? this.#text(was.leadsTo) : ''
-    return now && was.kind === 'link' ? { ...kept, was: { ...was, text: now } } : kept
+    const current =
+      was.kind === 'link'
+        ? was.leadsTo
+        : kept.manager === 'NetworkManager'
+          ? NETWORK_MANAGER_COPY
+          : undefined
+    const text = current === undefined ? '' : this.#text(current)
+    return text && was.kind !== 'absent' ? { ...kept, was: { ...was, text } } : kept
   }
 
   #write(path: string, text: string): undefined {
@@ -147,6 +161,14 @@ export class ResolvHost {
 
   #remove(path: string): undefined {
     rmSync(this.#path(path), { force: true })
+  }
+
+  #removeFolder(path: string): undefined {
+    try {
+      rmdirSync(this.#path(path))
+    } catch (er) {
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(codeOf(er))) throw er
+    }
   }
 
   #putBack(was: ResolvFile): string | undefined {

@@ -2,6 +2,7 @@
  * Plans how to make this host's programs use the forwarder, and how to undo it. Pure: from the state of the host to
  * an ordered list of steps. The host can resolve names after each step, so the list may be interrupted.
  */
+import { dirname } from 'node:path'
 import { asksResolved, recognise, textOf, type Manager, type ResolvFile } from './recognise.ts'
 import { isOurs, nameserversIn, resolvConf } from './text.ts'
 
@@ -10,6 +11,10 @@ export type Kept = {
   readonly manager: Manager
   /** The original /etc/resolv.conf. */
   readonly was: ResolvFile
+  /** Folders that we made for drop-ins. */
+  readonly made?: readonly string[]
+  /** What we added to resolvconf(8). */
+  readonly registered?: string
 }
 
 export type HostState = {
@@ -20,6 +25,10 @@ export type HostState = {
   readonly nsswitch: string
   /** Our files in other programs' configuration folders that exist: path → text. */
   readonly dropIns: Readonly<Record<string, string>>
+  /** Folders of drop-ins that do not exist. */
+  readonly missing: readonly string[]
+  /** Whether NetworkManager runs here. */
+  readonly networkManager: boolean
 }
 
 export type Step =
@@ -29,6 +38,8 @@ export type Step =
   | { readonly do: 'put back'; readonly was: ResolvFile }
   | { readonly do: 'drop-in'; readonly path: string; readonly text: string }
   | { readonly do: 'remove'; readonly path: string }
+  /** Removes a folder, unless somebody else has a file in it. */
+  | { readonly do: 'remove folder'; readonly path: string }
   | { readonly do: 'reload'; readonly unit: string }
   /** Adds our nameservers to resolvconf(8), which writes the file, or removes them. */
   | { readonly do: 'register'; readonly text: string }
@@ -47,16 +58,19 @@ const UNITS: Readonly<Record<string, string>> = {
   [RESOLVED]: 'systemd-resolved.service',
 }
 
+// Unlike dns=none, this leaves its other ways alone: it still tells systemd-resolved, or runs dnsmasq.
 const networkManagerText = `# Written by "spartan resolvconf apply": NetworkManager leaves /etc/resolv.conf alone.
 # "spartan resolvconf restore" removes this file.
 [main]
-dns=none
+rc-manager=unmanaged
 `
 
+// An empty DNS= forgets the servers of other files, which would be asked before ours.
 const resolvedText = (nameservers: readonly string[]): string =>
   `# Written by "spartan resolvconf apply": systemd-resolved asks the forwarder for every name.
 # "spartan resolvconf restore" removes this file.
 [Resolve]
+DNS=
 DNS=${nameservers.join(' ')}
 Domains=~.
 `
@@ -65,9 +79,14 @@ Domains=~.
 export const managerOf = ({ file, kept }: HostState): Manager =>
   isOurs(textOf(file)) && file.kind === 'file' ? (kept?.manager ?? 'plain') : recognise(file)
 
-/** Whether this host's programs use exactly these nameservers, or any of ours if none are named. */
-export const isApplied = (state: HostState): boolean =>
-  isOurs(textOf(state.file)) || state.kept?.manager === 'resolvconf'
+/** Whether this host's programs ask the forwarder. */
+export const isApplied = ({ file, kept }: HostState): boolean =>
+  isOurs(textOf(file)) ||
+  (kept?.registered !== undefined && namesFirst(file, nameserversIn(kept.registered)))
+
+/** Whether the file lists these nameservers before all others. */
+export const namesFirst = (file: ResolvFile, nameservers: readonly string[]): boolean =>
+  nameserversIn(textOf(file)).slice(0, nameservers.length).join() === nameservers.join()
 
 /**
  * @param nameservers addresses that answer, at least one
@@ -85,18 +104,36 @@ export const planApply = (
   // The file as other programs wrote it last; our own file is not an original.
   const was = ours ? kept?.was : file
   const text = resolvConf({ nameservers, search, keepFrom: was ? textOf(was) : textOf(file) })
+  // Beside systemd-resolved, NetworkManager writes the file as soon as that is no longer a link.
+  const networkManager =
+    manager === 'NetworkManager' || (manager === 'systemd-resolved' && state.networkManager)
+      ? dropIn(state, NETWORK_MANAGER, networkManagerText)
+      : []
+  const resolved = asksResolved(state.nsswitch)
+    ? dropIn(state, RESOLVED, resolvedText(nameservers))
+    : []
   const steps: Step[] = []
-  if (was && (!kept || !same(kept.was, was) || kept.manager !== manager))
-    steps.push({ do: 'keep', kept: { manager, was } })
-  if (manager === 'NetworkManager')
-    steps.push(...dropIn(state, NETWORK_MANAGER, networkManagerText))
+  if (was) {
+    const made = new Set([
+      ...(kept?.made ?? []),
+      ...foldersOf([...networkManager, ...resolved], state),
+    ])
+    const next: Kept = { manager, was, made: [...made] }
+    if (!same(kept, next)) steps.push({ do: 'keep', kept: next })
+  }
+  steps.push(...networkManager)
   if (!ours || file.text !== text) steps.push({ do: 'write', text })
-  if (manager === 'systemd-resolved' && asksResolved(state.nsswitch))
-    steps.push(...dropIn(state, RESOLVED, resolvedText(nameservers)))
+  steps.push(...resolved)
   return steps
 }
 
-const same = (a: ResolvFile, b: ResolvFile): boolean => JSON.stringify(a) === JSON.stringify(b)
+const same = (a: Kept | undefined, b: Kept): boolean => JSON.stringify(a) === JSON.stringify(b)
+
+/** The folders that these steps make. */
+const foldersOf = (steps: readonly Step[], { missing }: HostState): string[] =>
+  steps
+    .flatMap(step => (step.do === 'drop-in' ? [dirname(step.path)] : []))
+    .filter(folder => missing.includes(folder))
 
 const dropIn = ({ dropIns }: HostState, path: string, text: string): Step[] =>
   dropIns[path] === text
@@ -112,11 +149,10 @@ const register = (
   nameservers: readonly string[],
   search: readonly string[],
 ): Step[] => {
-  const now = nameserversIn(textOf(file)).slice(0, nameservers.length)
-  if (kept?.manager === 'resolvconf' && now.join() === nameservers.join()) return []
   const text = resolvConf({ nameservers, search, keepFrom: '' })
+  if (kept?.registered === text && namesFirst(file, nameservers)) return []
   return [
-    { do: 'keep', kept: { manager: 'resolvconf', was: file } },
+    { do: 'keep', kept: { manager: 'resolvconf', was: file, registered: text } },
     { do: 'register', text },
   ]
 }
@@ -131,6 +167,8 @@ export const planRestore = (state: HostState): Step[] => {
     steps.push({ do: 'put back', was: kept.was })
   for (const path of DROP_INS) {
     if (path in dropIns) steps.push({ do: 'remove', path }, { do: 'reload', unit: UNITS[path]! })
+    const folder = dirname(path)
+    if (kept?.made?.includes(folder)) steps.push({ do: 'remove folder', path: folder })
   }
   if (kept) steps.push({ do: 'forget' })
   return steps

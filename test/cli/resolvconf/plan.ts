@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import t from 'tap'
 import {
   isApplied,
@@ -113,20 +114,32 @@ const after = (state: HostState, steps: readonly Step[], resolver = ''): HostSta
         file: { ...(next.file as typeof RESOLVCONF), text: resolver } as ResolvFile,
       }
     else if (step.do === 'drop-in')
-      next = { ...next, dropIns: { ...dropIns, [step.path]: step.text } }
+      next = {
+        ...next,
+        dropIns: { ...dropIns, [step.path]: step.text },
+        missing: next.missing.filter(folder => folder !== dirname(step.path)),
+      }
     else if (step.do === 'remove') {
       delete dropIns[step.path]
       next = { ...next, dropIns }
-    }
+    } else if (step.do === 'remove folder')
+      next = { ...next, missing: [...next.missing, step.path] }
   }
   return next
 }
 
-const host = (file: ResolvFile, nsswitch = 'hosts: files dns\n'): HostState => ({
+const host = (
+  file: ResolvFile,
+  nsswitch = 'hosts: files dns\n',
+  more: Partial<HostState> = {},
+): HostState => ({
   file,
   kept: undefined,
   nsswitch,
   dropIns: {},
+  missing: [],
+  networkManager: false,
+  ...more,
 })
 const kinds = (steps: readonly Step[]): string[] =>
   steps.map(step => ('path' in step ? `${step.do} ${step.path}` : step.do))
@@ -139,6 +152,21 @@ const HOSTS: readonly [what: string, HostState, steps: readonly string[]][] = [
   [
     'systemd-resolved, asked directly by libc',
     host(STUB, 'hosts: files resolve dns\n'),
+    ['keep', 'write', `drop-in ${RESOLVED}`, 'reload'],
+  ],
+  [
+    'systemd-resolved that has no folder for drop-ins',
+    host(STUB, 'hosts: files resolve dns\n', { missing: [dirname(RESOLVED)] }),
+    ['keep', 'write', `drop-in ${RESOLVED}`, 'reload'],
+  ],
+  [
+    'systemd-resolved, which NetworkManager tells its servers',
+    host(STUB, undefined, { networkManager: true }),
+    ['keep', `drop-in ${NETWORK_MANAGER}`, 'reload', 'write'],
+  ],
+  [
+    'a plain file, beside which libc asks systemd-resolved',
+    host(PLAIN, 'hosts: files resolve dns\n'),
     ['keep', 'write', `drop-in ${RESOLVED}`, 'reload'],
   ],
   [
@@ -214,6 +242,42 @@ t.test('a file of ours without an original is never kept as one', async t => {
   const lost = { ...first, kept: undefined }
   t.strictSame(kinds(planApply(lost, OURS.slice(1), [])), ['write'])
   t.strictSame(planRestore(lost), [])
+})
+
+t.test('systemd-resolved forgets the servers of its other files', async t => {
+  const steps = planApply(host(STUB, 'hosts: resolve\n'), OURS, [])
+  t.match(
+    steps.find(step => step.do === 'drop-in'),
+    { text: `DNS=\nDNS=${OURS.join(' ')}\n` },
+  )
+})
+
+t.test('a folder for a drop-in is removed only if it was made for that', async t => {
+  const nsswitch = 'hosts: resolve\n'
+  const undone = (before: HostState): string[] =>
+    kinds(planRestore(after(before, planApply(before, OURS, []))))
+  const folder = dirname(RESOLVED)
+  t.match(undone(host(STUB, nsswitch, { missing: [folder] })).join(), `remove folder ${folder}`)
+  t.notMatch(undone(host(STUB, nsswitch)).join(), 'remove folder')
+  // Kept by a version that did not note it.
+  const first = host(STUB, nsswitch)
+  const old = { ...after(first, planApply(first, OURS, [])), kept: { manager: 'plain', was: STUB } }
+  t.notMatch(kinds(planRestore(old as HostState)).join(), 'remove folder')
+})
+
+t.test('resolvconf is told again after a reboot, and if it lists another server first', async t => {
+  const before = host(RESOLVCONF)
+  const applied = after(before, planApply(before, OURS, []))
+  t.strictSame(
+    kinds(planApply(applied, OURS, ['b.example'])),
+    ['keep', 'register'],
+    'new search list',
+  )
+  for (const text of ['', 'nameserver 127.0.0.1\nnameserver 198.51.100.1\n']) {
+    const lost = { ...applied, file: { ...RESOLVCONF, text } as ResolvFile }
+    t.notOk(isApplied(lost))
+    t.strictSame(kinds(planApply(lost, OURS, [])), ['keep', 'register'])
+  }
 })
 
 t.test('an original that was absent is absent again', async t => {
