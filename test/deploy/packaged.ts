@@ -3,24 +3,10 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'
+import { putResolver, startResolver } from '../fixture/debian.ts'
 import { noDpkg, putPackages } from '../fixture/package.ts'
 
 t.setTimeout(390_000)
-
-/** A resolver for the machine, which has no network: every name has this address. */
-const UPSTREAM = `
-const socket = require('dgram').createSocket('udp4')
-socket.on('message', (query, from) => {
-  let end = 12
-  while (query[end]) end += query[end] + 1
-  const question = query.subarray(12, end + 5)
-  const type = query.readUInt16BE(end + 1)
-  const answer = type === 1 ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7]) : Buffer.alloc(0)
-  const head = Buffer.from([query[0], query[1], 0x81, 0x80, 0, 1, 0, answer.length ? 1 : 0, 0, 0, 0, 0])
-  socket.send(Buffer.concat([head, question, answer]), from.port, from.address)
-})
-socket.bind(53, '127.9.9.9')
-`
 
 const ORIGINAL = '# as it was\nnameserver 127.9.9.9\nsearch corp.example\noptions ndots:1\n'
 
@@ -28,7 +14,7 @@ const prepare =
   (t: Test) =>
   (root: string): void => {
     putPackages(t, root)
-    writeFileSync(join(root, 'root/upstream.cjs'), UPSTREAM)
+    putResolver(root)
     rmSync(join(root, 'etc/resolv.conf'), { force: true })
     writeFileSync(join(root, 'etc/resolv.conf'), ORIGINAL)
   }
@@ -58,10 +44,7 @@ t.test(
     }
 
     await t.test('installed, it has changed nothing yet', async t => {
-      ok(
-        t,
-        `touch /root/before; systemd-run --quiet --unit=upstream ${process.execPath} /root/upstream.cjs`,
-      )
+      ok(t, `touch /root/before; ${startResolver('127.9.9.9')}`)
       ok(t, install('0.1.0'))
       t.equal(resolvConf(), ORIGINAL)
       t.equal(run('systemctl is-active spartan spartan.socket').out, 'inactive\ninactive\n')
