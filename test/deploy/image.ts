@@ -9,6 +9,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -132,6 +133,35 @@ t.test('another program unpacks it, to be run as it says', { skip: noUmoci }, as
   })
   t.ok(existsSync(join(bundle, 'rootfs/usr/lib/spartan/node/bin/node')))
   t.ok(existsSync(join(bundle, 'rootfs/usr/lib/spartan/dist/program/main.js')))
+})
+
+const noSkopeo = outside('skopeo', '--version').error ? 'SKIPPED: skopeo is not installed' : ''
+
+t.test('the library of Podman reads it, with every digest', { skip: noSkopeo }, async t => {
+  const seen = outside('skopeo', 'inspect', `oci-archive:${archive}`)
+  t.match(json(seen.stdout || 'null'), {
+    Digest: index.manifests[0].digest,
+    Layers: manifest.layers.map(({ digest }) => digest),
+    Architecture: arch,
+    Env: config.Env,
+  })
+  const copy = (to: string) =>
+    outside(
+      'skopeo',
+      '--insecure-policy',
+      'copy',
+      `oci:${layout}:${version()}`,
+      `dir:${join(work, to)}`,
+    )
+  t.match(copy('copied'), { status: 0 })
+  const [lower] = manifest.layers
+  const sound = readFileSync(blobPath(lower!.digest))
+  writeFileSync(
+    blobPath(lower!.digest),
+    sound.map((octet, i) => (i === 999 ? octet ^ 1 : octet)),
+  )
+  t.not(copy('broken').status, 0, 'it would notice one wrong bit')
+  writeFileSync(blobPath(lower!.digest), sound)
 })
 
 t.test('the same files make the same image', async t => {
