@@ -37,6 +37,13 @@ t.test('every kind of trouble has its first thing to do', async t => {
 const executablePath = '/usr/bin/chromium'
 const skip = !existsSync(executablePath) && 'SKIPPED: chromium is not installed'
 
+/** The numbers in tables that are broken over lines. */
+const BROKEN = `[...document.querySelectorAll('td.num')].filter(cell => {
+  const range = document.createRange()
+  range.selectNodeContents(cell)
+  return /^\\d+$/.test(cell.textContent) && new Set([...range.getClientRects()].map(r => r.top)).size > 1
+}).map(cell => cell.textContent).join()`
+
 t.test('a browser draws the plots, filters tables and takes fresh values', { skip }, async t => {
   const counters = c.countersOver(c.countersMemory())
   const recent = new Recent(counters, 0)
@@ -50,7 +57,8 @@ t.test('a browser draws the plots, filters tables and takes fresh values', { ski
     c.countTime(counters, c.BLOCK.duration + cell * c.TIME_CELLS, 0.0004, 500)
     recent.sample(tick)
   }
-  let shown = status()
+  const { upstreams } = status()
+  let shown = status({ upstreams: upstreams.map(u => ({ ...u, wins: 997, contradicted: 109 })) })
   const admin = new AdminServer({
     log: silent,
     routes: opsRoutes({
@@ -102,6 +110,7 @@ t.test('a browser draws the plots, filters tables and takes fresh values', { ski
       0,
       `no table is cut off at ${width} pixels`,
     )
+    t.equal(await page.evaluate(BROKEN), '', `no number goes over two lines at ${width} pixels`)
     const folder = process.env['SPARTAN_SCREENSHOTS']
     if (folder)
       for (const colorScheme of ['light', 'dark'] as const) {

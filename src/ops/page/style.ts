@@ -54,7 +54,7 @@ svg { display: block; width: 100% }
 .log li:first-child { border-top: 0; padding-top: 0 } .log span { overflow-wrap: anywhere; min-width: 0 }
 .log .tag { justify-self: start }
 @media (min-width: 800px) { .w3 { grid-column: span 3 } .w4 { grid-column: span 4 } .w5 { grid-column: span 5 } .w6 { grid-column: span 6 } .w7 { grid-column: span 7 } .w8 { grid-column: span 8 } }
-@media (max-width: 799px) { .w3 { grid-column: span 6 } body { padding: 18px 12px 32px } .card { padding: 14px } table { font-size: 13px } .mono { font-size: 12px } th { white-space: normal; font-size: 11.5px; overflow-wrap: anywhere } th, td { padding-right: 6px } .whole, .num { white-space: normal; overflow-wrap: anywhere } .tag { padding: 0 5px; font-size: 11.5px } .log li { grid-template-columns: 62px 46px 1fr; gap: 8px } }
+@media (max-width: 799px) { .w3 { grid-column: span 6 } body { padding: 18px 12px 32px } .card { padding: 14px } table { font-size: 13px } .mono { font-size: 12px } th { white-space: normal; font-size: 11.5px; overflow-wrap: anywhere } th, td { padding-right: 6px } .whole { white-space: normal; overflow-wrap: anywhere } .num { white-space: normal } .tag { padding: 0 5px; font-size: 11.5px } .log li { grid-template-columns: 62px 46px 1fr; gap: 8px } }
 .plots { display: none; margin-bottom: 14px } .live .plots { display: grid } .live #spark { display: none }
 @media (min-width: 800px) { .live #responses { grid-column: span 5 } .live #asked { grid-column: span 12 } }
 .plot { min-height: 150px; position: relative } .plot.empty::after { content: "nothing in the last ten minutes"; position: absolute; top: 60px; left: 0; right: 0; text-align: center; color: var(--soft); font-size: 13px }
