@@ -197,11 +197,6 @@ export class Presence {
     this.#ageAt = 0
   }
 
-  /** When `sweep` must be called next. */
-  get sweepAt(): number {
-    return this.#sweepAt
-  }
-
   /** Handles owners that are not alive; long work is passed to `work`. */
   sweep(now: number, work: (job: Work) => void): void {
     if (now < this.#sweepAt) return

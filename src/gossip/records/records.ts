@@ -343,7 +343,8 @@ export class Records implements Rider {
     if (this.#view.pending > 0) this.#view.tell(TELL_KEYS)
     for (const send of sends) this.#countSend(send)
     if (this.#work.length > 0 || this.#view.pending > 0) return { sends, nextMs: 0 }
-    const dueMs = Math.min(this.#own.dueAt, this.#hot.dueAt, this.#presence.sweepAt) - now
+    // The sweep is not waited for: each call that is due anyway makes it, and one comes within IDLE_MS.
+    const dueMs = Math.min(this.#own.dueAt, this.#hot.dueAt) - now
     return { sends, nextMs: Math.max(0, Math.min(IDLE_MS, dueMs, repairMs)) }
   }
 
