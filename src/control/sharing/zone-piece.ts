@@ -198,11 +198,25 @@ const readData = (type: string, datum: string, apex: string): string | undefined
       canonicalIp(datum) === datum && datum !== '' && datum.includes(':') === (type !== 'A')
     return is ? datum : undefined
   }
-  const [priority, weight, port, target = '', more] = datum.split(' ')
+  const numbers = endOfNumbers(datum)
+  if (numbers < 0) return undefined
+  const target = datum.slice(numbers)
   const whole = target.endsWith('.') ? target.slice(0, -1) : `${target}.${apex}`
-  const is =
-    more === undefined &&
-    [priority, weight, port].every(n => /^\d{1,5}$/.test(n ?? '') && Number(n) < 65_536) &&
-    isOwnerName(whole)
-  return is ? `${priority} ${weight} ${port} ${whole}` : undefined
+  return isOwnerName(whole) ? datum.slice(0, numbers) + whole : undefined
+}
+
+/**
+ * Where the target begins in an SRV's rdata, after three numbers of 16 bits and a space each; -1 if they are not there.
+ * Octet by octet, as for names (boundary/zone.ts): a large zone has hundreds of thousands of them.
+ */
+const endOfNumbers = (datum: string): number => {
+  let at = 0
+  for (let field = 0; field < 3; field++) {
+    const begin = at
+    let value = 0
+    for (let digit = 0; (digit = datum.charCodeAt(at) - 48) >= 0 && digit <= 9; at++)
+      value = value * 10 + digit
+    if (at === begin || at > begin + 5 || value > 65_535 || datum[at++] !== ' ') return -1
+  }
+  return at
 }

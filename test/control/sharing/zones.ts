@@ -196,7 +196,7 @@ t.test('hostile pieces and heads cost little and change nothing', async t => {
     [
       `ok\x1fA\x1f5\x1f999.1.1.1\x1f192.0.2.5\x1eTXT\x1f5\x1fx`,
       `a b\x1fA\x1f5\x1f192.0.2.6`,
-      `_s._tcp\x1fSRV\x1f5\x1f0 1 99999 x\x1f0 1 80 in\x1f0 1 80 out.example.\x1f0 1 80 b d`,
+      `_s._tcp\x1fSRV\x1f5\x1f0 1 99999 x\x1f0 1 80 in\x1f0 1 80 out.example.\x1f0 1 80 b d\x1f0 1 65536 x\x1f0 1 000080 x\x1f0 1 x\x1f0  1 80 x\x1f0 1 80 \x1f0 1 65535 in`,
       '',
     ].join('\n'),
   )
@@ -205,7 +205,7 @@ t.test('hostile pieces and heads cost little and change nothing', async t => {
   await cluster.until(() => c!.zone().missing === 0)
   await cluster.run(100)
   t.same(c!.served(), {
-    [`_s._tcp.${DCOS}`]: `0 1 80 in.${DCOS},0 1 80 out.example`,
+    [`_s._tcp.${DCOS}`]: `0 1 80 in.${DCOS},0 1 80 out.example,0 1 65535 in.${DCOS}`,
     [`ok.${DCOS}`]: '192.0.2.5',
   })
 })
