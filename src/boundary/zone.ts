@@ -12,6 +12,8 @@ export type ZoneMap = Iterable<Owner> & {
   has(name: string): boolean
   get(name: string): readonly RRset[] | undefined
   keys(): IterableIterator<string>
+  /** The owners as lines of zone-text.ts, if the zone has them as text already. */
+  lines?(): Iterable<string>
 }
 
 /**

@@ -4,7 +4,16 @@
  */
 import type { Owner, RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'
-import { lineOf, linesOf, ownerOf, type Piece, pieceOf, relative, textOf } from './zone-piece.ts'
+import {
+  lineOf,
+  linesOf,
+  ownerOf,
+  type Piece,
+  pieceOf,
+  relative,
+  textOf,
+  wholeLines,
+} from './zone-piece.ts'
 
 /** A piece, and its number of names. */
 export type ServedPiece = Piece & { readonly names: number }
@@ -64,5 +73,10 @@ export class PieceZone implements ZoneMap {
         if (owner) yield owner
       }
     }
+  }
+
+  *lines(): IterableIterator<string> {
+    for (const { bytes } of this.#pieces.values())
+      yield* wholeLines(textOf(bytes) ?? '', this.#apex)
   }
 }

@@ -8,6 +8,8 @@ import type { ZoneMap } from '../../boundary/zone.ts'
 /** A message is full at this many owners or this many records, whichever comes first. */
 export const OWNERS = 500
 const RECORDS = 2_000
+/** The same for a message of text, in characters: about so many records. */
+const TEXT = 128 * 1024
 
 const sameData = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item, i) => item === b[i])
@@ -51,4 +53,18 @@ export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> 
     records = 0
   }
   if (piece.length > 0) yield piece
+}
+
+/** Joins lines of zone-text.ts to texts of at most one message each. */
+export const inTexts = function* (lines: Iterable<string>): Generator<string> {
+  let text = ''
+  let owners = 0
+  for (const line of lines) {
+    text += line
+    if (++owners < OWNERS && text.length < TEXT) continue
+    yield text
+    text = ''
+    owners = 0
+  }
+  if (text !== '') yield text
 }

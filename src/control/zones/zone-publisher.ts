@@ -8,7 +8,7 @@ import { SharedTextWriter } from '../../boundary/shared-text.ts'
 import { ownersToText } from '../../boundary/zone-text.ts'
 import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
 import { DEFAULT_NS, DEFAULT_SOA } from './apexes.ts'
-import { diffZones, inPieces, OWNERS } from './zone-diff.ts'
+import { diffZones, inPieces, inTexts, OWNERS } from './zone-diff.ts'
 
 export type ZoneDetails = { readonly soa?: ZoneApex; readonly ns?: string }
 
@@ -23,6 +23,12 @@ export type ZonePublisherOptions = {
 }
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+/** A whole zone as texts of one message each. */
+const textsOf = function* (zone: ZoneMap): Generator<string> {
+  if (zone.lines) yield* inTexts(zone.lines())
+  else for (const piece of inPieces(zone)) yield ownersToText(piece)
+}
 
 type Published = {
   /** The data thread's content once `sending` is over: our own map, or a live zone. */
@@ -221,21 +227,22 @@ export class ZonePublisher {
       zone.sentLoaded = loaded
       send({ type: 'zone', op: 'commit', apex, number: this.#nextNumber(), loaded })
     }
-    const pieces = inPieces(zone.owners)
-    const first = pieces.next()
-    const more = (set: readonly Owner[]): void =>
-      send({ type: 'zone', op: 'more', apex, text: this.#texts.write(ownersToText(set)) })
+    const texts = textsOf(zone.owners)
+    const first = texts.next()
+    const second = texts.next()
+    const more = (text: string): void =>
+      send({ type: 'zone', op: 'more', apex, text: this.#texts.write(text) })
     if (!first.done) more(first.value)
-    if (first.done || zone.owners.size === first.value.length) {
+    if (second.done) {
       commit()
       return undefined
     }
     return (async () => {
       await this.#breathe()
       // this sends the current state; later changes wait in the queue
-      for (const set of pieces) {
+      for (let next: IteratorResult<string> = second; !next.done; next = texts.next()) {
         if (zone.removed || this.#closed) return
-        more(set)
+        more(next.value)
         await this.#breathe()
       }
       if (zone.removed || this.#closed) return

@@ -12,7 +12,7 @@ import type { ZoneMap } from '../../../src/boundary/zone.ts'
 import { ZoneView } from '../../../src/boundary/zone-view.ts'
 import { unpack } from '../../../src/boundary/shared-text.ts'
 import { ownersToText, rrsetsOfText } from '../../../src/boundary/zone-text.ts'
-import { diffZones, inPieces, sameRRsets } from '../../../src/control/zones/zone-diff.ts'
+import { diffZones, inPieces, inTexts, sameRRsets } from '../../../src/control/zones/zone-diff.ts'
 import { ZonePublisher } from '../../../src/control/zones/zone-publisher.ts'
 
 const APEX = 'l4lb.thisdcos.directory'
@@ -144,6 +144,32 @@ t.test('a large zone comes in pieces, with the loop turning between them', async
     [...numbers].sort((a, b) => a - b),
     numbers,
     'numbers only grow',
+  )
+})
+
+t.test('a zone that has its owners as lines is sent as those', async t => {
+  const lined = (names: number): ZoneMap => {
+    const map = zone(
+      Object.fromEntries(Array.from({ length: names }, (_, i) => [`n${i}`, '192.0.2.1'])),
+    )
+    return Object.assign(map, { lines: () => [...map].map(owner => ownersToText([owner])) })
+  }
+  for (const names of [0, 1, 500, 501, 1_700]) {
+    const data = new Receiver()
+    const publisher = new ZonePublisher({ send: data.send, now: () => 0 })
+    const change = { kind: 'full', zone: lined(names), live: true } as const
+    publisher.publish(APEX, change)
+    await publisher.settled()
+    const more = Array.from({ length: Math.ceil(names / 500) }, () => 'more')
+    t.same(data.ops(), ['load', ...more, 'commit'])
+    t.same(plain(data.zones.get(APEX)), plain(change.zone))
+  }
+  const text = `${'x'.repeat(1_000)}\n`
+  const texts = [...inTexts(Array.from({ length: 400 }, () => text))]
+  t.same(
+    texts.map(one => one.length / text.length),
+    [131, 131, 131, 7],
+    'bounded by what they hold, too',
   )
 })
 
