@@ -1,7 +1,7 @@
 /**
- * Reports that files below a path may have changed: by inotify, which is fast, and by periodic checks of their size,
- * times and inodes, which work on every file system and after every kind of replacement. The caller reads the files
- * to find out what changed.
+ * Reports that files below a path may have changed. Their size, times and inodes are compared, soon after a
+ * notification of inotify, and periodically, which works on every file system and after every kind of replacement. The
+ * caller reads the files to find out what changed.
  */
 import { watch as watchFs, type FSWatcher } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
@@ -30,6 +30,8 @@ export class Watch {
   #found: string | undefined
   #unchanged = 0
   #checking = false
+  /** A notification came during a check, which may have seen the state before it. */
+  #again = false
   #closed = false
 
   /** Calls `onTouch` whenever the files should be read, never before the constructor returns. */
@@ -37,7 +39,7 @@ export class Watch {
     this.#paths = paths
     this.#onTouch = onTouch
     this.#quietMs = options.quietMs ?? 50
-    this.#end = together(options.everyMs ?? 5_000, () => void this.#check())
+    this.#end = together(options.everyMs ?? 5_000, () => void this.#check(true))
     this.#arm()
   }
 
@@ -63,21 +65,34 @@ export class Watch {
     }
   }
 
-  /** A file system that hangs delays only this check: they never overlap. */
-  async #check(): Promise<void> {
-    if (this.#checking) return
+  /**
+   * A file system that hangs delays only this check: they never overlap.
+   * @param periodic counts towards the check that reports a change in any case
+   */
+  async #check(periodic: boolean): Promise<void> {
+    if (this.#checking) {
+      this.#again ||= !periodic
+      return
+    }
     this.#checking = true
     const found = (await Promise.all(this.#paths.map(path => stateOf(path)))).join('\n')
     this.#checking = false
-    if (this.#closed || (found === this.#found && ++this.#unchanged < ALWAYS_EVERY)) return
+    if (this.#closed) return
+    if (this.#again) {
+      this.#again = false
+      this.#touched()
+    }
+    if (periodic) this.#unchanged++
+    if (found === this.#found && this.#unchanged < ALWAYS_EVERY) return
     this.#found = found
     this.#unchanged = 0
     this.#onTouch()
   }
 
+  /** Not yet a change: the folder of a file may hold others, which are written all the time. */
   #touched(): void {
     clearTimeout(this.#soon)
-    this.#soon = setTimeout(this.#onTouch, this.#quietMs)
+    this.#soon = setTimeout(() => void this.#check(false), this.#quietMs)
     this.#soon.unref()
   }
 }

@@ -1,0 +1,60 @@
+/** What counts as a change of watched files. The real inotify and file system. */
+import { renameSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Watch } from '../../../src/control/feeds/watch.ts'
+
+const watching = (t: Test, everyMs: number) => {
+  const dir = t.testdir({ 'ours.yaml': 'one', 'other.log': '' })
+  const file = join(dir, 'ours.yaml')
+  let touches = 0
+  const watch = new Watch([file], () => touches++, { everyMs, quietMs: 5 })
+  t.teardown(() => watch.close())
+  const until = async (count: number): Promise<void> => {
+    while (touches < count) await sleep(5)
+  }
+  return { dir, file, until, touches: (): number => touches }
+}
+
+const replace = (file: string, text: string): void => {
+  writeFileSync(`${file}.new`, text)
+  renameSync(`${file}.new`, file)
+}
+
+t.test('a file beside ours that is written all the time is none of our changes', async t => {
+  const { dir, file, until, touches } = watching(t, 60_000)
+  replace(file, 'two')
+  await until(1)
+  for (let n = 0; n < 20; n++) {
+    writeFileSync(join(dir, 'other.log'), `line ${n}\n`, { flag: 'a' })
+    await sleep(15)
+  }
+  replace(file, 'three')
+  await until(2)
+  await sleep(50)
+  t.equal(touches(), 2)
+})
+
+t.test('every kind of change is seen, of equal size and with an old time, too', async t => {
+  const { file, until } = watching(t, 60_000)
+  replace(file, 'two')
+  await until(1)
+  writeFileSync(file, 'TWO')
+  await until(2)
+  utimesSync(file, 1, 1)
+  await until(3)
+  replace(file, 'TWO')
+  utimesSync(file, 1, 1)
+  await until(4)
+  t.pass()
+})
+
+t.test(
+  'without a notification the periodic check sees it, and reports one in twelve anyway',
+  async t => {
+    const { until } = watching(t, 10)
+    await until(3)
+    t.pass()
+  },
+)
