@@ -32,8 +32,8 @@ const STALL_MS = 200
 const SLICES = 1
 /** How long we go on answering pings after the goodbye was sent. */
 const LINGER_MS = 500
-/** Limit of the time for saying goodbye. */
-const LEAVE_MS = 3_000
+/** Limit of the time for saying goodbye: less than the 2 s that the daemon gives its parts to close. */
+const LEAVE_MS = 1_800
 /** Through how many members we come back after we stepped aside. */
 const RETURN_THROUGH = 3
 
@@ -46,6 +46,8 @@ export class RingCore {
   readonly #onEvent: CoreOptions['onEvent']
   /** Set while the ring keeps another node with our name; everything else stands still meanwhile. */
   #aside: Aside | undefined
+  /** Ends the goodbye that is being said. */
+  #goodbye: (() => void) | undefined
   #effects: Effect[] = []
   #jobs: Job[] = []
   #closed = false
@@ -180,14 +182,14 @@ export class RingCore {
     const sent = (): void => {
       if (--open === 0) this.#timers.at(this.#env.now + LINGER_MS, end)
     }
-    const alone = this.#parts.swim.table.living <= 1
     this.#parts.prober.stop()
     this.#parts.syncs.leave()
     this.#parts.rejoin.leave()
     this.#parts.rounds.leave()
     this.#parts.serf.leave(sent)
     this.#parts.swim.leave(sent)
-    this.#timers.at(this.#env.now + (alone ? 0 : LEAVE_MS), end)
+    this.#timers.at(this.#env.now + LEAVE_MS, end)
+    this.#goodbye = end
     this.#leaveOff()
   }
 
@@ -353,6 +355,11 @@ export class RingCore {
 
   #leaveOff(): void {
     if (this.#closed || this.#aside) return
+    // If the last other member has left, too, there is nobody to say goodbye to.
+    if (this.#goodbye && this.#parts.swim.table.living === 0) {
+      this.#timers.at(this.#env.now, this.#goodbye)
+      this.#goodbye = undefined
+    }
     this.#parts.transport.poll()
     this.#parts.rounds.arm()
   }

@@ -20,6 +20,9 @@ import { type Node, World } from './fixture/world.ts'
 const SEED = Number(process.env.GOSSIP_SEED ?? 1)
 
 const named = (n: number): string[] => Array.from({ length: n }, (_, i) => `n${i}`)
+/** The daemon waits so long for its parts to close (daemon/daemon.ts). */
+const CLOSE_MS = 2_000
+
 const ring = (n: number, options: object = {}): World => {
   const world = new World(SEED)
   for (const name of named(n))
@@ -109,11 +112,24 @@ t.test('a graceful leave is a leave everywhere, and no suspicion', async t => {
   const [, leaver] = world.nodes
   let left = false
   world.act(leaver!, core => core.leave(world.now, () => (left = true)))
-  t.ok(world.until(() => left, 5_000) <= 3_000)
+  t.ok(world.until(() => left, 5_000) <= CLOSE_MS)
   t.ok(others(world, leaver!).every(node => stateOf(node, 'n1') === 'left'))
   world.kill(leaver!)
   world.run(60_000)
   for (const node of others(world, leaver!)) t.same(types(node, 'n1'), ['leave'])
+})
+
+t.test('whoever leaves at the same time is not waited for', async t => {
+  for (const [nodes, within] of [
+    [1, 100],
+    [2, 1_000],
+    [10, CLOSE_MS],
+  ] as const) {
+    const world = ring(nodes)
+    let left = 0
+    for (const node of world.nodes) world.act(node, core => core.leave(world.now, () => left++))
+    t.ok(world.until(() => left === nodes, 5_000) <= within, `all ${nodes}`)
+  }
 })
 
 t.test(
