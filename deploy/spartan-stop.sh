@@ -12,6 +12,7 @@ case " $(systemctl --no-legend list-jobs spartan.service) " in
   exit 0
   ;;
 esac
+rm -f "$known"
 # The order of the two units says that the socket stops after the service, which waits for this script: without
 # ignore-dependencies this call would never return, and with --no-block systemctl would warn that the socket can still
 # start the service. The daemon goes on answering with its own descriptors of the sockets.
