@@ -30,16 +30,19 @@ const textsOf = function* (zone: ZoneMap): Generator<string> {
   else for (const piece of inPieces(zone)) yield ownersToText(piece)
 }
 
+/** A change, and whether the zone is complete with it. */
+type Queued = { readonly change: ZoneChange; readonly loaded: boolean }
+
 type Published = {
   /** The data thread's content once `sending` is over: our own map, or a live zone. */
   owners: ZoneMap
   readonly details: Required<ZoneDetails>
   serial: number
   opened: boolean
-  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN: the wanted and the sent value. */
+  /** Whether the zone's data has arrived, so that an unknown name is NXDOMAIN: with `owners`, and as sent. */
   loaded: boolean
   sentLoaded: boolean
-  queue: ZoneChange[]
+  queue: Queued[]
   sending: Promise<void> | undefined
   removed: boolean
 }
@@ -61,8 +64,7 @@ export class ZonePublisher {
   open(apex: string, details: ZoneDetails = {}, loaded = false): void {
     const zone = this.#zone(apex, details)
     if (zone.opened) return
-    zone.loaded ||= loaded
-    zone.queue.unshift({ kind: 'full', zone: new Map() })
+    zone.queue.unshift({ change: { kind: 'full', zone: new Map() }, loaded })
     this.#start(apex, zone)
   }
 
@@ -72,10 +74,11 @@ export class ZonePublisher {
    */
   publish(apex: string, change: ZoneChange, loaded = true, details: ZoneDetails = {}): void {
     const zone = this.#zone(apex, details)
-    zone.loaded ||= loaded
-    // a full change replaces all queued ones
-    if (change.kind === 'full') zone.queue = [change]
-    else zone.queue.push(change)
+    if (change.kind === 'full') {
+      // it replaces all queued changes
+      const complete = loaded || zone.queue.some(queued => queued.loaded)
+      zone.queue = [{ change, loaded: complete }]
+    } else zone.queue.push({ change, loaded })
     this.#start(apex, zone)
   }
 
@@ -143,8 +146,10 @@ export class ZonePublisher {
   /** Sends what is queued; returns a promise if it takes more than one turn. */
   #drain(apex: string, zone: Published): Promise<void> | undefined {
     for (;;) {
-      const change = zone.queue.shift()
-      if (!change || zone.removed || this.#closed) return undefined
+      const next = zone.queue.shift()
+      if (!next || zone.removed || this.#closed) return undefined
+      const { change, loaded } = next
+      zone.loaded ||= loaded
       const large = this.#apply(apex, zone, change)
       if (large) return large.then(() => this.#drain(apex, zone))
     }

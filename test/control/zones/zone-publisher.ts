@@ -115,6 +115,32 @@ t.test('a zone is not loaded before its data came', async t => {
   t.same(data.ops(), [], 'opened once')
 })
 
+t.test('a zone is loaded only with the change that completes it', async t => {
+  const data = new Receiver()
+  const last = `last.${APEX}`
+  const early: string[] = []
+  const send = (message: ZoneMessage): void => {
+    data.send(message)
+    if (data.loaded && !data.zones.get(APEX)?.has(last)) early.push(message.op)
+  }
+  const publisher = new ZonePublisher({ send, now: () => 0 })
+  const many = zone(
+    Object.fromEntries(Array.from({ length: 1_700 }, (_, i) => [`n${i}`, '192.0.2.1'])),
+  )
+  const patch = (name: string): { kind: 'patch'; set: Owner[]; drop: string[] } => ({
+    kind: 'patch',
+    set: [[name, A('192.0.2.2')]],
+    drop: [],
+  })
+  publisher.publish(APEX, { kind: 'full', zone: many }, false)
+  publisher.publish(APEX, patch(`more.${APEX}`), false)
+  publisher.publish(APEX, patch(last), true)
+  await publisher.settled()
+  t.same(early, [])
+  t.ok(data.loaded)
+  t.ok(data.zones.get(APEX)?.has(`more.${APEX}`))
+})
+
 t.test('a large zone comes in pieces, with the loop turning between them', async t => {
   const data = new Receiver()
   let breaths = 0
