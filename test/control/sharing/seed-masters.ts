@@ -17,10 +17,20 @@ const until = async (what: () => boolean): Promise<boolean> => {
   return false
 }
 
+/**
+ * Folders for the nodes of a test. tap removes them before the teardowns that begin after them, in which the nodes still
+ * write, so one begins here.
+ */
+const foldersOf = (t: Test): string => {
+  t.teardown(() => {})
+  return t.testdir({ a: {}, b: {}, c: {} })
+}
+
 type Node = { readonly part: GossipPart; readonly config: Config; synced(): boolean }
 
 const start = async (
   t: Test,
+  folders: string,
   node: string,
   at: string,
   port: number,
@@ -32,7 +42,7 @@ const start = async (
     [
       `node: ${node}`,
       'listen: { addresses: ["127.0.0.1:0"] }',
-      `gossip: { bind: "${at}:${port}", insecure: true, stateDir: ${t.testdir({})}, ${gossip} }`,
+      `gossip: { bind: "${at}:${port}", insecure: true, stateDir: ${folders}/${node}, ${gossip} }`,
       masters,
     ].join('\n'),
     { hostname: node, networks: [] },
@@ -64,12 +74,13 @@ const alive = ({ part }: Node): number => part.view()?.members.alive ?? 0
 t.test(
   'the masters of the moment are seeds, and a list that is not there yet is waited for',
   async t => {
+    const folders = foldersOf(t)
     const [a = '', b = '', c = ''] = ownAddresses(3)
     const port = await freePort([a, b, c])
-    const first = await start(t, 'a', a, port, 'seeds: []')
+    const first = await start(t, folders, 'a', a, port, 'seeds: []')
     t.ok(await until(first.synced), 'a node that was told that it is alone is in step')
     const file = 'masters: { source: file, file: /nowhere }'
-    const node = await start(t, 'b', b, port, 'seedMasters: true', file)
+    const node = await start(t, folders, 'b', b, port, 'seedMasters: true', file)
     await sleep(500)
     t.notOk(node.synced(), 'an empty list of masters does not say that it is alone')
     node.part.mastersChanged([{ address: b, port: 61053 }])
@@ -83,17 +94,19 @@ t.test(
     t.equal(alive(node), 2)
 
     // a third knows only the second, which is a master now
-    const third = await start(t, 'c', c, port, 'seedMasters: true', file)
+    const third = await start(t, folders, 'c', c, port, 'seedMasters: true', file)
     third.part.mastersChanged([{ address: b, port: 61053 }])
     t.ok(await until(() => third.synced() && alive(third) === 3))
   },
 )
 
 t.test('a list in the configuration is what the node was told', async t => {
+  const folders = foldersOf(t)
   const [a = '', b = ''] = ownAddresses(2)
   const port = await freePort([a, b])
   const first = await start(
     t,
+    folders,
     'a',
     a,
     port,
@@ -102,17 +115,18 @@ t.test('a list in the configuration is what the node was told', async t => {
   )
   t.ok(await until(first.synced), 'itself as the only master: alone')
   const both = `masters: { source: static, addresses: ["${b}", "${a}"] }`
-  const second = await start(t, 'b', b, port, 'seedMasters: true', both)
+  const second = await start(t, folders, 'b', b, port, 'seedMasters: true', both)
   t.ok(await until(second.synced), 'the other master is asked before any list is read')
   t.equal(alive(second), 2)
 })
 
 t.test('a reload adds and takes away the masters', async t => {
+  const folders = foldersOf(t)
   const [a = '', b = ''] = ownAddresses(2)
   const port = await freePort([a, b])
-  const first = await start(t, 'a', a, port, 'seeds: []')
+  const first = await start(t, folders, 'a', a, port, 'seeds: []')
   const masters = `masters: { source: static, addresses: ["${a}"] }`
-  const second = await start(t, 'b', b, port, `seeds: ["${b}:1"]`, masters)
+  const second = await start(t, folders, 'b', b, port, `seeds: ["${b}:1"]`, masters)
   await sleep(300)
   t.notOk(second.synced(), 'its own seed is dead')
   const { config } = second
