@@ -211,6 +211,7 @@ export class Gossip {
       other: this.#outvotedBy,
     })
     this.#outvotedBy = ''
+    this.records.renew(Math.floor(this.#options.wallClock() / 1000))
   }
 
   /** Names that two nodes of the ring have used lately, as sentences. */

@@ -269,6 +269,18 @@ export class Own {
   }
 
   /**
+   * Begins this epoch, or the next one, because another node wrote in our name: its versions may equal ours, and then
+   * nobody would ask for ours.
+   */
+  renew(epoch: number): void {
+    const owner = this.#replica.owners.get(this.#name)
+    if (!this.#opened || !owner) return
+    this.#begin(Math.min(MAX_EPOCH - 1, Math.max(epoch, this.#epoch + 1)))
+    this.#replica.renumber(owner, this.#epoch, false)
+    this.#send(owner, 0)
+  }
+
+  /**
    * A peer has more of our namespace than we wrote: from our earlier process with a faster clock, from a restored
    * disk, or forged. Our own entries must win, so we continue above that version.
    */

@@ -200,6 +200,11 @@ export class Records implements Rider {
     return this.#view.onChange(listener)
   }
 
+  /** Another node had our name: what we publish gets this epoch, or the next one, so that it replaces the other's. */
+  renew(epoch: number): void {
+    this.#own.renew(epoch)
+  }
+
   /** Whether a name without records may be reported as nonexistent. */
   get synced(): boolean {
     return this.#repair.sync.done
