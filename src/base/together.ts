@@ -1,6 +1,6 @@
 /**
- * Periodic work that may begin at any time: all work of one interval hangs on one timer. An idle process pays more for
- * a wake-up than for most of the work.
+ * Runs periodic work for which the exact time does not matter: all work with the same interval shares one timer, because
+ * waking up costs an idle process more than most of the work itself.
  */
 
 /** Called with the time at which the timer fired, on the clock of performance.now(). */
@@ -10,7 +10,7 @@ const groups = new Map<number, { readonly timer: NodeJS.Timeout; readonly works:
 
 /**
  * Calls `work` every `ms`, first within that time, until the returned function is called. It does not keep the process
- * alive. `work` must not throw.
+ * alive. If `work` throws, that is an uncaught exception, as in a timer of its own, and other work still runs.
  */
 export const together = (ms: number, work: Work): (() => void) => {
   const own: Work = now => work(now)
@@ -19,7 +19,15 @@ export const together = (ms: number, work: Work): (() => void) => {
     const works = new Set<Work>()
     const timer = setInterval(() => {
       const now = performance.now()
-      for (const each of works) each(now)
+      for (const each of works) {
+        try {
+          each(now)
+        } catch (er) {
+          queueMicrotask(() => {
+            throw er
+          })
+        }
+      }
     }, ms).unref()
     group = { timer, works }
     groups.set(ms, group)
