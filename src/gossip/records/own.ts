@@ -269,8 +269,8 @@ export class Own {
   }
 
   /**
-   * Begins this epoch, or the next one, because another node wrote in our name: its versions may equal ours, and then
-   * nobody would ask for ours.
+   * Begins this epoch, or the next one, because another node wrote in our name. If it began in the same second as we,
+   * its epoch and versions equal ours, and nobody would see a difference and ask for our records.
    */
   renew(epoch: number): void {
     const owner = this.#replica.owners.get(this.#name)

@@ -127,6 +127,31 @@ t.test('what an owner publishes, changes and withdraws is shown by all', async t
   ])
 })
 
+t.test('a node that comes back replaces the records of the one that had its name', async t => {
+  const lab = new Lab()
+  // Both begin in the same second, and the second publishes before it has heard of the first.
+  const epoch = 1_000
+  const epochs: number[] = []
+  const [a, first] = [lab.add('a'), lab.add('b', { epoch })] as const
+  put(first, 'web', 'first')
+  lab.run(2_000)
+  lab.passes = (from, to) => from !== 'twin' && to !== 'twin'
+  const twin = lab.add('twin', { self: 'b', epoch, onEpoch: one => epochs.push(one) })
+  put(twin, 'web', 'twin')
+  lab.run(2_000)
+  lab.nodes.delete('b')
+  lab.passes = () => true
+  lab.run(60_000)
+  t.same(all(a), ['web b first'], 'of equal epochs and versions nobody sees a difference')
+  twin.renew(epoch + 64)
+  lab.run(2_000)
+  t.same(all(a), ['web b twin'])
+  twin.renew(epoch)
+  lab.run(2_000)
+  t.same(epochs, [epoch, epoch + 64, epoch + 65], 'an epoch is written down, and only grows')
+  t.same(all(a), ['web b twin'])
+})
+
 t.test('changed keys are told in batches, each once, also those that vanish', async t => {
   const lab = new Lab()
   const [a, b] = [lab.add('a'), lab.add('b')]
