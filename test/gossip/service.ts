@@ -10,6 +10,7 @@ import { generatedKey } from '../../src/gossip/keyring.ts'
 import { Gossip } from '../../src/gossip/service.ts'
 import { silent } from '../../src/base/log.ts'
 import { freePort, ownAddresses } from '../fixture/address.ts'
+import { folder } from '../fixture/folder.ts'
 
 const until = async (what: () => boolean): Promise<boolean> => {
   for (let i = 0; i < 2_000; i++) {
@@ -65,7 +66,7 @@ t.test('nodes over encrypted sockets learn from each other what each publishes',
   const addresses = ownAddresses(3)
   const port = await freePort(addresses)
   const at = addresses.map(address => ({ address, port }))
-  const keyring = join(t.testdir({}), 'keyring.json')
+  const keyring = join(folder(t), 'keyring.json')
   writeFileSync(keyring, JSON.stringify([generatedKey()]), { mode: 0o600 })
   const [first, second, third] = at as [Where, Where, Where]
   const a = await start(t, 'a', first, [], '', keyring)
@@ -93,7 +94,7 @@ t.test('a restarted node serves what it had, marked stale, and then what there i
   const addresses = ownAddresses(2)
   const port = await freePort(addresses)
   const [first, second] = addresses.map(address => ({ address, port })) as [Where, Where]
-  const stateDir = join(t.testdir({ state: {} }), 'state', 'gossip')
+  const stateDir = join(folder(t, { state: {} }), 'state', 'gossip')
   const a = await start(t, 'a', first, [])
   publish(a, 'web.marathon', 'one')
   const b = await start(t, 'b', second, [first], stateDir)
@@ -205,7 +206,7 @@ t.test('a host without an address shows its own, and gossips when it has one', a
 
 t.test('a state directory that holds nonsense is no reason not to start', async t => {
   const [address = ''] = ownAddresses(1)
-  const stateDir = t.testdir({ records: 'nonsense', 'ring.json': '{' })
+  const stateDir = folder(t, { records: 'nonsense', 'ring.json': '{' })
   const gossip = await start(t, 'a', { address, port: 0 }, [], stateDir)
   await gossip.synced
   t.same(shown(gossip), [])
@@ -213,7 +214,7 @@ t.test('a state directory that holds nonsense is no reason not to start', async 
 })
 
 t.test('a node is alone only if it was told so: not by a wrong key, name or seed', async t => {
-  const dir = t.testdir({})
+  const dir = folder(t)
   const keyring = (name: string): string => {
     const file = join(dir, name)
     writeFileSync(file, JSON.stringify([generatedKey()]), { mode: 0o600 })
@@ -330,7 +331,7 @@ t.test('an epoch is used once, also after a crash and with a clock that is behin
   const addresses = ownAddresses(2)
   const port = await freePort(addresses)
   const [first, second] = addresses.map(address => ({ address, port })) as [Where, Where]
-  const stateDir = t.testdir({})
+  const stateDir = folder(t)
   const a = await start(t, 'a', first, [])
   const epochs: number[] = []
   // the clock of the first start was ahead

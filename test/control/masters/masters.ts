@@ -8,6 +8,7 @@ import { afterLook, noMasters, type MastersState } from '../../../src/control/ma
 import { hostPort } from '../../../src/base/ip.ts'
 import { silent } from '../../../src/base/log.ts'
 import { huge, json, scriptedHttp, status, truncated, until } from '../../fixture/scripted-http.ts'
+import { folder } from '../../fixture/folder.ts'
 
 const options = { refreshMs: 120_000, retryMs: 5_000, random: () => 0.5 }
 const list = (...addresses: string[]) => addresses.map(address => ({ address, port: 61053 }))
@@ -138,7 +139,7 @@ t.test('a list in the configuration is there at once', async t => {
 
 t.test('a list at a URL is followed, and bad answers keep the last good one', async t => {
   const server = await scriptedHttp(t, '127.14.3.1')
-  const dir = t.testdir({})
+  const dir = folder(t)
   server.on(
     '/list',
     json(['192.0.2.1']),
@@ -168,7 +169,7 @@ t.test('a list at a URL is followed, and bad answers keep the last good one', as
 })
 
 t.test('a stored list that cannot be used is passed over', async t => {
-  const dir = t.testdir({ 'masters.json': '["192.0' })
+  const dir = folder(t, { 'masters.json': '["192.0' })
   const { told } = await started(t, {
     from: { source: 'static', addresses: ['192.0.2.1'], port: 1 },
     stateDir: dir,
@@ -225,7 +226,7 @@ t.test('a name’s addresses are the masters, in one order', async t => {
 })
 
 t.test('a file is watched', async t => {
-  const dir = t.testdir({ list: '["192.0.2.1"]' })
+  const dir = folder(t, { list: '["192.0.2.1"]' })
   const file = join(dir, 'list')
   const { masters, told } = await started(t, {
     from: { source: 'file', file, port: 61053 },

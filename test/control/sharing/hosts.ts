@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { PROGRAM } from '../../fixture/daemon.ts'
 import { agentState, type TaskSpec } from '../../fixture/mesos.ts'
 import { lab, missing, type Host } from '../../fixture/netns.ts'
+import { folder } from '../../fixture/folder.ts'
 
 t.setTimeout(400_000)
 
@@ -73,7 +74,7 @@ const resolves = (host: Host, vip: string, type: string, to: RegExp): Promise<vo
 }
 
 t.test('hosts with IPv6 only gossip, and know the VIPs of each other', { skip }, async t => {
-  t.testdir({})
+  folder(t)
   const net = lab(t)
   const hosts = ['a', 'b'].map(name => net.host(name, []))
   const [a, b] = hosts as [(typeof hosts)[0], (typeof hosts)[0]]
@@ -91,7 +92,7 @@ t.test('hosts with IPv6 only gossip, and know the VIPs of each other', { skip },
 })
 
 t.test('a host in two networks is found at the address that it advertises', { skip }, async t => {
-  t.testdir({})
+  folder(t)
   const net = lab(t)
   const one = net.host('one', [])
   const two = net.host('two', [])
@@ -114,7 +115,7 @@ t.test(
   'a backend has the address that its Mesos agent says, or that the operator sets',
   { skip },
   async t => {
-    t.testdir({})
+    folder(t)
     const net = lab(t)
     const other = net.host('other', [])
     const seeds = [other.ip]

@@ -6,6 +6,7 @@ import type { Config } from '../../../src/config/config.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { GossipPart } from '../../../src/control/sharing/gossip-part.ts'
 import { freePort, ownAddresses } from '../../fixture/address.ts'
+import { folder } from '../../fixture/folder.ts'
 
 t.setTimeout(180_000)
 
@@ -15,15 +16,6 @@ const until = async (what: () => boolean): Promise<boolean> => {
     await sleep(10)
   }
   return false
-}
-
-/**
- * Folders for the nodes of a test. tap removes them before the teardowns that begin after them, in which the nodes still
- * write, so one begins here.
- */
-const foldersOf = (t: Test): string => {
-  t.teardown(() => {})
-  return t.testdir({ a: {}, b: {}, c: {} })
 }
 
 type Node = { readonly part: GossipPart; readonly config: Config; synced(): boolean }
@@ -74,7 +66,7 @@ const alive = ({ part }: Node): number => part.view()?.members.alive ?? 0
 t.test(
   'the masters of the moment are seeds, and a list that is not there yet is waited for',
   async t => {
-    const folders = foldersOf(t)
+    const folders = folder(t, { a: {}, b: {}, c: {} })
     const [a = '', b = '', c = ''] = ownAddresses(3)
     const port = await freePort([a, b, c])
     const first = await start(t, folders, 'a', a, port, 'seeds: []')
@@ -101,7 +93,7 @@ t.test(
 )
 
 t.test('a list in the configuration is what the node was told', async t => {
-  const folders = foldersOf(t)
+  const folders = folder(t, { a: {}, b: {}, c: {} })
   const [a = '', b = ''] = ownAddresses(2)
   const port = await freePort([a, b])
   const first = await start(
@@ -121,7 +113,7 @@ t.test('a list in the configuration is what the node was told', async t => {
 })
 
 t.test('a reload adds and takes away the masters', async t => {
-  const folders = foldersOf(t)
+  const folders = folder(t, { a: {}, b: {}, c: {} })
   const [a = '', b = ''] = ownAddresses(2)
   const port = await freePort([a, b])
   const first = await start(t, folders, 'a', a, port, 'seeds: []')

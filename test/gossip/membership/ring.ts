@@ -10,6 +10,7 @@ import { createRing, type Ring, type RingOptions } from '../../../src/gossip/rin
 import type { Rider } from '../../../src/gossip/rider.ts'
 import { silent } from '../../../src/base/log.ts'
 import { randomOf } from './fixture/world.ts'
+import { folder } from '../../fixture/folder.ts'
 
 const until = async (holds: () => boolean): Promise<boolean> => {
   for (let i = 0; i < 1_000; i++) {
@@ -134,7 +135,7 @@ t.test('bound to every address, it begins when this host has one', async t => {
 
 t.test('the incarnation survives a clock that goes back', async t => {
   const network = new MemoryNetwork()
-  const stateFile = join(t.testdir(), 'gossip.json')
+  const stateFile = join(folder(t), 'gossip.json')
   const saved = (): number =>
     (JSON.parse(readFileSync(stateFile, 'utf8')) as { incarnation: number }).incarnation
   const first = createRing(made(network, 'a', 1, { stateFile }))
