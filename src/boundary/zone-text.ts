@@ -14,8 +14,9 @@ import type { Owner, RRset } from './messages.ts'
 export const US = 0x1f
 export const LF = 0x0a
 
-const UNIT = '\x1f'
-const RECORD = '\x1e'
+/** The same as text, and the separator between the RRsets of an owner. */
+export const UNIT = '\x1f'
+export const RECORD = '\x1e'
 const LINE = '\n'
 
 export const ownersToText = (owners: Iterable<Owner>): string => {

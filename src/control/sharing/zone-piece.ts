@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Owner, RRset } from '../../boundary/messages.ts'
-import { ownersToText, rrsetsOfText } from '../../boundary/zone-text.ts'
+import { ownersToText, RECORD, rrsetsOfText, UNIT } from '../../boundary/zone-text.ts'
 import { isName, isOwnerName, MAX_NAME } from '../../boundary/zone.ts'
 import { canonicalIp } from '../../base/ip.ts'
 import type { Key } from '../../gossip/records/types.ts'
@@ -26,8 +26,6 @@ const TEXT_MOST = 8 * 1024 * 1024
 const LARGE_TEXT = 256 * 1024
 /** Limit of records with one name and type. */
 const DATA_MOST = 65_536
-const UNIT = '\x1f'
-const RECORD = '\x1e'
 const ZONE_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'SRV'])
 
 export const headKey = (apex: string): Key => ({ kind: 'zone', name: `${apex} head` })
@@ -177,8 +175,9 @@ export const ownerOf = (rel: string, line: string, apex: string): Owner | undefi
 }
 
 /**
- * The lines of a piece as boundary/zone-text.ts has them, with whole names; those that are not allowed are left out.
- * Text from text, because a zone of 10,000 tasks has 500,000 records, and an object for each would take longer.
+ * The lines of a piece in the format of boundary/zone-text.ts: with whole names, and without what is not allowed. They
+ * are made from the text directly: both zones of 10,000 tasks have 500,000 records, and with an object for each a node that
+ * joins takes 2.5 s of CPU time instead of 2.0.
  */
 export const wholeLines = function* (text: string, apex: string): Generator<string> {
   let end = 0
@@ -193,13 +192,15 @@ export const wholeLines = function* (text: string, apex: string): Generator<stri
   }
 }
 
-const wholeName = (rel: string, apex: string): string => (rel === '@' ? apex : `${rel}.${apex}`)
+/** A name of a piece with the apex; '@' is the apex itself. */
+export const wholeName = (rel: string, apex: string): string =>
+  rel === '@' ? apex : `${rel}.${apex}`
 
 /** Whether the whole name can be an owner's. The first test suffices for nearly all, and makes no string. */
 const allowedName = (rel: string, apex: string): boolean =>
   (isName(rel) && rel.length + apex.length < MAX_NAME) || isOwnerName(wholeName(rel, apex))
 
-/** The allowed RRsets of a line, with whole names in their data; '' if there are none. */
+/** The allowed RRsets of a line as text, with whole names in their data; '' if there are none. */
 const allowedSets = (line: string, apex: string): string => {
   let sets = ''
   for (let at = 0, end = 0; at < line.length; at = end + 1) {

@@ -9,7 +9,16 @@ import type { Log } from '../../base/log.ts'
 import type { Entry, Key } from '../../gossip/records/types.ts'
 import { PieceZone, type ServedPiece } from './piece-zone.ts'
 import { bestClaim, type Claim } from './zone-head.ts'
-import { countLines, headKey, joined, linesOf, ownerOf, type Piece, textOf } from './zone-piece.ts'
+import {
+  countLines,
+  headKey,
+  joined,
+  linesOf,
+  ownerOf,
+  type Piece,
+  textOf,
+  wholeName,
+} from './zone-piece.ts'
 
 /** Pieces checked or inflated in one turn: about two milliseconds with 10,000 tasks. */
 const PIECES_A_TURN = 16
@@ -224,9 +233,9 @@ export class ZoneReader {
       if (was.get(rel) === line) continue
       const owner = ownerOf(rel, line, apex)
       if (owner) set.push(owner)
-      else if (was.has(rel)) drop.push(rel === '@' ? apex : `${rel}.${apex}`)
+      else if (was.has(rel)) drop.push(wholeName(rel, apex))
     }
-    for (const rel of was.keys()) if (!is.has(rel)) drop.push(rel === '@' ? apex : `${rel}.${apex}`)
+    for (const rel of was.keys()) if (!is.has(rel)) drop.push(wholeName(rel, apex))
   }
 
   #tellMissing(missing: number): void {
