@@ -140,7 +140,10 @@ class Silence implements Load {
 const IDLE_SECONDS = 20
 /** A daemon that has just started is not quiet: V8 compiles what is used often, and returns memory after 10 s. */
 const REST_MS = 30_000
-/** The same with all parts, whose larger heap V8 collects 40 to 50 s after the start: 170 ms of CPU time, once. */
+/**
+ * The same with all parts: the heap is larger, and V8 collects it 40 to 50 s after the start. That happens once and takes
+ * 170 ms of CPU time, so it does not belong to the cost of an idle daemon.
+ */
 const ALL_PARTS_REST_MS = 75_000
 const RATES = [100, 1_000, 5_000, 20_000]
 

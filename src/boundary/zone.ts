@@ -12,7 +12,7 @@ export type ZoneMap = Iterable<Owner> & {
   has(name: string): boolean
   get(name: string): readonly RRset[] | undefined
   keys(): IterableIterator<string>
-  /** The owners as lines of zone-text.ts, if the zone has them as text already. */
+  /** The owners as lines in the format of zone-text.ts. Only a zone that keeps them as text has this method. */
   lines?(): Iterable<string>
 }
 

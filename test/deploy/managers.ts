@@ -34,7 +34,7 @@ type Packages = {
   readonly prepare?: (root: string) => void
 }
 
-/** Boots with these packages; undefined if they cannot be had. */
+/** Boots a machine with these packages; undefined, and a skip, if apt cannot get them. */
 const machineWith = async (t: Test, packages: Packages): Promise<Machine | undefined> => {
   const { installed, kept = [], prepare } = packages
   const deb = debIn(t.testdir(), '0.1.0')
@@ -207,7 +207,7 @@ t.test('resolvconf and openresolv', { skip, timeout: 390_000 }, async t => {
     life(t, machine, {
       name: 'resolvconf',
       tell: resolvconf,
-      // As after a reboot, when only what registers again is there.
+      // resolvconf(8) forgets what was registered in a reboot. Removing our entry has the same effect.
       restart: `rm /run/resolvconf/interface/lo.spartan && resolvconf -u
         spartan resolvconf status | grep -q 'applied *no'`,
     }),

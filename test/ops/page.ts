@@ -37,7 +37,7 @@ t.test('every kind of trouble has its first thing to do', async t => {
 const executablePath = '/usr/bin/chromium'
 const skip = !existsSync(executablePath) && 'SKIPPED: chromium is not installed'
 
-/** The numbers in tables that are broken over lines. */
+/** An expression for the browser: the numbers in table cells whose digits are broken over several lines. */
 const BROKEN = `[...document.querySelectorAll('td.num')].filter(cell => {
   const range = document.createRange()
   range.selectNodeContents(cell)

@@ -55,7 +55,7 @@ export const inPieces = function* (owners: Iterable<Owner>): Generator<Owner[]> 
   if (piece.length > 0) yield piece
 }
 
-/** Joins lines of zone-text.ts to texts of at most one message each. */
+/** Joins lines of boundary/zone-text.ts into texts, each of which fits one message. */
 export const inTexts = function* (lines: Iterable<string>): Generator<string> {
   let text = ''
   let owners = 0

@@ -24,7 +24,7 @@ export type ZonePublisherOptions = {
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-/** A whole zone as texts of one message each. */
+/** Splits a whole zone into texts, each of which is sent in one message. */
 const textsOf = function* (zone: ZoneMap): Generator<string> {
   if (zone.lines) yield* inTexts(zone.lines())
   else for (const piece of inPieces(zone)) yield ownersToText(piece)

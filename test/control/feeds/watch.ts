@@ -51,9 +51,10 @@ t.test('every kind of change is seen, of equal size and with an old time, too', 
 })
 
 t.test(
-  'without a notification the periodic check sees it, and reports one in twelve anyway',
+  'where nothing changes, one in twelve periodic checks reports a change all the same',
   async t => {
     const { until } = watching(t, 10)
+    // The first check reports, because there is nothing to compare with.
     await until(3)
     t.pass()
   },

@@ -1,4 +1,7 @@
-/** A served zone of the gossip: as owners, one at a time, and as the text that the data thread gets. */
+/**
+ * A zone that was received by gossip can be read in three ways: all owners as objects, one owner by its name, and as the
+ * text that is sent to the data thread. All three must agree, and leave out what is not allowed.
+ */
 import { deflateRawSync } from 'node:zlib'
 import t from 'tap'
 import { ownersToText } from '../../../src/boundary/zone-text.ts'
@@ -86,7 +89,7 @@ t.test('as text it is what its owners are', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(word, mark), { maxLength: 60 }), parts => {
       const text = parts.flat().join('')
-      // The name that a piece has twice is not tried: its second line replaces the first in both forms.
+      // Each name once: of two lines of a name the data thread keeps the second, too, but here both would be seen.
       const lines = new Map(text.split('\n').map(line => [line.split('\x1f', 1)[0]!, line]))
       const zone = zoneOf([...lines.values()])
       return [...zone.lines()].join('') === ownersToText(zone)
