@@ -19,8 +19,9 @@ export const addDaemons = (
     .command('run')
     .description('run the forwarder in the foreground')
     .option('-c, --config <file>', 'configuration file', CONFIG_FILE)
+    .option('--handover', 'answer while the daemon restarts, for spartan-handover.service')
     .addHelpText('after', examples('spartan run --config /etc/spartan/spartan.yaml'))
-    .action(async ({ config }: { config: string }) => {
+    .action(async ({ config, handover }: { config: string; handover?: boolean }) => {
       const reading = readConfigAside(config, threads?.config)
       reading.catch(() => {})
       const { runDaemon } = await import('../daemon/run.ts')
@@ -28,6 +29,7 @@ export const addDaemons = (
         await runDaemon({
           configPath: config,
           reading,
+          handover: handover === true,
           ...(threads && { thread: threads.thread }),
         }),
       )

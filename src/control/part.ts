@@ -24,6 +24,8 @@ export interface Part {
   reload?(before: Config, after: Config): Promise<void> | void
   /** Those of the changed keys that it cannot apply while it runs. */
   needsRestart?(before: Config, after: Config, keys: readonly string[]): readonly string[]
+  /** Writes what the next process reads, now. */
+  save?(): Promise<void>
   /** Stops everything; `start` may follow. Also called when a start failed or hangs. */
   close(): Promise<void> | void
   /** Problems of a running part. */

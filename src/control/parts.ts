@@ -71,6 +71,11 @@ export class Parts {
     for (const { part } of this.#all) part.metrics?.(to)
   }
 
+  /** Lets all parts write what the next process reads. Resolves after `ms` at the latest; never rejects. */
+  async save(ms: Milliseconds): Promise<void> {
+    await Promise.allSettled(this.#all.map(one => one.save(ms)))
+  }
+
   /** Closes all parts at the same time; resolves after `ms` at the latest to the names of those that hang. */
   async close(ms: Milliseconds): Promise<string[]> {
     const closed = await Promise.all(this.#all.map(one => one.close(ms)))

@@ -78,6 +78,11 @@ export class Supervised {
     else this.#become('off')
   }
 
+  /** Lets a running part write its files. Rejects if it cannot; resolves after `ms` at the latest. */
+  async save(ms: Milliseconds): Promise<void> {
+    if (this.#state === 'running') await within(ms, this.part.save?.())
+  }
+
   /** Closes the part. Resolves after `ms` at the latest, with whether it has closed. */
   async close(ms: Milliseconds): Promise<boolean> {
     const closed = this.#stop(ms)

@@ -30,6 +30,8 @@ export class CacheSnapshot implements Part {
   #path = ''
   /** Whether the last run's cache is no longer of interest. */
   #restored = false
+  /** Resolves when the last run's cache has been restored, or cannot be. */
+  read: Promise<void> = Promise.resolve()
   /** Whether it is being read now. */
   #restoring = false
   #trouble = ''
@@ -58,7 +60,7 @@ export class CacheSnapshot implements Part {
     if (this.#restored) await this.#write()
     else {
       this.#restored = true
-      void this.#restore()
+      this.read = this.#restore()
     }
     clearInterval(this.#timer)
     this.#timer = setInterval(() => void this.#write(), EVERY_MS).unref()
@@ -67,6 +69,10 @@ export class CacheSnapshot implements Part {
   reload(_before: Config, { cache }: Config): Promise<void> {
     this.#path = cache.snapshot
     return this.#write()
+  }
+
+  async save(): Promise<void> {
+    await this.#write()
   }
 
   /** Writes once more, then stops. */

@@ -27,6 +27,7 @@ import { CacheSnapshot } from './cache-snapshot.ts'
 import { DataThread } from './data-thread-host.ts'
 import { DnstapPart } from './dnstap-part.ts'
 import { Drills } from './drill.ts'
+import { saveRoute } from './handover.ts'
 import { hear } from './hear.ts'
 import { Readiness } from './readiness.ts'
 import { Reloader, type ReloadOutcome } from './reloader.ts'
@@ -41,10 +42,14 @@ export type DaemonOptions = {
   readonly notifier: Notifier
   readonly listen: readonly Endpoint[]
   readonly inherited: readonly Inherited[]
+  /** Whether it only answers while another one restarts (handover.ts). */
+  readonly handover?: boolean
 }
 
 /** READY does not wait longer than this for the parts' first start. */
 const BEGIN_MS = 1_000
+/** A handover does not wait longer than this for the cache of the last run. */
+const RESTORE_MS = 3_000
 /** A scrape does not wait longer than this for the data thread. */
 const LOOK_MS = 1_000
 /** Limit of the time for the parts to close: goodbye to the gossip peers, the cache written. */
@@ -62,6 +67,7 @@ export class Daemon {
   readonly #reloader: Reloader
   readonly #metrics: Metrics
   readonly #view: SelfView
+  readonly #cacheSnapshot: CacheSnapshot
 
   constructor(options: DaemonOptions) {
     const { config, log, notifier, listen, inherited } = (this.#options = options)
@@ -96,6 +102,7 @@ export class Daemon {
       onBegin: () => void notifier.reloading(),
       onEnd: outcome => this.#reloaded(outcome),
     })
+    this.#control.gossip.sever(options.handover === true)
     const drills = new Drills({
       config: () => this.#reloader.config,
       send: message => thread.send(message),
@@ -103,7 +110,7 @@ export class Daemon {
       log: (level, msg, fields) => this.#view.log(level, msg, fields),
       now: Date.now,
     })
-    const cacheSnapshot = new CacheSnapshot(thread, log)
+    const cacheSnapshot = (this.#cacheSnapshot = new CacheSnapshot(thread, log))
     this.#view = new SelfView({
       drills,
       cacheSnapshot,
@@ -149,6 +156,7 @@ export class Daemon {
           ...queryLogRoutes(watch, listen.map(showEndpoint)),
           ...this.#reloader.routes(),
           ...this.#parts.routes(),
+          saveRoute(this.#parts),
         ],
       }),
     )
@@ -183,8 +191,9 @@ export class Daemon {
     this.#reloader.close()
     this.#readiness.close()
     void this.#options.notifier.stopping('answering the last queries')
-    // DNS ends last and the process ends with it, because the next process begins to answer only after that.
-    const hanging = await this.#parts.close(CLOSE_MS)
+    // DNS ends last and the process ends with it, because the next process begins to answer only after that. The parts
+    // of a handover have nothing to keep.
+    const hanging = this.#options.handover ? [] : await this.#parts.close(CLOSE_MS)
     this.#view.close()
     if (died === '')
       await this.#thread.close(Math.max(0, SHUTDOWN_MS - (performance.now() - since)))
@@ -195,6 +204,8 @@ export class Daemon {
 
   async #sayReady(): Promise<void> {
     optimise()
+    // Until then the old daemon answers with its cache.
+    if (this.#options.handover) await within(RESTORE_MS, this.#cacheSnapshot.read)
     // /readyz must agree with READY=1.
     await this.#view.look()
     const took = Math.round(process.uptime() * 1000)
@@ -213,11 +224,7 @@ export class Daemon {
     const { log } = this.#view
     if (outcome === 'refused')
       log('error', 'reload refused, the old configuration stays', { err: error })
-    else
-      log('info', 'reloaded', {
-        applied,
-        ...(needsRestart.length > 0 ? { needsRestart } : {}),
-      })
+    else log('info', 'reloaded', needsRestart.length > 0 ? { applied, needsRestart } : { applied })
     void this.#options.notifier.ready(this.#answering())
   }
 
@@ -225,7 +232,7 @@ export class Daemon {
   #listenToProcess(): void {
     process.on('SIGHUP', () => void this.#reloader.reload())
     process.on('SIGUSR1', () => void this.#view.summary())
-    process.on('SIGUSR2', () => void this.#flush())
+    process.on('SIGUSR2', () => void this.#view.flush())
     process.on('uncaughtException', this.#onBug)
     process.on('unhandledRejection', this.#onBug)
   }
@@ -237,14 +244,5 @@ export class Daemon {
       err: messageOf(er),
       stack: er instanceof Error ? er.stack : undefined,
     })
-  }
-
-  async #flush(): Promise<void> {
-    const { log } = this.#view
-    try {
-      log('info', 'cache flushed', { entries: await this.#thread.flush('') })
-    } catch (er) {
-      log('warn', 'cache not flushed', { err: messageOf(er) })
-    }
   }
 }

@@ -10,6 +10,7 @@ import { loadExit } from '../ops/socket-calls.ts'
 import { Notifier } from '../ops/systemd.ts'
 import { Daemon } from './daemon.ts'
 import type { DataThread } from './data-thread-host.ts'
+import { handoverFolder, prepareHandover } from './handover.ts'
 import { inherit } from './inherit.ts'
 import { complaint } from './reloader.ts'
 
@@ -19,6 +20,8 @@ export type RunOptions = {
   readonly reading?: Promise<Config>
   /** The data thread, if it has already been started. */
   readonly thread?: DataThread
+  /** Answer only while another daemon restarts (handover.ts). */
+  readonly handover?: boolean
 }
 
 /** Pause after a configuration that cannot be used, under a service manager. */
@@ -27,7 +30,12 @@ const REFUSED_MS = 5_000
 const STOP_MS = 2_900
 
 /** Runs until a signal or a failure; returns the exit status. */
-export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Promise<number> => {
+export const runDaemon = async ({
+  configPath,
+  reading,
+  thread,
+  handover = false,
+}: RunOptions): Promise<number> => {
   const stop = new Promise<void>(resolve => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve())
   })
@@ -41,15 +49,16 @@ export const runDaemon = async ({ configPath, reading, thread }: RunOptions): Pr
   } catch (er) {
     process.stderr.write(`${complaint(configPath, er)}\n`)
     // The service manager would start us again at once.
-    if (process.env['NOTIFY_SOCKET']) await Promise.race([stopped, pause(REFUSED_MS)])
+    if (process.env['NOTIFY_SOCKET'] && !handover) await Promise.race([stopped, pause(REFUSED_MS)])
     return 2
   }
   // A read that hangs must not delay the end.
   if (config === 'stopped') return exitNow(0)
   const log = createLog(config.log.level, { node: config.node })
+  if (handover) config = await prepareHandover(config, handoverFolder(process.env), log)
   const notifier = await Notifier.open(process.env)
   const listening = await inherit(config, log)
-  const daemon = new Daemon({ config, configPath, thread, log, notifier, ...listening })
+  const daemon = new Daemon({ config, configPath, thread, log, notifier, handover, ...listening })
   // Node would spend some more time on its own end, while nobody answers.
   return exitNow(await daemon.run(stop))
 }

@@ -144,6 +144,15 @@ export class SelfView {
     return this.#recent.history(Date.now(), performance.now(), upstreams)
   }
 
+  /** Empties the cache, for an operator's signal. */
+  async flush(): Promise<void> {
+    try {
+      this.log('info', 'cache flushed', { entries: await this.#options.thread.flush('') })
+    } catch (er) {
+      this.log('warn', 'cache not flushed', { err: messageOf(er) })
+    }
+  }
+
   /** Writes the status to the log. */
   async summary(): Promise<void> {
     const status = await this.status()

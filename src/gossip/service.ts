@@ -160,7 +160,7 @@ export class Gossip {
       seeds: this.#seeds.length,
       encrypted: config.keyring !== '',
     })
-    this.#timers.push(setInterval(() => void this.#save(), SAVE_MS).unref())
+    this.#timers.push(setInterval(() => void this.save(), SAVE_MS).unref())
   }
 
   /** Checks repeatedly whether the records are synced. Also runs while the ring fails to start. */
@@ -174,7 +174,7 @@ export class Gossip {
       if (!this.records.synced) return this.#lookAgain(look)
       this.#synced?.()
       // After a first start, so that a restart within the first minute has something to answer with.
-      void this.#save()
+      void this.save()
       log.info('gossip is in step', {
         members: this.ring.stats().members.alive,
         entries: this.records.stats().entries,
@@ -369,7 +369,7 @@ export class Gossip {
   }
 
   /** Saves the records piece by piece, so that each turn of the event loop is short. */
-  #save(): Promise<void> {
+  save(): Promise<void> {
     this.#saving ??= this.#write().finally(() => (this.#saving = undefined))
     return this.#saving
   }

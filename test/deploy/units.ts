@@ -64,6 +64,25 @@ t.test('what the units rely on is so', async t => {
   }
 })
 
+t.test('the handover may do what the forwarder may, on the same sockets', async t => {
+  const of = (name: string) => directives(name).get('Service')!
+  const [service, handover] = [of('spartan.service'), of('spartan-handover.service')]
+  // Life and state are its own: it is ended from outside, watches over nothing, and writes no state.
+  const own =
+    /^(Exec|Restart|Watchdog|Timeout|RuntimeMax|StateDirectory|RuntimeDirectory|ConfigurationDirectory|Sockets)/
+  for (const key of new Set([...service.keys(), ...handover.keys()]))
+    if (!own.test(key)) t.strictSame(handover.get(key), service.get(key), key)
+  t.strictSame(handover.get('Sockets'), ['spartan.socket'])
+  t.strictSame(
+    handover.get('StateDirectory'),
+    undefined,
+    'ProtectSystem=strict keeps it from all state',
+  )
+  t.match(handover.get('RuntimeMaxSec'), ['30s'], 'it ends whatever becomes of the new process')
+  t.strictSame(values('spartan-handover.service', 'Unit', 'Requires'), ['spartan.socket'])
+  t.strictSame(values('spartan-handover.service', 'Unit', 'StartLimitIntervalSec'), ['0'])
+})
+
 t.test('sockets, addresses and the configuration agree', async t => {
   const wanted = addresses.map(address => `${address}:53`)
   t.strictSame(values('spartan.socket', 'Socket', 'ListenDatagram'), wanted)

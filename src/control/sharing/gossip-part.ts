@@ -170,6 +170,10 @@ export class GossipPart implements Part {
     if (added.length > 0) void joinThrough(gossip, added, isCurrent, this.#options.log)
   }
 
+  async save(): Promise<void> {
+    await this.#gossip?.save()
+  }
+
   async close(): Promise<void> {
     const gossip = this.#gossip
     this.#gossip = undefined
