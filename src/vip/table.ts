@@ -24,6 +24,14 @@ export type ServedVip = VipRecord & {
 /** A VIP for people and balancers, with the addresses of its name ('' for none). */
 export type ShownVip = ServedVip & { readonly address4: string; readonly address6: string }
 
+/** Numbers of a table. */
+export type VipCounts = {
+  readonly vips: number
+  readonly backends: number
+  /** Named VIPs without a backend, in their grace time. */
+  readonly leaving: number
+}
+
 /** A VIP, and the announcements that it was merged from. */
 type Merged = { readonly from: readonly VipRecord[]; readonly vip: ServedVip }
 
@@ -58,7 +66,8 @@ export class VipMerge {
   }
 }
 
-const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+/** Whether two lists hold the same objects. */
+export const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
   a.length === b.length && a.every((one, i) => one === b[i])
 
 const mergedVip = (records: readonly VipRecord[]): ServedVip => {
@@ -76,6 +85,7 @@ export class VipTable {
   readonly #graceMs: number
   readonly #merge = new VipMerge()
   #vips: readonly ServedVip[] = []
+  #counts: VipCounts | undefined
   /** VIPs without backends, and until when they stay. */
   #leaving = new Map<string, { readonly vip: ServedVip; readonly until: number }>()
 
@@ -102,12 +112,23 @@ export class VipTable {
       served.sort((a, b) => (vipKey(a) < vipKey(b) ? -1 : 1))
     }
     this.#vips = served
+    this.#counts = undefined
     return this.#vips
   }
 
   /** The last result of `update`. */
   get vips(): readonly ServedVip[] {
     return this.#vips
+  }
+
+  /** Counted once for each table, because every metric of a scrape asks. */
+  get counts(): VipCounts {
+    this.#counts ??= {
+      vips: this.#vips.length,
+      backends: this.#vips.reduce((sum, vip) => sum + vip.backends.length, 0),
+      leaving: this.#vips.filter(vip => vip.backends.length === 0).length,
+    }
+    return this.#counts
   }
 
   /** Milliseconds until the next name is removed; Infinity if none is waiting. */

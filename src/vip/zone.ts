@@ -21,9 +21,9 @@ import {
   DEFAULT_RANGE_V6,
   type AddressRange,
 } from './hash/vip-address.ts'
-import { addressType, familyOf } from '../base/ip.ts'
-import { isName, TTL, type ZoneMap } from '../boundary/zone.ts'
-import { L4LB_APEX, type Backend } from './record.ts'
+import type { ZoneMap } from '../boundary/zone.ts'
+import { BackendNames, byName, rrset } from './backend-names.ts'
+import { L4LB_APEX } from './record.ts'
 import type { ServedVip } from './table.ts'
 
 export type VipZoneOptions = {
@@ -34,25 +34,6 @@ export type VipZoneOptions = {
   /** False leaves out IPv6 addresses. Default true. */
   readonly ipv6?: boolean
 }
-
-/** The healthy backends; all of them if none is healthy. */
-const usable = (backends: readonly Backend[]): readonly Backend[] => {
-  const healthy = backends.filter(b => b.weight > 0)
-  return healthy.length > 0 ? healthy : backends
-}
-
-const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
-  const names = new Map<string, ServedVip[]>()
-  for (const vip of vips) {
-    if (vip.name === '') continue
-    const same = names.get(vip.name)
-    if (same) same.push(vip)
-    else names.set(vip.name, [vip])
-  }
-  return names
-}
-
-const rrset = (type: string, data: Iterable<string>): RRset => ({ type, ttl: TTL, data: [...data] })
 
 type Addresses = {
   readonly v4: ReadonlyMap<string, string>
@@ -135,65 +116,18 @@ const addressZone = (
   return zone
 }
 
-/** An address as one label: '10-0-0-11', or the 32 digits of an IPv6 address. */
-const addressLabel = (ip: string): string => {
-  if (familyOf(ip) === 4) return ip.replaceAll('.', '-')
-  const [head = '', tail = ''] = ip.split('::')
-  const groups = (part: string): string[] =>
-    part === '' ? [] : part.split(':').map(g => g.padStart(4, '0'))
-  const [before, after] = [groups(head), groups(tail)]
-  const zeros = new Array<string>(8 - before.length - after.length).fill('0000')
-  return [...before, ...zeros, ...after].join('')
-}
-
-const addressSets = (ips: Iterable<string>): RRset[] => {
-  const sorted = [...new Set(ips)].sort()
-  return (['A', 'AAAA'] as const)
-    .map(type =>
-      rrset(
-        type,
-        sorted.filter(ip => addressType(ip) === type),
-      ),
-    )
-    .filter(({ data }) => data.length > 0)
-}
-
-const backendZone = (vips: readonly ServedVip[], apex: string, ipv6: boolean): ZoneMap => {
-  const zone = new Map<string, readonly RRset[]>()
-  for (const [name, same] of byName(vips)) {
-    const owner = `${name}.${apex}`
-    const allowed = (backends: readonly Backend[]): readonly Backend[] =>
-      ipv6 ? backends : backends.filter(b => familyOf(b.ip) === 4)
-    zone.set(owner, addressSets(usable(allowed(same.flatMap(vip => vip.backends))).map(b => b.ip)))
-    for (const vip of same) {
-      const targets: string[] = []
-      for (const { ip, port, weight } of usable(allowed(vip.backends))) {
-        const target = `${addressLabel(ip)}.${owner}`
-        if (!isName(target)) continue
-        // SRV weight 0 stands for "almost never" beside others (RFC 2782), so it becomes 1
-        targets.push(`0 ${Math.max(1, weight)} ${port} ${target}`)
-        zone.set(target, addressSets([ip]))
-      }
-      zone.set(
-        `_${vip.port}._${vip.protocol}.${owner}`,
-        targets.length > 0 ? [rrset('SRV', targets)] : [],
-      )
-    }
-  }
-  return zone
-}
-
 /**
- * The zone for a table (which includes names in their grace time). `addresses` keeps the allocations from one call
- * to the next.
+ * The zone for a table (which includes names in their grace time). `addresses` and `names` keep what does not change
+ * from one call to the next.
  */
 export const servedVipZone = (
   vips: readonly ServedVip[],
   options: VipZoneOptions,
   addresses = new VipAddresses(),
+  names = new BackendNames(),
 ): ZoneMap => {
   const apex = options.apex ?? L4LB_APEX
   return options.answer === 'vip'
     ? addressZone(vips, apex, options, addresses)
-    : backendZone(vips, apex, options.ipv6 ?? true)
+    : names.zone(vips, apex, options.ipv6 ?? true)
 }

@@ -11,7 +11,8 @@ import type { ZoneChange } from '../../boundary/zone.ts'
 import { AgentVips, type AgentVipsStatus } from './agent-source.ts'
 import { VipFiles, type VipFileStatus } from './file-source.ts'
 import { L4LB_APEX, sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
-import { VipTable, type OwnerVips, type ShownVip } from '../../vip/table.ts'
+import { VipTable, type OwnerVips, type ShownVip, type VipCounts } from '../../vip/table.ts'
+import { BackendNames } from '../../vip/backend-names.ts'
 import { servedVipZone, VipAddresses } from '../../vip/zone.ts'
 import type { Balancing } from './balancing.ts'
 import { localKey, type LocalBackends } from './feed.ts'
@@ -59,11 +60,7 @@ const PACE_MS = 100
 /** An agent that has not answered by then is treated as down, and its VIPs as missing. */
 const AGENT_MS = 30_000
 
-export type VipStatus = {
-  readonly vips: number
-  readonly backends: number
-  /** Named VIPs without a backend, in their grace time. */
-  readonly leaving: number
+export type VipStatus = VipCounts & {
   readonly agent: AgentVipsStatus | undefined
   readonly files: readonly VipFileStatus[]
 }
@@ -74,6 +71,7 @@ export class VipService {
   readonly #files: VipFiles | undefined
   readonly #table: VipTable
   readonly #addresses = new VipAddresses()
+  readonly #names = new BackendNames()
   #local: LocalBackends = new Map()
   #own: readonly VipRecord[] = []
   #others: readonly OwnerVips[] = []
@@ -159,11 +157,8 @@ export class VipService {
   }
 
   get status(): VipStatus {
-    const { vips } = this.#table
     return {
-      vips: vips.length,
-      backends: vips.reduce((sum, vip) => sum + vip.backends.length, 0),
-      leaving: vips.filter(vip => vip.backends.length === 0).length,
+      ...this.#table.counts,
       agent: this.#agent?.status,
       files: this.#files?.status ?? [],
     }
@@ -233,7 +228,7 @@ export class VipService {
         own6: nodeIp6?.() ?? '',
       })
       const { answer } = balancing
-      const zone = servedVipZone(vips, { answer, ...this.#ranges }, this.#addresses)
+      const zone = servedVipZone(vips, { answer, ...this.#ranges }, this.#addresses, this.#names)
       onZone(L4LB_APEX, { kind: 'full', zone: balancing.programmed(zone, number, now) }, loaded)
       next = Math.min(this.#table.nextMs(now), balancing.nextMs(now))
     }
