@@ -2,7 +2,7 @@
  * The gossip of the daemon: a ring on real sockets and the records that it transports. Both are stored on disk, so
  * that a restarted node keeps its identity, and answers from its stored records before the first peer replies.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../base/error.ts'
@@ -77,6 +77,8 @@ export class Gossip {
   #begun = false
   #waking: NodeJS.Immediate | undefined
   #saving: Promise<void> | undefined
+  /** The fingerprint of the records on disk. */
+  #saved = ''
   #synced: (() => void) | undefined
   /** When the log last mentioned refused records: ours, and others'. */
   readonly #toldRefused = { ours: -Infinity, others: -Infinity }
@@ -374,9 +376,13 @@ export class Gossip {
     return this.#saving
   }
 
-  /** Written to a new file and renamed, so that a crash leaves either the old or the new file. */
+  /**
+   * Written to a new file and renamed, so that a crash leaves either the old or the new file. A file that has the same
+   * records stays, because in a quiet cluster the writing would be a tenth of all that an agent does.
+   */
   async #write(): Promise<void> {
-    if (this.#file === '') return
+    const { fingerprint } = this.records
+    if (this.#file === '' || (fingerprint === this.#saved && existsSync(this.#file))) return
     try {
       const file = await open(`${this.#file}.new`, 'w', 0o600)
       try {
@@ -386,6 +392,8 @@ export class Gossip {
         await file.close()
       }
       await rename(`${this.#file}.new`, this.#file)
+      // What changed meanwhile may be in the file or not, so that it is written again.
+      this.#saved = fingerprint
     } catch (er) {
       this.#cannotWrite(er)
     }

@@ -2,7 +2,7 @@
  * The daemon's gossip over real sockets on loopback: nodes find each other, all show what one publishes, and a
  * restarted node serves its stored records before any peer answers.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -116,6 +116,32 @@ t.test('a restarted node serves what it had, marked stale, and then what there i
   await alone.close()
   t.ok(readFileSync(join(stateDir, 'records')).length > 50)
 })
+
+t.test(
+  'records that have not changed are not written again, unless their file is gone',
+  async t => {
+    const [address = ''] = ownAddresses(1)
+    const stateDir = folder(t)
+    const gossip = await start(t, 'a', { address, port: 0 }, [], stateDir)
+    const file = join(stateDir, 'records')
+    const save = async (): Promise<number> => {
+      await gossip.save()
+      return statSync(file).ino
+    }
+    const first = await save()
+    t.equal(await save(), first)
+    publish(gossip, 'web.marathon', 'one')
+    t.ok(await until(() => shown(gossip).length === 1))
+    const second = await save()
+    t.not(second, first)
+    t.ok(readFileSync(file).includes('web.marathon'))
+    t.equal(await save(), second)
+    rmSync(file)
+    await save()
+    t.ok(readFileSync(file).includes('web.marathon'))
+    await gossip.close()
+  },
+)
 
 t.test('records of ours that find no room are told of in the log, once a minute', async t => {
   const [address = ''] = ownAddresses(1)

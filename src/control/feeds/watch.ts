@@ -16,8 +16,13 @@ export type WatchOptions = {
   readonly quietMs?: number
 }
 
-/** One of this many checks reports a change in any case, because a file system may keep coarse times. */
-const ALWAYS_EVERY = 12
+/**
+ * After a change, this many periodic checks later it is reported once more: a file system with coarse times shows no
+ * difference if the file was written again within the same two seconds.
+ */
+const COARSE_CHECKS = 2
+/** One of this many checks reports a change in any case, for a caller that could not read the files for a while. */
+const ALWAYS_EVERY = 120
 
 export class Watch {
   readonly #paths: readonly string[]
@@ -83,9 +88,11 @@ export class Watch {
       this.#touched()
     }
     if (periodic) this.#unchanged++
-    if (found === this.#found && this.#unchanged < ALWAYS_EVERY) return
+    if (found !== this.#found) this.#unchanged = 0
+    else if (!periodic || (this.#unchanged !== COARSE_CHECKS && this.#unchanged < ALWAYS_EVERY))
+      return
+    if (this.#unchanged >= ALWAYS_EVERY) this.#unchanged = COARSE_CHECKS
     this.#found = found
-    this.#unchanged = 0
     this.#onTouch()
   }
 

@@ -9,7 +9,7 @@ import { HotQueue } from './hot-queue.ts'
 import { Merger, type Verdict } from './merge.ts'
 import { DELTAS, readMessage } from './message.ts'
 import { Own } from './own.ts'
-import type { Owner, Presence as State } from './owner.ts'
+import { isGone, type Owner, type Presence as State } from './owner.ts'
 import { type PeerRoster, Peers } from './peers.ts'
 import { Presence } from './presence.ts'
 import { Repair } from './repair.ts'
@@ -268,6 +268,15 @@ export class Records implements Rider {
       owner => this.#presence.gone(owner, this.#now()),
       wallMs,
     )
+  }
+
+  /** Equal for two moments at which `pieces` has the same content, apart from the time in it. */
+  get fingerprint(): string {
+    const { digest, entries, owners } = this.#replica
+    // Whether an owner is gone is stored, too, and one whose records are just being merged is left out.
+    const special = [...owners.values()].filter(owner => owner.busy || isGone(owner))
+    const states = special.map(({ name, busy, presence }) => `${busy} ${presence} ${name}`)
+    return [digest.root(true, owners.size, entries).toString('hex'), ...states].join('\n')
   }
 
   toBytes(wallMs: number): Buffer {

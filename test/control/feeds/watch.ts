@@ -50,12 +50,20 @@ t.test('every kind of change is seen, of equal size and with an old time, too', 
   t.pass()
 })
 
-t.test(
-  'where nothing changes, one in twelve periodic checks reports a change all the same',
-  async t => {
-    const { until } = watching(t, 10)
-    // The first check reports, because there is nothing to compare with.
-    await until(3)
-    t.pass()
-  },
-)
+t.test('a change is reported twice, for coarse times, and then seldom', async t => {
+  const { until, touches, file } = watching(t, 20)
+  // The first check reports, because there is nothing to compare with.
+  await until(2)
+  await sleep(200)
+  t.equal(touches(), 2, 'some ten checks later')
+  replace(file, 'two')
+  await until(4)
+  await sleep(200)
+  t.equal(touches(), 4)
+})
+
+t.test('where nothing changes, one check in 120 reports a change all the same', async t => {
+  const { until } = watching(t, 10)
+  await until(4)
+  t.pass()
+})

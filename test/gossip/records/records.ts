@@ -595,6 +595,35 @@ t.test('a snapshot remembers who was gone and for how long', async t => {
   t.same(all(again), [], '40 s before, 40 s on disk, 20 s after')
 })
 
+t.test('the fingerprint of the records differs when what is stored does', async t => {
+  const lab = new Lab()
+  const [a, b] = [lab.add('a'), lab.add('b')]
+  const seen = new Set<string>()
+  const differs = (what: string): void => {
+    t.notOk(seen.has(a.fingerprint), what)
+    seen.add(a.fingerprint)
+    lab.now += 1
+    t.ok(seen.has(a.fingerprint), 'and does not with time')
+  }
+  differs('nothing')
+  a.publish(vip('web.f'), Buffer.from('one'))
+  lab.run(1_000)
+  differs('ours')
+  a.publish(vip('web.f'), Buffer.from('two'))
+  lab.run(1_000)
+  differs('another value')
+  b.publish(vip('web.f'), Buffer.from('b'))
+  lab.run(1_000)
+  differs("another's")
+  for (const [type, state] of [
+    ['dead', 'dead'],
+    ['leave', 'left'],
+  ] as const) {
+    a.onMember(event(type, 'b', state), lab.now)
+    differs(`the other is ${state}`)
+  }
+})
+
 t.test('synced says whether absence means anything', async t => {
   const lab = new Lab()
   t.ok(lab.add('seedless', { seeds: false }).synced, 'nobody to wait for')
