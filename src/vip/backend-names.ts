@@ -7,19 +7,7 @@ import type { Owner, RRset } from '../boundary/messages.ts'
 import { addressType, familyOf } from '../base/ip.ts'
 import { isName, TTL, type ZoneMap } from '../boundary/zone.ts'
 import type { Backend } from './record.ts'
-import { sameItems, type ServedVip } from './table.ts'
-
-/** The VIPs of each name: its ports and protocols. */
-export const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
-  const names = new Map<string, ServedVip[]>()
-  for (const vip of vips) {
-    if (vip.name === '') continue
-    const same = names.get(vip.name)
-    if (same) same.push(vip)
-    else names.set(vip.name, [vip])
-  }
-  return names
-}
+import type { ServedVip } from './table.ts'
 
 export const rrset = (type: string, data: Iterable<string>): RRset => ({
   type,
@@ -56,33 +44,82 @@ const addressSets = (ips: Iterable<string>): RRset[] => {
     .filter(({ data }) => data.length > 0)
 }
 
-/** The owners of one name, and the VIPs that they were made of. */
-type Kept = { readonly from: readonly ServedVip[]; readonly owners: readonly Owner[] }
+/** The owners of one name, and the VIPs that they were made of; in use since the call of that number. */
+type Kept = { readonly from: readonly ServedVip[]; readonly owners: readonly Owner[]; call: number }
 
 export class BackendNames {
-  #kept = new Map<string, Kept>()
+  readonly #kept = new Map<string, Kept>()
+  readonly #zone = new Map<string, readonly RRset[]>()
+  /** How many owners the names have. The zone has fewer if two names share one; the last one of them counts. */
+  #owners = 0
+  #call = 0
   /** What the kept owners depend on besides their VIPs. */
   #apex = ''
   #ipv6 = true
 
+  /**
+   * The zone of a table, which is ordered by name. The result is the same map at every call, changed where a name has
+   * changed.
+   */
   zone(vips: readonly ServedVip[], apex: string, ipv6: boolean): ZoneMap {
-    const before = apex === this.#apex && ipv6 === this.#ipv6 ? this.#kept : new Map<string, Kept>()
+    if (apex !== this.#apex || ipv6 !== this.#ipv6) this.#clear()
     this.#apex = apex
     this.#ipv6 = ipv6
-    this.#kept = new Map()
-    const zone = new Map<string, readonly RRset[]>()
-    for (const [name, from] of byName(vips)) {
-      const had = before.get(name)
-      const kept =
-        had && sameItems(had.from, from)
-          ? had
-          : { from, owners: ownersOf(`${name}.${apex}`, from, ipv6) }
-      this.#kept.set(name, kept)
-      for (const [owner, rrsets] of kept.owners) zone.set(owner, rrsets)
+    const call = ++this.#call
+    const named = vips.filter(vip => vip.name !== '')
+    for (let i = 0, end = 0; i < named.length; i = end) {
+      const { name } = named[i]!
+      for (end = i + 1; named[end]?.name === name;) end++
+      let kept = this.#kept.get(name)
+      if (!kept || !isRun(kept.from, named, i, end)) {
+        if (kept) this.#remove(kept)
+        const from = named.slice(i, end)
+        kept = { from, owners: ownersOf(`${name}.${apex}`, from, ipv6), call }
+        this.#kept.set(name, kept)
+        this.#add(kept)
+      }
+      kept.call = call
     }
-    return zone
+    for (const [name, kept] of this.#kept) {
+      if (kept.call === call) continue
+      this.#kept.delete(name)
+      this.#remove(kept)
+    }
+    // an owner of two names may have gone with one of them, or be that of the first
+    if (this.#zone.size < this.#owners) this.#refill()
+    return this.#zone
+  }
+
+  #clear(): void {
+    this.#kept.clear()
+    this.#zone.clear()
+    this.#owners = 0
+  }
+
+  #refill(): void {
+    this.#zone.clear()
+    for (const [, { owners }] of [...this.#kept].sort(([a], [b]) => (a < b ? -1 : 1)))
+      for (const [owner, rrsets] of owners) this.#zone.set(owner, rrsets)
+  }
+
+  #add({ owners }: Kept): void {
+    this.#owners += owners.length
+    for (const [owner, rrsets] of owners) this.#zone.set(owner, rrsets)
+  }
+
+  #remove({ owners }: Kept): void {
+    this.#owners -= owners.length
+    for (const [owner] of owners) this.#zone.delete(owner)
   }
 }
+
+/** Whether `vips` from `start` to `end` are these objects. */
+const isRun = (
+  from: readonly ServedVip[],
+  vips: readonly ServedVip[],
+  start: number,
+  end: number,
+): boolean => from.length === end - start && from.every((vip, i) => vip === vips[start + i])
 
 const ownersOf = (owner: string, vips: readonly ServedVip[], ipv6: boolean): Owner[] => {
   const owners = new Map<string, readonly RRset[]>()

@@ -87,9 +87,11 @@ export class VipCollector {
 
   /** All records, ordered by key, so that equal sets compare equal. */
   records(): VipRecord[] {
-    const all = [...this.#vips]
-    if (all.some(([key], i) => i > 0 && key < all[i - 1]![0])) all.sort(([a], [b]) => byText(a, b))
-    return all.map(([, vip]) => (vip instanceof Gathered ? vip.record() : vip))
+    const all = Array.from(this.#vips.values(), vip =>
+      vip instanceof Gathered ? vip.record() : vip,
+    )
+    const ordered = all.every((vip, i) => i === 0 || vipKey(all[i - 1]!) < vipKey(vip))
+    return ordered ? all : all.sort((a, b) => byText(vipKey(a), vipKey(b)))
   }
 }
 
@@ -114,6 +116,15 @@ class Gathered {
     const { protocol, name, ip, port } = this.#vip
     return { protocol, name, ip, port, backends: [...this.#backends.values()].sort(byBackend) }
   }
+}
+
+/** The union of lists from `records`. One list alone is its own union. */
+export const unionOf = (lists: Iterable<readonly VipRecord[]>): readonly VipRecord[] => {
+  const some = [...lists].filter(records => records.length > 0)
+  if (some.length < 2) return some[0] ?? []
+  const collector = new VipCollector()
+  for (const records of some) for (const vip of records) collector.addRecord(vip)
+  return collector.records()
 }
 
 /** Whether two lists from `records` are equal. */

@@ -32,8 +32,13 @@ export type VipCounts = {
   readonly leaving: number
 }
 
-/** A VIP, and the announcements that it was merged from. */
-type Merged = { readonly from: readonly VipRecord[]; readonly vip: ServedVip }
+/** A VIP, and the announcements that it was merged from; `found` of them in the call of that number. */
+type Merged = {
+  readonly from: VipRecord[]
+  vip: ServedVip | undefined
+  found: number
+  call: number
+}
 
 /**
  * Merges the announcements of all nodes. Announcements keep their identity while they do not change, and so does
@@ -41,34 +46,58 @@ type Merged = { readonly from: readonly VipRecord[]; readonly vip: ServedVip }
  * the merging of one.
  */
 export class VipMerge {
+  /** Ordered by key. */
   #merged = new Map<string, Merged>()
+  #call = 0
 
   /** The union, ordered by key. */
   of(owners: Iterable<OwnerVips>): ServedVip[] {
-    const groups = new Map<string, VipRecord[]>()
-    for (const { records } of owners) {
-      for (const record of records) {
-        const key = vipKey(record)
-        const group = groups.get(key)
-        if (group) group.push(record)
-        else groups.set(key, [record])
+    const call = ++this.#call
+    const before = this.#merged.size
+    for (const { records } of owners) for (const record of records) this.#found(record, call)
+    // what is new is at the end
+    if (this.#merged.size > before)
+      this.#merged = new Map([...this.#merged].sort(([a], [b]) => (a < b ? -1 : 1)))
+    const vips: ServedVip[] = []
+    for (const [key, merged] of this.#merged) {
+      if (merged.call !== call) {
+        this.#merged.delete(key)
+        continue
       }
+      if (merged.found < merged.from.length) {
+        merged.from.length = merged.found
+        merged.vip = undefined
+      }
+      vips.push((merged.vip ??= mergedVip(merged.from)))
     }
-    const before = this.#merged
-    const same = groups.size === before.size && [...groups.keys()].every(key => before.has(key))
-    const merged = new Map<string, Merged>()
-    for (const key of same ? before.keys() : [...groups.keys()].sort()) {
-      const [from, had] = [groups.get(key)!, before.get(key)]
-      merged.set(key, had && sameItems(had.from, from) ? had : { from, vip: mergedVip(from) })
+    return vips
+  }
+
+  /** The VIP of this key in the last union. */
+  get(key: string): ServedVip | undefined {
+    return this.#merged.get(key)?.vip
+  }
+
+  #found(record: VipRecord, call: number): void {
+    const key = vipKey(record)
+    let merged = this.#merged.get(key)
+    if (!merged) {
+      merged = { from: [], vip: undefined, found: 0, call }
+      this.#merged.set(key, merged)
     }
-    this.#merged = merged
-    return Array.from(merged.values(), ({ vip }) => vip)
+    if (merged.call !== call) {
+      merged.call = call
+      merged.found = 0
+    }
+    if (merged.from[merged.found] !== record) {
+      merged.from[merged.found] = record
+      merged.vip = undefined
+    }
+    merged.found++
   }
 }
 
-/** Whether two lists hold the same objects. */
-export const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((one, i) => one === b[i])
+const hasAddress = (vip: ServedVip): boolean => vip.v4 || vip.v6
 
 const mergedVip = (records: readonly VipRecord[]): ServedVip => {
   const collector = new VipCollector()
@@ -97,15 +126,18 @@ export class VipTable {
   /** Merges the current announcements. Also call it when `nextMs` has passed. */
   update(owners: Iterable<OwnerVips>, now: number): readonly ServedVip[] {
     // a record without backends belongs to a name that its owner still keeps
-    const served = this.#merge.of(owners).filter(vip => vip.v4 || vip.v6)
-    const present = new Set(served.map(vipKey))
+    const served = this.#merge.of(owners).filter(hasAddress)
+    const present = (key: string): boolean => {
+      const vip = this.#merge.get(key)
+      return vip !== undefined && hasAddress(vip)
+    }
     for (const vip of this.#vips) {
       const key = vipKey(vip)
-      if (present.has(key) || this.#leaving.has(key)) continue
+      if (present(key) || this.#leaving.has(key)) continue
       this.#leaving.set(key, { vip: { ...vip, backends: [] }, until: now + this.#graceMs })
     }
     for (const [key, { until }] of this.#leaving) {
-      if (present.has(key) || until <= now) this.#leaving.delete(key)
+      if (present(key) || until <= now) this.#leaving.delete(key)
     }
     if (this.#leaving.size > 0) {
       for (const { vip } of this.#leaving.values()) served.push(vip)
@@ -123,11 +155,13 @@ export class VipTable {
 
   /** Counted once for each table, because every metric of a scrape asks. */
   get counts(): VipCounts {
-    this.#counts ??= {
-      vips: this.#vips.length,
-      backends: this.#vips.reduce((sum, vip) => sum + vip.backends.length, 0),
-      leaving: this.#vips.filter(vip => vip.backends.length === 0).length,
+    if (this.#counts) return this.#counts
+    let [backends, leaving] = [0, 0]
+    for (const vip of this.#vips) {
+      backends += vip.backends.length
+      if (vip.backends.length === 0) leaving++
     }
+    this.#counts = { vips: this.#vips.length, backends, leaving }
     return this.#counts
   }
 

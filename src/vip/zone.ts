@@ -22,7 +22,7 @@ import {
   type AddressRange,
 } from './hash/vip-address.ts'
 import type { ZoneMap } from '../boundary/zone.ts'
-import { BackendNames, byName, rrset } from './backend-names.ts'
+import { BackendNames, rrset } from './backend-names.ts'
 import { L4LB_APEX } from './record.ts'
 import type { ServedVip } from './table.ts'
 
@@ -95,6 +95,18 @@ class Allocated {
     this.#range = range
     return this.#addresses
   }
+}
+
+/** The VIPs of each name: its ports and protocols. */
+const byName = (vips: readonly ServedVip[]): Map<string, ServedVip[]> => {
+  const names = new Map<string, ServedVip[]>()
+  for (const vip of vips) {
+    if (vip.name === '') continue
+    const same = names.get(vip.name)
+    if (same) same.push(vip)
+    else names.set(vip.name, [vip])
+  }
+  return names
 }
 
 const addressZone = (

@@ -4,7 +4,7 @@ import { allocateAddresses } from '../../src/vip/hash/vip-address.ts'
 import { agentStateFromJson } from '../../src/mesos/api/operator-api.ts'
 import { parseVipFile } from '../../src/vip/files.ts'
 import { isVipKey, parseVip, parseVipUrl, vipPortIndex } from '../../src/vip/label.ts'
-import { sameVips, vipName, type VipRecord } from '../../src/vip/record.ts'
+import { sameVips, unionOf, vipName, type VipRecord } from '../../src/vip/record.ts'
 import { VipMerge, VipTable, type OwnerVips } from '../../src/vip/table.ts'
 import { vipsOfState } from '../../src/vip/task-vips.ts'
 import { servedVipZone, type VipZoneOptions } from '../../src/vip/zone.ts'
@@ -334,6 +334,20 @@ t.test('records compare by all they say', async t => {
     [{ ip: '9.0.0.1', port: 1, weight: 1 }],
     'of one backend said twice the better word counts',
   )
+})
+
+t.test('the union of lists is ordered, and has what both say of one VIP', async t => {
+  const [a, c, e] = [vip('a.y', 1, ['9.0.0.1:1']), vip('c.y', 1, ['9.0.0.3:1']), vip('e.y', 1, [])]
+  t.same(unionOf([]), [])
+  t.same(unionOf([[], [a, c], []]), [a, c])
+  const more = vip('c.y', 1, ['9.0.0.2:1'])
+  const union = unionOf([
+    [c, e],
+    [a, more],
+  ])
+  t.same(union, [a, vip('c.y', 1, ['9.0.0.2:1', '9.0.0.3:1']), e])
+  t.ok(union[0] === a && union[2] === e, 'what one list alone says is the same object')
+  t.same(c.backends.length, 1, 'and no list is changed')
 })
 
 t.test('a change of one VIP leaves the objects of the others as they are', async t => {

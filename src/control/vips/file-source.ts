@@ -7,7 +7,7 @@ import { codeOf, messageOf } from '../../base/error.ts'
 import type { Log } from '../../base/log.ts'
 import { Combined } from '../feeds/combined.ts'
 import { filesAt, readText, Watch } from '../feeds/watch.ts'
-import { sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
+import { sameVips, unionOf, type VipRecord } from '../../vip/record.ts'
 
 /** Limit of files read from one folder. */
 const MAX_FILES = 1_000
@@ -92,10 +92,7 @@ export class VipFiles {
       for (const file of files.slice(0, MAX_FILES)) if (await this.#read(file)) present.add(file)
     }
     for (const path of this.#files.keys()) if (!present.has(path)) this.#files.delete(path)
-    const collector = new VipCollector()
-    for (const { records } of this.#files.values())
-      for (const vip of records) collector.addRecord(vip)
-    const records = collector.records()
+    const records = unionOf(Array.from(this.#files.values(), file => file.records))
     if (this.#closed || sameVips(records, this.#records)) return
     this.#records = records
     this.#options.onChange(records)

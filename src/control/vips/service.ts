@@ -10,7 +10,7 @@ import { Pace } from '../../base/pace.ts'
 import type { ZoneChange } from '../../boundary/zone.ts'
 import { AgentVips, type AgentVipsStatus } from './agent-source.ts'
 import { VipFiles, type VipFileStatus } from './file-source.ts'
-import { L4LB_APEX, sameVips, VipCollector, type VipRecord } from '../../vip/record.ts'
+import { L4LB_APEX, sameVips, unionOf, type VipRecord } from '../../vip/record.ts'
 import { VipTable, type OwnerVips, type ShownVip, type VipCounts } from '../../vip/table.ts'
 import { BackendNames } from '../../vip/backend-names.ts'
 import { servedVipZone, VipAddresses } from '../../vip/zone.ts'
@@ -187,11 +187,7 @@ export class VipService {
 
   #gather(): void {
     if (this.#closed) return
-    const collector = new VipCollector()
-    for (const records of [this.#files?.records ?? [], this.#agent?.records ?? []]) {
-      for (const vip of records) collector.addRecord(vip)
-    }
-    const own = collector.records()
+    const own = unionOf([this.#files?.records ?? [], this.#agent?.records ?? []])
     const changed = !this.#told || !sameVips(own, this.#own)
     this.#own = own
     // before the agent has answered, incomplete records must not replace those that other nodes hold

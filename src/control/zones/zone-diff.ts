@@ -32,11 +32,13 @@ export const sameRRsets = (a: readonly RRset[], b: readonly RRset[]): boolean =>
 export const diffZones = (before: ZoneMap, after: ZoneMap): { set: Owner[]; drop: string[] } => {
   const set: Owner[] = []
   const drop: string[] = []
+  let both = 0
   for (const [owner, rrsets] of after) {
     const had = before.get(owner)
+    if (had !== undefined) both++
     if (had === undefined || !sameRRsets(had, rrsets)) set.push([owner, rrsets])
   }
-  for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
+  if (both < before.size) for (const owner of before.keys()) if (!after.has(owner)) drop.push(owner)
   return { set, drop }
 }
 
