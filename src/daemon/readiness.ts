@@ -10,8 +10,12 @@ import { askSelf } from '../ops/self-query.ts'
 const EAGER_MS = 50
 /** Limit of frequent queries at the start; an address that is still missing is then queried less often. */
 const EAGER_ASKS = 100
-/** Longest pause between queries once all have answered; the watchdog may require a shorter one. */
+/** Longest pause between queries once all have answered, that of the other periodic work, which then costs no wake-up. */
 const CALM_MS = 5_000
+/** The same as a share of the watchdog's limit: 5 s of 8 s. */
+const CALM_SHARE = 5 / 8
+/** When none has answered, the next queries follow after this: with their second of patience in time for the watchdog. */
+const AGAIN_MS = 500
 
 type Bound = { udp: boolean; tcp: boolean; inherited: boolean }
 
@@ -87,6 +91,7 @@ export class Readiness {
 
   async #ask(): Promise<void> {
     if (this.#asking) return
+    clearTimeout(this.#timer)
     this.#timer = undefined
     this.#asking = true
     const all = this.#allBound()
@@ -99,11 +104,13 @@ export class Readiness {
       this.#ready = true
       this.#means.onReady()
     }
-    if (this.latest.some(one => one.ok)) this.#means.onAnswer()
+    const answered = this.latest.some(one => one.ok)
+    if (answered) this.#means.onAnswer()
     const { watchdogMs } = this.#means
-    const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs / 2) : CALM_MS
+    const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs * CALM_SHARE) : CALM_MS
     if (this.#ready) {
       this.#end ??= together(calm, () => void this.#ask())
+      if (!answered) this.#timer = setTimeout(() => void this.#ask(), AGAIN_MS).unref()
       return
     }
     const eager = !all && this.#allBound() ? 0 : EAGER_MS

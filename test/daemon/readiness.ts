@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Endpoint } from '../../src/boundary/messages.ts'
 import { Readiness } from '../../src/daemon/readiness.ts'
 
@@ -10,8 +11,10 @@ import { Readiness } from '../../src/daemon/readiness.ts'
 const server = async (t: Test, address: string, well = true) => {
   const socket = createSocket('udp4')
   let asked = 0
+  let silent = 0
   socket.on('message', (b, from) => {
     asked++
+    if (silent-- > 0) return
     const response = Buffer.concat([b, Buffer.from('c00c000100010000003c0004c0000201', 'hex')])
     response.writeUInt16BE(well ? 0x8180 : 0x8182, 2)
     response.writeUInt16BE(well ? 1 : 0, 6)
@@ -20,7 +23,11 @@ const server = async (t: Test, address: string, well = true) => {
   socket.bind(0, address)
   await once(socket, 'listening')
   t.teardown(() => socket.close())
-  return { at: { address, port: socket.address().port }, asked: () => asked }
+  return {
+    at: { address, port: socket.address().port },
+    asked: () => asked,
+    silence: (n: number) => (silent = n),
+  }
 }
 
 const readinessOf = (t: Test, listen: readonly Endpoint[]) => {
@@ -96,5 +103,46 @@ t.test(
       two.readiness.addresses().map(a => a.answers),
       [true, false],
     )
+  },
+)
+
+t.test(
+  'with a watchdog of 8 s it asks every 5 s, and soon again after a query without an answer',
+  async t => {
+    const { at, asked, silence } = await server(t, '127.10.7.5')
+    const works: { ms: number; run: () => void }[] = []
+    const set = t.capture(globalThis, 'setInterval', ((run: () => void, ms: number) => {
+      const timer = { ms, run, unref: () => timer }
+      works.push(timer)
+      return timer
+    }) as unknown as typeof setInterval)
+    t.teardown(() => set.restore())
+    let answers = 0
+    let tell = (): void => {}
+    const ready = new Promise<void>(resolve => (tell = resolve))
+    const readiness = new Readiness([at], {
+      onReady: tell,
+      onAnswer: () => void answers++,
+      watchdogMs: 8_000,
+    })
+    t.teardown(() => readiness.close())
+    readiness.start()
+    for (const transport of ['udp', 'tcp'] as const)
+      readiness.bound({ type: 'listening', ...at, transport, inherited: false })
+    await ready
+    await sleep(10)
+    t.strictSame(
+      works.map(({ ms }) => ms),
+      [5_000],
+    )
+    t.equal(answers, 1)
+    silence(1)
+    const since = performance.now()
+    works[0]?.run()
+    while (answers < 2 && performance.now() - since < 10_000) await sleep(20)
+    t.equal(answers, 2)
+    t.ok(performance.now() - since < 3_000, 'before the watchdog, which waits 3 s more')
+    await sleep(700)
+    t.equal(asked(), 3, 'and no query more')
   },
 )
