@@ -62,6 +62,14 @@ t.test(
       ok(t, 'systemctl stop upstream')
     })
 
+    await t.test('asked to, the daemon writes what a restart needs', async t => {
+      const files = '/var/lib/spartan/cache /var/lib/spartan/records'
+      ok(t, `rm -f ${files}`)
+      const save = 'curl -sS --unix-socket /run/spartan/admin.sock -X POST http://agent/v1/save'
+      t.equal(ok(t, save).trim(), '{"saved":true}')
+      ok(t, `for file in ${files}; do test -s $file; done`)
+    })
+
     await t.test('a restart: each question is answered, and the handover leaves', async t => {
       ok(t, start('asking', `${numbered} ask ${RATE} ${NAMES} 198.51.100.1 198.51.100.2`))
       ok(
