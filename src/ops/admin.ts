@@ -35,6 +35,8 @@ const PATH_LIMIT = 107
 /** A client must have sent its headers, and its whole request, within these times. */
 const HEADERS_MS = 5_000
 const QUERY_MS = 10_000
+/** Interval of the checks of these times. Each wakes the process, although there is usually no connection. */
+const CHECK_MS = 5_000
 /** A connection without traffic for this long is closed, even in the middle of a response. */
 const IDLE_MS = 30_000
 
@@ -42,7 +44,7 @@ const LIMITS = {
   headersTimeout: HEADERS_MS,
   requestTimeout: QUERY_MS,
   keepAliveTimeout: HEADERS_MS,
-  connectionsCheckingInterval: 1_000,
+  connectionsCheckingInterval: CHECK_MS,
   maxHeaderSize: 8 * 1024,
   handshakeTimeout: HEADERS_MS,
 } as const
