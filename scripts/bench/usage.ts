@@ -7,7 +7,7 @@ const TICK_NS = 1e7
 /**
  * Nanoseconds of CPU time of all threads of a process and of its ended children (dnsmasq forks for each TCP
  * connection). Uses /proc/PID/task/TID/schedstat, which is exact to the microsecond, or ticks of 10 ms if the kernel
- * lacks it. Threads that have ended are not included.
+ * lacks it. A thread that has ended counts with what it had used at the last call.
  */
 export const processorTime = (pid: number): number => {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
@@ -17,16 +17,25 @@ export const processorTime = (pid: number): number => {
   return (threadTime(pid) ?? (user + system) * TICK_NS) + (childUser + childSystem) * TICK_NS
 }
 
+/**
+ * What each thread of a process had used at the last call. A starting daemon ends the thread that has read its
+ * configuration; without this its time would be missing from the second of two readings.
+ */
+const used = new Map<number, Map<string, number>>()
+
 const threadTime = (pid: number): number | undefined => {
-  let ns = 0
-  try {
-    for (const task of readdirSync(`/proc/${pid}/task`)) {
-      ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0])
+  const threads = used.get(pid) ?? new Map<string, number>()
+  used.set(pid, threads)
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1')
+      threads.set(task, Number(stat.split(' ')[0]))
+    } catch {
+      // This thread has just ended, or this kernel has no schedstat.
     }
-  } catch {
-    // This kernel has no schedstat.
-    return undefined
   }
+  let ns = 0
+  for (const one of threads.values()) ns += one
   return ns > 0 ? ns : undefined
 }
 

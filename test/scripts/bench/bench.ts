@@ -1,8 +1,10 @@
 /** The bench measures and checks answers; no speed is asserted here. */
 import t, { type Test } from 'tap'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { bench } from '../../../scripts/bench/bench.ts'
 import { CASES } from '../../../scripts/bench/cases.ts'
 import { fault } from '../../../scripts/bench/counts.ts'
@@ -165,6 +167,16 @@ t.test('usage of a process is read from the kernel', onLinux, async t => {
   for (let x = 0; processorTime(process.pid) - before < 1e6;) x++
   t.ok(residentBytes(process.pid) > 1e6)
   t.throws(() => processorTime(2 ** 30))
+})
+
+t.test('a thread that ends takes no time away from its process', onLinux, async t => {
+  const busy = `for (const since = performance.now(); performance.now() - since < 300;);
+    require('worker_threads').parentPort.once('message', () => {}).postMessage('')`
+  const worker = new Worker(busy, { eval: true })
+  await once(worker, 'message')
+  const before = processorTime(process.pid)
+  await worker.terminate()
+  t.ok(processorTime(process.pid) >= before)
 })
 
 t.test('reports are medians, with ratios to ours', async t => {
