@@ -38,6 +38,7 @@ export class CacheSnapshot implements Part {
   /** Attempts to write it that failed. */
   failures = 0
   #timer: NodeJS.Timeout | undefined
+  #writes: Promise<void> = Promise.resolve()
 
   constructor(owner: CacheOwner, log: Log) {
     this.#owner = owner
@@ -57,22 +58,23 @@ export class CacheSnapshot implements Part {
   async start({ cache }: Config): Promise<void> {
     this.#path = cache.snapshot
     await mkdir(dirname(this.#path), { recursive: true })
-    if (this.#restored) await this.#write()
+    if (this.#restored) await this.save()
     else {
       this.#restored = true
       this.read = this.#restore()
     }
     clearInterval(this.#timer)
-    this.#timer = setInterval(() => void this.#write(), EVERY_MS).unref()
+    this.#timer = setInterval(() => void this.save(), EVERY_MS).unref()
   }
 
   reload(_before: Config, { cache }: Config): Promise<void> {
     this.#path = cache.snapshot
-    return this.#write()
+    return this.save()
   }
 
-  async save(): Promise<void> {
-    await this.#write()
+  /** Writes it now, after a write that is under way: both use the same new file. Never rejects. */
+  save(): Promise<void> {
+    return (this.#writes = this.#writes.then(() => this.#write()))
   }
 
   /** Writes once more, then stops. */
@@ -80,7 +82,7 @@ export class CacheSnapshot implements Part {
     const wasRunning = this.#timer !== undefined
     clearInterval(this.#timer)
     this.#timer = undefined
-    if (wasRunning) await this.#write()
+    if (wasRunning) await this.save()
   }
 
   status(): readonly Reason[] {
