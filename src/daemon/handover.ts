@@ -14,7 +14,7 @@ import type { Parts } from '../control/parts.ts'
 import { askDaemon } from '../http/admin-client.ts'
 import type { Route } from '../http/route.ts'
 
-/** Limit of the time in which the old daemon writes its files. What it wrote before is used otherwise. */
+/** How long the old daemon may take to write its files. If it takes longer, those that it wrote earlier are used. */
 const SAVE_MS: Milliseconds = 2_000
 
 /** The old daemon's side: writes the cache and the records of the gossip now, not only at its end. */

@@ -14,7 +14,10 @@ const EAGER_ASKS = 100
 const CALM_MS = 5_000
 /** The same as a share of the watchdog's limit: 5 s of 8 s. */
 const CALM_SHARE = 5 / 8
-/** When none has answered, the next queries follow after this: with their second of patience in time for the watchdog. */
+/**
+ * If no address has answered, it asks again after this pause. Each query waits for up to a second, so a second attempt
+ * still ends before a watchdog of 8 s would kill the process.
+ */
 const AGAIN_MS = 500
 
 type Bound = { udp: boolean; tcp: boolean; inherited: boolean }

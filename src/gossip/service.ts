@@ -392,7 +392,7 @@ export class Gossip {
         await file.close()
       }
       await rename(`${this.#file}.new`, this.#file)
-      // What changed meanwhile may be in the file or not, so that it is written again.
+      // Taken before the writing: after a change during it the fingerprint differs, and the next save writes again.
       this.#saved = fingerprint
     } catch (er) {
       this.#cannotWrite(er)

@@ -53,7 +53,7 @@ export class BackendNames {
   /** How many owners the names have. The zone has fewer if two names share one; the last one of them counts. */
   #owners = 0
   #call = 0
-  /** What the kept owners depend on besides their VIPs. */
+  /** The settings that the kept owners were made with. For others, all are made again. */
   #apex = ''
   #ipv6 = true
 

@@ -73,7 +73,7 @@ export class VipMerge {
     return vips
   }
 
-  /** The VIP of this key in the last union. */
+  /** The VIP with this key, as the last call of `of` has merged it. */
   get(key: string): ServedVip | undefined {
     return this.#merged.get(key)?.vip
   }
@@ -153,7 +153,7 @@ export class VipTable {
     return this.#vips
   }
 
-  /** Counted once for each table, because every metric of a scrape asks. */
+  /** Counted at most once between two updates, because each metric about VIPs asks for it at each scrape. */
   get counts(): VipCounts {
     if (this.#counts) return this.#counts
     let [backends, leaving] = [0, 0]

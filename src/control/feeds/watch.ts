@@ -17,8 +17,8 @@ export type WatchOptions = {
 }
 
 /**
- * After a change, this many periodic checks later it is reported once more: a file system with coarse times shows no
- * difference if the file was written again within the same two seconds.
+ * Every change is reported a second time, this many periodic checks later. Some file systems store times in steps of
+ * two seconds, so a file that is written twice within that time looks the same after the second write.
  */
 const COARSE_CHECKS = 2
 /** One of this many checks reports a change in any case, for a caller that could not read the files for a while. */

@@ -52,7 +52,7 @@ t.test('every kind of change is seen, of equal size and with an old time, too', 
 
 t.test('a change is reported twice, for coarse times, and then seldom', async t => {
   const { until, touches, file } = watching(t, 20)
-  // The first check reports, because there is nothing to compare with.
+  // The first check of a new Watch always reports, because it has no earlier state to compare with.
   await until(2)
   await sleep(200)
   t.equal(touches(), 2, 'some ten checks later')
