@@ -123,9 +123,7 @@ export class DataPlane {
       counters,
       zones,
       clamps: start.cache,
-      get maxInFlight() {
-        return start.maxInFlight
-      },
+      limits: start,
     }
     const resolver = new Resolver(resolving)
     const forwards = () => resolver.router.forwards()
@@ -137,12 +135,7 @@ export class DataPlane {
       counters,
       resolver,
       node: start.node,
-      get identity() {
-        return start.identity
-      },
-      get tcpIdleMs() {
-        return start.tcp.idle
-      },
+      settings: start,
       isOurs: peer => exchanges.isOwnPort(peer.port) && own.has(peer.address),
       now,
       clock: () => performance.now(),

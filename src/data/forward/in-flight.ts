@@ -16,8 +16,10 @@ export type InFlightContext = {
   readonly timers: Timers
   readonly counters: Float64Array
   readonly lingering: Lingering
-  /** Limit of questions that upstreams may still reply to, including answered ones whose race is not over. */
-  readonly maxInFlight: number
+  readonly limits: {
+    /** Of questions that upstreams may still reply to, including answered ones whose race is not over. */
+    readonly maxInFlight: number
+  }
 }
 
 /** Average number of askers per flight that the limit allows. */
@@ -33,7 +35,7 @@ export class InFlight {
   constructor(context: InFlightContext, onShed: (flight: Flight, asker: Asker) => void) {
     this.#context = context
     this.#onShed = onShed
-    this.#flights = new Flights(context.maxInFlight)
+    this.#flights = new Flights(context.limits.maxInFlight)
   }
 
   /** Questions without an answer. */
@@ -57,7 +59,7 @@ export class InFlight {
 
   /** Whether there is room for a refresh besides the clients' questions. */
   get hasRoomForRefresh(): boolean {
-    return this.#flights.size * 2 <= this.#context.maxInFlight
+    return this.#flights.size * 2 <= this.#context.limits.maxInFlight
   }
 
   find(question: Question, route: Route): Flight | undefined {
@@ -66,7 +68,8 @@ export class InFlight {
 
   /** Adds a flight with a waiting asker; false if no room can be made. */
   add(flight: Flight, asker: Asker): boolean {
-    const { lingering, maxInFlight } = this.#context
+    const { lingering, limits } = this.#context
+    const { maxInFlight } = limits
     // A question without an answer is more important than an answered one that only waits to measure its losers.
     while (this.inTheAir >= maxInFlight && lingering.endOldest());
     // Each turn removes one asker, and the flight too if that was its last one.
@@ -85,7 +88,8 @@ export class InFlight {
   join(flight: Flight, asker: Asker): void {
     // The asker is added first. Otherwise the flight could lose its only asker, and end, before this one is in it.
     this.#waiting.add(asker, flight)
-    while (this.#waiting.size > this.#context.maxInFlight * WAITERS_PER_FLIGHT) this.#shedOne()
+    while (this.#waiting.size > this.#context.limits.maxInFlight * WAITERS_PER_FLIGHT)
+      this.#shedOne()
   }
 
   /** Removes all askers of a flight, which continues. */

@@ -2,6 +2,7 @@
  * Writes a response from an entry in the cases that `putHit` alone does not cover: EDNS options, a size limit, a stale
  * answer, or TCP. If the response is too large, NSID and the text of an extended error are dropped first, then records.
  */
+import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Entry } from '../cache/entry.ts'
 import { putHit, shownTtl } from '../cache/hit.ts'
 import { addOption, hasOption, OPT_LENGTH } from '../../wire/edns.ts'
@@ -18,7 +19,7 @@ const NSID_LENGTH = 128
 export type Responding = {
   /** Our name, sent to clients that ask for NSID. */
   readonly node: string
-  readonly tcpIdleMs: number
+  readonly settings: { readonly tcp: { readonly idle: Milliseconds } }
 }
 
 /** How long ago, in seconds, the data of an entry was known to be right. */
@@ -45,7 +46,7 @@ export const respond = (
   limit: number,
   now: number,
   tcp: boolean,
-  { node, tcpIdleMs }: Responding,
+  { node, settings }: Responding,
 ): number => {
   const ttl = ede > 0 ? entry.staleTtl : shownTtl(entry, now)
   const code = ede > 0 ? ede : entry.ede
@@ -60,7 +61,7 @@ export const respond = (
   }
   if (tcp && asksFor(b, at, head, 'keepalive')) {
     const tenths = Buffer.alloc(2)
-    put16(tenths, 0, Math.min(65_535, Math.trunc(tcpIdleMs / 100)))
+    put16(tenths, 0, Math.min(65_535, Math.trunc(settings.tcp.idle / 100)))
     end = addOption(response, optAt, end, 'keepalive', tenths)
   }
   return end > limit ? truncate(response.subarray(0, end), end, limit) : end

@@ -812,7 +812,7 @@ t.test('a refresh asks what was asked', async t => {
 })
 
 t.test('beyond the bound the oldest question is given up', async t => {
-  const p = await Plane.create(one(), { maxInFlight: 3 })
+  const p = await Plane.create(one(), { limits: { maxInFlight: 3 } })
   const all = Array.from({ length: 5 }, (_, i) => p.ask(`n${i}.mesos`))
   t.same(
     all.map(given => given.length),

@@ -62,7 +62,7 @@ t.test('every RCODE an upstream may say, to clients with every DO and CD', async
   const wrong: string[] = []
   for (const dnssecOk of [false, true])
     for (const checkingDisabled of [false, true]) {
-      const p = await Plane.create(snapshotOf(), { maxInFlight: 10_000 })
+      const p = await Plane.create(snapshotOf(), { limits: { maxInFlight: 10_000 } })
       for (let rcode = 0; rcode < 4096; rcode++) {
         const name = `n${rcode}.example.org`
         // Lets used-up sockets be replaced.
@@ -307,7 +307,7 @@ t.test(
     await new Promise(setImmediate)
     p.reply(six, positive(NAME, '203.0.113.1'))
     t.equal(given[0]?.entry.kind, 0)
-    const q = await Plane.create(snapshotOf(), { maxInFlight: 10_000 })
+    const q = await Plane.create(snapshotOf(), { limits: { maxInFlight: 10_000 } })
     const all = Array.from({ length: 600 }, (_, i) => q.ask(`n${i}.example.org`))
     for (let i = 0; i < 5; i++) await new Promise(setImmediate)
     t.equal(q.io.sent.length, 600)

@@ -15,7 +15,9 @@ import {
 
 const MASTER = '192.0.2.1'
 const plane = (maxInFlight: number): Promise<Plane> =>
-  Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), { maxInFlight })
+  Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
+    limits: { maxInFlight },
+  })
 const flood = { client: '127.0.0.66' }
 const honest = { client: '127.0.0.7' }
 
@@ -160,7 +162,7 @@ t.test('a race that waits for slower upstreams is in the air, and gives way', as
         ),
       ],
     }),
-    { maxInFlight: 4 },
+    { limits: { maxInFlight: 4 } },
   )
   for (let i = 0; i < 3; i++) {
     p.ask(`n${i}.mesos`, 'A', honest)

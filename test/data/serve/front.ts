@@ -31,8 +31,7 @@ const contextOf = (p: Plane, node = 'test'): FrontContext => ({
   counters: p.counters,
   resolver: p.resolver,
   node,
-  identity: true,
-  tcpIdleMs: 0,
+  settings: { identity: true, tcp: { idle: 0 } },
   isOurs: () => false,
   now: () => p.io.time,
   clock: () => p.io.time,
@@ -42,7 +41,7 @@ const frontOf = (p: Plane): Front => new Front(new Allow(['127.0.0.0/8']), conte
 
 t.test('a name that there was no room to refresh is refreshed by a later hit', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
-    maxInFlight: 1,
+    limits: { maxInFlight: 1 },
   })
   const front = frontOf(p)
   const ask = (name: string): void =>
@@ -133,7 +132,7 @@ t.test('whatever there is to say beside it, a response fits its client', async t
 
 t.test('who must give way gets a stale answer, if there is one', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
-    maxInFlight: 10_000,
+    limits: { maxInFlight: 10_000 },
   })
   const front = frontOf(p)
   const said: { name: string; rcode: number; ede: number | undefined }[] = []
@@ -213,7 +212,7 @@ t.test('how old a stale answer is counts for where it came from', async t => {
 
 t.test('a question for which nothing in flight can be given up gets a stale answer', async t => {
   const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
-    maxInFlight: 0,
+    limits: { maxInFlight: 0 },
   })
   p.context.cache.fill(fillOf('old.mesos', { stale: 3_600, source: -1 }), p.io.time, 0)
   p.io.advance(120_000)
@@ -225,7 +224,7 @@ t.test(
   'misses beyond a turn wait for the next one, and what there is no room for is told so',
   async t => {
     const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }), {
-      maxInFlight: 10_000,
+      limits: { maxInFlight: 10_000 },
     })
     const front = frontOf(p)
     const said: { address: string; rcode: number }[] = []
