@@ -131,8 +131,11 @@ export class PacketCache {
     const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
     const hash = hashQuestion(wire, 12, qnameEnd, qtype, bits)
     const entry = new Entry()
-    if (this.findBy(hash, wire, 12, qnameEnd, qtype, bits, entry)) this.delete(entry)
     const length = room(fill)
+    if (this.findBy(hash, wire, 12, qnameEnd, qtype, bits, entry)) {
+      if (sizeOf(length) === entry.size) return this.#refill(entry, fill, hash, now, epoch)
+      this.delete(entry)
+    }
     // lru-cache would drop it without calling dispose, and the table would keep it forever.
     if (sizeOf(length) > this.#maxBytes) return undefined
     const ref = this.#slab.take(length)
@@ -143,6 +146,21 @@ export class PacketCache {
     this.#countByBits[bits]!++
     this.#lru.set(ref, ref)
     if (fill.meta.onTrial) this.#endTrial(this.#trial.add(ref, hash))
+    return entry
+  }
+
+  /**
+   * Stores a response in the block of the previous one. Not only because that is less work: when its last entry is
+   * deleted, lru-cache clears arrays of `maxEntries`, 1 ms for each self-query of a daemon that nobody asks.
+   */
+  #refill(entry: Entry, fill: Fill, hash: number, now: number, epoch: number): Entry {
+    if (entry.kind !== POSITIVE) this.#denials--
+    entry.end()
+    entry.store(fill, hash, now)
+    entry.epoch = epoch
+    if (entry.kind !== POSITIVE) this.#denials++
+    this.#lru.get(entry.ref)
+    if (fill.meta.onTrial) this.#endTrial(this.#trial.add(entry.ref, hash))
     return entry
   }
 

@@ -259,6 +259,45 @@ t.test('the cache holds its bounds, and forgets what was used least', async t =>
   t.equal(find(small, 'web.mesos'), undefined)
 })
 
+t.test('an answer takes the place of the previous one to its question', async t => {
+  const web = (addresses: readonly string[], meta: Partial<FillMeta> = {}): Fill =>
+    fillOf('web.mesos', 'A', { answers: addresses.map(one => a('web.mesos', one)) }, meta)
+  const many = Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`)
+  for (const [says, addresses, kind] of [
+    ['one of the same size', ['192.0.2.2'], POSITIVE],
+    ['a larger one', many, POSITIVE],
+    ['a denial of the same size', ['192.0.2.3'], NEGATIVE],
+    ['a smaller denial', [], NEGATIVE],
+  ] as const) {
+    const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 100 })
+    cache.fill(web(['192.0.2.1'], { kind: NEGATIVE }), 0, 1)
+    cache.fill(fillOf('other.mesos'), 0, 1)
+    const old = find(cache, 'web.mesos')!
+    old.hits = 7
+    old.refreshing = true
+    const held = old.held()
+    cache.fill(web(addresses, { kind, zone: 2 }), 10_000, 2)
+    t.ok(held.gone, `${says}: a view of the previous one is gone`)
+    const denials = kind === NEGATIVE ? 1 : 0
+    t.strictSame([cache.entries, cache.denials], [2, denials], says)
+    const entry = find(cache, 'web.mesos')!
+    const { epoch, expiresAt, hits, refreshing, zone } = entry
+    const wanted = { epoch: 2, expiresAt: 70_000, hits: 0, refreshing: false, zone: 2 }
+    t.strictSame({ epoch, expiresAt, hits, refreshing, zone }, wanted, says)
+    t.strictSame(datas(answer(entry, 'web.mesos', 60)).sort(), [...addresses].sort(), says)
+    cache.delete(entry)
+    t.strictSame([cache.entries, cache.denials], [1, 0], says)
+    t.equal(find(cache, 'web.mesos'), undefined, says)
+  }
+})
+
+t.test('what is stored again is used again', async t => {
+  const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 2 })
+  for (const name of ['a.mesos', 'b.mesos', 'a.mesos', 'c.mesos']) cache.fill(fillOf(name), 0, 1)
+  const kept = ['a.mesos', 'b.mesos', 'c.mesos'].filter(name => find(cache, name))
+  t.strictSame(kept, ['a.mesos', 'c.mesos'])
+})
+
 t.test('kinds are counted', async t => {
   const cache = new PacketCache({ maxBytes: 1 << 20, maxEntries: 50 })
   cache.fill(fillOf('a.mesos'), 0, 1)
