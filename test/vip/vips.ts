@@ -315,6 +315,22 @@ t.test('a VIP that lost its backends keeps its name for the grace time', async t
   t.same(new VipTable(0).update(owners, 0).length, 2)
 })
 
+t.test('VIPs stay in order while one that has gone keeps its name', async t => {
+  const of = (names: readonly string[]): OwnerVips[] => [
+    { owner: 'x', records: names.map(name => vip(name, 1, ['9.0.0.1:1'])) },
+  ]
+  for (const [before, after] of [
+    [['a.y', 'b.y'], ['b.y']],
+    [['a.y', 'b.y'], ['a.y']],
+    [['a.y', 'c.y'], ['b.y']],
+  ] as const) {
+    const table = new VipTable(30_000)
+    table.update(of(before), 0)
+    const served = table.update(of(after), 1_000).map(one => one.name)
+    t.strictSame(served, [...new Set([...before, ...after])].sort())
+  }
+})
+
 t.test('records compare by all they say', async t => {
   const a = [vip('x.y', 1, ['9.0.0.1:1'])]
   t.ok(sameVips(a, [vip('x.y', 1, ['9.0.0.1:1'])]))

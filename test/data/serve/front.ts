@@ -20,6 +20,7 @@ import {
   udp,
 } from '../../fixture/bench-plane.ts'
 import { fillOf } from '../../fixture/fill.ts'
+import type { MemorySocket } from '../../fixture/memory-io.ts'
 import { loadZone } from '../../fixture/local-zone.ts'
 import { decode, encode } from '../../fixture/wire.ts'
 
@@ -128,6 +129,32 @@ t.test('whatever there is to say beside it, a response fits its client', async t
     t.match(m, { rcode: 2, tc: false, questions: [{ name }], ede: wanted.ede }, says)
     t.equal(m.edns?.options.length, wanted.options, says)
   }
+})
+
+t.test('a batch says whether anything goes on after it', async t => {
+  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
+  const front = frontOf(p)
+  const atOnce: boolean[] = []
+  const socket = (await p.io.open({
+    address: '127.0.0.1',
+    port: 53,
+    onBatch: batch => {
+      atOnce.push(front.batch(batch, 0))
+      return true
+    },
+  })) as MemorySocket
+  const from = p.io.peer('127.0.0.1', 40_000)
+  const ask = (qclass: number): number => {
+    const name = nameWire('web.mesos')!
+    const query = plainQuery(name, typeNumber('A')!)
+    query.writeUInt16BE(qclass, 12 + name.length + 2)
+    return p.io.arrive(socket, from, query)
+  }
+  t.equal(ask(1), 0, 'a miss')
+  p.reply(MASTER, positive('web.mesos', '203.0.113.1'))
+  t.ok(ask(1) > 0, 'a hit')
+  ask(3)
+  t.strictSame(atOnce, [false, true, false], 'a miss, a hit, and what is answered beside the batch')
 })
 
 t.test('who must give way gets a stale answer, if there is one', async t => {
