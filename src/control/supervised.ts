@@ -72,7 +72,6 @@ export class Supervised {
       }
     }
     await this.#stop(CLOSE_MS)
-    this.#failures = 0
     this.#backoff.reset()
     if (wanted) await within(START_MS, this.#attempt())
     else this.#become('off')

@@ -10,7 +10,7 @@ const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5
   networks: [],
 })
 
-const supervised = (part: Partial<Part>) => {
+const supervised = (part: Partial<Part>, now = Date.now) => {
   const said: string[] = []
   const note = (msg: string): void => void said.push(msg)
   const log: Log = { ...silent, error: note, warn: note, info: note }
@@ -18,7 +18,7 @@ const supervised = (part: Partial<Part>) => {
     part: { name: 'x', start: () => {}, close: () => {}, ...part },
     log,
     random: () => 0,
-    now: Date.now,
+    now,
   })
   return { one, said }
 }
@@ -53,9 +53,9 @@ t.test('a part that hangs holds up neither a reload nor the end', async t => {
   t.strictSame(said, ['a part did not close in time'])
 })
 
-t.test('a reload that throws starts the part anew', async t => {
+t.test('a reload that throws starts the part anew, and the log says so', async t => {
   let starts = 0
-  const { one } = supervised({
+  const { one, said } = supervised({
     start: () => void starts++,
     reload: () => {
       throw new Error('no')
@@ -64,8 +64,23 @@ t.test('a reload that throws starts the part anew', async t => {
   await one.start(config)
   await one.reload(config, config)
   t.equal(starts, 2)
-  t.equal(one.status.state, 'running')
+  t.match(one.status, { state: 'running', failures: 0 })
+  t.strictSame(said, [
+    'a part cannot start, DNS goes on without it; it is tried again',
+    'a part that could not start runs now',
+  ])
   await one.close(1_000)
+})
+
+t.test('a part that starts for longer than it should is shown, with how long', async t => {
+  let time = 1_000_000
+  const { one } = supervised({ start: () => new Promise(() => {}) }, () => time)
+  void one.start(config)
+  time += 5_000
+  t.strictSame(one.trouble(), [])
+  time += 2_000
+  t.strictSame(one.trouble(), [{ name: 'x', detail: 'has been starting for 7 s' }])
+  await one.close(20)
 })
 
 t.test('a part that the configuration does not ask for is off', async t => {
