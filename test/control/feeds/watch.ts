@@ -1,9 +1,9 @@
 /** What counts as a change of watched files. The real inotify and file system. */
-import { renameSync, utimesSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Watch } from '../../../src/control/feeds/watch.ts'
+import { filesAt, readText, Watch } from '../../../src/control/feeds/watch.ts'
 
 const watching = (t: Test, everyMs: number) => {
   const dir = t.testdir({ 'ours.yaml': 'one', 'other.log': '' })
@@ -66,4 +66,23 @@ t.test('where nothing changes, one check in 120 reports a change all the same', 
   const { until } = watching(t, 10)
   await until(4)
   t.pass()
+})
+
+t.test('a path stands for a file, or for the files of a folder, in order', async t => {
+  const dir = t.testdir({ 'b.json': '', 'a.yaml': '', '.c.json': '', 'd.txt': '' })
+  const endings = ['.json', '.yaml']
+  t.strictSame(await filesAt(dir, endings), [join(dir, 'a.yaml'), join(dir, 'b.json')])
+  t.strictSame(await filesAt(join(dir, 'd.txt'), endings), [join(dir, 'd.txt')])
+  await t.rejects(filesAt(join(dir, 'none'), endings), { code: 'ENOENT' })
+})
+
+t.test('a file is read up to a limit, whatever size it reports', async t => {
+  const dir = t.testdir({ empty: '', fits: 'x'.repeat(100_000), more: 'x'.repeat(100_001) })
+  const read = (name: string): Promise<string> => readText(join(dir, name), 100_000)
+  t.equal(await read('empty'), '')
+  t.equal(await read('fits'), 'x'.repeat(100_000))
+  await t.rejects(read('more'), { code: 'EDATA' })
+  // Both report a size of 0.
+  t.equal(await readText('/proc/self/comm', 100), readFileSync('/proc/self/comm', 'latin1'))
+  await t.rejects(readText('/proc/self/maps', 1_000), { code: 'EDATA' })
 })
