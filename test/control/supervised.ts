@@ -39,7 +39,7 @@ t.test('a part that cannot start is reported once, shown, and tried until it run
     'a part cannot start, DNS goes on without it; it is tried again',
     'a part that could not start runs now',
   ])
-  await one.close(1_000)
+  t.equal(await one.close(1_000), true, 'it has closed')
 })
 
 t.test('a part that hangs holds up neither a reload nor the end', async t => {
