@@ -48,6 +48,17 @@ const readinessOf = (t: Test, listen: readonly Endpoint[]) => {
   return { readiness, ready, bind, answered }
 }
 
+t.test('nobody is told of an answer that comes after the end', async t => {
+  const { at, asked } = await server(t, '127.10.7.9')
+  const { readiness, ready, bind, answered } = readinessOf(t, [at])
+  const told = Promise.race([ready, answered()]).then(() => 'told')
+  bind(at, 'udp', 'tcp')
+  readiness.start()
+  readiness.close()
+  while (asked() === 0) await sleep(1)
+  t.equal(await Promise.race([told, sleep(100, 'not told')]), 'not told')
+})
+
 t.test('it asks as soon as the last address is bound', async t => {
   const servers = await Promise.all(['127.10.7.1', '127.10.7.2'].map(a => server(t, a)))
   const { readiness, ready, bind } = readinessOf(
