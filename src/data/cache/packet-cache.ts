@@ -130,36 +130,28 @@ export class PacketCache {
     const { wire, qnameEnd, qtype } = fill
     const bits = keyBits(fill.meta.dnssecOk, fill.meta.checkingDisabled)
     const hash = hashQuestion(wire, 12, qnameEnd, qtype, bits)
-    const entry = new Entry()
     const length = room(fill)
-    if (this.findBy(hash, wire, 12, qnameEnd, qtype, bits, entry)) {
-      if (sizeOf(length) === entry.size) return this.#refill(entry, fill, hash, now, epoch)
-      this.delete(entry)
+    const size = sizeOf(length)
+    const entry = new Entry()
+    const found = this.findBy(hash, wire, 12, qnameEnd, qtype, bits, entry)
+    if (found && entry.size === size) {
+      // The block is used again. Deleting the entry first would be slow in a daemon that nobody asks: the answer to its
+      // own query is the only entry then, and when the last one goes, lru-cache clears arrays of `maxEntries`: 1 ms.
+      if (entry.kind !== POSITIVE) this.#denials--
+      entry.end()
+    } else {
+      if (found) this.delete(entry)
+      // lru-cache would drop it without calling dispose, and the table would keep it forever.
+      if (size > this.#maxBytes) return undefined
+      const ref = this.#slab.take(length)
+      this.#view(entry, ref)
+      this.#table[this.#freeSlot(hash)] = ref + 1
+      this.#countByBits[bits]!++
     }
-    // lru-cache would drop it without calling dispose, and the table would keep it forever.
-    if (sizeOf(length) > this.#maxBytes) return undefined
-    const ref = this.#slab.take(length)
-    this.#view(entry, ref).store(fill, hash, now)
-    entry.epoch = epoch
-    this.#table[this.#freeSlot(hash)] = ref + 1
-    if (entry.kind !== POSITIVE) this.#denials++
-    this.#countByBits[bits]!++
-    this.#lru.set(ref, ref)
-    if (fill.meta.onTrial) this.#endTrial(this.#trial.add(ref, hash))
-    return entry
-  }
-
-  /**
-   * Stores a response in the block of the previous one. Not only because that is less work: when its last entry is
-   * deleted, lru-cache clears arrays of `maxEntries`, 1 ms for each self-query of a daemon that nobody asks.
-   */
-  #refill(entry: Entry, fill: Fill, hash: number, now: number, epoch: number): Entry {
-    if (entry.kind !== POSITIVE) this.#denials--
-    entry.end()
     entry.store(fill, hash, now)
     entry.epoch = epoch
     if (entry.kind !== POSITIVE) this.#denials++
-    this.#lru.get(entry.ref)
+    this.#lru.set(entry.ref, entry.ref)
     if (fill.meta.onTrial) this.#endTrial(this.#trial.add(entry.ref, hash))
     return entry
   }
