@@ -74,7 +74,10 @@ export class Supervised {
     await this.#stop(CLOSE_MS)
     this.#backoff.reset()
     if (wanted) await within(START_MS, this.#attempt())
-    else this.#become('off')
+    else {
+      this.#failures = 0
+      this.#become('off')
+    }
   }
 
   /** Lets a running part write its files. Rejects if it cannot; resolves after `ms` at the latest. */

@@ -83,6 +83,25 @@ t.test('a part that starts for longer than it should is shown, with how long', a
   await one.close(20)
 })
 
+t.test('a part that failed and was turned off has no failures when it is wanted again', async t => {
+  let [works, wanted] = [false, true]
+  const { one, said } = supervised({
+    wanted: () => wanted,
+    start: () => {
+      if (!works) throw new Error('no')
+    },
+  })
+  await one.start(config)
+  wanted = false
+  await one.reload(config, config)
+  t.match(one.status, { state: 'off', failures: 0 })
+  works = wanted = true
+  await one.reload(config, config)
+  t.equal(one.status.state, 'running')
+  t.strictSame(said, ['a part cannot start, DNS goes on without it; it is tried again'])
+  await one.close(1_000)
+})
+
 t.test('a part that the configuration does not ask for is off', async t => {
   const { one } = supervised({ wanted: () => false, start: () => void t.fail('not asked for') })
   await one.start(config)
