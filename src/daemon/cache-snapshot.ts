@@ -72,7 +72,10 @@ export class CacheSnapshot implements Part {
     return this.save()
   }
 
-  /** Writes it now, after a write that is under way: both use the same new file. Never rejects. */
+  /**
+   * Writes the cache file now. Waits for a write that is under way, because both would use the same temporary file.
+   * Never rejects.
+   */
   save(): Promise<void> {
     return (this.#writes = this.#writes.then(() => this.#write()))
   }

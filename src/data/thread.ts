@@ -11,8 +11,10 @@ import { Https } from './upstream/https.ts'
 const port = parentPort
 if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
 
-// V8 compiles functions of up to 27 octets of bytecode into their callers without limit, and stops with longer ones in
-// the middle of a hit, which reads an entry by twenty getters of 29. Our share of a hit takes 13 % less time so.
+// V8 inlines functions of up to 27 bytes of bytecode always, and longer ones only until a budget for their caller is
+// used up. A cache hit runs through many functions that are slightly longer, and the budget ends before the last of
+// them. With this limit, a hit takes a tenth less time without the system calls; limits of 30 and 40 change nothing.
+// The flag applies to the whole process.
 setFlagsFromString('--max-inlined-bytecode-size-small=100')
 
 /** Loaded while the main thread still reads the configuration. If that fails, whoever uses it says why. */

@@ -392,7 +392,8 @@ export class Gossip {
         await file.close()
       }
       await rename(`${this.#file}.new`, this.#file)
-      // Taken before the writing: after a change during it the fingerprint differs, and the next save writes again.
+      // The fingerprint was taken before the file was written. If a record has changed since, the next save sees
+      // another one, and writes again.
       this.#saved = fingerprint
     } catch (er) {
       this.#cannotWrite(er)

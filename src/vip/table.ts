@@ -153,7 +153,7 @@ export class VipTable {
     return this.#vips
   }
 
-  /** Counted at most once between two updates, because each metric about VIPs asks for it at each scrape. */
+  /** Totals of the VIPs. They are kept until the next update, because several metrics need them at each scrape. */
   get counts(): VipCounts {
     if (this.#counts) return this.#counts
     let [backends, leaving] = [0, 0]

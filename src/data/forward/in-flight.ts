@@ -17,7 +17,7 @@ export type InFlightContext = {
   readonly counters: Float64Array
   readonly lingering: Lingering
   readonly limits: {
-    /** Of questions that upstreams may still reply to, including answered ones whose race is not over. */
+    /** The most questions that upstreams may still reply to, including answered ones whose race is not over. */
     readonly maxInFlight: number
   }
 }
