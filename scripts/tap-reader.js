@@ -3,6 +3,9 @@
  * nothing inside it failed (a timeout, a thrown error). Names and diagnostics of failures are kept.
  */
 
+/** Of what a test that failed said in comments, the last lines are kept: a journal, a program's output. */
+const KEPT_COMMENTS = 200
+
 /**
  * @typedef {{ at: string[], name: string, detail: string[] }} Failure
  * @typedef {{ at: string[], reason: string }} Skip
@@ -10,6 +13,7 @@
 
 const POINT = /^( *)(not )?ok\b(?: \d+)?(?: - )?(.*)$/
 const SUBTEST = /^( *)# Subtest: (.*)$/
+const COMMENT = /^ +# (.*)$/
 const DIRECTIVE = /(?:^|[^\\])#\s*(skip|todo)\b\s*(.*?)\s*$/i
 const TIME = /\s*# time=([\d.]+)(ms|s|m)$/
 
@@ -23,6 +27,10 @@ export class TapReader {
   failures = []
   /** @type {Skip[]} */
   skips = []
+  /** @type {{ file: string, lines: string[] }[]} comments of the files in which something failed */
+  comments = []
+  /** @type {string[]} comments of the file that is being read */
+  #said = []
   /** Open subtests by depth: their name, and the counts when they began. */
   #open = []
   /** @type {string[] | undefined} receives the diagnostics that follow */
@@ -43,6 +51,12 @@ export class TapReader {
     if (subtest) return this.#enter(subtest[1].length / 4, subtest[2])
     const point = POINT.exec(line)
     if (point) return this.#point(point[1].length / 4, point[2] === undefined, point[3])
+    const comment = COMMENT.exec(line)
+    if (comment) {
+      this.#said.push(comment[1])
+      if (this.#said.length > KEPT_COMMENTS) this.#said.shift()
+      return
+    }
     const yaml = /^( *)---$/.exec(line)
     if (yaml) {
       this.#until = `${yaml[1]}...`
@@ -92,6 +106,12 @@ export class TapReader {
     else this.#skip([...at, name], directive)
     if (depth === 0) {
       this.filesSeen++
+      if (
+        this.failures.length > (closed?.failed ?? this.failures.length - 1) &&
+        this.#said.length > 0
+      )
+        this.comments.push({ file: name, lines: this.#said })
+      this.#said = []
       const count = this.passed - (closed?.passed ?? 0)
       this.#say(
         `${ok ? 'ok    ' : 'NOT OK'} ${name}  ${count} passed${time ? `, ${time[1]} ${time[2]}` : ''}`,

@@ -4,7 +4,7 @@
  *
  * Runs the tests with tap, two files at a time, each for 600 s at most (a bound
  * for what hangs; a file of many daemons takes 180 s beside a load of ten), prints failing assertions in
- * full and every skip with its reason, and closes with one plain line that
+ * full, what their files said in comments, and every skip with its reason, and closes with one plain line that
  * counts assertions: `N passed, N failed, N skipped`. Fails when something
  * failed, and when nothing ran. The whole TAP output is kept in
  * .tap/report.tap (of some files: report-part.tap). Plain JavaScript, because Node 20 cannot run TypeScript
@@ -55,7 +55,16 @@ const tap = spawn(
     '--timeout=600',
     ...files,
   ],
-  { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
+  {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      NODE_OPTIONS: `--import=${new URL('transpile.js', import.meta.url)}`,
+      // It would be in a folder of /tmp with a name that anyone can take.
+      TSX_DISABLE_CACHE: '1',
+    },
+  },
 )
 const ended = new Promise(resolve => {
   tap.once('exit', (code, signal) => resolve(signal ?? code))
@@ -69,7 +78,7 @@ const status = await ended
 reader.end()
 report.end()
 
-const { passed, failures, skips, filesSeen } = reader
+const { passed, failures, comments, skips, filesSeen } = reader
 let failed = failures.length
 if (failed === 0 && status !== 0) {
   failed = 1
@@ -85,6 +94,8 @@ if (passed + failed === 0) {
 }
 for (const { at, name, detail } of failures)
   console.log(`\nFAILED  ${[...at, name].join(' > ')}\n${detail.join('\n')}`)
+for (const { file, lines } of comments)
+  console.log(`\nSAID BY  ${file}\n${lines.map(line => `  ${line}`).join('\n')}`)
 if (skips.length > 0)
   console.log(
     `\n${skips.map(({ at, reason }) => `SKIPPED ${at.join(' > ')}: ${reason}`).join('\n')}`,

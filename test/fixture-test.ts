@@ -350,11 +350,13 @@ t.test(
 # Subtest: test/a.ts
     # Subtest: one \\# two
         ok 1 - fine
+        # before it
         not ok 2 - numbers agree
           ---
           compare: ===
           ok 7 - not a result
           ...
+        # what the program said
         ok 3 - SKIPPED: serf is not installed # SKIP
         1..3
     not ok 1 - one \\# two # time=1ms
@@ -365,11 +367,16 @@ t.test(
     1..3
 not ok 1 - test/a.ts # time=20.5ms
 ok 2 - test/b.ts # SKIP no tests found
-1..2`
+# Subtest: test/c.ts
+    # said in vain
+    ok 1 - fine
+    1..1
+ok 3 - test/c.ts # time=1ms
+1..3`
     for (const text of tap.split('\n')) reader.line(text)
     reader.end()
-    t.equal(reader.passed, 1)
-    t.equal(reader.filesSeen, 2)
+    t.equal(reader.passed, 2)
+    t.equal(reader.filesSeen, 3)
     t.same(
       reader.failures.map(f => [...f.at, f.name].join(' > ')),
       ['test/a.ts > one # two > numbers agree', 'test/a.ts > thrown', 'test/b.ts > no tests found'],
@@ -378,6 +385,11 @@ ok 2 - test/b.ts # SKIP no tests found
     t.same(
       reader.skips.map(s => s.reason),
       ['serf is not installed', 'no dig'],
+    )
+    t.same(
+      reader.comments,
+      [{ file: 'test/a.ts', lines: ['before it', 'what the program said'] }],
+      'comments of a file in which something failed',
     )
     t.match(said, [/^NOT OK test\/a\.ts {2}1 passed/, /^ok .*b\.ts/])
     const runner = fileURLToPath(new URL('../scripts/test.js', import.meta.url))
