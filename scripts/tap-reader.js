@@ -13,7 +13,8 @@ const KEPT_COMMENTS = 200
 
 const POINT = /^( *)(not )?ok\b(?: \d+)?(?: - )?(.*)$/
 const SUBTEST = /^( *)# Subtest: (.*)$/
-const COMMENT = /^ +# (.*)$/
+/** Without what tap says of a subtest's time. */
+const COMMENT = /^ +# (?!time=)(.*)$/
 const DIRECTIVE = /(?:^|[^\\])#\s*(skip|todo)\b\s*(.*?)\s*$/i
 const TIME = /\s*# time=([\d.]+)(ms|s|m)$/
 

@@ -58,12 +58,7 @@ const tap = spawn(
   {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      ...process.env,
-      NODE_OPTIONS: `--import=${new URL('transpile.js', import.meta.url)}`,
-      // It would be in a folder of /tmp with a name that anyone can take.
-      TSX_DISABLE_CACHE: '1',
-    },
+    env: { ...process.env, NODE_OPTIONS: `--import=${new URL('transpile.js', import.meta.url)}` },
   },
 )
 const ended = new Promise(resolve => {

@@ -14,44 +14,52 @@ export const processorTime = (pid: number): number => {
   // Fields 14 to 17 of proc(5), counted from behind the command name, which may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15).map(Number)
-  return (threadTime(pid) ?? (user + system) * TICK_NS) + (childUser + childSystem) * TICK_NS
+  return (total(pid, TIME) || (user + system) * TICK_NS) + (childUser + childSystem) * TICK_NS
+}
+
+/** A figure that the kernel counts for each thread. */
+type Counter = {
+  /** File below /proc/PID/task/TID. */
+  readonly file: string
+  /** NaN if this kernel does not have it. */
+  readonly read: (text: string) => number
+  /** By process and thread: the value at the last call. */
+  readonly last: Map<number, Map<string, number>>
+}
+
+const TIME: Counter = {
+  file: 'schedstat',
+  read: text => Number(text.split(' ')[0]),
+  last: new Map(),
+}
+const WAITS: Counter = {
+  file: 'status',
+  read: text => Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(text)?.[1]),
+  last: new Map(),
 }
 
 /**
- * What each thread of a process had used at the last call. A starting daemon ends the thread that has read its
- * configuration; without this its time would be missing from the second of two readings.
+ * The sum over all threads. One that has ended counts with its value at the last call: a starting daemon ends the thread
+ * that has read its configuration, and without this the second of two readings could be below the first.
  */
-const used = new Map<number, Map<string, number>>()
-
-const threadTime = (pid: number): number | undefined => {
-  const threads = used.get(pid) ?? new Map<string, number>()
-  used.set(pid, threads)
+const total = (pid: number, { file, read, last }: Counter): number => {
+  const threads = last.get(pid) ?? new Map<string, number>()
+  last.set(pid, threads)
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     try {
-      const stat = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1')
-      threads.set(task, Number(stat.split(' ')[0]))
+      const value = read(readFileSync(`/proc/${pid}/task/${task}/${file}`, 'latin1'))
+      if (!Number.isNaN(value)) threads.set(task, value)
     } catch {
-      // This thread has just ended, or this kernel has no schedstat.
+      // This thread has just ended, or this kernel has no such file.
     }
   }
-  let ns = 0
-  for (const one of threads.values()) ns += one
-  return ns > 0 ? ns : undefined
+  let sum = 0
+  for (const one of threads.values()) sum += one
+  return sum
 }
 
 /** How often the threads of a process have begun to wait so far: each of these ends with a wake-up. */
-export const waits = (pid: number): number => {
-  let n = 0
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    try {
-      const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'latin1')
-      n += Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1] ?? 0)
-    } catch {
-      // This thread has ended.
-    }
-  }
-  return n
-}
+export const waits = (pid: number): number => total(pid, WAITS)
 
 /** Resident memory of a process in bytes. */
 export const residentBytes = (pid: number): number => {

@@ -58,13 +58,14 @@ t.test('the package for arm64 answers under qemu', { skip, timeout: 390_000 }, a
   const settings = { upstreams: [up.name] }
   const d = await daemon(t, settings, { program: [...program], patience: 180_000 })
   t.match(d.lines('packet i/o')[0], { body: 'batch' })
-  for (const what of ['asked for', 'cached'])
-    t.match(
-      await ask(d.at, 'www.example.org'),
-      { status: 'NOERROR', answers: [{ data: '203.0.113.7' }] },
-      what,
-    )
-  t.equal(up.queries.filter(({ name }) => name === 'www.example.org').length, 1)
+  const answered = { status: 'NOERROR', answers: [{ data: '203.0.113.7' }] }
+  /** How often the upstream was asked. A query may be sent again, because all is slow here. */
+  const asked = (): number => up.queries.filter(({ name }) => name === 'www.example.org').length
+  t.match(await ask(d.at, 'www.example.org'), answered, 'asked for')
+  const before = asked()
+  t.ok(before > 0)
+  t.match(await ask(d.at, 'www.example.org'), answered, 'cached')
+  t.equal(asked(), before)
   t.match(await ask(d.at, 'ready.spartan', 'A', { tcp: true }), { status: 'NOERROR' }, 'over TCP')
   t.equal(await d.stop(), 0, 'SIGTERM ends it')
 })

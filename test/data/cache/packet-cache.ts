@@ -487,7 +487,7 @@ t.test('names that meet in the table cost a bounded look-up, and the newest is f
 })
 
 /** How often the sizes of answers change from the smallest to the largest. */
-const ROUNDS = 10
+const ROUNDS = 4
 
 t.test('memory follows the sizes that answers have, round after round', async t => {
   const maxBytes = 4 << 20

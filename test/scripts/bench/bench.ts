@@ -19,7 +19,7 @@ import {
   writeBetweenMarkers,
 } from '../../../scripts/bench/report.ts'
 import type { Row } from '../../../scripts/bench/report.ts'
-import { processorTime, residentBytes } from '../../../scripts/bench/usage.ts'
+import { processorTime, residentBytes, waits } from '../../../scripts/bench/usage.ts'
 
 const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)
 const onLinux = linux ? {} : { skip: 'SKIPPED: the bench reads /proc and needs batched I/O' }
@@ -169,14 +169,16 @@ t.test('usage of a process is read from the kernel', onLinux, async t => {
   t.throws(() => processorTime(2 ** 30))
 })
 
-t.test('a thread that ends takes no time away from its process', onLinux, async t => {
+t.test('a thread that ends takes no time and no waits away from its process', onLinux, async t => {
   const busy = `for (const since = performance.now(); performance.now() - since < 300;);
+    for (let n = 0; n < 1000; n++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0.01)
     require('worker_threads').parentPort.once('message', () => {}).postMessage('')`
   const worker = new Worker(busy, { eval: true })
   await once(worker, 'message')
-  const before = processorTime(process.pid)
+  const before = [processorTime(process.pid), waits(process.pid)] as const
   await worker.terminate()
-  t.ok(processorTime(process.pid) >= before)
+  t.ok(processorTime(process.pid) >= before[0])
+  t.ok(waits(process.pid) >= before[1])
 })
 
 t.test('reports are medians, with ratios to ours', async t => {
