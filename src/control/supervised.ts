@@ -14,7 +14,7 @@ import type { Part } from './part.ts'
 /** First and longest pause between failed starts. */
 const RETRY_FIRST_MS = 500
 const RETRY_MOST_MS = 15_000
-/** A start that takes longer than this is reported, and a reload no longer waits for it. */
+/** A start or a reload that takes longer than this is reported, and no longer waited for. */
 const START_MS = 5_000
 /** How long a reload waits for a part to close. */
 const CLOSE_MS = 2_000
@@ -25,12 +25,15 @@ export type SupervisedOptions = {
   readonly random: () => number
   /** Unix milliseconds. */
   readonly now: () => number
+  /** Default: START_MS. */
+  readonly startMs?: Milliseconds
 }
 
 export class Supervised {
   readonly part: Part
   readonly #options: SupervisedOptions
   readonly #backoff: Backoff
+  readonly #startMs: Milliseconds
   #config: Config | undefined
   #state: PartState = 'off'
   #error = ''
@@ -44,6 +47,7 @@ export class Supervised {
     this.part = options.part
     this.#options = options
     this.#since = options.now()
+    this.#startMs = options.startMs ?? START_MS
     this.#backoff = new Backoff({
       minMs: RETRY_FIRST_MS,
       maxMs: RETRY_MOST_MS,
@@ -63,17 +67,34 @@ export class Supervised {
     if (this.#state === 'closed') return
     this.#config = after
     const wanted = this.part.wanted?.(after) ?? true
-    if (this.#state === 'running' && wanted && this.part.reload) {
-      try {
-        await within(START_MS, this.part.reload(before, after))
-        return
-      } catch (er) {
+    if (this.#state !== 'running' || !wanted || !this.part.reload) return this.#restart(wanted)
+    const run = this.#run
+    const reloading = (async () => this.part.reload?.(before, after))().then(
+      () => {
+        if (run === this.#run) this.#become('running')
+      },
+      async er => {
+        // It was closed or started again meanwhile.
+        if (run !== this.#run) return
         this.#fail(er)
-      }
-    }
-    await this.#stop(CLOSE_MS)
+        await this.#restart(wanted)
+      },
+    )
+    if ((await within(this.#startMs, reloading)) || run !== this.#run) return
+    this.#options.log.warn('a part does not finish its reload; nothing waits for it any more', {
+      part: this.part.name,
+    })
+    this.#become('starting')
+  }
+
+  /** Closes the part, and starts it anew if it is wanted. */
+  async #restart(wanted: boolean): Promise<void> {
+    const stopped = this.#stop(CLOSE_MS)
+    const run = this.#run
+    await stopped
+    if (run !== this.#run) return
     this.#backoff.reset()
-    if (wanted) await within(START_MS, this.#attempt())
+    if (wanted) await within(this.#startMs, this.#attempt())
     else {
       this.#failures = 0
       this.#become('off')
@@ -108,7 +129,7 @@ export class Supervised {
     if (this.#state === 'failed')
       return [{ name, detail: `cannot start, is tried again: ${this.#error}` }]
     const waits = this.#options.now() - this.#since
-    if (this.#state === 'starting' && waits > START_MS)
+    if (this.#state === 'starting' && waits > this.#startMs)
       return [{ name, detail: `has been starting for ${Math.round(waits / 1000)} s` }]
     try {
       return this.#state === 'running' ? (this.part.status?.() ?? []) : []

@@ -10,7 +10,7 @@ const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5
   networks: [],
 })
 
-const supervised = (part: Partial<Part>, now = Date.now) => {
+const supervised = (part: Partial<Part>, now = Date.now, startMs?: number) => {
   const said: string[] = []
   const note = (msg: string): void => void said.push(msg)
   const log: Log = { ...silent, error: note, warn: note, info: note }
@@ -19,6 +19,7 @@ const supervised = (part: Partial<Part>, now = Date.now) => {
     log,
     random: () => 0,
     now,
+    ...(startMs === undefined ? {} : { startMs }),
   })
   return { one, said }
 }
@@ -70,6 +71,58 @@ t.test('a reload that throws starts the part anew, and the log says so', async t
     'a part that could not start runs now',
   ])
   await one.close(1_000)
+})
+
+t.test('a reload that takes too long is shown, not waited for, and its end counts', async t => {
+  for (const fails of [false, true]) {
+    let starts = 0
+    let end = (): void => {}
+    const { one, said } = supervised(
+      {
+        start: () => void starts++,
+        reload: () =>
+          new Promise(
+            (resolve, reject) => (end = fails ? () => reject(new Error('no')) : () => resolve()),
+          ),
+      },
+      Date.now,
+      20,
+    )
+    await one.start(config)
+    await one.reload(config, config)
+    t.equal(one.status.state, 'starting')
+    t.strictSame(said, ['a part does not finish its reload; nothing waits for it any more'])
+    end()
+    await until(() => one.status.state === 'running')
+    t.equal(starts, fails ? 2 : 1, fails ? 'it is started anew' : 'it goes on')
+    t.strictSame(
+      said.slice(1),
+      fails
+        ? [
+            'a part cannot start, DNS goes on without it; it is tried again',
+            'a part that could not start runs now',
+          ]
+        : [],
+    )
+    await one.close(1_000)
+  }
+})
+
+t.test('a part that was closed while it reloaded stays closed', async t => {
+  for (const [what, part] of [
+    ['its reload fails afterwards', { reload: () => Promise.reject(new Error('no')) }],
+    ['it was being started anew', {}],
+  ] as const) {
+    let starts = 0
+    const { one, said } = supervised({ start: () => void starts++, ...part })
+    await one.start(config)
+    const reloading = one.reload(config, config)
+    t.equal(await one.close(1_000), true)
+    await reloading
+    t.equal(one.status.state, 'closed', what)
+    t.equal(starts, 1, what)
+    t.strictSame(said, [], what)
+  }
 })
 
 t.test('a part that starts for longer than it should is shown, with how long', async t => {
