@@ -155,9 +155,32 @@ t.test('a part that failed and was turned off has no failures when it is wanted 
   await one.close(1_000)
 })
 
-t.test('a part that the configuration does not ask for is off', async t => {
-  const { one } = supervised({ wanted: () => false, start: () => void t.fail('not asked for') })
+t.test('only a part that runs is asked to write its files', async t => {
+  let saves = 0
+  const { one } = supervised({ save: async () => void saves++ })
+  await one.save(100)
+  t.equal(saves, 0)
   await one.start(config)
-  t.equal(one.status.state, 'off')
+  await one.save(100)
+  t.equal(saves, 1)
+  await one.close(1_000)
+  await one.save(100)
+  t.equal(saves, 1)
+})
+
+t.test('a part that throws when it is closed is closed', async t => {
+  const { one, said } = supervised({ close: () => Promise.reject(new Error('no')) })
+  await one.start(config)
+  t.equal(await one.close(1_000), true)
+  t.strictSame(said, ['a part did not close well'])
+})
+
+t.test('a part that the configuration does not ask for is off', async t => {
+  const { one } = supervised(
+    { wanted: () => false, start: () => void t.fail('not asked for') },
+    () => 1_000_000,
+  )
+  await one.start(config)
+  t.match(one.status, { state: 'off', since: 1_000_000 })
   t.strictSame(one.trouble(), [])
 })
