@@ -1,0 +1,14 @@
+import t from 'tap'
+import { boot, cannotBoot } from '../fixture/booted.ts'
+
+t.test(
+  'of two machines at once neither has the control groups of the other',
+  { skip: cannotBoot(), timeout: 390_000 },
+  async t => {
+    const [one, other] = [await boot(t, () => {}), await boot(t, () => {})]
+    t.equal(one.run('systemd-run --quiet --unit=only-here sleep 600').status, 0)
+    const groups = 'find /sys/fs/cgroup -name only-here.service'
+    t.match(await one.until(`${groups} | grep .`), /only-here/)
+    t.equal(other.run(groups).out, '')
+  },
+)
