@@ -107,11 +107,7 @@ export class TapReader {
     else this.#skip([...at, name], directive)
     if (depth === 0) {
       this.filesSeen++
-      if (
-        this.failures.length > (closed?.failed ?? this.failures.length - 1) &&
-        this.#said.length > 0
-      )
-        this.comments.push({ file: name, lines: this.#said })
+      if (!ok && this.#said.length > 0) this.comments.push({ file: name, lines: this.#said })
       this.#said = []
       const count = this.passed - (closed?.passed ?? 0)
       this.#say(

@@ -44,6 +44,10 @@ const report = createWriteStream(join(root, reportPath))
 const started = Date.now()
 const reader = new TapReader(line => process.stdout.write(`${line}\n`))
 
+const options = [
+  process.env['NODE_OPTIONS'],
+  `--import=${new URL('transpile.js', import.meta.url)}`,
+]
 const tap = spawn(
   process.execPath,
   [
@@ -58,7 +62,7 @@ const tap = spawn(
   {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_OPTIONS: `--import=${new URL('transpile.js', import.meta.url)}` },
+    env: { ...process.env, NODE_OPTIONS: options.join(' ') },
   },
 )
 const ended = new Promise(resolve => {

@@ -398,6 +398,7 @@ ok 3 - test/c.ts # time=1ms
       env: { ...process.env, NODE_OPTIONS: '' },
     })
     t.equal(none.status, 1, 'a file without tests is a failure')
+    t.notMatch(process.env['NODE_OPTIONS'], 'transpile', 'programs of a test load no transpiler')
     t.match(none.stdout, /\n0 passed, 1 failed\n$/)
   },
 )

@@ -58,7 +58,7 @@ export class Supervised {
   /** Starts the part if it is configured. Resolves after the first attempt; never rejects. */
   async start(config: Config): Promise<void> {
     this.#config = config
-    if (this.part.wanted?.(config) ?? true) await this.#attempt()
+    if (this.#wanted) await this.#attempt()
     else this.#become('off')
   }
 
@@ -66,18 +66,19 @@ export class Supervised {
   async reload(before: Config, after: Config): Promise<void> {
     if (this.#state === 'closed') return
     this.#config = after
-    const wanted = this.part.wanted?.(after) ?? true
-    if (this.#state !== 'running' || !wanted || !this.part.reload) return this.#restart(wanted)
+    if (this.#state !== 'running' || !this.#wanted || !this.part.reload) return this.#restart()
     const run = this.#run
     const reloading = (async () => this.part.reload?.(before, after))().then(
       () => {
-        if (run === this.#run) this.#become('running')
+        if (run !== this.#run || this.#state === 'running') return
+        this.#options.log.info('a part has finished its reload', { part: this.part.name })
+        this.#become('running')
       },
       async er => {
         // It was closed or started again meanwhile.
         if (run !== this.#run) return
         this.#fail(er)
-        await this.#restart(wanted)
+        await this.#restart()
       },
     )
     if ((await within(this.#startMs, reloading)) || run !== this.#run) return
@@ -87,14 +88,18 @@ export class Supervised {
     this.#become('starting')
   }
 
+  get #wanted(): boolean {
+    return this.part.wanted?.(this.#config!) ?? true
+  }
+
   /** Closes the part, and starts it anew if it is wanted. */
-  async #restart(wanted: boolean): Promise<void> {
+  async #restart(): Promise<void> {
     const stopped = this.#stop(CLOSE_MS)
     const run = this.#run
     await stopped
     if (run !== this.#run) return
     this.#backoff.reset()
-    if (wanted) await within(this.#startMs, this.#attempt())
+    if (this.#wanted) await within(this.#startMs, this.#attempt())
     else {
       this.#failures = 0
       this.#become('off')

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import { loadConfig } from '../../src/config/load.ts'
 import { ControlPlane, type ControlOptions } from '../../src/control/control-plane.ts'
 import { Parts } from '../../src/control/parts.ts'
 import type { Config } from '../../src/config/config.ts'
 import type { Snapshot } from '../../src/boundary/messages.ts'
 import { silent } from '../../src/base/log.ts'
+import { configOf } from '../fixture/config.ts'
 import { until } from '../fixture/scripted-http.ts'
 
 /** A control plane whose parts run under supervision, as in the daemon. */
@@ -18,10 +18,7 @@ const running = (t: Test, config: Config, options: ControlOptions): ControlPlane
 }
 
 t.test('this node has a name as soon as it has an address, and under each new one', async t => {
-  const { config } = loadConfig('spartan.yaml', 'listen: { addresses: [127.0.0.1:5300] }', {
-    hostname: 'here',
-    networks: [],
-  })
+  const config = configOf()
   let address = ''
   const control = running(t, config, {
     log: silent,
@@ -45,18 +42,11 @@ t.test('this node has a name as soon as it has an address, and under each new on
 t.test(
   'who may ask by default follows the networks of this host; a list stays as it is',
   async t => {
-    for (const [allow, expected] of [
-      ['', ['127.0.0.0/8', '::1/128', '172.17.0.0/16']],
-      ['\nallow: [192.0.2.0/24]', ['192.0.2.0/24']],
+    for (const [sections, expected] of [
+      [{}, ['127.0.0.0/8', '::1/128', '172.17.0.0/16']],
+      [{ allow: ['192.0.2.0/24'] }, ['192.0.2.0/24']],
     ] as const) {
-      const { config } = loadConfig(
-        'spartan.yaml',
-        `listen: { addresses: [127.0.0.1:5300] }${allow}`,
-        {
-          hostname: 'here',
-          networks: [],
-        },
-      )
+      const config = configOf(sections)
       let networks: string[] = []
       let looks = 0
       const sent: Snapshot[] = []

@@ -1,18 +1,12 @@
 import t, { type Test } from 'tap'
-import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/config.ts'
 import { silent } from '../../src/base/log.ts'
 import type { Part } from '../../src/control/part.ts'
 import { Parts } from '../../src/control/parts.ts'
+import { configOf } from '../fixture/config.ts'
 
-const configOf = (text: string): Config =>
-  loadConfig('spartan.yaml', `listen: { addresses: [127.0.0.1:5300] }\n${text}`, {
-    hostname: 'here',
-    networks: [],
-  }).config
-
-const BEFORE = configOf('')
-const AFTER = configOf('zones: { extra: { www: "192.0.2.1" } }\ncache: { maxTtl: 60s }')
+const BEFORE = configOf()
+const AFTER = configOf({ zones: { extra: { www: '192.0.2.1' } }, cache: { maxTtl: '60s' } })
 
 /** Parts that write down what is done to them. */
 const partsOf = (t: Test, ...parts: readonly (Partial<Part> & { readonly name: string })[]) => {

@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { silent } from '../../src/base/log.ts'
-import { loadConfig } from '../../src/config/load.ts'
 import { CacheSnapshot } from '../../src/daemon/cache-snapshot.ts'
+import { configOf } from '../fixture/config.ts'
 
 t.test('two writes at once follow one another, and the file has the later state', async t => {
   const path = join(t.testdir(), 'cache')
@@ -24,11 +24,7 @@ t.test('two writes at once follow one another, and the file has the later state'
     },
     silent,
   )
-  const text = JSON.stringify({
-    listen: { addresses: ['127.0.0.1:5300'] },
-    cache: { snapshot: path },
-  })
-  await snapshot.start(loadConfig('x', text, { hostname: 'here', networks: [] }).config)
+  await snapshot.start(configOf({ cache: { snapshot: path } }))
   await snapshot.read
   await Promise.all([snapshot.save(), snapshot.save()])
   t.equal(readFileSync(path, 'utf8'), 'state 2')

@@ -5,8 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { silent, type Log } from '../../src/base/log.ts'
-import type { Config } from '../../src/config/config.ts'
-import { loadConfig } from '../../src/config/load.ts'
 import { Parts } from '../../src/control/parts.ts'
 import {
   handoverConfig,
@@ -14,13 +12,7 @@ import {
   prepareHandover,
   saveRoute,
 } from '../../src/daemon/handover.ts'
-
-const configOf = (sections: object): Config =>
-  loadConfig(
-    'spartan.yaml',
-    JSON.stringify({ listen: { addresses: ['127.0.0.1:5300'] }, ...sections }),
-    { hostname: 'here', networks: [] },
-  ).config
+import { configOf } from '../fixture/config.ts'
 
 t.test('the configuration of a handover', async t => {
   const gossip = { seeds: ['10.0.0.2'], insecure: true }

@@ -3,20 +3,14 @@ import t, { type Test } from 'tap'
 import { fail } from '../../src/base/error.ts'
 import { silent } from '../../src/base/log.ts'
 import type { Config } from '../../src/config/config.ts'
-import { loadConfig } from '../../src/config/load.ts'
 import { Parts } from '../../src/control/parts.ts'
 import { Reloader, type ReloadOutcome } from '../../src/daemon/reloader.ts'
+import { configOf } from '../fixture/config.ts'
 import { until } from '../fixture/scripted-http.ts'
 
-const configOf = (text: string): Config =>
-  loadConfig('spartan.yaml', `listen: { addresses: [127.0.0.1:5300] }\n${text}`, {
-    hostname: 'here',
-    networks: [],
-  }).config
-
-const running = configOf('')
-const quicker = configOf('cache: { maxTtl: 60s }')
-const renamed = configOf('cache: { maxTtl: 60s }\nnode: other')
+const running = configOf()
+const quicker = configOf({ cache: { maxTtl: '60s' } })
+const renamed = configOf({ cache: { maxTtl: '60s' }, node: 'other' })
 
 const reloaderOf = (t: Test, read: () => Promise<Config>) => {
   const events: (string | ReloadOutcome)[] = []

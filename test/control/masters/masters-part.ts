@@ -1,14 +1,8 @@
 import t from 'tap'
 import { silent } from '../../../src/base/log.ts'
 import type { Endpoint } from '../../../src/boundary/messages.ts'
-import { loadConfig } from '../../../src/config/load.ts'
 import { MastersPart } from '../../../src/control/masters/masters-part.ts'
-
-const config = (masters: object) =>
-  loadConfig('spartan.json', JSON.stringify({ listen: { addresses: ['127.0.0.1'] }, masters }), {
-    hostname: 'here',
-    networks: [],
-  }).config
+import { configOf } from '../../fixture/config.ts'
 
 t.test('another source of masters never passes through an empty list', async t => {
   const lists: (readonly Endpoint[])[] = []
@@ -25,8 +19,8 @@ t.test('another source of masters never passes through an empty list', async t =
     logins: new Map(),
     onChange: list => void lists.push(list),
   })
-  const before = config({ addresses: ['192.0.2.1'] })
-  const after = config({ source: 'file', file: '/nowhere/masters.json' })
+  const before = configOf({ masters: { addresses: ['192.0.2.1'] } })
+  const after = configOf({ masters: { source: 'file', file: '/nowhere/masters.json' } })
   const there = [{ address: '192.0.2.1', port: 61053 }]
   part.start(before)
   t.strictSame(part.list, there, 'a list in the file is in use at once')

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { silent } from '../../../src/base/log.ts'
-import { loadConfig } from '../../../src/config/load.ts'
 import { MesosPart } from '../../../src/control/mesos/mesos-part.ts'
+import { configOf } from '../../fixture/config.ts'
 import { records, subscribed } from '../../fixture/mesos.ts'
 import { scriptedHttp, status, until } from '../../fixture/scripted-http.ts'
 
@@ -30,15 +30,7 @@ t.test("only the node whose own master leads defends the gossip's zones", async 
     response.writeHead(200)
     response.write(records(subscribed({ tasks: [] })))
   })
-  const config = (leaderOnly: boolean) =>
-    loadConfig(
-      'spartan.yaml',
-      `{ listen: { addresses: [127.0.0.1:5300] }, mesos: { master: '${master.base}', leaderOnly: ${leaderOnly} } }`,
-      {
-        hostname: 'here',
-        networks: [],
-      },
-    ).config
+  const config = (leaderOnly: boolean) => configOf({ mesos: { master: master.base, leaderOnly } })
   const own = part()
   t.teardown(() => own.close())
   t.notOk(own.leads, 'before it runs')
