@@ -1,15 +1,13 @@
 /**
- * The balancer's access to the kernel: nft transactions, removal of UDP flows, and a monitor for changes by other
- * programs. All decisions are in balancer.ts.
+ * The balancer's access to the kernel: nft transactions, removal of UDP flows, and which changes other programs
+ * made. All decisions are in balancer.ts.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { Monitor } from './monitor.ts'
 import type { Flow } from './services.ts'
 import { nftFamily, TABLE } from './ruleset.ts'
 import { runTool } from './run-tool.ts'
 import type { Family } from './services.ts'
-import { MonitorReader } from './watch.ts'
 
 export type ForeignChange =
   | { readonly kind: 'changed'; readonly by: string; readonly what: string }
@@ -36,15 +34,6 @@ const AT_ONCE = 4
 const REMEMBERED = 64
 /** How long the report of our own transaction may take. */
 const REPORT_MS = 300
-const RESTART_MS = 1_000
-const MONITOR = ['nft', 'monitor'] as const
-/**
- * The kernel kills the monitor with this process. A broken pipe would not end it after a kill -9, because it writes
- * only when something changes. The filter of spartan-balance.service forbids setpriv; there, systemd ends the monitor.
- */
-const BIND = ['setpriv', '--pdeathsig', 'KILL'] as const
-/** Limit of the monitor's error output that is kept. */
-const MOST_ERROR = 1_000
 /** Listing more connections than this would cost more than their count is worth. */
 const MOST_FLOWS = 50_000
 
@@ -58,14 +47,8 @@ const trackedFlows = (): number => {
 }
 
 export class NftKernel implements Kernel {
-  readonly #onForeign: (change: ForeignChange) => void
-  readonly #onEnd: (error: string) => void
-  /** Whether the monitor is bound to this process; false where setpriv is missing or forbidden. */
-  #bound = true
+  readonly #monitor: Monitor
   readonly #own = new Set<number>()
-  #monitor: ChildProcess | undefined
-  #timer: NodeJS.Timeout | undefined
-  #closed = false
   /** Whether process ids in reports can be compared with ours; false in a container with its own PID namespace. */
   #comparable = false
   #applying = 0
@@ -73,55 +56,24 @@ export class NftKernel implements Kernel {
 
   /** `onEnd` gets the error output of a monitor that ended; it is started again. */
   constructor(onForeign: (change: ForeignChange) => void, onEnd: (error: string) => void) {
-    this.#onForeign = onForeign
-    this.#onEnd = onEnd
+    this.#monitor = new Monitor({
+      onSeen: seen => {
+        if (seen.kind === 'other' || this.#isOwn(seen.pid)) return
+        if (!this.#mayBeOwn()) onForeign(seen)
+        else if (seen.kind === 'changed') onForeign({ kind: 'perhaps' })
+      },
+      onGap: () => onForeign({ kind: 'unseen' }),
+      onEnd,
+    })
   }
 
-  /**
-   * Watches until closed. If the monitor ends, it is started again, and changes that it may have missed count as a
-   * change.
-   */
+  /** Watches until closed. Changes that may have been missed count as a change. */
   watch(): void {
-    if (this.#closed) return
-    const reader = new MonitorReader()
-    const [command = '', ...args] = this.#bound ? [...BIND, ...MONITOR] : MONITOR
-    const child = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
-    })
-    this.#monitor = child
-    let error = ''
-    child.stderr.setEncoding('utf8').on('data', (part: string) => {
-      if (error.length < MOST_ERROR) error += part
-    })
-    createInterface({ input: child.stdout }).on('line', line => {
-      const seen = reader.line(line)
-      if (!seen || seen.kind === 'other' || this.#isOwn(seen.pid)) return
-      if (!this.#mayBeOwn()) this.#onForeign(seen)
-      else if (seen.kind === 'changed') this.#onForeign({ kind: 'perhaps' })
-    })
-    let ended = false
-    const again = (cannotRun?: unknown): void => {
-      if (ended || this.#closed) return
-      ended = true
-      if (this.#bound && (cannotRun instanceof Error || error.startsWith(BIND[0]))) {
-        this.#bound = false
-        return this.watch()
-      }
-      this.#onEnd(error.trim().split('\n')[0] ?? '')
-      this.#timer = setTimeout(() => {
-        this.watch()
-        this.#onForeign({ kind: 'unseen' })
-      }, RESTART_MS)
-    }
-    child.once('error', again)
-    child.once('close', () => again())
+    this.#monitor.start()
   }
 
   close(): void {
-    this.#closed = true
-    clearTimeout(this.#timer)
-    this.#monitor?.kill('SIGKILL')
+    this.#monitor.close()
   }
 
   async apply(text: string): Promise<string> {
