@@ -7,7 +7,9 @@
  *     If there is no room, the client that holds most gives way: it loses its new query, or its oldest to another.
  *
  * A long burst may wait here. A backlog that lasts is not a burst, and its limit becomes low: a long queue would only
- * make every answer late. Hits do not come here. Pure: the time is handed in.
+ * make every answer late. It lasts if both much time and much work have not emptied it: on a busy host, where the thread
+ * hardly runs, the queries that came during a restart take seconds, and they are no flood. Hits do not come here. Pure:
+ * the time is handed in.
  */
 import type { Client } from '../../base/ip.ts'
 import type { Milliseconds } from '../../boundary/messages.ts'
@@ -20,12 +22,14 @@ import { Held, Shares, type Share } from '../forward/shares.ts'
 const MISSES_PER_TURN = 64
 /** Limit of waiting queries in a burst: more than a socket's receive buffer holds. */
 const BURST = 4_096
-/** The same when the backlog has not been empty for PATIENCE_MS. */
+/** The same when the backlog lasts. */
 const LASTING = 512
-/** What a client that waits hardly notices; a thread that has just started works off a second of queries in it. */
-const PATIENCE_MS: Milliseconds = 1_000
-/** A backlog that lasts so long is a flood. */
-const BURST_MS: Milliseconds = 100
+/** How long a backlog has not been empty, and how many queries were worked on meanwhile. */
+type Work = { readonly ms: Milliseconds; readonly queries: number }
+/** After this it lasts: the time is what a client that waits hardly notices. */
+const PATIENCE: Work = { ms: 1_000, queries: BURST }
+/** After this it is a flood. */
+const FLOOD: Work = { ms: 100, queries: LASTING }
 
 /** A query that waits. */
 class Late<Query> extends Held<Late<Query>> {
@@ -44,6 +48,8 @@ export class Backlog<Query> {
   #room = MISSES_PER_TURN
   /** Since when it has not been empty. */
   #since: Milliseconds = 0
+  /** How many queries were taken since then. */
+  #taken = 0
   /** Whether the query that was taken last came from a client that holds more than others, in a backlog that lasts. */
   isFromHeaviest = false
 
@@ -67,7 +73,10 @@ export class Backlog<Query> {
   /** Adds a query that was not refused. Returns the one that must go for it. */
   add(client: Client, query: Query, now: Milliseconds): Query | undefined {
     const full = this.#shares.size >= this.#limit(now)
-    if (this.#shares.size === 0) this.#since = now
+    if (this.#shares.size === 0) {
+      this.#since = now
+      this.#taken = 0
+    }
     const gone = full ? this.#shares.takeFromHeaviest() : undefined
     const share = this.#shares.of(client)
     if (share.count === 0) this.#turns.push(share)
@@ -82,7 +91,8 @@ export class Backlog<Query> {
     const late = share?.oldest
     if (!share || !late) return undefined
     this.#room--
-    this.isFromHeaviest = this.#lasts(now, BURST_MS) && share.count === this.#shares.most
+    this.#taken++
+    this.isFromHeaviest = this.#lasts(now, FLOOD) && share.count === this.#shares.most
     this.#shares.remove(late)
     if (share.count > 0) this.#turns.push(share)
     return late.query
@@ -101,10 +111,10 @@ export class Backlog<Query> {
   }
 
   #limit(now: Milliseconds): number {
-    return this.#lasts(now, PATIENCE_MS) ? LASTING : BURST
+    return this.#lasts(now, PATIENCE) ? LASTING : BURST
   }
 
-  #lasts(now: Milliseconds, ms: Milliseconds): boolean {
-    return this.#shares.size > 0 && now - this.#since >= ms
+  #lasts(now: Milliseconds, { ms, queries }: Work): boolean {
+    return this.#shares.size > 0 && now - this.#since >= ms && this.#taken >= queries
   }
 }

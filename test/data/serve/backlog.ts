@@ -21,6 +21,24 @@ const offer = (backlog: Backlog<string>, client: number, names: string[], now = 
     return backlog.add(client, name, now) ?? []
   })
 
+/** A client whose queries keep a backlog from being empty while others are worked on. */
+const STEADY = 0
+
+/** A backlog that has not been empty while so many queries were worked on, and holds what came last. */
+const worked = (queries: number): Backlog<string> => {
+  const backlog = busy()
+  offer(backlog, STEADY, ['s'])
+  backlog.endTurn()
+  for (let taken = 0; taken < queries; taken++) {
+    offer(backlog, STEADY, ['s'])
+    if (!backlog.take(0)) {
+      backlog.endTurn()
+      backlog.take(0)
+    }
+  }
+  return backlog
+}
+
 /** All that is taken in a turn. */
 const turn = (backlog: Backlog<string>, now = 0): string[] => {
   const taken: string[] = []
@@ -85,21 +103,40 @@ t.test('a burst of one client waits and loses nothing', t => {
 })
 
 t.test('who gives way', t => {
-  for (const [says, before, client, now, gone] of [
-    ['the only client loses its new one', { [FLOOD]: 4_096 }, FLOOD, 0, 'new'],
-    ['the heaviest loses its oldest to another', { [FLOOD]: 4_096 }, HONEST, 0, '1:0'],
-    ['of several, too', { [FLOOD]: 4_000, [OTHER]: 96 }, HONEST, 0, '1:0'],
-    ['also to one who waits already', { [FLOOD]: 4_000, [OTHER]: 96 }, OTHER, 0, '1:0'],
-    ['and loses its new one', { [FLOOD]: 4_000, [OTHER]: 96 }, FLOOD, 0, 'new'],
-    ['nobody, if there is room', { [FLOOD]: 4_095 }, FLOOD, 0, undefined],
-    ['a backlog that lasts has less room', { [FLOOD]: 512 }, FLOOD, 1_000, 'new'],
-    ['for others, too', { [FLOOD]: 512 }, HONEST, 1_000, '1:0'],
-    ['until then it has more', { [FLOOD]: 512 }, FLOOD, 999, undefined],
-    ['below that there is room', { [FLOOD]: 511 }, FLOOD, 1_000, undefined],
+  for (const [says, before, client, gone] of [
+    ['the only client loses its new one', { [FLOOD]: 4_096 }, FLOOD, 'new'],
+    ['the heaviest loses its oldest to another', { [FLOOD]: 4_096 }, HONEST, '1:0'],
+    ['of several, too', { [FLOOD]: 4_000, [OTHER]: 96 }, HONEST, '1:0'],
+    ['also to one who waits already', { [FLOOD]: 4_000, [OTHER]: 96 }, OTHER, '1:0'],
+    ['and loses its new one', { [FLOOD]: 4_000, [OTHER]: 96 }, FLOOD, 'new'],
+    ['nobody, if there is room', { [FLOOD]: 4_095 }, FLOOD, undefined],
   ] as const) {
     const backlog = busy()
     for (const [who, count] of Object.entries(before))
       offer(backlog, Number(who), names(`${who}:`, count))
+    t.same(offer(backlog, client, ['new']), gone === undefined ? [] : [gone], says)
+  }
+  t.end()
+})
+
+t.test('who gives way, when the backlog was not empty for long', t => {
+  for (const [says, queries, now, held, client, gone] of [
+    ['a backlog that lasts has less room', 4_096, 1_000, 511, FLOOD, 'new'],
+    ['for others, too', 4_096, 1_000, 511, HONEST, '1:0'],
+    ['below that there is room', 4_096, 1_000, 510, FLOOD, undefined],
+    ['until then it has more', 4_096, 999, 511, FLOOD, undefined],
+    [
+      'a thread that hardly runs has done less, and they wait',
+      4_095,
+      60_000,
+      511,
+      FLOOD,
+      undefined,
+    ],
+  ] as const) {
+    const backlog = worked(queries)
+    offer(backlog, FLOOD, names(`${FLOOD}:`, held))
+    t.equal(backlog.size, held + 1)
     t.same(offer(backlog, client, ['new'], now), gone === undefined ? [] : [gone], says)
   }
   t.end()
@@ -133,11 +170,12 @@ t.test('one client floods for long: another loses nothing and waits for one turn
 })
 
 t.test('who is on trial: the one that holds most of a backlog that lasts', t => {
-  for (const [says, now, wanted] of [
-    ['a burst', 99, [false, false, false]],
-    ['a backlog that lasts', 100, [true, false, true]],
+  for (const [says, queries, now, wanted] of [
+    ['a burst', 512, 99, [false, false, false, false]],
+    ['a backlog that lasts', 511, 100, [false, true, false, true]],
+    ['of a thread that hardly runs', 507, 60_000, [false, false, false, false]],
   ] as const) {
-    const backlog = busy()
+    const backlog = worked(queries)
     offer(backlog, FLOOD, ['f0', 'f1', 'f2'])
     offer(backlog, HONEST, ['h0'])
     backlog.endTurn()
