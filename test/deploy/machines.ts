@@ -1,8 +1,10 @@
+/** Machines at the same time, and beside other tests: none sees what the others do. */
+import { mkdirSync, rmSync } from 'node:fs'
 import t from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'
 
 t.test(
-  'of two machines at once neither has the control groups of the other',
+  'of two machines at once neither has the control groups of the other, and neither the namespaces of this host',
   { skip: cannotBoot(), timeout: 390_000 },
   async t => {
     const [one, other] = [await boot(t, () => {}), await boot(t, () => {})]
@@ -10,5 +12,9 @@ t.test(
     const groups = 'find /sys/fs/cgroup -name only-here.service'
     t.match(await one.until(`${groups} | grep .`), /only-here/)
     t.equal(other.run(groups).out, '')
+    const outside = `/etc/netns/outside-${process.pid}`
+    mkdirSync(outside, { recursive: true })
+    t.teardown(() => rmSync(outside, { recursive: true }))
+    t.equal(one.run('ls -d /etc/netns').out, '', 'those would change its /etc')
   },
 )

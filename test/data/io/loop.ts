@@ -187,15 +187,17 @@ t.test('work that begins outside of a turn is not slept on', onLinux, async t =>
 })
 
 t.test('answers given in place follow each other without a round of libuv', onLinux, async t => {
+  // V8's own tasks, of which a busy machine has more at a time, need some rounds, too.
+  const answers = 1_000
   for (const inPlace of [true, false]) {
     const { io } = await scripted(t)
     let got = 0
     let finish = (): void => {}
     const pong: SocketSpec['onBatch'] = batch => {
       batch.tx[batch.txAt[0]!] = 1
-      if (got++ < 100) batch.txLen[0] = 1
+      if (got++ < answers) batch.txLen[0] = 1
       else finish()
-      return inPlace && got <= 100
+      return inPlace && got <= answers
     }
     const [socket, other] = [await listen(io, pong), await listen(io, pong)]
     const done = new Promise<void>(resolve => (finish = resolve))
@@ -205,8 +207,8 @@ t.test('answers given in place follow each other without a round of libuv', onLi
     io.wake()
     await done
     const took = rounds() - before
-    if (inPlace) t.ok(took < 30, `${took} rounds for 100 answers`)
-    else t.ok(took >= 100, 'what may have begun something goes round each time')
+    if (inPlace) t.ok(took < answers / 2, `${took} rounds for ${answers} answers`)
+    else t.ok(took >= answers, 'what may have begun something goes round each time')
     io.close()
   }
 })
