@@ -122,6 +122,7 @@ export class Daemon {
       parts: this.#parts,
       reloader: this.#reloader,
       readiness: this.#readiness,
+      servers: listen.length,
     })
     this.#metrics = createMetrics({
       prefix: config.metrics.prefix,

@@ -29,6 +29,8 @@ export type SelfViewOptions = {
   readonly parts: Parts
   readonly reloader: Reloader
   readonly readiness: Readiness
+  /** The number of addresses that it listens on. */
+  readonly servers: number
 }
 
 export class SelfView {
@@ -44,8 +46,11 @@ export class SelfView {
   constructor(options: SelfViewOptions) {
     this.#options = options
     this.#recent = new Recent(options.counters, performance.now(), {
-      // Only our own self-queries are in this zone.
-      own: () => options.control.routing.snapshot?.labels.indexOf('spartan') ?? -1,
+      cells: () => {
+        const labels = options.control.routing.snapshot?.labels ?? []
+        // Only our own self-queries are in the zone `spartan`.
+        return { servers: options.servers, zones: labels.length, own: labels.indexOf('spartan') }
+      },
     })
     this.#data = new DataWatch({
       recent: this.#recent,

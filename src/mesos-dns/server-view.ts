@@ -80,7 +80,13 @@ export class ServerView {
       onAnswer: () => {},
       question: `leader.${options.settings.domain}`,
     })
-    this.#recent = new Recent(counters, performance.now(), { own: () => -1 })
+    this.#recent = new Recent(counters, performance.now(), {
+      cells: () => ({
+        servers: options.listen.length,
+        zones: options.snapshot.labels.length,
+        own: -1,
+      }),
+    })
     this.#data = new DataWatch({
       recent: this.#recent,
       ask: async () => options.thread?.status() ?? NO_DNS,

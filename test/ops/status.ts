@@ -163,7 +163,7 @@ t.test('Recent speaks of the last minute only', async t => {
 t.test("Recent leaves the daemon's own queries out", async t => {
   const counters = c.countersOver(c.countersMemory())
   const own = 3
-  const recent = new Recent(counters, 0, { own: () => own })
+  const recent = new Recent(counters, 0, { cells: () => ({ servers: 3, zones: own + 2, own }) })
   for (const [zone, n] of [
     [own, 1_000],
     [own + 1, 60],
@@ -177,6 +177,29 @@ t.test("Recent leaves the daemon's own queries out", async t => {
     }
   }
   t.match(recent.rates(60_000), { qps: 2, hitRatio: 0, rcodes: { SERVFAIL: 120 } })
+})
+
+t.test('Recent counts all zones that there ever were, and no others', async t => {
+  const counters = c.countersOver(c.countersMemory())
+  let zones = 2
+  const recent = new Recent(counters, 0, { cells: () => ({ servers: 2, zones, own: -1 }) })
+  const count = (server: number, zone: number): void => {
+    counters[c.BLOCK.lookups + server * c.ZONES + zone]! += 60
+    counters[c.BLOCK.requests + (server * c.ZONES + zone) * 48]! += 60
+  }
+  for (const [server, zone] of [
+    [0, 0],
+    [1, 1],
+    [1, 2],
+    [2, 0],
+  ] as const)
+    count(server, zone)
+  t.equal(recent.rates(60_000).qps, 2, 'of two listeners and two zones')
+  recent.sample(60_000)
+  zones = 1
+  t.equal(recent.rates(120_000).qps, 0, 'a zone that is gone takes nothing back')
+  zones = 3
+  t.equal(recent.rates(120_000).qps, 1, 'one that is new brings what it has')
 })
 
 t.test('Events keeps the last hundred changes and counts repetitions', async t => {
