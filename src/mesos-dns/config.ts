@@ -151,7 +151,7 @@ const compatOf = (given: Given): boolean => {
 
 const networksOf = (given: Given, open: boolean): readonly string[] => {
   if (!given.has('allow')) {
-    // Mesos-DNS answers every client, and agents may be in any network
+    // As Mesos-DNS does: the agents may be in any network.
     if (open)
       given.warnings.push(
         'anyone who can reach this server may ask it for names outside the domain; allow limits that to networks',

@@ -8,7 +8,7 @@ import type { ZoneMap } from '../../boundary/zone.ts'
 /** A message is full at this many owners or this many records, whichever comes first. */
 export const OWNERS = 500
 const RECORDS = 2_000
-/** The same for a message of text, in characters: about so many records. */
+/** The same for a message of packed owners, which are text: its characters, those of about 2,000 records. */
 const TEXT = 128 * 1024
 
 const sameData = (a: readonly string[], b: readonly string[]): boolean =>

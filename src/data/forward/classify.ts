@@ -23,8 +23,8 @@ export type Classified = {
   /** With the extended bits from the OPT record. */
   rcode: number
   /**
-   * Lowest TTL of the kept answer records; for a negative answer with SOA min(SOA TTL, MINIMUM, chain); undefined
-   * without SOA.
+   * The lowest TTL of the answer records that are kept. For a negative answer the lowest of the SOA's TTL, its MINIMUM
+   * and the TTLs of the aliases (RFC 2308 §5); undefined if it has no SOA.
    */
   ttl: number | undefined
   /** Numbers of the records that answer the question, ascending, without OPT; undefined if all do. */
