@@ -100,6 +100,8 @@ const life = async (t: Test, machine: Machine, { name, tell, restart }: Manager)
       )
   }
   const asksSpartan = async (domain: string): Promise<void> => {
+    // `systemctl start spartan` does not wait for it, and resolv.conf is the first of several things that it changes.
+    await until('systemctl is-active -q spartan-resolvconf')
     await until('grep -q "^nameserver 198.51.100.1$" /etc/resolv.conf')
     await until(`grep -qx 'search ${domain}' /etc/resolv.conf`)
     const nameservers = run("sed -n 's/^nameserver //p' /etc/resolv.conf").out.split('\n')
