@@ -152,6 +152,15 @@ t.test('a backlog that was empty is a burst again', t => {
   t.end()
 })
 
+t.test('work that was done before it was empty does not count', t => {
+  const backlog = worked(4_096)
+  while (backlog.size > 0) turn(backlog)
+  while (backlog.admits());
+  offer(backlog, FLOOD, names('f', 512))
+  t.same(offer(backlog, FLOOD, ['new'], 60_000), [])
+  t.end()
+})
+
 t.test('one client floods for long: another loses nothing and waits for one turn', t => {
   const backlog = new Backlog<string>()
   let lost = 0
