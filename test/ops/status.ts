@@ -200,6 +200,8 @@ t.test('Recent counts all zones that there ever were, and no others', async t =>
   t.equal(recent.rates(120_000).qps, 0, 'a zone that is gone takes nothing back')
   zones = 3
   t.equal(recent.rates(120_000).qps, 1, 'one that is new brings what it has')
+  zones = c.ZONES + 1
+  t.equal(recent.rates(120_000).qps, 1, 'labels beyond the last row lead into no other listener')
 })
 
 t.test('Events keeps the last hundred changes and counts repetitions', async t => {
