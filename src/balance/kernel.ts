@@ -1,6 +1,6 @@
 /**
- * The balancer's access to the kernel: nft transactions, removal of UDP flows, and which changes other programs
- * made. All decisions are in balancer.ts.
+ * The balancer's access to the kernel: nft transactions, removal of UDP flows, and news of changes that other
+ * programs made to the rules. All decisions are in balancer.ts.
  */
 import { readFileSync } from 'node:fs'
 import { Monitor } from './monitor.ts'

@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { toolEnv } from './run-tool.ts'
 import { MonitorReader, type Seen } from './watch.ts'
 
 export type MonitorEvents = {
@@ -57,7 +58,7 @@ export class Monitor {
     const [command = '', ...args] = this.#bound ? [...BIND, ...MONITOR] : MONITOR
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+      env: toolEnv(),
     })
     this.#child = child
     let error = ''

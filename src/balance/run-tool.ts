@@ -15,6 +15,13 @@ export type Outcome = {
 const DEADLINE_MS = 60_000
 const MOST_OUTPUT = 64 * 2 ** 20
 
+/** The environment of a system tool: messages that we can read, and a path on which root's tools are. */
+export const toolEnv = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  LC_ALL: 'C',
+  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
+})
+
 /** `started` gets the process id before the tool can have had any effect. */
 export const runTool = (
   command: string,
@@ -23,9 +30,7 @@ export const runTool = (
   started?: (pid: number) => void,
 ): Promise<Outcome> =>
   new Promise(resolve => {
-    const child = spawn(command, args, {
-      env: { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
-    })
+    const child = spawn(command, args, { env: toolEnv() })
     const pid = child.pid ?? -1
     if (pid > 0) started?.(pid)
     const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
