@@ -1,4 +1,4 @@
-/** Machines at the same time, and beside other tests: none sees what the others do. */
+/** A machine of a test sees nothing of the machines and tests that run at the same time. */
 import { mkdirSync, rmSync } from 'node:fs'
 import t from 'tap'
 import { boot, cannotBoot } from '../fixture/booted.ts'

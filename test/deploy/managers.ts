@@ -100,7 +100,7 @@ const life = async (t: Test, machine: Machine, { name, tell, restart }: Manager)
       )
   }
   const asksSpartan = async (domain: string): Promise<void> => {
-    // `systemctl start spartan` does not wait for it, and resolv.conf is the first of several things that it changes.
+    // `systemctl start spartan` does not wait for this unit, which changes resolv.conf first and then other files.
     await until('systemctl is-active -q spartan-resolvconf')
     await until('grep -q "^nameserver 198.51.100.1$" /etc/resolv.conf')
     await until(`grep -qx 'search ${domain}' /etc/resolv.conf`)

@@ -46,7 +46,7 @@ t.test('askSelf says what was wrong with the answer, or that there was none', as
 t.test('askSelf outlives an address that cannot be reached', async t => {
   const { at } = await server(t, '127.12.5.5', query => answer(query))
   t.match(await askSelf({ ...at, address: '127.12.5.6' }), { ok: false, error: 'ECONNREFUSED' })
-  // Connecting fails; a host without any route says so, others that a broadcast is not allowed.
+  // Connecting to the broadcast address fails: with ENETUNREACH on a host without any route, otherwise with EACCES.
   t.match(await askSelf({ address: '255.255.255.255', port: 53 }), {
     ok: false,
     error: /^(EACCES|ENETUNREACH)$/,

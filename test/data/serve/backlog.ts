@@ -21,7 +21,7 @@ const offer = (backlog: Backlog<string>, client: number, names: string[], now = 
     return backlog.add(client, name, now) ?? []
   })
 
-/** A client whose queries keep a backlog from being empty while others are worked on. */
+/** A client that always has a query waiting, so that the backlog is never empty. */
 const STEADY = 0
 
 /** A backlog that has not been empty while so many queries were worked on, and holds what came last. */
