@@ -72,7 +72,7 @@ export class Monitor {
       const seen = reader.line(line)
       if (!seen || this.#closed) return
       this.#events.onSeen(seen)
-      if (!replaced && grown()) {
+      if (grown()) {
         replaced = true
         child.kill('SIGKILL')
       }

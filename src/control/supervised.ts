@@ -156,7 +156,6 @@ export class Supervised {
     if (this.#failures > 0)
       this.#options.log.info('a part that could not start runs now', { part: this.part.name })
     this.#failures = 0
-    this.#backoff.reset()
     this.#become('running')
   }
 

@@ -84,6 +84,25 @@ t.test(
   },
 )
 
+t.test('where setpriv is missing it runs all the same, and nothing has ended', async t => {
+  const folder = t.testdir({ nft: '#!/bin/sh\nexec /bin/sleep 600\n' })
+  chmodSync(join(folder, 'nft'), 0o755)
+  const path = process.env['PATH']
+  process.env['PATH'] = folder
+  t.teardown(() => (process.env['PATH'] = path))
+  const ended: string[] = []
+  const monitor = new Monitor({
+    onSeen: () => t.fail('nothing to see'),
+    onGap: () => t.fail('no gap'),
+    onEnd: error => ended.push(error),
+  })
+  t.teardown(() => monitor.close())
+  monitor.start()
+  // Node reports that a program cannot be run as its error and as its end.
+  for (let turn = 0; turn < 1_000; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(ended, [])
+})
+
 t.test('one that ended is started again after a second', { skip }, async t => {
   const { ended, gaps, running, watches } = await watched(t)
   const [pid = 0] = running()

@@ -40,6 +40,33 @@ t.test('a part that cannot start is reported once, shown, and tried until it run
   t.equal(await one.close(1_000), true, 'it has closed')
 })
 
+t.test('pauses between its tries grow, and a reload begins with a short one again', async t => {
+  const pauses: number[] = []
+  let next = (): void => {}
+  const set = t.capture(globalThis, 'setTimeout', ((run: () => void, ms: number) => {
+    pauses.push(ms)
+    next = run
+    return { unref: () => ({}) }
+  }) as unknown as typeof setTimeout)
+  t.teardown(() => set.restore())
+  const { one } = supervised({
+    start: () => {
+      throw new Error('no')
+    },
+  })
+  await one.start(config)
+  for (let tries = 1; tries < 3; tries++) {
+    next()
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.strictSame(pauses.splice(0), [250, 500, 1_000])
+  await one.reload(config, config)
+  t.strictSame(
+    pauses.filter(ms => ms < 1_000),
+    [250],
+  )
+})
+
 t.test('a part that hangs holds up neither a reload nor the end', async t => {
   const { one, said } = supervised({
     start: () => new Promise(() => {}),

@@ -149,6 +149,9 @@ t.test(
     t.equal(answers, 1)
     silence(1)
     works[0]?.run()
+    works[0]?.run() // while it still waits for the first
+    await sleep(300)
+    t.equal(asked(), 2, 'one at a time')
     while (answers < 2) await sleep(20)
     await sleep(700)
     t.equal(asked(), 3, 'and no query more')
