@@ -7,7 +7,7 @@ import { freePort, ownAddress } from '../fixture/address.ts'
 import { Authority, hasOpenssl } from '../fixture/certificates.ts'
 import { daemon, PROGRAM } from '../fixture/daemon.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(590_000)
 
 const skip = !hasOpenssl && 'SKIPPED: openssl is not installed'
 

@@ -13,7 +13,7 @@ import { ask } from '../fixture/client.ts'
 import { daemon } from '../fixture/daemon.ts'
 import { dnsServer } from '../fixture/dns-server.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(590_000)
 
 /** Commands without `--json`, and why. */
 const WITHOUT: Readonly<Record<string, string>> = {

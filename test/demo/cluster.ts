@@ -11,7 +11,7 @@ import { startCluster, type Cluster, type ClusterOptions } from '../../src/demo/
 import { silent } from '../../src/base/log.ts'
 
 // two cores that others use too
-t.setTimeout(120_000)
+t.setTimeout(590_000)
 
 /** Numbers that are the same each time. */
 const seeded = (seed: number): (() => number) => {

@@ -14,7 +14,7 @@ import { makePackage, noDpkg, outside } from '../fixture/package.ts'
 import { A } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 
-t.setTimeout(390_000)
+t.setTimeout(590_000)
 
 const QEMU = 'qemu-aarch64-static'
 /** Debian's C library for arm64, as its cross compiler uses it. */
@@ -29,7 +29,7 @@ const skip =
     ? ''
     : 'SKIPPED: libstdc++6-arm64-cross is not installed')
 
-t.test('the package for arm64 answers under qemu', { skip, timeout: 390_000 }, async t => {
+t.test('the package for arm64 answers under qemu', { skip, timeout: 590_000 }, async t => {
   const work = mkdtempSync(join(tmpdir(), 'spartan-arm64-'))
   t.teardown(() => rmSync(work, { recursive: true, force: true }))
   const made = makePackage('--arch', 'arm64', '--node', NODE, '--out', work)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { boot, cannotBoot, installInto, type Machine } from '../fixture/booted.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(590_000)
 
 /** Path of another built checkout to test. */
 const TREE = process.env['SPARTAN_TREE']
@@ -54,7 +54,7 @@ const show = ({ run }: Machine, property: string): string =>
 const skip = cannotBoot()
 t.test(
   'spartan runs as its units say, on a machine that boots',
-  { skip, timeout: 300_000 },
+  { skip, timeout: 590_000 },
   async t => {
     const machine = await boot(t, install)
     const { run, until } = machine

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot, installInto } from '../fixture/booted.ts'
 
-t.setTimeout(390_000)
+t.setTimeout(590_000)
 
 const NAMES = 500
 const RATE = 200
@@ -29,7 +29,7 @@ const prepare = (root: string): void => {
 
 t.test(
   'while the service restarts, everything that was known is answered',
-  { skip: cannotBoot(), timeout: 390_000 },
+  { skip: cannotBoot(), timeout: 590_000 },
   async t => {
     const { run, until } = await boot(t, prepare)
     t.teardown(() => {

@@ -6,7 +6,7 @@ import { boot, cannotBoot } from '../fixture/booted.ts'
 import { putResolver, startResolver } from '../fixture/debian.ts'
 import { noDpkg, putPackages } from '../fixture/package.ts'
 
-t.setTimeout(390_000)
+t.setTimeout(590_000)
 
 const ORIGINAL = '# as it was\nnameserver 127.9.9.9\nsearch corp.example\noptions ndots:1\n'
 
@@ -21,7 +21,7 @@ const prepare =
 
 t.test(
   'install, start, upgrade, downgrade, remove and purge',
-  { skip: cannotBoot() || noDpkg, timeout: 390_000 },
+  { skip: cannotBoot() || noDpkg, timeout: 590_000 },
   async t => {
     const { run, until } = await boot(t, prepare(t))
     t.teardown(() => {

@@ -10,7 +10,7 @@ import { Lookups } from '../../src/mesos/mesos-dns-names/lookups.ts'
 import { Recovery } from '../../src/mesos-dns/recovery.ts'
 
 // long, because other processes may use the cores, too
-t.setTimeout(120_000)
+t.setTimeout(590_000)
 
 type Told = { readonly state: MesosState; readonly whole: boolean }
 

@@ -7,7 +7,7 @@ import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos/zook
 import { Frames, parseZkUrl, Reader } from '../../src/mesos/zookeeper/wire.ts'
 
 // long, because other processes may use the cores, too
-t.setTimeout(120_000)
+t.setTimeout(590_000)
 
 // A minimal ZooKeeper server. It encodes its messages itself instead of using our encoder.
 

@@ -16,7 +16,7 @@ import { A, SOA } from '../fixture/rr.ts'
 import { upstream, type Upstream } from '../fixture/upstream.ts'
 import { framed } from '../fixture/wire.ts'
 
-t.setTimeout(390_000)
+t.setTimeout(590_000)
 
 type Row = {
   readonly says: string

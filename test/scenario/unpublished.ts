@@ -6,7 +6,7 @@ import { freePort, ownAddress } from '../fixture/address.ts'
 import { ask } from '../fixture/client.ts'
 import { daemon, type Daemon, type Settings } from '../fixture/daemon.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(590_000)
 
 const APEXES = ['dcos.thisdcos.directory', 'mesos.thisdcos.directory']
 const NAMES = [

@@ -4,7 +4,9 @@
  *
  * After a restart our old entries are still known, from disk or from peers. They stay unchanged until we publish.
  * Then a new epoch begins, and old entries of kinds that we have not published yet are carried over into it. They
- * are withdrawn when their kind is published without them, or 30 s after the start.
+ * are withdrawn when their kind is published without them, or 30 s after the start. The disk may be older than what
+ * peers hold, so the epoch only begins after a whole exchange with one of them, or when nobody has answered for 10 s:
+ * what is missing in it disappears from every node.
  *
  * Changes that a cap refuses wait until other changes make room.
  */
@@ -20,6 +22,8 @@ const BATCH_MS = 100
 const FIRST_MS = 20
 /** How long entries from before the restart are kept without being published again. */
 export const INHERIT_MS = 30_000
+/** How long the first batch waits for an exchange with a peer. */
+const ASK_MS = 10_000
 /** Two nodes with one name would outbid each other without end; this limits the rate. */
 const OUTBID_MS = 10_000
 /** Above this version a new epoch begins, because versions have 32 bits. */
@@ -33,6 +37,8 @@ type Options = {
   limits: Limits
   counts: Counts
   now: number
+  /** Whether a peer has told all that it holds, our earlier entries included, or there is no peer. */
+  heard: () => boolean
   /** Called with each epoch before anything of it is sent. */
   onEpoch: (epoch: number) => void
   /** Called when the first change is put: `poll` must be called sooner than planned. */
@@ -53,6 +59,7 @@ export class Own {
   readonly #replica: Replica
   readonly #limits: Limits
   readonly #counts: Counts
+  readonly #heard: () => boolean
   readonly #onEpoch: (epoch: number) => void
   readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
@@ -63,6 +70,8 @@ export class Own {
   #dueAt = Infinity
   #sentAt = -Infinity
   #settleAt: number
+  /** Until when an exchange is waited for. */
+  readonly #askUntil: number
   #epoch: number
   #opened = false
   #kinds = new Set<number>()
@@ -75,11 +84,13 @@ export class Own {
     this.#replica = replica
     this.#limits = limits
     this.#counts = counts
+    this.#heard = options.heard
     this.#onEpoch = options.onEpoch
     this.#onPut = options.onPut
     this.#onBatch = options.onBatch
     this.#onRefused = options.onRefused
     this.#settleAt = now + INHERIT_MS
+    this.#askUntil = now + ASK_MS
   }
 
   /** The epoch of our current or next entries. */
@@ -131,6 +142,10 @@ export class Own {
   #flush(now: number): void {
     const owner = this.#replica.ensure(this.#name, now)
     if (!owner || owner.busy) return
+    if (!this.#opened && now < this.#askUntil && !this.#heard()) {
+      this.#dueAt = now + BATCH_MS
+      return
+    }
     this.#dueAt = Infinity
     this.#sentAt = now
     const pending = this.#pending

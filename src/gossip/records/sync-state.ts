@@ -18,6 +18,7 @@ const NEWBORN_MS = 5_000
 
 export class SyncState {
   #done: boolean
+  #heard = false
   readonly #startedAt: number
   /** Number of peers that could be asked now. */
   readonly #peers: () => number
@@ -40,6 +41,11 @@ export class SyncState {
     return this.#done
   }
 
+  /** Whether any peer, synced or not, has told all that it holds, or there is nobody to wait for. */
+  get heard(): boolean {
+    return this.#done || this.#heard
+  }
+
   /** How to start an exchange now (packets or a stream); undefined if none is due. */
   wanted(now: number): Road | undefined {
     if (this.#confirmed || now < this.#nextAt) return undefined
@@ -57,6 +63,7 @@ export class SyncState {
       this.#nextAt = now + Math.min(8_000, RETRY_MS * 2 ** this.#failures++)
       return
     }
+    this.#heard = true
     if (this.#done) {
       this.#confirmed = true
       return

@@ -46,6 +46,8 @@ class Lab {
       now: () => this.now,
       random: this.random,
       epoch: Math.floor(this.now / 1_000),
+      // The first one has nobody to ask.
+      seeds: this.nodes.size > 0,
       ...options,
     })
     for (const other of this.nodes.keys()) {
@@ -138,7 +140,8 @@ t.test('a node that comes back replaces the records of the one that had its name
   lab.passes = (from, to) => from !== 'twin' && to !== 'twin'
   const twin = lab.add('twin', { self: 'b', epoch, onEpoch: one => epochs.push(one) })
   put(twin, 'web', 'twin')
-  lab.run(2_000)
+  // It finds nobody, and publishes all the same.
+  lab.run(12_000)
   lab.nodes.delete('b')
   lab.passes = () => true
   lab.run(60_000)
@@ -491,7 +494,13 @@ t.test('nobody else may write our namespace', async t => {
   lab.run(1_000)
   // A forger that claims to be `a` with a later epoch.
   lab.now += 1_000
-  const forger = createRecords({ self: 'a', now: () => lab.now, random: lab.random, epoch: 5_000 })
+  const forger = createRecords({
+    self: 'a',
+    now: () => lab.now,
+    random: lab.random,
+    epoch: 5_000,
+    seeds: false,
+  })
   forger.onMember(event('join', 'b', 'alive'), lab.now)
   forger.publish(vip('web'), Buffer.from('false'))
   forger.poll(lab.now)
@@ -529,6 +538,41 @@ t.test('a restarted owner keeps its old entries until it has spoken of their kin
   t.same(all(b), ['three a 3', 'two a 2'])
   t.same(told.sort(), ['one', 'three'], 'what stayed the same was never touched')
   t.ok([...b.owners()].every(o => o.name !== 'a' || o.epoch === 111))
+})
+
+t.test('a restart with an old disk, or with none, takes nothing from anybody', async t => {
+  for (const disk of ['old', 'lost']) {
+    const lab = new Lab()
+    const [a, b] = [lab.add('a'), lab.add('b')]
+    const fact: Key = { kind: 'node', name: 'a' }
+    a.publish(fact, Buffer.from('before'))
+    lab.run(1_000)
+    const snapshot = a.toBytes(0)
+    put(a, 'web', 'one')
+    lab.run(1_000)
+    lab.nodes.delete('a')
+    lab.tell('dead', 'a', 'dead')
+    lab.run(5_000)
+    const back = lab.add('a')
+    if (disk === 'old') back.fromBytes(snapshot, 1_000)
+    lab.tell('update', 'a', 'alive')
+    // Facts are published at once, VIPs when the agent has answered.
+    back.publish(fact, Buffer.from('after'))
+    // It takes a while until it has joined.
+    lab.passes = () => false
+    lab.run(500)
+    lab.passes = () => true
+    for (let step = 0; step < 500; step++) {
+      lab.run(10)
+      if (all(b)[0] !== 'web a one') break
+    }
+    t.same(all(b), ['web a one'], `${disk}: kept meanwhile`)
+    t.same(all(b, 'node'), ['a a after'], disk)
+    t.same(all(back), ['web a one'], `${disk}: and known again to itself`)
+    put(back, 'web', 'two')
+    lab.run(1_000)
+    t.same(all(b), ['web a two'], disk)
+  }
 })
 
 t.test('a restarted owner that says nothing loses its old entries after half a minute', async t => {
@@ -628,18 +672,18 @@ t.test('synced says whether absence means anything', async t => {
   const lab = new Lab()
   t.ok(lab.add('seedless', { seeds: false }).synced, 'nobody to wait for')
   const alone = new Lab()
-  const lost = alone.add('lost')
+  const lost = alone.add('lost', { seeds: true })
   alone.run(3_600_000)
   t.notOk(lost.synced, 'who hears nobody does not know what there is')
   lost.alone()
   t.ok(lost.synced, 'who is told that there is nobody does')
   const walled = new Lab()
   walled.passes = () => false
-  const [one] = [walled.add('one'), walled.add('two')]
+  const [one] = [walled.add('one', { seeds: true }), walled.add('two')]
   walled.run(3_600_000)
   t.notOk(one.synced, 'a peer is there, but nothing comes of it')
   const cold = new Lab()
-  for (const name of ['a', 'b', 'c']) cold.add(name)
+  for (const name of ['a', 'b', 'c']) cold.add(name, { seeds: true })
   cold.run(4_000)
   for (const node of cold.nodes.values()) t.notOk(node.synced, 'others may not have published yet')
   cold.run(4_000)

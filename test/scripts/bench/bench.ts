@@ -25,7 +25,7 @@ const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.
 const onLinux = linux ? {} : { skip: 'SKIPPED: the bench reads /proc and needs batched I/O' }
 
 // Two more Node processes start here, which takes long on a busy machine.
-const slow = { timeout: 180_000 }
+const slow = { timeout: 590_000 }
 
 /** The rows of one short run. */
 const quickly = async (
