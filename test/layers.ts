@@ -1,5 +1,8 @@
-/** Imports follow the table in src/README.md: they point down, and never form a circle. */
-import { readdirSync, readFileSync } from 'node:fs'
+/**
+ * Imports follow the table in src/README.md: they point down, and never form a circle. Files are short, or say why
+ * not, and name only files that exist.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
@@ -106,4 +109,32 @@ t.test('every name in the drawings of the map is a file, or a folder', async t =
       here.some(path => files.includes(path)) || [...folders].some(folder => folder === name)
     t.ok(held, name)
   }
+})
+
+const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
+
+t.test(
+  'a file of more than 300 lines says at its head why it is long, and no other does',
+  async t => {
+    for (const file of files) {
+      const text = textOf(file)
+      const head = text.slice(0, text.indexOf('*/')).replace(/\n \* ?/g, ' ')
+      t.equal(/ Long, because \w/.test(head), text.split('\n').length > 301, file)
+    }
+  },
+)
+
+t.test('a file that a comment names is there', async t => {
+  const paths = files.map(file => `/${file}`)
+  let seen = 0
+  for (const file of files)
+    for (const [comment] of textOf(file).matchAll(/\/\*[\s\S]*?\*\/|(?<=^\s*)\/\/.*/gm))
+      for (const [name] of comment.matchAll(/(?<![\w/*.-])(?:[\w-]+\/)*[\w-]+\.ts\b/g)) {
+        seen++
+        const there = name.includes('/')
+          ? paths.some(path => path.endsWith(`/${name}`)) || existsSync(join(root, '..', name))
+          : files.includes(join(dirname(file), name))
+        t.ok(there, `${name} in ${file}: beside it, or named with its folder`)
+      }
+  t.ok(seen > 100, `${seen} names`)
 })

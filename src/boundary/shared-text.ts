@@ -13,8 +13,8 @@ const HEAD = 4
 const FREE = 0
 const TAKEN = 1
 /**
- * Initial size. The pieces of a zone have similar sizes (zone-publisher.ts), so most fit into memory of this
- * size.
+ * Initial size. The pieces of a zone have similar sizes (control/zones/zone-publisher.ts), so most fit into memory of
+ * this size.
  */
 const ROOM = 64 * 1024
 

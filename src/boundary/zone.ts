@@ -1,5 +1,5 @@
 /**
- * A local zone in the main thread: a map from owner names to RRsets, and changes to it. zone-publisher.ts
+ * A local zone in the main thread: a map from owner names to RRsets, and changes to it. control/zones/zone-publisher.ts
  * turns these into messages for the data thread (boundary/messages.ts).
  */
 import type { Owner, RRset } from './messages.ts'

@@ -3,7 +3,8 @@
  * are packets and streams to send. It reads no clock and opens no socket, so the daemon (ring.ts), the tests and a
  * simulation of thousands of members run the same code.
  *
- * After each input, `take()` returns what the driver must do, and `nextMs()` when to call `tick`.
+ * After each input, `take()` returns what the driver must do, and `nextMs()` when to call `tick`. Long, because every
+ * input and output of a member passes here.
  */
 import type { CoreOptions, Effect } from './core-options.ts'
 import { assembled, type Parts } from './parts.ts'

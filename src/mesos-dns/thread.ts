@@ -14,7 +14,7 @@ import { UPSTREAMS, ZONES } from '../boundary/counters.ts'
 import type { CompatOptions } from '../data/answer/compat-wire.ts'
 import type { Settings } from './settings.ts'
 
-/** Answers for the zone exactly like Mesos-DNS; see compat-wire.ts. */
+/** Answers for the zone exactly like Mesos-DNS; see data/answer/compat-wire.ts. */
 export type CompatStart = CompatOptions & { readonly apex: string }
 
 export type ServerStart = DataThreadStart & { readonly compat?: CompatStart }

@@ -1,6 +1,6 @@
 /**
- * The questions under way on one socket by ID. Not a Map, for the same reason as in flights.ts: V8 would keep ended
- * questions alive.
+ * The questions under way on one socket by ID. Not a Map, for the same reason as in data/forward/flights.ts: V8 would
+ * keep ended questions alive.
  */
 const CHAINS = 64
 

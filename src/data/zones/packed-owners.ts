@@ -23,7 +23,10 @@ import type { RRset } from '../../boundary/messages.ts'
 import { unpack, type SharedText } from '../../boundary/shared-text.ts'
 import { LF, rrsetsOfText, US } from '../../boundary/zone-text.ts'
 
-/** Unit of memory for pieces. Pieces have similar sizes (zone-publisher.ts), so memory for one fits most others. */
+/**
+ * Unit of memory for pieces. Pieces have similar sizes (control/zones/zone-publisher.ts), so memory for one fits most
+ * others.
+ */
 const PIECE = 64 * 1024
 const DOT = 0x2e
 const STAR = 0x2a

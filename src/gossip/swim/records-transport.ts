@@ -1,5 +1,5 @@
 /**
- * Carries the records' bytes (rider.ts) over the ring: in packets within a
+ * Carries the records' bytes (gossip/rider.ts) over the ring: in packets within a
  * budget of their own, on streams, and as a digest beside pings and acks.
  * Only capable members ever get any of it.
  *

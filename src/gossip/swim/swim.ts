@@ -1,7 +1,8 @@
 /**
  * The rules of SWIM: how alive, suspect and dead messages change the table, who must refute, and what is passed on.
- * Packets, probes (probe.ts) and push/pull (sync.ts) are elsewhere. Where it differs from memberlist, a comment
- * names the reason; other members cannot see the difference.
+ * Packets, probes (probe.ts) and push/pull (streams.ts) are elsewhere. Where it differs from memberlist, a comment names
+ * the reason; other members cannot see the difference. Long, because every rule reads and changes the same table of
+ * members.
  */
 import type { MemberEvent } from '../rider.ts'
 import type { Endpoint } from '../wire/address.ts'

@@ -1,7 +1,7 @@
 /**
  * The zone `dcos.thisdcos.directory`: keeps the records equal to the Mesos state, and computes the changes. An
- * unchanged task costs one comparison. While a new leader waits for its agents (hold.ts), records of missing tasks
- * stay.
+ * unchanged task costs one comparison. While a new leader waits for its agents (mesos/api/hold.ts), records of missing
+ * tasks stay.
  */
 import type { Owner as OwnerData, RRset } from '../../boundary/messages.ts'
 import type { ZoneMap } from '../../boundary/zone.ts'

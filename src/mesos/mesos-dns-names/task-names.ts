@@ -1,6 +1,6 @@
 /**
  * Caches the names that tasks share. Thousands of tasks of a cluster have only a few hundred different names;
- * keeping each as an `Owner` avoids creating it and looking it up again (see owners.ts).
+ * keeping each as an `Owner` avoids creating it and looking it up again (see mesos/dcos-names/owners.ts).
  */
 import { domainFrag, label } from '../dcos-names/label.ts'
 import { Owner } from '../dcos-names/owners.ts'

@@ -140,8 +140,8 @@ class TaskRecordWriter {
 
 /**
  * Passes the records of one task to `sink`, the same ones each time; none if the task is not running. Returns its
- * problems. It uses the fields that same-task.ts compares. `agentIps` are its agent's addresses (`hostAddresses`).
- * Never throws.
+ * problems. It uses the fields that mesos/api/same-task.ts compares. `agentIps` are its agent's addresses
+ * (`hostAddresses`). Never throws.
  */
 export const taskRecords = (
   task: Task,
