@@ -168,7 +168,9 @@ t.test(
     t.teardown(() => {
       if (t.passing()) return
       for (const { n, machine } of nodes)
-        t.comment(`node-${n}\n${machine.run('journalctl -u spartan -o cat | tail -40').out}`)
+        t.comment(
+          `node-${n}\n${machine.run("journalctl -u spartan -o cat | grep -vE 'listening|admin|masters are|packet i/o|resolve to' | tail -40").out}`,
+        )
     })
     const ok = ({ machine }: Node, line: string): string => {
       const { status, out, err } = machine.run(line)
