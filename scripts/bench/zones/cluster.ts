@@ -245,7 +245,10 @@ export class ZoneCluster {
   }
 }
 
-/** The body of a page of an admin server, without keep-alive. Tried three times, if the connection breaks. */
+/**
+ * The body of a page of an admin server, without keep-alive. Tried three times, if the connection breaks, or if this
+ * process, which is the Mesos master, too, is so busy that it sends its request too late for that server (408).
+ */
 const page = async (url: string, tries = 3): Promise<string> => {
   try {
     const request = get(url, { agent: false })
@@ -253,6 +256,7 @@ const page = async (url: string, tries = 3): Promise<string> => {
     request.on('error', () => {})
     const parts: Buffer[] = []
     for await (const part of response) parts.push(part as Buffer)
+    if (response.statusCode !== 200) throw new Error(`${url}: status ${response.statusCode}`)
     return Buffer.concat(parts).toString('utf8')
   } catch (er) {
     if (tries === 1) throw er
