@@ -119,7 +119,7 @@ t.test(
     for (const file of files) {
       const text = textOf(file)
       const head = text.slice(0, text.indexOf('*/')).replace(/\n \* ?/g, ' ')
-      t.equal(/ Long, because \w/.test(head), text.split('\n').length > 301, file)
+      t.equal(/ This file is long, because \w/.test(head), text.split('\n').length > 301, file)
     }
   },
 )

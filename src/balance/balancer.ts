@@ -2,8 +2,9 @@
  * Keeps the kernel's rules equal to the VIP table. Each change is one nft transaction with the difference between the
  * programmed state and the wanted one. The programmed state is remembered, because reading it from the kernel is slow.
  * Whenever it may be wrong (at the start, after an error, after a change by another program), everything is replaced
- * in one transaction. Long, because each change, check and repair reads and writes the same picture of what is
- * programmed.
+ * in one transaction.
+ *
+ * This file is long, because each change, check and repair reads and writes the same picture of what is programmed.
  */
 import type { Log } from '../base/log.ts'
 import { SYNC_BOUNDS, type BalanceReport } from '../vip/feed.ts'

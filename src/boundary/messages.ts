@@ -1,7 +1,8 @@
 /**
  * All messages between the main thread (control, ops) and the data thread (DNS). Every type that crosses is in this
- * file: plain data that a structured clone copies, or memory that both threads share. Long, because all that crosses
- * is to be seen in one place.
+ * file: plain data that a structured clone copies, or memory that both threads share.
+ *
+ * This file is long, because all that crosses is to be seen in one place.
  */
 import type { SharedText } from './shared-text.ts'
 

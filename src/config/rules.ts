@@ -1,7 +1,9 @@
 /**
  * Rules that involve several keys: no address is bound twice, nothing is forwarded to spartan itself, a section has
  * the keys that it needs. The rules read the raw document and ignore what the schema refuses, so that one run reports
- * both kinds of error. Long, because it is a list: every rule is a few lines.
+ * both kinds of error.
+ *
+ * This file is long, because it is a list: every rule is a few lines.
  */
 import { isIP } from 'node:net'
 import { ipToNumber } from '../base/ip.ts'

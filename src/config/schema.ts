@@ -1,7 +1,8 @@
 /**
  * Declares every key of the configuration: its type, default and description. KEYS is the same as a flat table; tests
- * compare the manual page and deploy/configuration.md with it. Rules between several keys are in rules.ts. Long,
- * because it is a table with an entry for each key.
+ * compare the manual page and deploy/configuration.md with it. Rules between several keys are in rules.ts.
+ *
+ * This file is long, because it is a table with an entry for each key.
  */
 import { stringify } from 'yaml'
 import * as z from 'zod'

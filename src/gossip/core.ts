@@ -3,8 +3,10 @@
  * are packets and streams to send. It reads no clock and opens no socket, so the daemon (ring.ts), the tests and a
  * simulation of thousands of members run the same code.
  *
- * After each input, `take()` returns what the driver must do, and `nextMs()` when to call `tick`. Long, because every
- * input and output of a member passes here.
+ * After each input, `take()` returns what the driver must do, and `nextMs()` when to call `tick`.
+ *
+ * This file is long, because it passes every input to the part of the protocol that it belongs to, and collects what
+ * all of them send.
  */
 import type { CoreOptions, Effect } from './core-options.ts'
 import { assembled, type Parts } from './parts.ts'

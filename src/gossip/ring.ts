@@ -1,7 +1,8 @@
 /**
  * One member of the ring on a real network. It binds the sockets, keeps the timer, does what the core asks for, and
- * stores the incarnation on disk. The protocol itself is in core.ts. Long, because everything that the core must not
- * touch is here: sockets, timers, clock and disk.
+ * stores the incarnation on disk. The protocol itself is in core.ts.
+ *
+ * This file is long, because everything that the core must not touch is here: sockets, timers, clock and disk.
  */
 import { fail } from '../base/error.ts'
 import type { Log } from '../base/log.ts'

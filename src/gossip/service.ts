@@ -1,7 +1,8 @@
 /**
  * The gossip of the daemon: a ring on real sockets and the records that it transports. Both are stored on disk, so
- * that a restarted node keeps its identity, and answers from its stored records before the first peer replies. Long,
- * because a third of it is what operators are told when a ring does not come about.
+ * that a restarted node keeps its identity, and answers from its stored records before the first peer replies.
+ *
+ * This file is long, because a third of it is what operators are told when a ring does not come about.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'

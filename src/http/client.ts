@@ -2,8 +2,10 @@
  * The HTTP client of spartan, built on undici. It talks to Mesos masters and agents, Mesos-DNS, lists of masters, and
  * DoH servers. Every exchange has a deadline and a size limit, because servers may be slow or hostile. A failure is an
  * EHTTP error with a sentence and a `reason` for metrics (fault.ts). Certificates and credentials are read at each
- * exchange, because their files may change. Long, because one exchange is one sequence: credentials, redirects,
- * deadline and limits belong to each step of it.
+ * exchange, because their files may change.
+ *
+ * This file is long, because one exchange is one sequence: credentials, redirects, deadline and limits belong to each
+ * step of it.
  */
 import type { Agent, Dispatcher } from 'undici'
 import type { Authorization } from './authorization.ts'

@@ -2,8 +2,9 @@
  * Mesos-DNS as a server: follows the leading master, keeps the records, gives
  * them to the data thread as a zone, and shows them over HTTP. Nothing listens
  * before the first state is there; after that, whatever fails, the last good
- * state is served. Long, because it connects the parts of this server, whose
- * failures are all answered with the last good state.
+ * state is served.
+ *
+ * This file is long, because it connects all parts of this server.
  */
 import { hostname, networkInterfaces } from 'node:os'
 import type {

@@ -1,7 +1,9 @@
 /**
  * The HTTP server for operators: loopback TCP for reading, a Unix socket for reading and changes. It enforces limits,
  * host names and methods; the routes are passed in (http/route.ts). A daemon whose admin address is in use still
- * serves DNS. Long, because the checks of a request are one sequence, whose order matters.
+ * serves DNS.
+ *
+ * This file is long, because the checks of a request are one sequence, whose order matters.
  */
 import { hostPort } from '../base/ip.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'

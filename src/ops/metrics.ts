@@ -4,7 +4,9 @@
  *
  * The data thread counts queries in numbered slots (boundary/counters.ts), which are read at each scrape. Names,
  * labels and buckets of the first half are those of CoreDNS, so that its dashboards and alerts work unchanged with
- * `metrics.prefix: coredns_`. Long, because it is a table with an entry for each metric.
+ * `metrics.prefix: coredns_`.
+ *
+ * This file is long, because it is a table with an entry for each metric.
  */
 import { hostPort } from '../base/ip.ts'
 import { setImmediate } from 'node:timers/promises'

@@ -9,8 +9,10 @@
  *
  * All records carry the entry's own TTL (the least of the answer's), so ageing
  * is one number written to each offset. A run of equal-type records that may
- * rotate is marked by its first TTL offset and its count. Long, because it is
- * the one place that knows where each number lies in the block.
+ * rotate is marked by its first TTL offset and its count.
+ *
+ * This file is long, because it is the one place that knows where each number
+ * lies in the block.
  */
 import { blockSize, Chunk, startOf, type Ref } from './slab.ts'
 import { FOLD } from '../../wire/name.ts'

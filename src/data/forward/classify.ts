@@ -1,8 +1,9 @@
 /**
  * Classifies an upstream's response (RFC 2308 §2, RFC 8499), and selects the records that belong to the question. An
  * upstream is only trusted for the chain of names that starts at the question: other owners, foreign authority records
- * and unrelated additional data are never cached. Long, because every kind of response is decided on the same walk
- * along that chain.
+ * and unrelated additional data are never cached.
+ *
+ * This file is long, because every kind of response is decided on the same walk along that chain.
  */
 import { CLASS, RCODE, TYPE } from '../../wire/codes.ts'
 import { extendedRcode } from '../../wire/edns.ts'

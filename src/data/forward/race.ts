@@ -16,8 +16,7 @@
  * upstream's usual time is a failure, whoever won; an earlier reply teaches
  * its latency, and whether it disagrees.
  *
- * Long, because the events change the same few fields, so parts of it would
- * have to share them.
+ * This file is long, because the events change the same few fields, so parts of it would have to share them.
  */
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { Peer } from '../io/packet-io.ts'

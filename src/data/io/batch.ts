@@ -1,7 +1,9 @@
 /**
  * PacketIO for Linux: recvmmsg and sendmmsg on preallocated memory, driven by our own event loop (loop.ts). A batch
- * only changes lengths and allocates nothing per packet. Figures are in scripts/bench/README.md. Long, because its
- * sockets and its loop use the same memory of a batch, and calls between them cost time per packet.
+ * only changes lengths and allocates nothing per packet. Figures are in scripts/bench/README.md.
+ *
+ * This file is long, because its sockets and its loop use the same memory of a batch, and calls between them cost time
+ * per packet.
  */
 import { fail } from '../../base/error.ts'
 import { CONTROL_LENGTH, HEADER_WORDS, NAME_LENGTH } from './arena.ts'

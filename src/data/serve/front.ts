@@ -1,7 +1,8 @@
 /**
  * Handles each query of any transport: UDP batches, TCP frames and our own self-queries. A hit is answered at once;
- * a miss becomes a Query for the resolver (misses.ts). Long, because it is the whole way of a hit: what is split off it
- * costs a call for each query.
+ * a miss becomes a Query for the resolver (misses.ts).
+ *
+ * This file is long, because it is the whole way of a hit: what is split off it costs a call for each query.
  */
 import { clientOf } from '../../base/ip.ts'
 import { SLOT, ZONES } from '../../boundary/counters.ts'

@@ -1,8 +1,9 @@
 /**
  * Questions to upstreams over UDP and the matching of replies (RFC 5452). Each question is sent from a random socket
  * of a pool whose ports keep changing, with a random ID. A reply is accepted only if address, port, ID and question
- * match; other messages are counted and ignored. Long, because sending and matching are the two sides of one table of
- * questions.
+ * match; other messages are counted and ignored.
+ *
+ * This file is long, because sending and matching are the two sides of one table of questions.
  */
 import { codeOf } from '../../base/error.ts'
 import { RX_SLOT, type Batch, type PacketIO, type Peer, type UdpSocket } from '../io/packet-io.ts'

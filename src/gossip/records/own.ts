@@ -8,8 +8,9 @@
  * peers hold, so the epoch only begins after a whole exchange with one of them, or when nobody has answered for 10 s:
  * what is missing in it disappears from every node.
  *
- * Changes that a cap refuses wait until other changes make room. Long, because batches, caps and restarts decide
- * together what of a change is written.
+ * Changes that a cap refuses wait until other changes make room.
+ *
+ * This file is long, because batches, caps and restarts decide together what of a change is written.
  */
 import { capOf } from './caps.ts'
 import { MAX_EPOCH } from './delta.ts'

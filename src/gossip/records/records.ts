@@ -1,8 +1,10 @@
 /**
  * The records of one node: publishing ours, merging those of others, replicating them, and serving reads. The
  * membership core uses it as its rider; the control plane reads and writes it. All calls are synchronous; long work is
- * done in small parts at each `poll`. Long, because it is the whole interface of this folder: half of it is types and
- * calls that are passed on.
+ * done in small parts at each `poll`.
+ *
+ * This file is long, because it is the whole interface of this folder: half of it is types and calls that are passed
+ * on.
  */
 import type { MemberEvent, Rider, RiderSend } from '../rider.ts'
 import type { Delta } from './delta.ts'

@@ -2,8 +2,9 @@
  * Finds and fetches what pushes missed. One exchange at a time: it compares buckets with a peer whose digest differed
  * for over a second, compares the owners in the buckets that differ, requests what we lack, and sends what the peer
  * lacks. Small exchanges use packets; one without an answer, or with too large an answer, continues by stream. A
- * joiner's first sync is the same exchange, by stream and at once. Long, because it is one state machine: each stage
- * of an exchange changes the same few fields.
+ * joiner's first sync is the same exchange, by stream and at once.
+ *
+ * This file is long, because it is one state machine: each stage of an exchange changes the same few fields.
  */
 import type { RiderSend } from '../rider.ts'
 import { answerWant, bucketsMessage, type Road, wantMessage } from './answers.ts'

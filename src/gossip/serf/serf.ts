@@ -1,7 +1,8 @@
 /**
  * Serf's protocol on top of SWIM: intents to join and leave, user events, queries, and Serf's part of a push/pull.
- * Messages come in through `message` and go out through three queues. Long, because it handles many kinds of messages,
- * each in a few lines, on the same three queues.
+ * Messages come in through `message` and go out through three queues.
+ *
+ * This file is long, because it handles many kinds of messages, each in a few lines, on the same three queues.
  */
 import { type Env } from '../swim/env.ts'
 import type { Entry } from '../swim/members.ts'

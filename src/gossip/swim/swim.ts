@@ -1,8 +1,9 @@
 /**
  * The rules of SWIM: how alive, suspect and dead messages change the table, who must refute, and what is passed on.
  * Packets, probes (probe.ts) and push/pull (streams.ts) are elsewhere. Where it differs from memberlist, a comment names
- * the reason; other members cannot see the difference. Long, because every rule reads and changes the same table of
- * members.
+ * the reason; other members cannot see the difference.
+ *
+ * This file is long, because every rule reads and changes the same table of members.
  */
 import type { MemberEvent } from '../rider.ts'
 import type { Endpoint } from '../wire/address.ts'

@@ -1,6 +1,8 @@
 /**
  * memberlist's messages: a type octet and a map keyed by field name. Unknown fields are skipped, missing ones are
- * zero, and a malformed message gives undefined. Long, because it is a list: a reader and a writer for each message.
+ * zero, and a malformed message gives undefined.
+ *
+ * This file is long, because it is a list: a reader and a writer for each message.
  */
 import { addressBytes, addressText } from './address.ts'
 import { Reader } from './msgpack.ts'

@@ -1,6 +1,7 @@
 /**
  * Serf's messages, which are memberlist user messages: a type octet and a map. serf-state.ts handles the push/pull.
- * Long, because it is a list: a reader and a writer for each message.
+ *
+ * This file is long, because it is a list: a reader and a writer for each message.
  */
 import { addressBytes, addressText } from './address.ts'
 import { Reader } from './msgpack.ts'

@@ -1,8 +1,10 @@
 /**
  * Publishes local zones from the leading master's state. It runs the subscription, applies its events, and publishes
  * `dcos.thisdcos.directory` as patches, and copies of other zones from the same state (the Mesos-DNS zone) less often.
- * After a failed load, the published zones stay. Long, because loads, events, holds and publishing take turns on one
- * state, and each turn must end whole.
+ * After a failed load, the published zones stay.
+ *
+ * This file is long, because loads, events, holds and publishing take turns on one state, and each turn must end
+ * whole.
  */
 import { messageOf } from '../../base/error.ts'
 import { growFreely } from '../../base/heap.ts'

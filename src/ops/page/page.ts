@@ -1,8 +1,9 @@
 /**
  * The status page: one function from Status to HTML. From top to bottom it shows whether the daemon answers, where it
  * gets its data, and what has failed lately. It is complete without scripts. With scripts there are plots, filters and
- * updates (browser/live.ts), which replace every part marked `data-live`. Long, because it is the page from top to
- * bottom, one function for each part.
+ * updates (browser/live.ts), which replace every part marked `data-live`.
+ *
+ * This file is long, because it is the page from top to bottom, one function for each part.
  */
 import { hostPort } from '../../base/ip.ts'
 import { showEndpoint } from '../../config/address.ts'
