@@ -24,8 +24,6 @@ const BATCH_MS = 100
 const FIRST_MS = 20
 /** How long entries from before the restart are kept without being published again. */
 export const INHERIT_MS = 30_000
-/** How long the first batch waits for an exchange with a peer. */
-const ASK_MS = 10_000
 /** Two nodes with one name would outbid each other without end; this limits the rate. */
 const OUTBID_MS = 10_000
 /** Above this version a new epoch begins, because versions have 32 bits. */
@@ -39,8 +37,8 @@ type Options = {
   limits: Limits
   counts: Counts
   now: number
-  /** Whether a peer has told all that it holds, our earlier entries included, or there is no peer. */
-  heard: () => boolean
+  /** Whether a peer has told all that it holds, our earlier entries included, or none is waited for any more. */
+  heard: (now: number) => boolean
   /** Called with each epoch before anything of it is sent. */
   onEpoch: (epoch: number) => void
   /** Called when the first change is put: `poll` must be called sooner than planned. */
@@ -61,7 +59,7 @@ export class Own {
   readonly #replica: Replica
   readonly #limits: Limits
   readonly #counts: Counts
-  readonly #heard: () => boolean
+  readonly #heard: (now: number) => boolean
   readonly #onEpoch: (epoch: number) => void
   readonly #onPut: () => void
   readonly #onBatch: Options['onBatch']
@@ -72,8 +70,6 @@ export class Own {
   #dueAt = Infinity
   #sentAt = -Infinity
   #settleAt: number
-  /** Until when an exchange is waited for. */
-  readonly #askUntil: number
   #epoch: number
   #opened = false
   #kinds = new Set<number>()
@@ -92,7 +88,6 @@ export class Own {
     this.#onBatch = options.onBatch
     this.#onRefused = options.onRefused
     this.#settleAt = now + INHERIT_MS
-    this.#askUntil = now + ASK_MS
   }
 
   /** The epoch of our current or next entries. */
@@ -144,7 +139,7 @@ export class Own {
   #flush(now: number): void {
     const owner = this.#replica.ensure(this.#name, now)
     if (!owner || owner.busy) return
-    if (!this.#opened && now < this.#askUntil && !this.#heard()) {
+    if (!this.#opened && !this.#heard(now)) {
       this.#dueAt = now + BATCH_MS
       return
     }

@@ -145,7 +145,7 @@ export class Records implements Rider {
       limits,
       counts,
       now: start,
-      heard: () => this.#repair.sync.heard,
+      heard: now => this.#repair.sync.heard(now),
       onEpoch: options.onEpoch ?? (() => {}),
       onPut: options.wake ?? (() => {}),
       onBatch: (owner, from, to) => this.#hot.add(owner, from, to, 0, this.#now()),

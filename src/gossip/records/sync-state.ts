@@ -12,13 +12,14 @@ import type { Road } from './answers.ts'
 /** If no exchange completes within this time, records that peers have pushed are enough. A firewall may block TCP. */
 const HOPELESS_MS = 60_000
 const RETRY_MS = 500
+/** Before a first exchange our own records are not replaced (own.ts). If there is none within this time, they are. */
+const UNHEARD_MS = 10_000
 /** A ring has just started if this many of its nodes, or all, are not synced either, this long after our own start. */
 const NEWBORN_PEERS = 8
 const NEWBORN_MS = 5_000
 
 export class SyncState {
   #done: boolean
-  #heard = false
   readonly #startedAt: number
   /** Number of peers that could be asked now. */
   readonly #peers: () => number
@@ -41,9 +42,9 @@ export class SyncState {
     return this.#done
   }
 
-  /** Whether any peer, synced or not, has told all that it holds, or there is nobody to wait for. */
-  get heard(): boolean {
-    return this.#done || this.#heard
+  /** Whether any peer, synced or not, has told all that it holds, or has been waited for long enough. */
+  heard(now: number): boolean {
+    return this.#done || this.#newborn.size > 0 || now - this.#startedAt >= UNHEARD_MS
   }
 
   /** How to start an exchange now (packets or a stream); undefined if none is due. */
@@ -63,7 +64,6 @@ export class SyncState {
       this.#nextAt = now + Math.min(8_000, RETRY_MS * 2 ** this.#failures++)
       return
     }
-    this.#heard = true
     if (this.#done) {
       this.#confirmed = true
       return

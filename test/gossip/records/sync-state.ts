@@ -70,3 +70,28 @@ t.test('who lost its peers again may count fewer', async t => {
   state.onExchange('a', true, false, 6_500)
   t.ok(state.done, 'it is dead')
 })
+
+t.test(
+  'our own records may be replaced after any whole exchange, or after ten seconds',
+  async t => {
+    const rows: readonly (readonly [
+      what: string,
+      exchanges: readonly Exchange[],
+      heard: boolean,
+    ])[] = [
+      ['nobody was asked', [], false],
+      ['a peer that could not be read', [[10, 'a', 'failed']], false],
+      ['an unsynced peer', UNSYNCED('a'), true],
+      ['a synced peer', [[10, 'a', 'synced']], true],
+      ['a ring that has just started', [...UNSYNCED('a'), [5_000, 'a', 'unsynced']], true],
+    ]
+    for (const [what, exchanges, heard] of rows) {
+      const state = new SyncState(true, 0, () => 1)
+      for (const [at, peer, said] of exchanges)
+        state.onExchange(peer, said !== 'failed', said === 'synced', at)
+      t.equal(state.heard(9_999), heard, what)
+      t.ok(state.heard(10_000), what)
+    }
+    t.ok(new SyncState(false, 0, () => 0).heard(0), 'nobody to wait for')
+  },
+)
