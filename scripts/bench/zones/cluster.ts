@@ -246,8 +246,8 @@ export class ZoneCluster {
 }
 
 /**
- * The body of a page of an admin server, without keep-alive. Tried three times, if the connection breaks, or if this
- * process, which is the Mesos master, too, is so busy that it sends its request too late for that server (408).
+ * The body of a page of an admin server, without keep-alive. Tried three times, if the connection breaks or the status
+ * is not 200. This process is the Mesos master, too, and may be so busy that it sends a request too late (408).
  */
 const page = async (url: string, tries = 3): Promise<string> => {
   try {
