@@ -11,7 +11,7 @@ import { daemon } from '../fixture/daemon.ts'
 
 const skip = spawnSync('haproxy', ['-v']).error ? 'SKIPPED: haproxy is not installed' : ''
 
-t.test('HAProxy follows scaling without a failed request', { skip, timeout: 590_000 }, async t => {
+t.test('HAProxy follows scaling without a failed request', { skip }, async t => {
   const dir = t.testdir({ vips: {} })
   const address = ownAddress()
   const ports: number[] = []

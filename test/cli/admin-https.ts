@@ -7,8 +7,6 @@ import { freePort, ownAddress } from '../fixture/address.ts'
 import { Authority, hasOpenssl } from '../fixture/certificates.ts'
 import { daemon, PROGRAM } from '../fixture/daemon.ts'
 
-t.setTimeout(590_000)
-
 const skip = !hasOpenssl && 'SKIPPED: openssl is not installed'
 
 /** Runs the compiled program, without tap's loaders. */

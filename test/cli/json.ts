@@ -13,8 +13,6 @@ import { ask } from '../fixture/client.ts'
 import { daemon } from '../fixture/daemon.ts'
 import { dnsServer } from '../fixture/dns-server.ts'
 
-t.setTimeout(590_000)
-
 /** Commands without `--json`, and why. */
 const WITHOUT: Readonly<Record<string, string>> = {
   run: 'its log is JSON lines',

@@ -10,9 +10,6 @@ import { emptyState } from '../../src/mesos/api/model.ts'
 import { startCluster, type Cluster, type ClusterOptions } from '../../src/demo/cluster/cluster.ts'
 import { silent } from '../../src/base/log.ts'
 
-// two cores that others use too
-t.setTimeout(590_000)
-
 /** Numbers that are the same each time. */
 const seeded = (seed: number): (() => number) => {
   let s = seed

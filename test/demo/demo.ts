@@ -21,7 +21,6 @@ const linesUntil = (from: Readable, last: (line: string) => boolean): Promise<st
     })
   })
 
-t.setTimeout(590_000)
 t.test(
   'the demo shows a race, a hit, a lost master and a VIP, and a fourth agent joins by its file',
   async t => {

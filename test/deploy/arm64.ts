@@ -14,8 +14,6 @@ import { makePackage, noDpkg, outside } from '../fixture/package.ts'
 import { A } from '../fixture/rr.ts'
 import { upstream } from '../fixture/upstream.ts'
 
-t.setTimeout(590_000)
-
 const QEMU = 'qemu-aarch64-static'
 /** Debian's C library for arm64, as its cross compiler uses it. */
 const SYSTEM = '/usr/aarch64-linux-gnu'
@@ -29,7 +27,7 @@ const skip =
     ? ''
     : 'SKIPPED: libstdc++6-arm64-cross is not installed')
 
-t.test('the package for arm64 answers under qemu', { skip, timeout: 590_000 }, async t => {
+t.test('the package for arm64 answers under qemu', { skip }, async t => {
   const work = mkdtempSync(join(tmpdir(), 'spartan-arm64-'))
   t.teardown(() => rmSync(work, { recursive: true, force: true }))
   const made = makePackage('--arch', 'arm64', '--node', NODE, '--out', work)

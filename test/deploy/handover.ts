@@ -4,8 +4,6 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { boot, cannotBoot, installInto } from '../fixture/booted.ts'
 
-t.setTimeout(590_000)
-
 const NAMES = 500
 const RATE = 200
 const CONFIG = JSON.stringify({
@@ -29,7 +27,7 @@ const prepare = (root: string): void => {
 
 t.test(
   'while the service restarts, everything that was known is answered',
-  { skip: cannotBoot(), timeout: 590_000 },
+  { skip: cannotBoot() },
   async t => {
     const { run, until } = await boot(t, prepare)
     t.teardown(() => {

@@ -21,8 +21,6 @@ import { ask } from '../fixture/client.ts'
 import { daemon } from '../fixture/daemon.ts'
 import { makePackage, outside } from '../fixture/package.ts'
 
-t.setTimeout(590_000)
-
 const USER = 10_053
 const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
 

@@ -5,7 +5,7 @@ import { boot, cannotBoot } from '../fixture/booted.ts'
 
 t.test(
   'of two machines at once neither has the control groups of the other, and neither the namespaces of this host',
-  { skip: cannotBoot(), timeout: 590_000 },
+  { skip: cannotBoot() },
   async t => {
     const [one, other] = [await boot(t, () => {}), await boot(t, () => {})]
     t.equal(one.run('systemd-run --quiet --unit=only-here sleep 600').status, 0)

@@ -155,7 +155,7 @@ const resolvconf = (server: string, domain: string): string =>
 
 const skip = cannotBoot() || noDpkg
 
-t.test('systemd-resolved and NetworkManager', { skip, timeout: 590_000 }, async t => {
+t.test('systemd-resolved and NetworkManager', { skip }, async t => {
   const machine = await machineWith(t, {
     installed: ['systemd-resolved', 'libnss-resolve', 'network-manager'],
     prepare: root => {
@@ -196,7 +196,7 @@ t.test('systemd-resolved and NetworkManager', { skip, timeout: 590_000 }, async 
   })
 })
 
-t.test('resolvconf and openresolv', { skip, timeout: 590_000 }, async t => {
+t.test('resolvconf and openresolv', { skip }, async t => {
   const machine = await machineWith(t, {
     installed: ['resolvconf'],
     kept: ['openresolv'],

@@ -8,8 +8,6 @@ import t from 'tap'
 import { daemon } from '../fixture/daemon.ts'
 import { debIn, makePackage, noDpkg, outside } from '../fixture/package.ts'
 
-t.setTimeout(590_000)
-
 t.test(
   'the bundle runs without npm, with batched I/O and the files of the status page',
   async t => {

@@ -6,8 +6,6 @@ import { boot, cannotBoot } from '../fixture/booted.ts'
 import { putResolver, startResolver } from '../fixture/debian.ts'
 import { noDpkg, putPackages } from '../fixture/package.ts'
 
-t.setTimeout(590_000)
-
 const ORIGINAL = '# as it was\nnameserver 127.9.9.9\nsearch corp.example\noptions ndots:1\n'
 
 const prepare =
@@ -21,7 +19,7 @@ const prepare =
 
 t.test(
   'install, start, upgrade, downgrade, remove and purge',
-  { skip: cannotBoot() || noDpkg, timeout: 590_000 },
+  { skip: cannotBoot() || noDpkg },
   async t => {
     const { run, until } = await boot(t, prepare(t))
     t.teardown(() => {

@@ -9,9 +9,6 @@ import { Follower, type FollowerOptions } from '../../src/mesos-dns/follower.ts'
 import { Lookups } from '../../src/mesos/mesos-dns-names/lookups.ts'
 import { Recovery } from '../../src/mesos-dns/recovery.ts'
 
-// long, because other processes may use the cores, too
-t.setTimeout(590_000)
-
 type Told = { readonly state: MesosState; readonly whole: boolean }
 
 /** The states that a follower passed on, and a way to wait for the next matching one. */

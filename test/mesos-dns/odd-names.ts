@@ -24,8 +24,6 @@ import { ask } from '../fixture/client.ts'
 // Mesos-DNS (commit e888ef4) made of it. It escapes what it hears in the way of zone files, but not the names that
 // it makes, so that it never answers to a space or to a letter beyond ASCII, although it lists such names.
 
-t.setTimeout(590_000)
-
 const text = (name: string): string =>
   readFileSync(new URL(`../fixture-data/mesos-dns/${name}`, import.meta.url), 'utf8')
 const STATE = text('odd-state.json')

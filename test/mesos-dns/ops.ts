@@ -14,8 +14,6 @@ import { ask } from '../fixture/client.ts'
 
 // The metrics, the health and the status of the server for the masters, which are those of the agent.
 
-t.setTimeout(590_000)
-
 const STATE = readFileSync(
   new URL('../fixture-data/mesos-dns/mesos-master-state.json', import.meta.url),
   'utf8',

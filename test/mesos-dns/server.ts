@@ -19,9 +19,6 @@ import { typeNumber } from '../../src/wire/codes.ts'
 
 // The whole server on loopback: a Mesos that is played, real DNS, real HTTP.
 
-// long, because other processes may use the cores, too
-t.setTimeout(590_000)
-
 const BASE = {
   externalOn: false,
   refreshSeconds: 1,

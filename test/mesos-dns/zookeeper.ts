@@ -6,9 +6,6 @@ import { silent } from '../../src/base/log.ts'
 import { masterOf, ZkMasters, type ZkMastersOptions } from '../../src/mesos/zookeeper/masters.ts'
 import { Frames, parseZkUrl, Reader } from '../../src/mesos/zookeeper/wire.ts'
 
-// long, because other processes may use the cores, too
-t.setTimeout(590_000)
-
 // A minimal ZooKeeper server. It encodes its messages itself instead of using our encoder.
 
 const i32 = (n: number): Buffer => {

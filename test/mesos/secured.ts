@@ -10,7 +10,6 @@ import { ask } from '../fixture/client.ts'
 import { daemon, PROGRAM } from '../fixture/daemon.ts'
 import { securedMesos, type SecuredMesos } from '../fixture/secured-mesos.ts'
 
-t.setTimeout(590_000)
 if (!hasOpenssl) process.stderr.write('SKIPPED: a secured Mesos: openssl is not installed\n')
 
 const CLUSTER = {

@@ -13,7 +13,6 @@ import { securedMesos } from '../fixture/secured-mesos.ts'
 import { Authority, hasOpenssl, pems } from '../fixture/certificates.ts'
 import { hasZooKeeper, NO_ZOOKEEPER, zooKeeper } from '../fixture/zookeeper.ts'
 
-t.setTimeout(590_000)
 if (!hasZooKeeper) process.stderr.write(NO_ZOOKEEPER)
 
 const master = async (t: { teardown(fn: () => unknown): unknown }, ip: string) => {

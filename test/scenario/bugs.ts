@@ -16,8 +16,6 @@ import { A, SOA } from '../fixture/rr.ts'
 import { upstream, type Upstream } from '../fixture/upstream.ts'
 import { framed } from '../fixture/wire.ts'
 
-t.setTimeout(590_000)
-
 type Row = {
   readonly says: string
   /** Module, class and method that throws. */

@@ -6,8 +6,6 @@ import { freePort, ownAddress } from '../fixture/address.ts'
 import { ask } from '../fixture/client.ts'
 import { daemon, type Daemon, type Settings } from '../fixture/daemon.ts'
 
-t.setTimeout(590_000)
-
 const APEXES = ['dcos.thisdcos.directory', 'mesos.thisdcos.directory']
 const NAMES = [
   'web.marathon.agentip.dcos.thisdcos.directory',

@@ -8,8 +8,6 @@ import { agentState, type TaskSpec } from '../../fixture/mesos.ts'
 import { lab, missing, type Host } from '../../fixture/netns.ts'
 import { folder } from '../../fixture/folder.ts'
 
-t.setTimeout(590_000)
-
 const PORT = 5353
 const skip = missing('curl')
 

@@ -8,8 +8,6 @@ import { GossipPart } from '../../../src/control/sharing/gossip-part.ts'
 import { freePort, ownAddresses } from '../../fixture/address.ts'
 import { folder } from '../../fixture/folder.ts'
 
-t.setTimeout(590_000)
-
 const until = async (what: () => boolean): Promise<boolean> => {
   for (let i = 0; i < 6_000; i++) {
     if (what()) return true

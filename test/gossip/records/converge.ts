@@ -8,8 +8,6 @@ import type { Kind } from '../../../src/gossip/records/types.ts'
 import type { MemberEvent } from '../../../src/gossip/rider.ts'
 import { seeded } from '../../../scripts/simulate/random.ts'
 
-t.setTimeout(590_000)
-
 const SEEDS = Number(process.env.SEEDS ?? 10_000)
 const kinds: readonly Kind[] = ['vip', 'zone', 'node']
 

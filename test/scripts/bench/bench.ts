@@ -24,9 +24,6 @@ import { processorTime, residentBytes, waits } from '../../../scripts/bench/usag
 const linux = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)
 const onLinux = linux ? {} : { skip: 'SKIPPED: the bench reads /proc and needs batched I/O' }
 
-// Two more Node processes start here, which takes long on a busy machine.
-const slow = { timeout: 590_000 }
-
 /** The rows of one short run. */
 const quickly = async (
   t: Test,
@@ -48,42 +45,34 @@ const quickly = async (
   return (JSON.parse(out) as { rows: Row[] }).rows
 }
 
-t.test(
-  'a quick bench of the floor answers everything rightly',
-  { ...onLinux, ...slow },
-  async t => {
-    const rows = await quickly(t, ['hit', 'tcp'], ['floor'])
-    t.strictSame(
-      rows.map(row => `${row.case} ${row.server}`),
-      ['hit floor', 'tcp floor'],
-    )
-    for (const { runs } of rows) {
-      t.equal(runs.length, 1)
-      for (const run of runs) {
-        t.equal(run.wrong, 0)
-        t.ok(run.answered > 0)
-        t.ok(run.cpuUs > 0)
-        t.ok(run.p50 <= run.p999)
-      }
+t.test('a quick bench of the floor answers everything rightly', onLinux, async t => {
+  const rows = await quickly(t, ['hit', 'tcp'], ['floor'])
+  t.strictSame(
+    rows.map(row => `${row.case} ${row.server}`),
+    ['hit floor', 'tcp floor'],
+  )
+  for (const { runs } of rows) {
+    t.equal(runs.length, 1)
+    for (const run of runs) {
+      t.equal(run.wrong, 0)
+      t.ok(run.answered > 0)
+      t.ok(run.cpuUs > 0)
+      t.ok(run.p50 <= run.p999)
     }
-  },
-)
+  }
+})
 
-t.test(
-  'a bench of little asked says what a server costs meanwhile',
-  { ...onLinux, ...slow },
-  async t => {
-    const group = CASES.filter(one => one.group === 'rates')
-    t.equal(group.length, 9, 'idle, and four rates, with and without misses')
-    const [idle, asked] = await quickly(t, ['rates-idle', 'rates-1000-miss'], ['spartan'])
-    t.equal(idle!.case, 'rates-idle')
-    t.equal(idle!.runs[0]!.answered, 0)
-    t.ok(idle!.runs[0]!.core >= 0)
-    t.ok(asked!.runs[0]!.answered > 0)
-    t.ok(asked!.runs[0]!.wakeups > 0)
-    t.ok(asked!.runs[0]!.core > 0)
-  },
-)
+t.test('a bench of little asked says what a server costs meanwhile', onLinux, async t => {
+  const group = CASES.filter(one => one.group === 'rates')
+  t.equal(group.length, 9, 'idle, and four rates, with and without misses')
+  const [idle, asked] = await quickly(t, ['rates-idle', 'rates-1000-miss'], ['spartan'])
+  t.equal(idle!.case, 'rates-idle')
+  t.equal(idle!.runs[0]!.answered, 0)
+  t.ok(idle!.runs[0]!.core >= 0)
+  t.ok(asked!.runs[0]!.answered > 0)
+  t.ok(asked!.runs[0]!.wakeups > 0)
+  t.ok(asked!.runs[0]!.core > 0)
+})
 
 t.test('bench refuses cases and servers that there are not', async t => {
   const quiet = { out: () => {}, progress: () => {} }
