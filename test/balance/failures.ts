@@ -89,11 +89,13 @@ t.test('VIPs survive what goes wrong', { skip, timeout: 900_000 }, async t => {
   await t.test('kill -9 and a restart cost no connection; --cleanup leaves nothing', async t => {
     step(`kill -9 of the balancer under ${RATE} new connections a second, a restart, and --cleanup`)
     two.sh('nft add table ip theirs')
-    const stop = stream(two, `echo.${DOMAIN}`, 80, RATE)
+    const connections = stream(two, `echo.${DOMAIN}`, 80, RATE)
+    const count = (): number => connections.seen()['three:7001']?.count ?? 0
     let child: ChildProcess = two.balancer
     for (let times = 0; times < 2; times++) {
       await until('its monitor', () => monitors(two).length === 1)
-      await new Promise(resolve => setTimeout(resolve, 500)) // connections with it
+      const before = count()
+      await until('connections with it', () => count() > before + RATE / 4)
       await end(child, 'SIGKILL')
       t.ok(two.rules(), 'the rules stay')
       await until('its monitor ended with it', () => monitors(two).length === 0)
@@ -101,7 +103,7 @@ t.test('VIPs survive what goes wrong', { skip, timeout: 900_000 }, async t => {
       child = two.balance()
       await until('the rules are replaced', () => replaced(two) !== began && replaced(two) === 1)
     }
-    const seen = await stop()
+    const seen = await connections.stop()
     figure(
       t,
       `${seen['three:7001']?.count} connections, of which failed: ${Object.keys(seen).length - 1}`,
@@ -154,12 +156,12 @@ t.test('VIPs survive what goes wrong', { skip, timeout: 900_000 }, async t => {
         .sort()
         .join()
     await until('both', () => seen() === 'one:7200,three:7200')
-    const stop = stream(two, both, 80, RATE)
-    await new Promise(resolve => setTimeout(resolve, 500)) // connections to both
+    const connections = stream(two, both, 80, RATE)
+    await until('connections to both', () => Object.keys(connections.seen()).length === 2)
     const killed = Date.now()
     for (const child of [three.daemon, three.balancer]) await end(child, 'SIGKILL')
     await until('agent 3 is dead', () => seen() === 'one:7200')
-    const times = await stop()
+    const times = await connections.stop()
     figure(
       t,
       `the last connection went to agent 3 ${((times['three:7200']!.last - killed) / 1_000).toFixed(1)} s after its death`,

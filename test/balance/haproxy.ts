@@ -96,10 +96,15 @@ t.test('HAProxy follows scaling without a failed request', { skip }, async t => 
       await new Promise(resolve => setTimeout(resolve, 5))
     }
   })()
+  /** Waits for so many more requests, so that each server has its turn. */
+  const requests = async (n: number): Promise<void> => {
+    seen.clear()
+    const count = (): number => [...seen.values()].reduce((sum, one) => sum + one, 0)
+    while (count() < n) await new Promise(resolve => setTimeout(resolve, 20))
+  }
   scale(5)
   await reach(5)
-  seen.clear()
-  await new Promise(resolve => setTimeout(resolve, 500))
+  await requests(50)
   t.same([...seen.keys()].sort(), ['0', '1', '2', '3', '4'], 'all five serve, and nothing failed')
   scale(1)
   await reach(1)
@@ -108,8 +113,7 @@ t.test('HAProxy follows scaling without a failed request', { skip }, async t => 
     [],
     'nothing failed',
   )
-  seen.clear()
-  await new Promise(resolve => setTimeout(resolve, 300))
+  await requests(30)
   on = false
   await asking
   t.same([...seen.keys()], ['0'])
