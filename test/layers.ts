@@ -124,6 +124,12 @@ t.test(
   },
 )
 
+t.test('no wiring file has more than 250 lines', async t => {
+  const wiring = files.filter(file => /^(daemon|control|data)\/([\w-]+|.+-part)\.ts$/.test(file))
+  t.ok(wiring.includes('control/sharing/gossip-part.ts'))
+  for (const file of wiring) t.ok(textOf(file).split('\n').length <= 251, file)
+})
+
 t.test('a file that a comment names is there', async t => {
   const paths = files.map(file => `/${file}`)
   let seen = 0

@@ -29,6 +29,14 @@ export type ZoneChange =
       readonly of?: ZoneMap
     }
 
+/** The whole zone after a change; `zone` is the one before it, if there is one. */
+export const wholeAfter = (zone: ZoneMap | undefined, change: ZoneChange): ZoneChange => {
+  if (change.kind === 'full') return change
+  const whole = new Map([...(zone ?? []), ...change.set])
+  for (const name of change.drop) whole.delete(name)
+  return { kind: 'full', zone: whole }
+}
+
 /** Longest name in presentation form, no final dot: 255 octets on the wire (RFC 1035 §2.3.4). */
 export const MAX_NAME = 253
 

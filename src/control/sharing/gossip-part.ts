@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import type { Reason } from '../../boundary/health.ts'
 import type { Endpoint } from '../../boundary/messages.ts'
-import type { ZoneChange, ZoneMap } from '../../boundary/zone.ts'
+import { wholeAfter, type ZoneChange, type ZoneMap } from '../../boundary/zone.ts'
 import { messageOf } from '../../base/error.ts'
 import { version } from '../../base/version.ts'
 import type { Config } from '../../config/config.ts'
@@ -199,13 +199,10 @@ export class GossipPart implements Part {
     if (this.#shared) this.#gathering?.take(apex, change)
   }
 
+  /** When this node begins to publish a zone, it publishes the whole zone. */
   #share(apex: string, change: ZoneChange): void {
-    if (change.kind === 'full' || this.#shared?.makes(apex))
-      return this.#shared?.publishZone(apex, change)
-    // When this node begins to publish a zone, it publishes the whole zone.
-    const zone = new Map([...(this.#options.zone(apex) ?? []), ...change.set])
-    for (const name of change.drop) zone.delete(name)
-    this.#shared?.publishZone(apex, { kind: 'full', zone })
+    const begins = this.#shared?.makes(apex) === false
+    this.#shared?.publishZone(apex, begins ? wholeAfter(this.#options.zone(apex), change) : change)
   }
 
   /** Publishes this node's name and addresses. */
