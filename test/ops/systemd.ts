@@ -31,8 +31,8 @@ type Report = {
   left: string[]
   watchdogMs: number
 }
-const report = (supervisor: Supervisor): Report =>
-  JSON.parse(supervisor.output.split('\n')[0] ?? '') as Report
+const report = async (supervisor: Supervisor): Promise<Report> =>
+  JSON.parse((await supervisor.lines(/^\{/))[0]!) as Report
 
 const askUdp = async ({ address, port }: Held): Promise<string> => {
   const socket = createSocket('udp4')
@@ -146,7 +146,7 @@ t.test('a service is told of its sockets and says when it is ready', { skip }, a
   supervisor.start()
   const { fields } = await supervisor.hears('READY', '1')
   t.equal(fields['STATUS'], 'serving 4 sockets')
-  const { use, extra, missing, problems, left, watchdogMs } = report(supervisor)
+  const { use, extra, missing, problems, left, watchdogMs } = await report(supervisor)
   t.strictSame(
     use,
     pairs.map((held, i) => ({ ...held, fd: 3 + i, name: held.transport })),
@@ -211,7 +211,8 @@ t.test('descriptors that are no internet sockets are reported', { skip }, async 
   lying.start()
   await supervisor.hears('READY')
   await lying.hears('READY')
-  t.strictSame(report(supervisor).problems, [])
-  t.match(report(lying).extra, [{ fd: 3, transport: 'udp' }])
-  t.match(report(lying).problems[0], { fd: 4, error: 'is not a socket' })
+  const lies = await report(lying)
+  t.strictSame((await report(supervisor)).problems, [])
+  t.match(lies.extra, [{ fd: 3, transport: 'udp' }])
+  t.match(lies.problems[0], { fd: 4, error: 'is not a socket' })
 })
