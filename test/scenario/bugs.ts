@@ -165,8 +165,10 @@ for (const io of ['batch', 'dgram']) {
     }
     for (const zone of ['example.org', ...Object.keys(zones)])
       t.equal((await ask(d.at, `after.${zone}`)).status, 'NOERROR', `${zone}: new names are asked`)
-    const lines = d.log.filter(line => line.msg === 'internal error')
-    t.match(lines, [{ level: 'error', err: /^thrown on purpose/, stack: /at / }])
+    await d.until('internal error')
+    t.match(d.lines('internal error'), [
+      { level: 'error', err: /^thrown on purpose/, stack: /at / },
+    ])
     t.equal(d.stray, '', 'nothing on stderr')
     t.equal(await d.stop(), 0, 'and it ends as it should')
   })
