@@ -21,7 +21,7 @@ export type ZoneMap = Iterable<Owner> & {
  * a patch whose `of` names this live zone describes changes that the zone already shows.
  */
 export type ZoneChange =
-  | { readonly kind: 'full'; readonly zone: ZoneMap; readonly live?: true }
+  | WholeZone
   | {
       readonly kind: 'patch'
       readonly set: readonly Owner[]
@@ -29,8 +29,10 @@ export type ZoneChange =
       readonly of?: ZoneMap
     }
 
-/** The whole zone after a change; `zone` is the one before it, if there is one. */
-export const wholeAfter = (zone: ZoneMap | undefined, change: ZoneChange): ZoneChange => {
+export type WholeZone = { readonly kind: 'full'; readonly zone: ZoneMap; readonly live?: true }
+
+/** The whole zone that a change leads to; `zone` is the one before it, undefined if there was none. */
+export const wholeAfter = (zone: ZoneMap | undefined, change: ZoneChange): WholeZone => {
   if (change.kind === 'full') return change
   const whole = new Map([...(zone ?? []), ...change.set])
   for (const name of change.drop) whole.delete(name)

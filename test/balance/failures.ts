@@ -95,7 +95,7 @@ t.test('VIPs survive what goes wrong', { skip, timeout: 900_000 }, async t => {
     for (let times = 0; times < 2; times++) {
       await until('its monitor', () => monitors(two).length === 1)
       const before = count()
-      await until('connections with it', () => count() > before + RATE / 4)
+      await until('connections with it', () => count() > before + RATE / 2)
       await end(child, 'SIGKILL')
       t.ok(two.rules(), 'the rules stay')
       await until('its monitor ended with it', () => monitors(two).length === 0)
@@ -157,7 +157,7 @@ t.test('VIPs survive what goes wrong', { skip, timeout: 900_000 }, async t => {
         .join()
     await until('both', () => seen() === 'one:7200,three:7200')
     const connections = stream(two, both, 80, RATE)
-    await until('connections to both', () => Object.keys(connections.seen()).length === 2)
+    await until('a connection to agent 3', () => connections.seen()['three:7200'])
     const killed = Date.now()
     for (const child of [three.daemon, three.balancer]) await end(child, 'SIGKILL')
     await until('agent 3 is dead', () => seen() === 'one:7200')

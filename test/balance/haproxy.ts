@@ -96,7 +96,7 @@ t.test('HAProxy follows scaling without a failed request', { skip }, async t => 
       await new Promise(resolve => setTimeout(resolve, 5))
     }
   })()
-  /** Waits for so many more requests, so that each server has its turn. */
+  /** Forgets what was seen, and waits for so many requests, so that each server has its turn. */
   const requests = async (n: number): Promise<void> => {
     seen.clear()
     const count = (): number => [...seen.values()].reduce((sum, one) => sum + one, 0)
@@ -104,7 +104,7 @@ t.test('HAProxy follows scaling without a failed request', { skip }, async t => 
   }
   scale(5)
   await reach(5)
-  await requests(50)
+  await requests(100)
   t.same([...seen.keys()].sort(), ['0', '1', '2', '3', '4'], 'all five serve, and nothing failed')
   scale(1)
   await reach(1)
@@ -113,7 +113,7 @@ t.test('HAProxy follows scaling without a failed request', { skip }, async t => 
     [],
     'nothing failed',
   )
-  await requests(30)
+  await requests(60)
   on = false
   await asking
   t.same([...seen.keys()], ['0'])

@@ -4,7 +4,7 @@
  */
 import type { RRset } from '../../boundary/messages.ts'
 import { Pace } from '../../base/pace.ts'
-import type { ZoneChange } from '../../boundary/zone.ts'
+import type { WholeZone, ZoneChange } from '../../boundary/zone.ts'
 
 export type ZoneGatheringOptions = {
   readonly publish: (apex: string, change: ZoneChange) => void
@@ -18,7 +18,7 @@ const EVERY_MS = 1_000
 
 type Waiting = {
   readonly pace: Pace
-  full: Extract<ZoneChange, { kind: 'full' }> | undefined
+  full: WholeZone | undefined
   /** The latest records of each changed name; undefined if it was removed. */
   readonly names: Map<string, readonly RRset[] | undefined>
   timer: NodeJS.Timeout | undefined
