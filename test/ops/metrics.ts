@@ -80,6 +80,30 @@ const made = (over: Partial<MetricsSource> = {}) => {
   return { counters, metrics, read: async () => readExposition((await metrics.scrape()).text) }
 }
 
+t.test('a scrape waits for others when it has worked a while, not after each metric', async t => {
+  /** How often others had their turn while a page was made, where each look at the clock is `ms` after the last. */
+  const turns = async (ms: number): Promise<number> => {
+    let at = 0
+    const { metrics } = made({ now: () => (at += ms) })
+    await metrics.prepare()
+    let count = 0
+    let over = false
+    const turn = (): void => {
+      count++
+      if (!over) setImmediate(turn)
+    }
+    setImmediate(turn)
+    await metrics.scrape()
+    over = true
+    return count
+  }
+  t.ok((await turns(0)) <= 2, 'a quick one has done all before others go on')
+  const slow = await turns(5)
+  t.ok(slow > METRICS.length, `a slow one lets them go on between any two metrics: ${slow}`)
+  const between = await turns(1)
+  t.ok(between > 2 && between < slow / 2, `and one between these now and then: ${between}`)
+})
+
 t.test('METRICS keeps to the naming rules', async t => {
   const names = METRICS.map(m => m.name)
   t.equal(new Set(names).size, names.length, 'no name twice')
