@@ -60,7 +60,7 @@ const packageFolder = (name, version) => {
   mkdirSync(kept, { recursive: true })
   const said = execFileSync(
     'npm',
-    ['pack', '--silent', '--pack-destination', kept, `${name}@${version}`],
+    ['pack', '--loglevel=error', '--pack-destination', kept, `${name}@${version}`],
     { encoding: 'utf8' },
   )
   execFileSync('tar', ['-xzf', join(kept, said.trim().split('\n').at(-1) ?? ''), '-C', kept])

@@ -97,3 +97,12 @@ t.test('the archive and the package have a layout for arm64, too', { skip: noDpk
   t.match(files, 'koffi-linux-arm64/linux_arm64/koffi.node')
   t.notMatch(files, 'x64')
 })
+
+t.test('what cannot be fetched is said in the words of npm', { skip: noDpkg }, t => {
+  const script = join(import.meta.dirname, '../../scripts/package.js')
+  const args = [script, '--arch', 'amd64', '--node', '20.0.999', '--out', t.testdir()]
+  const { status, stderr } = outside('env', 'npm_config_offline=true', process.execPath, ...args)
+  t.not(status, 0)
+  t.match(stderr, /^npm (error|ERR!)/m)
+  t.end()
+})
