@@ -26,6 +26,11 @@ import type { Question } from './query.ts'
 export type ResolverContext = ForwardContext
 
 export class Resolver {
+  /**
+   * Whether a question went to the answerer that asks upstreams, since this was last set to false. Only what that one
+   * begins goes on after `resolve`.
+   */
+  forwarded = false
   readonly #context: ResolverContext
   readonly #forward: ForwardAnswerer
   readonly #answerers: Readonly<
@@ -75,6 +80,7 @@ export class Resolver {
     const route = this.router.match(question.name)
     const { kind, zone } = route.spec
     asker.watch?.('route', `${kind} ${zone}`)
+    if (kind === 'forward') this.forwarded = true
     this.#answerers[kind].answer(question, asker, route)
   }
 

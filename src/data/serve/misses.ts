@@ -127,7 +127,6 @@ export class Misses implements Responder {
   }
 
   ask(query: Query): void {
-    this.began = true
     const { resolver, onBug } = this.#context
     const { head, wire } = query
     if (head.qclass !== CLASS.IN) return this.#chaos(query)
@@ -143,9 +142,12 @@ export class Misses implements Responder {
       onTrial: query.onTrial,
     }
     const asker = new QueryAsker(query, this)
+    resolver.forwarded = false
     try {
       resolver.resolve(question, asker)
+      if (resolver.forwarded) this.began = true
     } catch (er) {
+      this.began = true
       onBug(er)
       if (asker.take()) this.#apologise(query, INTERNAL)
     }

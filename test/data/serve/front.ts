@@ -132,29 +132,52 @@ t.test('whatever there is to say beside it, a response fits its client', async t
 })
 
 t.test('a batch says whether anything goes on after it', async t => {
-  const p = await Plane.create(snapshotOf({ own: [raceRoute('mesos', [udp(MASTER, 0)])] }))
-  const front = frontOf(p)
+  const local = { kind: 'local', zone: 'spartan', label: 2 } as const
+  const away = { kind: 'rename', zone: 'away', to: 'mesos', label: 2 } as const
+  const special = { kind: 'special', zone: 'test', label: 2 } as const
+  const own = [raceRoute('mesos', [udp(MASTER, 0)]), local, away]
+  const p = await Plane.create(snapshotOf({ own, special: [special] }))
+  loadZone(p, 'spartan', {
+    'ready.spartan': [['A', '127.0.0.1']],
+    'far.spartan': [['CNAME', 'far.mesos']],
+  })
   const atOnce: boolean[] = []
-  const socket = (await p.io.open({
-    address: '127.0.0.1',
-    port: 53,
-    onBatch: batch => {
-      atOnce.push(front.batch(batch, 0))
-      return true
-    },
-  })) as MemorySocket
+  const socketOf = async (front: Front): Promise<MemorySocket> =>
+    (await p.io.open({
+      address: '127.0.0.1',
+      port: 53,
+      onBatch: batch => void atOnce.push(front.batch(batch, 0)),
+    })) as MemorySocket
+  let socket = await socketOf(frontOf(p))
   const from = p.io.peer('127.0.0.1', 40_000)
-  const ask = (qclass: number): number => {
-    const name = nameWire('web.mesos')!
+  const asked = (text: string, qclass = 1): boolean | undefined => {
+    const name = nameWire(text)!
     const query = plainQuery(name, typeNumber('A')!)
     query.writeUInt16BE(qclass, 12 + name.length + 2)
-    return p.io.arrive(socket, from, query)
+    p.io.arrive(socket, from, query)
+    return atOnce.at(-1)
   }
-  t.equal(ask(1), 0, 'a miss')
+  t.equal(asked('web.mesos'), false, 'a miss')
   p.reply(MASTER, positive('web.mesos', '203.0.113.1'))
-  t.ok(ask(1) > 0, 'a hit')
-  ask(3)
-  t.strictSame(atOnce, [false, true, false], 'a miss, a hit, and what is answered beside the batch')
+  t.equal(asked('web.mesos'), true, 'a hit')
+  t.equal(asked('web.mesos', 3), true, 'a question of another class')
+  t.equal(asked('ready.spartan'), true, 'a name of ours')
+  t.equal(asked('none.spartan'), true, 'a name that does not exist')
+  t.equal(asked('a.test'), true, 'a name that must not leave the host')
+  t.equal(asked('far.spartan'), false, 'an alias of ours that leads to a miss')
+  t.equal(asked('far.away'), false, 'another name of a miss')
+  const { resolver } = p
+  resolver.resolve = () => {
+    throw new Error('a bug')
+  }
+  const bugs: unknown[] = []
+  const careful = new Front(new Allow(['127.0.0.0/8']), {
+    ...contextOf(p),
+    onBug: er => bugs.push(er),
+  })
+  socket = await socketOf(careful)
+  t.equal(asked('other.spartan'), false, 'a bug may have begun anything')
+  t.equal(bugs.length, 1)
 })
 
 t.test('who must give way gets a stale answer, if there is one', async t => {
