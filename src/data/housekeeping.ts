@@ -1,7 +1,8 @@
 /**
  * Periodic work of the data thread besides queries: writes gauges, closes old upstream sockets, probes upstreams
- * that may be silent, and checks whether real-time priority is appropriate. It is done while something happens, and
- * once more afterwards; an idle thread is not woken for it.
+ * that may be silent, and checks whether real-time priority is appropriate. It is done beside what happens, in a turn
+ * that the thread is awake for anyway. A timer only comes after the last of a burst, or for what is due although
+ * nothing happens, so that a quiet thread is not woken for it.
  */
 import type { Milliseconds, Up } from '../boundary/messages.ts'
 import { SLOT } from '../boundary/counters.ts'
@@ -10,7 +11,10 @@ import type { DataParts } from './operator.ts'
 import type { RealTime } from './priority.ts'
 import type { Timed } from './timers.ts'
 
+/** The shortest time between two of them. */
 const INTERVAL_MS: Milliseconds = 250
+/** After the last of them, when the work is done although nothing has happened again. */
+const LATEST_MS: Milliseconds = 2 * INTERVAL_MS
 
 export type HousekeepingContext = DataParts & {
   /** Undefined if the thread's scheduling class cannot be changed. */
@@ -23,7 +27,8 @@ export class Housekeeping implements Timed {
   place = -1
   readonly #context: HousekeepingContext
   #saidRealTime = false
-  /** The activity that the last work has seen. */
+  /** When the work was done last, and the activity that it has seen. */
+  #last: Milliseconds = -Infinity
   #seen = -1
   #closed = false
 
@@ -31,13 +36,16 @@ export class Housekeeping implements Timed {
     this.#context = context
   }
 
-  /** Schedules the work if something has happened since the last. Call it in every turn. */
+  /** Does the work if something has happened since the last, or schedules it. Call it in every turn. */
   look(now: Milliseconds): void {
-    if (this.place < 0 && !this.#closed && this.#activity() !== this.#seen) this.#schedule(now)
+    if (this.#closed || this.#activity() === this.#seen) return
+    if (now - this.#last >= INTERVAL_MS) this.fire(now)
+    else if (this.place < 0) this.#schedule(this.#last + LATEST_MS)
   }
 
   fire(now: Milliseconds): void {
     const { io, realTime, resolver, resolving } = this.#context
+    this.#last = now
     this.#seen = this.#activity()
     if (realTime?.look(now) && !this.#saidRealTime) {
       this.#saidRealTime = true
@@ -46,18 +54,25 @@ export class Housekeeping implements Timed {
     }
     resolving.exchanges.sweep(now)
     resolver.sweep(now)
-    probe(resolver.router.forwards(), resolving, now)
+    if (probe(resolver.router.forwards(), resolving, now)) io.wake()
+    this.gauge()
+    if (this.#awaitsMore()) this.#schedule(now + INTERVAL_MS)
+    else resolving.timers.cancel(this)
+  }
+
+  /** Writes the gauges. */
+  gauge(): void {
+    const { io, listeners, resolver, resolving } = this.#context
     const { cache, counters } = resolving
     counters[SLOT.cacheEntries] = cache.entries
     counters[SLOT.cacheEntriesDenial] = cache.denials
     counters[SLOT.cacheBytes] = cache.bytes
     counters[SLOT.inFlight] = resolver.inTheAir
-    counters[SLOT.tcpConnections] = this.#context.listeners.tcpConnections
+    counters[SLOT.tcpConnections] = listeners.tcpConnections
     counters[SLOT.droppedReceive] = io.stats.receiveDropped
     counters[SLOT.droppedSend] = io.stats.sendDropped
     counters[SLOT.receiveCalls] = io.stats.receiveCalls
     counters[SLOT.sendCalls] = io.stats.sendCalls
-    if (this.#awaitsMore()) this.#schedule(now)
   }
 
   close(): void {
@@ -65,8 +80,8 @@ export class Housekeeping implements Timed {
     this.#context.resolving.timers.cancel(this)
   }
 
-  #schedule(now: Milliseconds): void {
-    this.#context.resolving.timers.schedule(this, now + INTERVAL_MS)
+  #schedule(at: Milliseconds): void {
+    this.#context.resolving.timers.schedule(this, at)
   }
 
   /** A number that changes with everything that the gauges show. */

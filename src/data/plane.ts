@@ -184,6 +184,7 @@ export class DataPlane {
         ask(this.#parts.front, message, this.#post)
         break
       case 'status':
+        this.#housekeeping.gauge()
         this.#post({
           type: 'status',
           id: message.id,

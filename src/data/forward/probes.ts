@@ -20,16 +20,23 @@ const RULES: RaceRules = { grace: 0, deadline: 1_000, retransmit: [] }
 /** Only the effect of a probe on its upstream's state matters. */
 const NOBODY: RaceOwner = { finish: () => {}, late: () => {} }
 
-/** Starts the probes that are due. Call it a few times a second. */
-export const probe = (routes: readonly Route[], context: RaceContext, now: Milliseconds): void => {
+/** Starts the probes that are due; true if there were any. Call it a few times a second. */
+export const probe = (
+  routes: readonly Route[],
+  context: RaceContext,
+  now: Milliseconds,
+): boolean => {
+  let any = false
   for (const { spec, upstreams } of routes) {
     if (spec.kind !== 'forward') continue
     for (const upstream of upstreams) {
       if (!upstream.liveness.takeProbe(now)) continue
+      any = true
       context.counts.add(upstream.slot, 'probes')
       const question = Buffer.from(QUESTIONS[spec.ttl])
       const options = { policy: 'hedge', maybeSigned: false, rules: RULES } as const
       new Race(question, [upstream], context, NOBODY, options).start()
     }
   }
+  return any
 }
