@@ -5,7 +5,7 @@
 import { together } from '../base/together.ts'
 import type { Endpoint, Milliseconds, Up } from '../boundary/messages.ts'
 import type { SelfQuery } from '../boundary/health.ts'
-import { askSelf } from '../ops/self-query.ts'
+import { SelfAsker } from '../ops/self-query.ts'
 
 const EAGER_MS = 50
 /** Limit of frequent queries at the start; an address that is still missing is then queried less often. */
@@ -40,8 +40,11 @@ export class Readiness {
   failed = 0
   /** The latest query to each address. */
   latest: readonly SelfQuery[] = []
+  /** When an address last answered, on the clock of performance.now(). */
+  answeredAt: Milliseconds = -Infinity
   readonly #means: ReadinessMeans
   readonly #bound = new Map<string, Bound>()
+  readonly #askers = new Map<string, SelfAsker>()
   #ready = false
   #asks = 0
   #timer: NodeJS.Timeout | undefined
@@ -63,6 +66,7 @@ export class Readiness {
     this.#closed = true
     clearTimeout(this.#timer)
     this.#end?.()
+    for (const asker of this.#askers.values()) asker.close()
   }
 
   /** The data thread has bound an address. */
@@ -92,6 +96,14 @@ export class Readiness {
     })
   }
 
+  #askerOf(at: Endpoint): SelfAsker {
+    const known = this.#askers.get(key(at))
+    if (known) return known
+    const asker = new SelfAsker({ ...at }, this.#means.question)
+    this.#askers.set(key(at), asker)
+    return asker
+  }
+
   async #ask(): Promise<void> {
     if (this.#asking) return
     clearTimeout(this.#timer)
@@ -99,7 +111,7 @@ export class Readiness {
     this.#asking = true
     const all = this.#allBound()
     const bound = this.listen.filter(at => this.#bound.get(key(at))?.udp)
-    this.latest = await Promise.all(bound.map(at => askSelf(at, undefined, this.#means.question)))
+    this.latest = await Promise.all(bound.map(at => this.#askerOf(at).ask()))
     this.#asking = false
     if (this.#closed) return
     this.failed += this.latest.filter(one => !one.ok).length
@@ -108,7 +120,10 @@ export class Readiness {
       this.#means.onReady()
     }
     const answered = this.latest.some(one => one.ok)
-    if (answered) this.#means.onAnswer()
+    if (answered) {
+      this.answeredAt = performance.now()
+      this.#means.onAnswer()
+    }
     const { watchdogMs } = this.#means
     const calm = watchdogMs > 0 ? Math.min(CALM_MS, watchdogMs * CALM_SHARE) : CALM_MS
     if (this.#ready) {
