@@ -12,9 +12,9 @@ export type SelfQuery = Endpoint & { readonly ok: boolean; readonly error: strin
 export type HealthInput = {
   /** Addresses that the daemon should serve. */
   readonly listen: readonly Endpoint[]
-  /** The data thread's latest status, and its age. */
   readonly data: DataStatus | undefined
-  readonly dataAge: Milliseconds
+  /** How long the data thread has neither given its status nor answered a query of ours. */
+  readonly silence: Milliseconds
   /** The latest query to each of our own addresses; an address that was not queried yet is missing. */
   readonly selfQueries: readonly SelfQuery[]
   /** True after SIGTERM: the daemon still answers, but soon ends. */
@@ -47,8 +47,8 @@ export type Health = {
 }
 
 /**
- * The data thread reports at least every 50 ms; after this silence it is treated as hung. The limit leaves
- * time for a process that was stopped and continued.
+ * After this silence the data thread is treated as hung: it is asked for its status whenever the health is, and for a
+ * name of ours every 5 s. The limit leaves time for a process that was stopped and continued.
  */
 export const DATA_SILENT_MS = 10_000
 /**
@@ -76,10 +76,10 @@ const addressTrouble = (at: Endpoint, { data, selfQueries }: HealthInput): Reaso
 
 /** Computes the health. */
 export const judge = (input: HealthInput): Health => {
-  const { listen, data, dataAge, stopping, reloadError, masters, notes } = input
+  const { listen, data, silence, stopping, reloadError, masters, notes } = input
   const dead: Reason[] = []
-  if (data && dataAge > DATA_SILENT_MS) {
-    dead.push({ name: 'data thread', detail: `silent for ${Math.round(dataAge / 1000)} s` })
+  if (data && silence > DATA_SILENT_MS) {
+    dead.push({ name: 'data thread', detail: `silent for ${Math.round(silence / 1000)} s` })
   }
   const notReady: Reason[] = [...dead]
   if (!data) notReady.push({ name: 'data thread', detail: 'has not started' })

@@ -50,8 +50,6 @@ export type DaemonOptions = {
 const BEGIN_MS = 1_000
 /** A handover does not wait longer than this for the cache of the last run. */
 const RESTORE_MS = 3_000
-/** A scrape does not wait longer than this for the data thread. */
-const LOOK_MS = 1_000
 /** Limit of the time for the parts to close: goodbye to the gossip peers, the cache written. */
 const CLOSE_MS = 2_000
 /** Limit of the time for the whole shutdown. The last queries get what the parts left of it. */
@@ -132,7 +130,7 @@ export class Daemon {
       upstreams: () => this.#control.routing.upstreams,
       version: version(),
       loopLag: () => this.#view.loopLag.take(),
-      refresh: () => within(LOOK_MS, this.#view.look()),
+      refresh: () => this.#view.look(),
       extra: () => this.#view.readings(),
     })
     const watch = new QueryWatch({ send: message => thread.send(message) })
@@ -207,8 +205,6 @@ export class Daemon {
     optimise()
     // Until then the old daemon answers with its cache.
     if (this.#options.handover) await within(RESTORE_MS, this.#cacheSnapshot.read)
-    // /readyz must agree with READY=1.
-    await this.#view.look()
     const took = Math.round(process.uptime() * 1000)
     this.#log.info('ready', { addresses: this.#readiness.listen.map(showEndpoint), took })
     await this.#options.notifier.ready(this.#answering())

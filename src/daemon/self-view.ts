@@ -55,6 +55,7 @@ export class SelfView {
     this.#data = new DataWatch({
       recent: this.#recent,
       ask: () => options.thread.status(),
+      answeredAt: () => options.readiness.answeredAt,
     })
   }
 
@@ -86,12 +87,17 @@ export class SelfView {
     this.#bug = { at: Date.now(), why: messageOf(er) }
   }
 
-  /** Asks the data thread for its status; never rejects. */
+  /** Asks the data thread for its status, for a second at most; never rejects. */
   async look(): Promise<void> {
     await this.#data.look()
   }
 
-  health(): Health {
+  async health(): Promise<Health> {
+    await this.#data.look()
+    return this.#judge()
+  }
+
+  #judge(): Health {
     const { control, parts, readiness, reloader } = this.#options
     const masters = control.masters.view()
     const notes: Reason[] = parts.trouble()
@@ -100,7 +106,7 @@ export class SelfView {
     return judge({
       listen: readiness.listen,
       data: this.#data.status,
-      dataAge: this.#data.age,
+      silence: this.#data.silence,
       selfQueries: readiness.latest,
       stopping: this.stopping,
       reloadError: reloader.status.error,
@@ -121,7 +127,7 @@ export class SelfView {
         version: version(),
         startedAt: this.#startedAt,
         data: () => this.#data.look(),
-        health: () => this.health(),
+        health: () => this.#judge(),
         config: () => reloader.status,
         parts: () => parts.status(),
         snapshot: () => ({
@@ -170,7 +176,7 @@ export class SelfView {
     const { cacheSnapshot, control, drills, parts, readiness, reloader } = this.#options
     const masters = control.masters.view()
     const { snapshot, at } = control.routing
-    const health = this.health()
+    const health = this.#judge()
     return {
       ready: health.ready,
       degraded: health.degraded,

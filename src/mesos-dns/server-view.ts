@@ -90,6 +90,7 @@ export class ServerView {
     this.#data = new DataWatch({
       recent: this.#recent,
       ask: async () => options.thread?.status() ?? NO_DNS,
+      answeredAt: () => this.readiness.answeredAt,
     })
     const metrics = createMetrics({
       prefix: 'spartan_',
@@ -99,6 +100,7 @@ export class ServerView {
       upstreams: () => upstreamsOf(options.snapshot),
       version: options.version,
       loopLag: () => this.#data.loopLag.take(),
+      refresh: async () => void (await this.#data.look()),
       extra: () => this.#readings(),
     })
     metrics.register(MESOS_FAMILIES, () => this.#mesos())
@@ -127,11 +129,16 @@ export class ServerView {
     this.readiness.close()
   }
 
-  health(): Health {
+  async health(): Promise<Health> {
+    await this.#data.look()
+    return this.#judge()
+  }
+
+  #judge(): Health {
     return judge({
       listen: this.readiness.listen,
       data: this.#data.status,
-      dataAge: this.#data.age,
+      silence: this.#data.silence,
       selfQueries: this.readiness.latest,
       stopping: false,
       reloadError: this.#options.reloads().error,
@@ -149,7 +156,7 @@ export class ServerView {
         version,
         startedAt: this.#startedAt,
         data: () => this.#data.look(),
-        health: () => this.health(),
+        health: () => this.#judge(),
         config: () => ({
           file: settings.file,
           loadedAt: this.#startedAt,
@@ -218,7 +225,7 @@ export class ServerView {
 
   #readings(): MainReadings {
     const { reloads, masters } = this.#options
-    const { ready, degraded } = this.health()
+    const { ready, degraded } = this.#judge()
     return {
       ready,
       degraded,

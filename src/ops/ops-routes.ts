@@ -10,7 +10,7 @@ import type { Status } from './status.ts'
 /** The data that these paths show. */
 export type OpsSources = {
   readonly metrics: Pick<Metrics, 'scrape'>
-  readonly health: () => Health
+  readonly health: () => Promise<Health>
   readonly status: () => Promise<Status>
   readonly history: () => History
 }
@@ -33,16 +33,16 @@ export const opsRoutes = ({ metrics, health, status, history }: OpsSources): Rou
   {
     method: 'GET',
     path: '/healthz',
-    handle: () => {
-      const { live, dead } = health()
+    handle: async () => {
+      const { live, dead } = await health()
       return verdict(live, dead)
     },
   },
   {
     method: 'GET',
     path: '/readyz',
-    handle: () => {
-      const { ready, notReady } = health()
+    handle: async () => {
+      const { ready, notReady } = await health()
       return verdict(ready, notReady)
     },
   },

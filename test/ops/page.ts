@@ -63,7 +63,7 @@ t.test('a browser draws the plots, filters tables and takes fresh values', { ski
     log: silent,
     routes: opsRoutes({
       metrics: { scrape: async () => ({ text: '', contentType: 'text/plain' }) },
-      health: () => shown.health,
+      health: async () => shown.health,
       status: async () => shown,
       history: () => recent.history(shown.at, 300_000, [{ slot: 0, name: '192.0.2.5:61053' }]),
     }),

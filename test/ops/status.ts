@@ -50,7 +50,7 @@ const data: DataStatus = {
 const well: HealthInput = {
   listen,
   data,
-  dataAge: 20,
+  silence: 20,
   selfQueries: listen.map(at => ({ ...at, ok: true, error: '' })),
   stopping: false,
   reloadError: '',
@@ -66,7 +66,7 @@ t.test('judge says what is wrong and how much it matters', async t => {
     ['no data thread yet', { data: undefined }, 'not ready', [
       ['data thread', /has not started/], ['127.12.2.1:53', /not bound yet/], ['[::1]:5353', /not bound yet/],
     ]],
-    ['a silent data thread', { dataAge: DATA_SILENT_MS + 1 }, 'dead', [['data thread', /silent for 10 s/]]],
+    ['a silent data thread', { silence: DATA_SILENT_MS + 1 }, 'dead', [['data thread', /silent for 10 s/]]],
     ['stopping', { stopping: true }, 'not ready', [['daemon', /is stopping/]]],
     ['an address that cannot be bound', { data: { ...data, listening: [first!, { ...second!, udp: false, tcp: false, error: 'EADDRNOTAVAIL' }] } },
       'not ready', [['[::1]:5353', /^not bound: EADDRNOTAVAIL$/]]],
@@ -288,7 +288,7 @@ t.test('the page answers from the top', async t => {
   t.match(bad, /kept from an earlier run/)
   t.match(bad, /not encrypted/)
   t.match(bad, /&gt; 8 s/)
-  const hung = status({ health: judge({ ...well, dataAge: 60_000 }) })
+  const hung = status({ health: judge({ ...well, silence: 60_000 }) })
   t.match(statusPage(hung), /<h1>Not answering: the data thread hangs<\/h1>/)
   const degraded = status({ health: judge({ ...well, reloadError: 'line 1' }) })
   t.match(statusPage(degraded), /<h1>Answering on all 3 addresses, with 1 thing to look at<\/h1>/)
@@ -359,7 +359,7 @@ t.test('the five paths answer over HTTP', async t => {
           contentType: 'text/plain; version=0.0.4; charset=utf-8',
         }),
       },
-      health: () => judge(input),
+      health: async () => judge(input),
       status: () => gatherStatus(sources(), AT, 5_000),
       history: () => sources().recent.history(AT, 5_000, []),
     }),
@@ -398,7 +398,7 @@ t.test('the five paths answer over HTTP', async t => {
     headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY },
   })
   t.match(page.body, /^<!doctype html>/)
-  input = { ...well, dataAge: 60_000, stopping: true }
+  input = { ...well, silence: 60_000, stopping: true }
   t.match(await get('/healthz'), { status: 503, body: 'data thread: silent for 60 s\n' })
   t.match(await get('/readyz'), {
     status: 503,
