@@ -157,6 +157,8 @@ class Session {
   async run(one: Case, list: readonly Server[]): Promise<Done> {
     const { runs = 5 } = this.#options
     const running: Running[] = []
+    /** Not measured: a ring has two nodes at least, because one that is alone goes on looking for others. */
+    const beside: Running[] = []
     const results = new Map<string, Measured[]>()
     const memory = new Map<string, { before: number; after: number }>()
     let failed = 0
@@ -169,6 +171,7 @@ class Session {
           this.#progress(messageOf(er))
         }
       }
+      if (one.allParts && list.length === 1) beside.push(await this.#start(one, list[0]!, 2))
       for (let run = 0; run < runs; run++) {
         if (one.direct) note(results, 'direct', await this.#direct(one))
         for (const server of [...running]) {
@@ -186,7 +189,7 @@ class Session {
         }
       }
     } finally {
-      await Promise.all(running.map(server => server.stop()))
+      await Promise.all([...running, ...beside].map(server => server.stop()))
     }
     const rows = [...results].map(([server, runs]) => {
       const { before, after } = memory.get(server) ?? { before: NaN, after: NaN }
