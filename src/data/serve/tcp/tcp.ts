@@ -20,7 +20,7 @@ export type TcpOptions = Limits & {
   readonly fd?: number
   /** Limit of connections over all listeners with the same `places`; further ones are closed at once. */
   readonly maxConnections: number
-  /** Default: its own. */
+  /** Counts connections together with other listeners. Default: counts its own alone. */
   readonly places?: Places
   /** Whether this client may ask; otherwise its connection is closed at once. Default: always. */
   readonly mayConnect?: (address: string) => boolean
