@@ -147,6 +147,7 @@ t.test(
       [5_000],
     )
     t.equal(answers, 1)
+    t.ok(readiness.answeredAt > 0 && readiness.answeredAt <= performance.now())
     silence(1)
     works[0]?.run()
     works[0]?.run() // while it still waits for the first

@@ -1,5 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import dnsPacket from 'dns-packet'
 import t, { type Test } from 'tap'
 import { SelfAsker } from '../../src/ops/self-query.ts'
@@ -35,6 +37,28 @@ const ask = async (t: Test, ...of: ConstructorParameters<typeof SelfAsker>) => {
   t.teardown(() => asker.close())
   return asker.ask()
 }
+
+// The first test, because sockets of one before it would still be closing.
+const noProc = existsSync('/proc/self/fd') ? false : 'SKIPPED: there is no /proc here'
+t.test(
+  'it keeps nothing alive between two queries, and nothing open after its end',
+  { skip: noProc },
+  async t => {
+    const { at } = await server(t, '127.12.5.10', query => answer(query))
+    const active = (kind: string): number =>
+      process.getActiveResourcesInfo().filter(each => each === kind).length
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const before = { timers: active('Timeout'), sockets: active('UDPWrap'), open: open() }
+    const asker = new SelfAsker(at)
+    t.match(await asker.ask(), { ok: true })
+    t.equal(active('Timeout'), before.timers)
+    t.equal(active('UDPWrap'), before.sockets)
+    t.equal(open(), before.open + 1, 'its socket')
+    asker.close()
+    for (let turns = 0; turns < 100 && open() > before.open; turns++) await setImmediate()
+    t.equal(open(), before.open)
+  },
+)
 
 t.test('it asks for ready.spartan and is content with its address', async t => {
   const { at, asked } = await server(t, '127.12.5.1', query => answer(query))
