@@ -44,7 +44,7 @@ export class Readiness {
   answeredAt: Milliseconds = -Infinity
   readonly #means: ReadinessMeans
   readonly #bound = new Map<string, Bound>()
-  readonly #askers = new Map<string, SelfAsker>()
+  readonly #askers = new Map<Endpoint, SelfAsker>()
   #ready = false
   #asks = 0
   #timer: NodeJS.Timeout | undefined
@@ -97,10 +97,8 @@ export class Readiness {
   }
 
   #askerOf(at: Endpoint): SelfAsker {
-    const known = this.#askers.get(key(at))
-    if (known) return known
-    const asker = new SelfAsker({ ...at }, this.#means.question)
-    this.#askers.set(key(at), asker)
+    const asker = this.#askers.get(at) ?? new SelfAsker(at, this.#means.question)
+    this.#askers.set(at, asker)
     return asker
   }
 

@@ -25,7 +25,6 @@ export class SelfAsker {
   #socket: Socket | undefined
   /** Ends the query under way; with a reason unless it was answered well. */
   #end: ((error: string) => void) | undefined
-  #asking: Promise<SelfQuery> | undefined
   #closed = false
 
   /** `question` is a name that has an A record. */
@@ -36,12 +35,8 @@ export class SelfAsker {
     this.#query = plainQuery(nameWire(question)!, TYPE_A)
   }
 
-  /** Asks once; whoever asks meanwhile gets the same answer. Never rejects. */
+  /** Asks once; to be called again only when that has resolved. Never rejects. */
   ask(): Promise<SelfQuery> {
-    return (this.#asking ??= this.#once().finally(() => (this.#asking = undefined)))
-  }
-
-  #once(): Promise<SelfQuery> {
     const { address, port } = this.#at
     return new Promise(resolve => {
       const timer = setTimeout(() => this.#end?.('no answer within a second'), this.#patience)
@@ -68,8 +63,8 @@ export class SelfAsker {
     const socket = (this.#socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4').unref())
     socket.on('error', er => {
       if (socket !== this.#socket) return
-      if (this.#end) this.#end(codeOf(er) || messageOf(er))
-      else this.#drop()
+      this.#drop()
+      this.#end?.(codeOf(er) || messageOf(er))
     })
     socket.on('message', answer => this.#heard(answer))
     // Uses the event, because a callback would also be called when connecting fails, for example after the address
