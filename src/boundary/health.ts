@@ -12,6 +12,7 @@ export type SelfQuery = Endpoint & { readonly ok: boolean; readonly error: strin
 export type HealthInput = {
   /** Addresses that the daemon should serve. */
   readonly listen: readonly Endpoint[]
+  /** The data thread's latest status, undefined before the first. */
   readonly data: DataStatus | undefined
   /** How long the data thread has neither given its status nor answered a query of ours. */
   readonly silence: Milliseconds

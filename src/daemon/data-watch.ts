@@ -1,7 +1,7 @@
 /**
  * Watches the data thread from the main one: its status, how long it has been silent, samples of its counters for the
- * plots, and how late the timers of this thread fire. The status is asked for when somebody wants to see it; that the
- * thread works, the answers to our own queries show.
+ * plots, and how late the timers of this thread fire. The status is only asked for when somebody wants to see it,
+ * because the answers to our own queries show that the thread works.
  */
 import { together } from '../base/together.ts'
 import type { DataStatus, Milliseconds } from '../boundary/messages.ts'

@@ -11,9 +11,9 @@ import type { DataParts } from './operator.ts'
 import type { RealTime } from './priority.ts'
 import type { Timed } from './timers.ts'
 
-/** The shortest time between two of them. */
+/** The work is not done again before this time has passed. */
 const INTERVAL_MS: Milliseconds = 250
-/** After the last of them, when the work is done although nothing has happened again. */
+/** What happens after the work was done is seen this much later at the latest, by a timer if nothing else happens. */
 const LATEST_MS: Milliseconds = 2 * INTERVAL_MS
 
 export type HousekeepingContext = DataParts & {

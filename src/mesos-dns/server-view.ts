@@ -100,7 +100,7 @@ export class ServerView {
       upstreams: () => upstreamsOf(options.snapshot),
       version: options.version,
       loopLag: () => this.#data.loopLag.take(),
-      refresh: async () => void (await this.#data.look()),
+      refresh: () => this.#data.look(),
       extra: () => this.#readings(),
     })
     metrics.register(MESOS_FAMILIES, () => this.#mesos())

@@ -89,7 +89,7 @@ export class DnstapSender {
     return false
   }
 
-  /** Adds what there is to say about one query; `flush` sends it. To be called only when `takes` returned true. */
+  /** Adds the messages about one query, for `flush` to send. To be called only when `takes` returned true. */
   add(...messages: readonly Buffer[]): void {
     for (const message of messages) {
       this.#batch.push(frameHead(message.length), message)
