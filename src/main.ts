@@ -1,17 +1,11 @@
 #!/usr/bin/env node
 /** The program `spartan`: connects the command line (cli/) with the real terminal and the process's exit status. */
-import { hurry } from './base/heap.ts'
 import { fail } from './base/error.ts'
-import { startThreads, type Threads } from './daemon/threads.ts'
+import { startThreads } from './daemon/threads.ts'
 
 const args = process.argv.slice(2)
-const start = (): Threads => {
-  hurry()
-  return startThreads()
-}
 // Begins before anything else is loaded, so that the threads load their code at the same time.
-const threads = args[0] === 'run' ? start() : undefined
-const { runCli } = await import('./cli/program.ts')
+const threads = args[0] === 'run' ? startThreads() : undefined
 
 /** Limit of standard input, which holds at most a key. */
 const MAX_INPUT = 64 * 1024
@@ -47,6 +41,10 @@ const io = {
   },
 }
 
-process.exitCode = await runCli(args, io, threads)
-// The daemon has closed everything; a handle that some part left open must not keep the process alive.
-if (threads) process.exit()
+const main = async (): Promise<void> => {
+  const { runCli } = await import('./cli/program.ts')
+  process.exitCode = await runCli(args, io, threads)
+  // The daemon has closed everything; a handle that some part left open must not keep the process alive.
+  if (threads) process.exit()
+}
+void main()

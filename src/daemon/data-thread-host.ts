@@ -37,6 +37,8 @@ export class DataThread {
   #onUp: (message: Up) => void = () => {}
   #lastId = 0
   #closing = false
+  /** Resolves when the thread has loaded its code. */
+  readonly loaded: Promise<void>
   /** Resolves when the thread has ended; with a reason if that was unexpected. */
   readonly ended: Promise<string | undefined>
 
@@ -49,6 +51,7 @@ export class DataThread {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
     this.#worker.on('message', (message: Up) => this.#receive(message))
+    this.loaded = new Promise(resolve => this.#worker.once('message', () => resolve()))
     this.ended = new Promise(resolve => {
       let why: string | undefined
       this.#worker.once(

@@ -1,5 +1,4 @@
 /** The entry point of the data thread: connects a data plane with a message port. */
-import { setFlagsFromString } from 'node:v8'
 import { parentPort } from 'node:worker_threads'
 import type { Begin, DataThreadStart, Down, Up } from '../boundary/messages.ts'
 import { DataPlane, type DataPlaneContext } from './plane.ts'
@@ -10,12 +9,6 @@ import { Https } from './upstream/https.ts'
 
 const port = parentPort
 if (!port) throw fail('the data thread is started by the daemon', 'EUSAGE')
-
-// V8 inlines functions of up to 27 bytes of bytecode always, and longer ones only until a budget for their caller is
-// used up. A cache hit runs through many functions that are slightly longer, and the budget ends before the last of
-// them. With this limit, a hit takes a tenth less time without the system calls; limits of 30 and 40 change nothing.
-// The flag applies to the whole process.
-setFlagsFromString('--max-inlined-bytecode-size-small=100')
 
 /** Loaded while the main thread still reads the configuration. If that fails, whoever uses it says why. */
 const libc = loadLibc()
