@@ -5,9 +5,10 @@
  */
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { connect, isIPv6 } from 'node:net'
+import { connect } from 'node:net'
 import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
 import { codeOf, messageOf } from '../base/error.ts'
+import { ipFamily } from '../base/ip.ts'
 import { HEADER, id, isResponse, isTruncated, qdcount, RD, CD } from '../wire/header.ts'
 import { nameWire, sameName, skipPlainName } from '../wire/name.ts'
 import { OPT_LENGTH, putOpt } from '../wire/edns.ts'
@@ -141,7 +142,7 @@ const sentence = (er: unknown): string => {
 
 const overUdp: Transport = (query, { address, port }, signal) =>
   new Promise((resolve, reject) => {
-    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
+    const socket = createSocket(ipFamily(address) === 6 ? 'udp6' : 'udp4')
     const end = (act: () => void): void => {
       signal.removeEventListener('abort', late)
       socket.removeAllListeners()

@@ -2,10 +2,9 @@
  * `spartan query`: sends one question and prints the answer. By default it is an ordinary client over UDP or TCP;
  * with --trace the running daemon answers the question itself and reports each step.
  */
-import { isIP } from 'node:net'
 import type { Command } from 'commander'
 import type { Endpoint, TraceStep } from '../boundary/messages.ts'
-import { reverseName } from '../base/ip.ts'
+import { ipFamily, reverseName } from '../base/ip.ts'
 import { showEndpoint } from '../config/address.ts'
 import { fail } from '../base/error.ts'
 import { CLASS, typeName, typeNumber } from '../wire/codes.ts'
@@ -82,7 +81,7 @@ const query = async (
   type: string | undefined,
   options: Options,
 ): Promise<number> => {
-  const reverse = isIP(asked) !== 0 && type === undefined
+  const reverse = ipFamily(asked) !== 0 && type === undefined
   const name = reverse ? reverseName(asked) : asked
   const qtype = typeNumber(type ?? (reverse ? 'PTR' : 'A'))
   if (qtype === undefined)

@@ -2,9 +2,8 @@
  * Parsers for addresses, networks, upstreams and names in the configuration and on the command line. They
  * never throw. Addresses are returned in canonical spelling, so that they can be compared as text.
  */
-import { isIP } from 'node:net'
 import type { Endpoint, UpstreamSpec } from '../boundary/messages.ts'
-import { canonicalAddress, ipToNumber, numberToIp, hostPort } from '../base/ip.ts'
+import { canonicalAddress, familyOf, hostPort, ipToNumber, numberToIp } from '../base/ip.ts'
 import { bad, shown, type Parsed } from './units.ts'
 
 /** An address with an optional port. */
@@ -57,7 +56,7 @@ export const parsePort = (raw: unknown): Parsed<number> => {
 const unreachable = ({ address, port }: Address): string => {
   if (isWildcard(address)) return `${address} is no address one can send to`
   const first = Number(address.split('.')[0])
-  if (/^ff/.test(address) || (isIP(address) === 4 && first >= 224))
+  if (/^ff/.test(address) || (familyOf(address) === 4 && first >= 224))
     return `${address} is a multicast or reserved address`
   return port === 0 ? 'port 0 is no port one can send to' : ''
 }
@@ -126,7 +125,7 @@ export const showEndpoint = ({ address, port }: Endpoint): string => hostPort(ad
 
 /** The network that `address` with `bits` of prefix lies in, as CIDR without host bits: 10.0.0.17 and 24 give 10.0.0.0/24. */
 export const networkOf = (address: string, bits: number): string => {
-  const family = isIP(address) === 6 ? 6 : 4
+  const family = familyOf(address) === 6 ? 6 : 4
   const rest = BigInt((family === 4 ? 32 : 128) - bits)
   return `${numberToIp((ipToNumber(address) >> rest) << rest, family)}/${bits}`
 }
@@ -135,7 +134,7 @@ export const networkOf = (address: string, bits: number): string => {
 export const parseNetwork = (raw: unknown): Parsed<string> => {
   const [text = '', bits, more] = typeof raw === 'string' ? raw.trim().split('/') : []
   const address = canonicalAddress(text)
-  const width = isIP(address) === 6 ? 128 : 32
+  const width = familyOf(address) === 6 ? 128 : 32
   if (!address || address.includes('%') || more !== undefined) {
     return bad(`${shown(raw)} is not a network: write 192.0.2.0/24 or 2001:db8::/32`)
   }

@@ -5,8 +5,7 @@
  *
  * This file is long, because it is a list: every rule is a few lines.
  */
-import { isIP } from 'node:net'
-import { ipToNumber } from '../base/ip.ts'
+import { familyOf, ipToNumber } from '../base/ip.ts'
 import {
   isBelow,
   isLoopback,
@@ -54,7 +53,7 @@ const withPort = (list: Item<{ address: string; port?: number }>[], port: number
 
 /** Whether a socket bound to `at` receives packets for `address`. Our IPv6 sockets do not receive IPv4. */
 const covers = (at: string, address: string): boolean =>
-  at === address || (isWildcard(at) && isIP(at) === isIP(address))
+  at === address || (isWildcard(at) && familyOf(at) === familyOf(address))
 
 /** Whether binding one address prevents binding the other. */
 const clash = (a: At, b: At): boolean =>
@@ -288,7 +287,7 @@ const ranges = (raw: Raw, refuse: Refuse): void => {
       const read = parseAddress(look(raw, 'vips', name, end) ?? fallback)
       if ('problem' in read) return undefined
       const { address, port } = read.value
-      if (isIP(address) !== family || port !== undefined || address.includes('%')) {
+      if (familyOf(address) !== family || port !== undefined || address.includes('%')) {
         refuse(['vips', name, end], `${address} is not a plain IPv${family} address`)
         return undefined
       }

@@ -4,10 +4,10 @@
  * `mesosHTTPSInsecure`.
  */
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import type { Endpoint } from '../boundary/messages.ts'
 import { isBelow, parseAddress, parseName, parseNetwork, parseTarget } from '../config/address.ts'
 import { fail, messageOf } from '../base/error.ts'
+import { ipFamily } from '../base/ip.ts'
 import { Given, refused, shown, type Key } from './config-keys.ts'
 import { IP_SOURCES, type IpSource } from '../mesos/mesos-dns-names/record.ts'
 import type { Settings } from './settings.ts'
@@ -255,7 +255,7 @@ const placeOf = (text: string, message: string): string => {
 /** Nameservers in a resolv.conf other than this host. */
 export const nameservers = (resolvConf: string, own: ReadonlySet<string>): string[] => {
   const found = [...resolvConf.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(match => match[1] ?? '')
-  return [...new Set(found)].filter(ip => isIP(ip) !== 0 && !own.has(ip))
+  return [...new Set(found)].filter(ip => ipFamily(ip) !== 0 && !own.has(ip))
 }
 
 /** Reads the file. Throws ECONFIG with the name of the file, and the line of a syntax error. */

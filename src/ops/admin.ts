@@ -5,10 +5,10 @@
  *
  * This file is long, because the checks of a request are one sequence, whose order matters.
  */
-import { hostPort } from '../base/ip.ts'
+import { hostPort, ipFamily } from '../base/ip.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import { isIP, isIPv4 } from 'node:net'
+import { isIPv4 } from 'node:net'
 import type { Endpoint } from '../boundary/messages.ts'
 import { fail, messageOf } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
@@ -80,7 +80,7 @@ const hostAllowed = (
   const bare = host.replace(/^\[(.*)\]$/, '$1')
   if (LOOPBACK.test(host) || bare === listen.address.toLowerCase()) return true
   if (names.some(name => name.toLowerCase() === host)) return true
-  return (listen.address === '0.0.0.0' || listen.address === '::') && isIP(bare) !== 0
+  return (listen.address === '0.0.0.0' || listen.address === '::') && ipFamily(bare) !== 0
 }
 
 /** An error response in JSON. */

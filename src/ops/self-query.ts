@@ -3,7 +3,6 @@
  * these answers, so a process that runs but does not answer counts as failed.
  */
 import { createSocket, type Socket } from 'node:dgram'
-import { isIPv6 } from 'node:net'
 import type { Endpoint, Milliseconds } from '../boundary/messages.ts'
 import { codeOf, messageOf } from '../base/error.ts'
 import { plainQuery } from '../wire/question.ts'
@@ -60,7 +59,7 @@ export class SelfAsker {
 
   #open(): void {
     const { address, port } = this.#at
-    const socket = (this.#socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4').unref())
+    const socket = (this.#socket = createSocket(address.includes(':') ? 'udp6' : 'udp4').unref())
     socket.on('error', er => {
       if (socket !== this.#socket) return
       this.#drop()

@@ -2,9 +2,9 @@
  * The text of /etc/resolv.conf: our nameservers, options that make libc try the next one after a second, the search
  * list, and on request the other lines of the old file.
  */
-import { isIP } from 'node:net'
 import { parseName } from '../../config/address.ts'
 import { fail } from '../../base/error.ts'
+import { ipFamily } from '../../base/ip.ts'
 
 /** The resolver library reads only three nameservers (resolv.conf(5), MAXNS). */
 export const MAX_NAMESERVERS = 3
@@ -69,7 +69,7 @@ export type ResolvConf = {
 /** The whole file. Throws if there is no nameserver, because then no query would be answered. */
 export const resolvConf = ({ nameservers, search, keepFrom }: ResolvConf): string => {
   const servers = [...new Set(nameservers)]
-    .filter(address => isIP(address))
+    .filter(address => ipFamily(address) !== 0)
     .slice(0, MAX_NAMESERVERS)
   if (!servers.length) throw fail('a resolv.conf without nameservers is never written', 'ESTATE')
   const kept = foreign(keepFrom)

@@ -3,7 +3,7 @@
  * balance`, which stays when that process ends.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv4 } from 'node:net'
 import { canonicalIp, familyOf, ipToNumber } from '../../base/ip.ts'
 import type { AddressRange } from '../../vip/hash/vip-address.ts'
 
@@ -19,7 +19,7 @@ export type HostBalancers = {
 /** '0B000001:1F90' or '[fd01:000c:0000:...]:0050' of /proc/net/ip_vs. */
 const ipvsAddress = (text: string): string => {
   const six = /^\[([0-9a-fA-F:]+)\]:/.exec(text)?.[1] ?? ''
-  if (isIPv6(six)) return canonicalIp(six)
+  if (six !== '') return canonicalIp(six)
   const hex = /^([0-9A-Fa-f]{8}):/.exec(text)?.[1]
   return hex ? hexAddress(hex) : ''
 }

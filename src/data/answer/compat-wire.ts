@@ -3,7 +3,8 @@
  * over UDP, additional records are dropped first, and TC is set even if that was enough. Nothing is cached; each
  * answer is computed again.
  */
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv4 } from 'node:net'
+import { ipFamily, ipToOctets } from '../../base/ip.ts'
 import { RCODE, TYPE } from '../../wire/codes.ts'
 import { AA, CD, HEADER, isResponse, opcode, qdcount, QR, RA, RD, TC } from '../../wire/header.ts'
 import { foldedText, nameText, nameWire, skipPlainName } from '../../wire/name.ts'
@@ -117,18 +118,6 @@ const nameParts = (names: readonly string[], kind: 'name' | 'plain'): Part[] | u
     : undefined
 }
 
-const v6Octets = (text: string): Uint8Array => {
-  const out = Buffer.alloc(16)
-  const [head = '', tail = ''] = text.split('::')
-  const put = (groups: string[], at: number): void =>
-    groups.forEach((group, i) => put16(out, at + 2 * i, parseInt(group, 16)))
-  const before = head === '' ? [] : head.split(':')
-  const after = tail === '' ? [] : tail.split(':')
-  put(before, 0)
-  put(after, 16 - 2 * after.length)
-  return out
-}
-
 /** The parts of canonical rdata; undefined if it is invalid. */
 const rdataOf = (type: CompatRecord['type'], data: string): readonly Part[] | undefined => {
   const words = data.split(' ')
@@ -136,7 +125,7 @@ const rdataOf = (type: CompatRecord['type'], data: string): readonly Part[] | un
     case 'A':
       return isIPv4(data) ? [octets(Uint8Array.from(data.split('.'), Number))] : undefined
     case 'AAAA':
-      return isIPv6(data) && !data.includes('.') ? [octets(v6Octets(data))] : undefined
+      return ipFamily(data) === 6 && !data.includes('.') ? [octets(ipToOctets(data))] : undefined
     case 'NS':
       return nameParts([data], 'name')
     case 'SRV': {

@@ -2,9 +2,9 @@
  * Addresses as both bodies need them: literals read into the kernel's
  * `sockaddr` layout and written back as text. Nothing here resolves a name.
  */
-import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { fail } from '../../base/error.ts'
+import { groupsOf, ipFamily } from '../../base/ip.ts'
 import type { Peer } from './packet-io.ts'
 
 export const AF_INET = 2
@@ -108,22 +108,6 @@ export const number4 = (address: string): number => {
   return n
 }
 
-/** Eight 16-bit groups of an IPv6 literal without scope. The caller has checked it with isIP. */
-const groupsOf = (literal: string): number[] => {
-  let text = literal
-  const dot = text.lastIndexOf(':') + 1
-  if (text.includes('.')) {
-    const n = number4(text.slice(dot))
-    text = `${text.slice(0, dot)}${(n >>> 16).toString(16)}:${(n & 0xffff).toString(16)}`
-  }
-  const [head = '', tail] = text.split('::')
-  const read = (s: string): number[] => (s === '' ? [] : s.split(':').map(g => parseInt(g, 16)))
-  const front = read(head)
-  if (tail === undefined) return front
-  const back = read(tail)
-  return [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back]
-}
-
 /** Text of eight groups, with the longest run of zeros shortened (RFC 5952 section 4). */
 const text6 = (groups: readonly number[]): string => {
   let at = -1
@@ -151,7 +135,7 @@ const scopeNumber = (scope: string): number => {
 
 /** Parses `address`, an IPv4 or IPv6 literal (`%scope` allowed), and a port. Throws EUSAGE for anything else. */
 export const inetPeer = (address: string, port: number): InetPeer => {
-  const family = isIP(address)
+  const family = ipFamily(address)
   if (family === 0) throw fail(`not an IP address: ${address}`, 'EUSAGE', { address })
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw fail(`not a port: ${port}`, 'EUSAGE', { address, port })
@@ -163,7 +147,7 @@ export const inetPeer = (address: string, port: number): InetPeer => {
     return new InetPeer(words, 0)
   }
   const [literal = '', scope] = address.split('%')
-  const groups = groupsOf(literal)
+  const groups = groupsOf(literal)!
   words[0] = AF_INET6 | (swap16(port) << 16)
   for (let i = 0; i < 4; i++) words[2 + i] = swap32(groups[2 * i]! * 65536 + groups[2 * i + 1]!)
   if (scope !== undefined) words[6] = scopeNumber(scope)

@@ -1,7 +1,8 @@
 /**
  * Which clients may ask. Results are cached by address with a limit, so that a repeated client costs one comparison.
  */
-import { BlockList, isIP } from 'node:net'
+import { BlockList } from 'node:net'
+import { ipFamily } from '../../base/ip.ts'
 
 /** Limit of cached addresses; then the cache is cleared. */
 const REMEMBERED = 65_536
@@ -19,7 +20,7 @@ export class Allow {
   constructor(cidrs: readonly string[]) {
     for (const cidr of cidrs) {
       const [address = '', bits] = cidr.split('/')
-      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+      const family = ipFamily(address) === 6 ? 'ipv6' : 'ipv4'
       if (bits === undefined) this.#list.addAddress(address, family)
       else this.#list.addSubnet(address, Number(bits), family)
     }
@@ -58,7 +59,7 @@ export class Allow {
    */
   #check(address: string): boolean {
     const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
-    const family = isIP(v4)
+    const family = ipFamily(v4)
     return family !== 0 && this.#list.check(v4.replace(/%.*$/, ''), family === 6 ? 'ipv6' : 'ipv4')
   }
 }

@@ -2,11 +2,12 @@
  * One session with one ZooKeeper server: reads children and data of a path, and reports changes of the children. Any
  * error ends the session; the owner opens the next one (masters.ts).
  */
-import { connect, isIP, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Milliseconds } from '../../boundary/messages.ts'
 import type { TlsOptions } from '../../http/call.ts'
 import { fail } from '../../base/error.ts'
+import { ipFamily } from '../../base/ip.ts'
 import {
   authFrame,
   childrenFrame,
@@ -44,7 +45,7 @@ type Waiting = {
 const socketTo = ({ host, port, tls }: SessionOptions): Socket => {
   if (!tls) return connect({ host, port, noDelay: true })
   const { insecure = false, ...certificates } = tls
-  const servername = isIP(host) === 0 ? { servername: host } : {}
+  const servername = ipFamily(host) === 0 ? { servername: host } : {}
   return connectTls({ host, port, ...servername, ...certificates, rejectUnauthorized: !insecure })
 }
 
