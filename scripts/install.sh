@@ -38,6 +38,10 @@ rm -rf "$new"
 why=$({ mkdir -p "$new" && if [ -d tree ]; then cp -R tree/. "$new"; else "$node" package.js --tree "$new"; fi; } 2>&1) ||
   refuse "the program cannot be copied to $home: $(printf '%s\n' "$why" | grep -m 1 -iE 'error|no space|cannot|not ' || printf '%s\n' "$why" | head -n 1)"
 "$node" "$new/usr/lib/spartan/dist/program/main.js" --version >/dev/null 2>&1 || refuse "the program does not run with $node"
+if [ -f "$new/usr/lib/spartan/dist/compile.js" ]; then
+  "$node" --single-threaded-gc "$new/usr/lib/spartan/dist/compile.js" 2>/dev/null ||
+    echo "install.sh: the program could not be compiled in advance, so it starts more slowly" >&2
+fi
 # The command starts this Node.
 mkdir -p "$new/usr/lib/spartan/node/bin"
 ln -s "$node" "$new/usr/lib/spartan/node/bin/node"

@@ -88,6 +88,7 @@ const makeAll = async (arch, out) => {
         description: DESCRIPTION,
         conffiles: CONFIGURATION,
         scripts: ['postinst', 'prerm', 'postrm'].map(script => join(ROOT, 'deploy/debian', script)),
+        triggers: join(ROOT, 'deploy/debian/triggers'),
       }),
     )
   })

@@ -38,6 +38,7 @@ const changelog = (name, version) =>
  * @property {string} description its first line is the summary
  * @property {string[]} [conffiles] paths in the tree
  * @property {string[]} [scripts] paths of maintainer scripts
+ * @property {string} [triggers] path of the file of triggers
  */
 
 /**
@@ -49,7 +50,7 @@ const changelog = (name, version) =>
 export const makeDeb = (
   tree,
   out,
-  { name, version, arch, fields, description, conffiles = [], scripts = [] },
+  { name, version, arch, fields, description, conffiles = [], scripts = [], triggers },
 ) => {
   writeFileSync(
     join(tree, `usr/share/doc/${name}/changelog.gz`),
@@ -94,6 +95,7 @@ export const makeDeb = (
     copyFileSync(script, to)
     chmodSync(to, 0o755)
   }
+  if (triggers) copyFileSync(triggers, join(debian, 'triggers'))
   chmodSync(tree, 0o755)
   chmodSync(debian, 0o755)
   for (const file of readdirSync(debian))

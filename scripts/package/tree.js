@@ -74,7 +74,7 @@ const putKoffi = (folder, arch) => {
   const modules = join(folder, 'usr/lib/spartan/node_modules')
   const koffi = join(ROOT, 'node_modules/koffi')
   for (const file of readdirSync(koffi, { recursive: true, encoding: 'utf8' }))
-    if (file === 'package.json' || file === 'index.js' || /^src\/.*\.js$/.test(file))
+    if (file === 'package.json' || file === 'index.cjs' || /^src\/.*\.cjs$/.test(file))
       put(modules, `koffi/${file}`, readFileSync(join(koffi, file)))
   const from = packageFolder(name, version)
   for (const file of ['package.json', 'index.js'])
@@ -133,7 +133,7 @@ export const commitTime = () =>
 export const putTree = async (folder, arch, version = manifest.version) => {
   const deploy = join(ROOT, 'deploy')
   await bundle(join(folder, 'usr/lib/spartan/dist'))
-  const facts = { name: 'spartan', version, commit: commit(), type: 'module' }
+  const facts = { name: 'spartan', version, commit: commit() }
   put(folder, 'usr/lib/spartan/package.json', `${JSON.stringify(facts, null, 2)}\n`)
   putKoffi(folder, arch)
   putPage(folder)

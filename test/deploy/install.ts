@@ -125,6 +125,18 @@ t.test('a checkout is installed as its package would be', async t => {
   })
   t.match(ran, { status: 0 })
   t.ok(existsSync(join(root, UNIT)))
+  t.match(readdirSync(join(root, 'usr/lib/spartan/compiled')), [/^v/], 'it is compiled')
+})
+
+t.test('a program that cannot be compiled is installed nevertheless', async t => {
+  const from = archive(t)
+  writeFileSync(join(from, 'tree/usr/lib/spartan/dist/compile.js'), 'process.exit(1)')
+  const root = newRoot(t)
+  t.match(install(join(from, 'install.sh'), root), {
+    status: 0,
+    stderr: /^install\.sh: [^\n]*starts more slowly\n$/,
+  })
+  t.ok(existsSync(join(root, PROGRAM)))
 })
 
 t.test('a strict umask, of the archive too, hides nothing from the daemon', async t => {

@@ -49,6 +49,17 @@ t.test(
       t.match(ok(t, 'spartan version'), /batched i\/o/)
     })
 
+    await t.test('it is compiled for this Node, and again after another one came', async t => {
+      const code = 'ls /usr/lib/spartan/compiled/*/thread.js'
+      ok(t, code)
+      ok(t, 'rm -r /usr/lib/spartan/compiled')
+      ok(
+        t,
+        'dpkg-trigger --by-package=nodejs /usr/bin/node && dpkg --triggers-only --force-depends -a',
+      )
+      ok(t, code)
+    })
+
     await t.test('a keyring that root makes can be read by the daemon', async t => {
       ok(t, 'spartan keys generate')
       t.equal(run('stat -c "%U:%G %a" /var/lib/spartan/keyring.json').out, 'spartan:spartan 600\n')
