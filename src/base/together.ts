@@ -1,11 +1,15 @@
 /**
- * Runs periodic work for which the exact time does not matter: all work with the same interval shares one timer, because
- * waking up costs an idle process more than most of the work itself.
+ * Runs periodic work for which the exact time does not matter: all work with the same interval shares one timer, and all
+ * whose interval is a multiple of five seconds another one, because waking up costs an idle process more than most of
+ * the work itself.
  */
 
 /** Called with the time at which the timer fired, on the clock of performance.now(). */
 type Work = (now: number) => void
 
+const BEAT_MS = 5_000
+
+/** By the interval of the timer. */
 const groups = new Map<number, { readonly timer: NodeJS.Timeout; readonly works: Set<Work> }>()
 
 /**
@@ -13,8 +17,14 @@ const groups = new Map<number, { readonly timer: NodeJS.Timeout; readonly works:
  * alive. If `work` throws, that is an uncaught exception, as in a timer of its own, and other work still runs.
  */
 export const together = (ms: number, work: Work): (() => void) => {
-  const own: Work = now => work(now)
-  let group = groups.get(ms)
+  const beat = ms % BEAT_MS === 0 ? BEAT_MS : ms
+  let left = ms / beat
+  const own: Work = now => {
+    if (--left > 0) return
+    left = ms / beat
+    work(now)
+  }
+  let group = groups.get(beat)
   if (!group) {
     const works = new Set<Work>()
     const timer = setInterval(() => {
@@ -28,15 +38,15 @@ export const together = (ms: number, work: Work): (() => void) => {
           })
         }
       }
-    }, ms).unref()
+    }, beat).unref()
     group = { timer, works }
-    groups.set(ms, group)
+    groups.set(beat, group)
   }
   const { timer, works } = group
   works.add(own)
   return () => {
     if (!works.delete(own) || works.size > 0) return
     clearInterval(timer)
-    groups.delete(ms)
+    groups.delete(beat)
   }
 }

@@ -90,7 +90,10 @@ export class RingCore {
     if (messages === 'refused') this.stats.refused++
     else if (messages === 'malformed') this.stats.malformed++
     else if (this.#aside) this.#aside.heard(messages)
-    else this.#parts.inbox.packet(messages, from)
+    else {
+      this.#parts.inbox.packet(messages, from)
+      this.#parts.prober.early()
+    }
     this.#leaveOff()
   }
 

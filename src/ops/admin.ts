@@ -37,8 +37,11 @@ const PATH_LIMIT = 107
 /** A client must have sent its headers, and its whole request, within these times. */
 const HEADERS_MS = 5_000
 const QUERY_MS = 10_000
-/** Interval of the checks of these times. Each wakes the process, although there is usually no connection. */
-const CHECK_MS = 5_000
+/**
+ * Interval of the checks of these times. Each wakes the process, although there is usually no connection; so a client
+ * that is too slow may stay this much longer.
+ */
+const CHECK_MS = 30_000
 /** A connection without traffic for this long is closed, even in the middle of a response. */
 const IDLE_MS = 30_000
 

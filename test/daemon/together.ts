@@ -51,3 +51,33 @@ t.test('work of one interval shares a timer, which ends with the last of it', t 
   again()
   t.end()
 })
+
+t.test('work every few beats of five seconds shares one timer', t => {
+  const timers: { ms: number; run: () => void }[] = []
+  const set = t.capture(globalThis, 'setInterval', ((run: () => void, ms: number) => {
+    const timer = { ms, run, unref: () => timer }
+    timers.push(timer)
+    return timer
+  }) as unknown as typeof setInterval)
+  t.teardown(() => set.restore())
+  const done: string[] = []
+  const ends = [5_000, 10_000, 15_000].map(ms => together(ms, () => void done.push(`${ms}`)))
+  t.same(
+    timers.map(({ ms }) => ms),
+    [5_000],
+  )
+  const beats = Array.from({ length: 6 }, () => {
+    timers[0]?.run()
+    return done.splice(0).join(' ')
+  })
+  t.strictSame(beats, [
+    '5000',
+    '5000 10000',
+    '5000 15000',
+    '5000 10000',
+    '5000',
+    '5000 10000 15000',
+  ])
+  for (const end of ends) end()
+  t.end()
+})

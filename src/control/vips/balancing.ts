@@ -7,6 +7,7 @@ import type { ZoneMap } from '../../boundary/zone.ts'
 import type { AdminRequest, AdminResponse, Route } from '../../http/route.ts'
 import { readAck, type BalanceReport } from '../../vip/feed.ts'
 import { hostPort } from '../../base/ip.ts'
+import { together } from '../../base/together.ts'
 import type { VipView } from '../../ops/status.ts'
 import { L4LB_APEX, vipKey } from '../../vip/record.ts'
 import { AnswerChoice, type Answer } from './answer-choice.ts'
@@ -44,7 +45,7 @@ export class Balancing {
   readonly #names = new ProgrammedNames()
   #configured: Answer | 'auto' = 'auto'
   #choice = new AnswerChoice('auto')
-  #timer: NodeJS.Timeout | undefined
+  #end: (() => void) | undefined
   #onChange: () => void = () => {}
 
   constructor(options: BalancingOptions) {
@@ -62,12 +63,12 @@ export class Balancing {
       this.#choice = new AnswerChoice(answer)
     }
     this.#look()
-    this.#timer ??= setInterval(() => this.#look(), this.#options.lookMs ?? LOOK_MS).unref()
+    this.#end ??= together(this.#options.lookMs ?? LOOK_MS, () => this.#look())
   }
 
   close(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#end?.()
+    this.#end = undefined
     this.#onChange = () => {}
   }
 

@@ -25,6 +25,11 @@ import { Turns } from './turns.ts'
 
 /** Interval between rounds of probes: memberlist's LAN default. */
 const PROBE_EVERY_MS = 1000
+/**
+ * A round may begin this much early if a packet has just woken the process; the round after it does not. Thus many
+ * rounds cost no wake-up, and there is still one a second.
+ */
+const EARLY_MS = 400
 /** memberlist's LAN defaults in milliseconds: the time for a whole probe, and for its first ping. */
 export const PROBE_MS = 1000
 const PROBE_TIMEOUT_MS = 500
@@ -67,6 +72,7 @@ export class Prober {
   #relays = 0
   #seq: number
   #stopped = false
+  #round: Timer | undefined
 
   constructor(env: Env, swim: Swim, health: Health, out: Outbox, source: () => Source) {
     this.#env = env
@@ -80,7 +86,15 @@ export class Prober {
 
   /** Begins the probes at a random moment within the first interval. */
   start(): void {
-    this.#env.timers.at(this.#env.now + this.#env.random() * PROBE_EVERY_MS, () => this.#probe())
+    this.#next(this.#env.now + this.#env.random() * PROBE_EVERY_MS)
+  }
+
+  /** Begins the next round if it is due soon. */
+  early(): void {
+    const { now, timers } = this.#env
+    if (!this.#round?.run || this.#round.at - now > EARLY_MS) return
+    timers.cancel(this.#round)
+    this.#probe()
   }
 
   /** Stops probing; pings are still answered. */
@@ -112,12 +126,17 @@ export class Prober {
       if (at < ms) pending.timers.push(this.#env.timers.at(this.#env.now + at, send))
   }
 
+  #next(at: number): void {
+    this.#round = this.#env.timers.at(at, () => this.#probe())
+  }
+
   #probe(): void {
     if (this.#stopped) return
     const env = this.#env
     for (const entry of this.#turns.next())
       this.#probeMember(entry, this.#health.stretched(PROBE_MS))
-    env.timers.at(env.now + this.#health.stretched(PROBE_EVERY_MS), () => this.#probe())
+    const due = Math.max(env.now, this.#round?.at ?? 0)
+    this.#next(due + this.#health.stretched(PROBE_EVERY_MS))
   }
 
   #probeMember(entry: Entry, interval: number): void {

@@ -164,6 +164,39 @@ t.test('where every ping is answered none is sent again', async t => {
   t.equal(probes.length, 20, 'a round a second, of one member where nobody is watched')
 })
 
+t.test(
+  'a packet begins a round that is due within 400 ms, and there is still one a second',
+  async t => {
+    for (const [gap, early] of [
+      [410, 0],
+      [390, 390],
+      [100, 100],
+    ] as const) {
+      const lab = new Lab(5)
+      lab.run(5_000)
+      const rounds = (): number[] =>
+        lab.sent.filter(one => one.type === TYPE.ping).map(one => one.ms)
+      const due = rounds().at(-1)! + 1_000
+      lab.run(due - gap - lab.now)
+      lab.ack(1, 1)
+      lab.run(2_500)
+      t.same(
+        rounds()
+          .slice(-3)
+          .map(ms => ms - due),
+        early > 0 ? [-early, 1_000, 2_000] : [0, 1_000, 2_000],
+        `${gap} ms before`,
+      )
+    }
+    const lab = new Lab(5)
+    for (let i = 0; i < 2_000; i++) {
+      lab.run(10)
+      lab.ack(1, 1)
+    }
+    t.ok([20, 21].includes(lab.core.stats.probes), 'whatever arrives')
+  },
+)
+
 t.test('an answer to any of them is an answer, and a second one is nothing', async t => {
   const lab = new Lab(5)
   const { seq, ms } = lab.silence('n3')
