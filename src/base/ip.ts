@@ -66,7 +66,7 @@ const writtenV6 = (groups: readonly number[]): string => {
 /** The canonical spelling of an IPv4 or IPv6 literal, '' if it is not one. */
 export const canonicalIp = (text: string): string => {
   if (isIPv4(text)) return text
-  const groups = text.length > 45 ? undefined : groupsOf(text)
+  const groups = groupsOf(text)
   return groups ? writtenV6(groups) : ''
 }
 

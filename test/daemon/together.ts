@@ -79,5 +79,7 @@ t.test('work every few beats of five seconds shares one timer', t => {
     '5000 10000 15000',
   ])
   for (const end of ends) end()
+  together(10_000, () => {})()
+  t.equal(timers.length, 2, 'a new timer after the end')
   t.end()
 })

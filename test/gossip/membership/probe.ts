@@ -197,6 +197,17 @@ t.test(
   },
 )
 
+t.test('after a round that was late, the next one has its second', async t => {
+  const lab = new Lab(5)
+  lab.run(5_000)
+  const before = lab.core.stats.probes
+  lab.now = lab.sent.filter(one => one.type === TYPE.ping).at(-1)!.ms + 1_100
+  lab.run(999)
+  t.equal(lab.core.stats.probes, before + 1)
+  lab.run(2)
+  t.equal(lab.core.stats.probes, before + 2)
+})
+
 t.test('an answer to any of them is an answer, and a second one is nothing', async t => {
   const lab = new Lab(5)
   const { seq, ms } = lab.silence('n3')
