@@ -7,9 +7,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { daemon } from '../fixture/daemon.ts'
 import { makePackage, outside } from '../fixture/package.ts'
@@ -135,6 +136,8 @@ t.test('code of an older file is not used, though that file was as long', async 
 t.test('compiled again, only the code of this Node is left', async t => {
   const home = installed(t)
   const folder = codeOf(home)
+  const build = `${process.version}-${process.arch}-${statSync(process.execPath).size}`
+  t.equal(basename(folder), build, 'distributions build one version several times')
   renameSync(folder, `${folder}0`)
   t.match(compile(home), { status: 0 })
   t.equal(codeOf(home), folder)
