@@ -66,6 +66,9 @@ t.test('a start compiles nothing of its own, in no thread', async t => {
   const program = [...NODE, '--require', path, join(home, 'dist/program/main.js')] as const
   const spartan = await daemon(t, {}, { program: [...program], patience: 200_000 })
   await spartan.page('/metrics')
+  const page = await spartan.page('/')
+  t.match(page, '–')
+  t.notMatch(page, 'â', 'UTF-8 is read as that')
   const seen = notes()
   for (const name of ['main.js', 'aside-thread.js', 'thread.js'])
     t.equal(seen.get(name), 'used', name)

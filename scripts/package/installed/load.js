@@ -60,8 +60,7 @@ export const scriptOf = (name, folder) => {
   const filename = join(BUNDLE, name)
   const source = readFileSync(filename)
   const cachedData = compiledOf(folder, name, source)
-  // The bundle is ASCII, which becomes a string fastest as Latin-1.
-  return new Script(source.latin1Slice(), { filename, ...(cachedData && { cachedData }) })
+  return new Script(source.toString(), { filename, ...(cachedData && { cachedData }) })
 }
 
 const outside = createRequire(import.meta.filename)
