@@ -18,7 +18,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { serialize } from 'node:v8'
-import { growFreely, keepSmall, relax } from '../../src/base/heap.ts'
+import { growFreely, relax, tune } from '../../src/base/heap.ts'
 import { unpack } from '../../src/boundary/shared-text.ts'
 import type { ZoneMessage } from '../../src/boundary/messages.ts'
 import { reduce } from '../../src/mesos/api/reducer.ts'
@@ -147,7 +147,7 @@ const rebuilds = async (of: Cluster, runs: number): Promise<number[]> => {
   return times
 }
 // the heap settings of a daemon that is READY
-keepSmall()
+tune()
 relax()
 // measured first, while the heap contains little else to collect
 for (const [kind, dot] of [

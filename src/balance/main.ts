@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Backoff } from '../base/backoff.ts'
 import { messageOf } from '../base/error.ts'
-import { keepSmall } from '../base/heap.ts'
+import { tune } from '../base/heap.ts'
 import { createLog } from '../base/journal.ts'
 import type { Log } from '../base/log.ts'
 import { version } from '../base/version.ts'
@@ -61,7 +61,7 @@ export const runBalancer = async (config: Config): Promise<number> => {
     log.error('VIPs cannot be balanced on this host', { missing: features.missing })
     return 1
   }
-  keepSmall()
+  tune()
   log.info('starting', { version: version(), pid: process.pid })
   const stop = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())

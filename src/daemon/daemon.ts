@@ -12,7 +12,7 @@ import { resolveBy } from '../control/feeds/resolve-by.ts'
 import { Parts } from '../control/parts.ts'
 import { within } from '../control/supervised.ts'
 import { messageOf } from '../base/error.ts'
-import { inlineHits, keepSmall, relax } from '../base/heap.ts'
+import { relax } from '../base/heap.ts'
 import type { Journal } from '../base/journal.ts'
 import { version } from '../base/version.ts'
 import { daemonRoutes } from '../ops/daemon-routes.ts'
@@ -81,7 +81,6 @@ export class Daemon {
     thread.begin(dataStart(config, { listen, inherited, counters: memory }), message =>
       hear(message, this.#readiness, this.#view.log),
     )
-    void thread.loaded.then(keepSmall)
     this.#control = new ControlPlane(() => this.#reloader.config, listen, {
       log,
       random: Math.random,
@@ -203,7 +202,6 @@ export class Daemon {
   }
 
   async #sayReady(): Promise<void> {
-    inlineHits()
     // Until then the old daemon answers with its cache.
     if (this.#options.handover) await within(RESTORE_MS, this.#cacheSnapshot.read)
     const took = Math.round(process.uptime() * 1000)

@@ -15,6 +15,7 @@ import type {
 } from '../boundary/messages.ts'
 import { built } from '../base/built.ts'
 import { fail } from '../base/error.ts'
+import { tune } from '../base/heap.ts'
 
 export type Answer = { readonly wire: Buffer; readonly trace: readonly TraceStep[] }
 
@@ -37,8 +38,6 @@ export class DataThread {
   #onUp: (message: Up) => void = () => {}
   #lastId = 0
   #closing = false
-  /** Resolves when the thread has loaded its code. */
-  readonly loaded: Promise<void>
   /** Resolves when the thread has ended; with a reason if that was unexpected. */
   readonly ended: Promise<string | undefined>
 
@@ -51,7 +50,8 @@ export class DataThread {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
     this.#worker.on('message', (message: Up) => this.#receive(message))
-    this.loaded = new Promise(resolve => this.#worker.once('message', () => resolve()))
+    // What has sent a message has loaded its code.
+    this.#worker.once('message', tune)
     this.ended = new Promise(resolve => {
       let why: string | undefined
       this.#worker.once(

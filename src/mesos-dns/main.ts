@@ -7,7 +7,6 @@ import { readFileSync } from 'node:fs'
 import { lookup } from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
 import { messageOf } from '../base/error.ts'
-import { inlineHits, keepSmall } from '../base/heap.ts'
 import { createLog } from '../base/journal.ts'
 import type { Log } from '../base/log.ts'
 import { Notifier } from '../ops/systemd.ts'
@@ -86,8 +85,6 @@ class Program {
     if (until) void until.then(stop, stop)
     else for (const signal of signals) process.on(signal, stop)
     process.on('SIGHUP', reload)
-    keepSmall()
-    inlineHits()
     log.info('starting', { version: version(), config: configPath, pid: process.pid })
     try {
       this.#server = this.#serve(read, async () => true)
